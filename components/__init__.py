@@ -1,0 +1,1 @@
+"""Pipeline stages: one package a stage, and `core`, which they share."""

@@ -1,0 +1,1 @@
+"""What every stage shares: contract, manifests and tables, storage, model client, VLM loading, report."""

@@ -1,0 +1,174 @@
+"""Typed settings: strict pydantic models whose errors name the setting and its nearest valid neighbour.
+
+Every stage has `components.<stage>.config.Config`, a `Settings` subclass. Nothing here imports more than pydantic,
+so configurations can be read and checked on a machine without torch or a GPU.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import json
+import types
+import typing
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from components.core.errors import ConfigError
+
+STAGES = (
+    "preflight",
+    "image_ingest",
+    "label_tree",
+    "ids_scoring",
+    "topic_matching",
+    "qa_synthesis",
+    "voting_filter",
+    "curriculum_sft",
+    "hybrid_rl",
+    "evaluation",
+    "promotion",
+)
+
+
+class Settings(BaseModel):
+    """Base of all settings: unknown keys fail, values are frozen, the docstring under a field is its description."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+
+class Endpoint(Settings):
+    """An OpenAI-compatible HTTP endpoint that serves one model."""
+
+    base_url: str = Field(pattern=r"^https?://")
+    """Address up to and including `/v1`."""
+    model: str
+    """Model name as the endpoint lists it under `/models`."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key; an unset variable sends no key. Keys never stand in a config."""
+    timeout_s: float = Field(default=120.0, gt=0)
+    """Limit for one request, in seconds."""
+    max_concurrency: int = Field(default=16, ge=1)
+    """Requests under way at once."""
+    max_retries: int = Field(default=6, ge=0)
+    """Retries on 429, 5xx, timeouts and cut connections, with exponential backoff and jitter."""
+
+
+S = TypeVar("S", bound=BaseModel)
+
+
+def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "config") -> S:
+    """Validate a settings section.
+
+    Args:
+        cls: the settings class.
+        data: the section as a JSON string or a dict. Integral floats pass for ints, because KFP struct parameters
+            carry every number as a double.
+        where: name of the section in messages.
+
+    Raises:
+        ConfigError: naming every bad setting at once, an unknown one with the nearest valid name.
+    """
+    if isinstance(data, str):
+        try:
+            data = json.loads(data)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{where}: not valid JSON ({error})") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: expected a mapping of settings, got {type(data).__name__}")
+    try:
+        return cls.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(cls, where, item) for item in error.errors()]
+        raise ConfigError("\n".join(lines)) from error
+
+
+def _explain(cls: type[BaseModel], where: str, item: Any) -> str:
+    location = ".".join(str(part) for part in (where, *item["loc"]))
+    if item["type"] != "extra_forbidden":
+        return f"{location}: {item['msg']} (got {item['input']!r})"
+    return f"{location}: unknown setting{nearest(str(item['loc'][-1]), _fields_at(cls, item['loc'][:-1]))}"
+
+
+def nearest(name: str, valid: list[str]) -> str:
+    """Say which valid name was probably meant, or list them all."""
+    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
+    return f"; did you mean '{close[0]}'?" if close else f"; valid settings: {', '.join(sorted(valid))}"
+
+
+def _fields_at(cls: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    """Field names of the model reached from `cls` by a pydantic error location."""
+    models: list[type[BaseModel]] = [cls]
+    for part in path:
+        found = [
+            m.model_fields[part].annotation
+            for m in models
+            if isinstance(part, str) and part in m.model_fields
+        ]
+        inner = [model for annotation in found for model in _models_in(annotation)]
+        models = inner or models
+    return sorted({field for model in models for field in model.model_fields})
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
+        if issubclass(annotation, BaseModel):
+            yield annotation
+        return
+    for argument in typing.get_args(annotation):
+        yield from _models_in(argument)
+
+
+def stage_config(stage: str) -> type[Settings]:
+    """The `Config` class of a stage, found by the folder convention."""
+    if stage not in STAGES:
+        raise ConfigError(f"unknown stage '{stage}'{nearest(stage, list(STAGES))}")
+    config: type[Settings] = importlib.import_module(f"components.{stage}.config").Config
+    return config
+
+
+def find_settings(value: Any, cls: type[S], where: str = "") -> Iterator[tuple[str, S]]:
+    """Walk validated settings and yield `(dotted name, value)` of every instance of `cls` inside."""
+    if isinstance(value, cls):
+        yield where, value
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from find_settings(getattr(value, name), cls, f"{where}.{name}" if where else name)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from find_settings(item, cls, f"{where}.{key}")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from find_settings(item, cls, f"{where}[{index}]")
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal bytes, so it can be hashed."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def sha256_hex(data: bytes | str) -> str:
+    """SHA-256 of bytes or of a string's UTF-8 encoding, in hex."""
+    return hashlib.sha256(data.encode() if isinstance(data, str) else data).hexdigest()
+
+
+def seed_for(*parts: Any) -> int:
+    """A 63-bit seed that depends on nothing but `parts`: same parts, same draw, in any order of execution."""
+    return int(sha256_hex("\x1f".join(str(part) for part in parts))[:16], 16) >> 1
+
+
+def rng_for(*parts: Any) -> Any:
+    """A NumPy generator seeded by `parts` (see `seed_for`)."""
+    import numpy as np
+
+    return np.random.default_rng(seed_for(*parts))

@@ -1,0 +1,38 @@
+"""Errors a stage ends with, each with the exit code that tells an orchestrator whether a retry can help.
+
+Exit codes 64-78 (after BSD sysexits.h) are permanent: the same input fails again. Anything else is transient.
+"""
+
+from __future__ import annotations
+
+PERMANENT_EXIT_CODES = range(64, 79)
+
+
+class StageError(Exception):
+    """Transient failure: a retry may succeed. The message says what happened and what to do."""
+
+    exit_code = 1
+
+
+class DataError(StageError):
+    """The input's content is unusable (wrong schema, failed checksum, nothing left after filtering)."""
+
+    exit_code = 65
+
+
+class NoInputError(StageError):
+    """A named input does not exist or is empty."""
+
+    exit_code = 66
+
+
+class EndpointError(StageError):
+    """A model endpoint cannot be used as configured (unreachable at start, unknown model, rejected credentials)."""
+
+    exit_code = 69
+
+
+class ConfigError(StageError):
+    """A setting is unknown, of the wrong type or inconsistent."""
+
+    exit_code = 78

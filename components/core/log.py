@@ -1,0 +1,129 @@
+"""Logging and progress: lines for a person on a terminal, one JSON object a line in a container."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, Self, TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+_STANDARD = set(vars(logging.makeLogRecord({})))
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        event: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "stage": record.name,
+            "message": record.getMessage(),
+        }
+        event.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
+        if record.exc_info:
+            event["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(event, default=str, ensure_ascii=False)
+
+
+class _HumanFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        extra = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        text = f"[{record.name}] {level}{record.getMessage()}" + (f" ({extra})" if extra else "")
+        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+
+
+class _StderrHandler(logging.StreamHandler[Any]):
+    """Writes to what `sys.stderr` is at the time of the event, so that redirection after start-up works."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+
+def log_format() -> str:
+    """`json` or `human`: from `VLM_LOG_FORMAT`, else JSON inside Kubernetes and human elsewhere."""
+    return os.environ.get("VLM_LOG_FORMAT") or (
+        "json" if "KUBERNETES_SERVICE_HOST" in os.environ else "human"
+    )
+
+
+def get_logger(stage: str) -> logging.Logger:
+    """The stage's logger, writing to standard error."""
+    logger = logging.getLogger(stage)
+    if not logger.handlers:
+        handler = _StderrHandler()
+        handler.setFormatter(_JsonFormatter() if log_format() == "json" else _HumanFormatter())
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    return logger
+
+
+class ProgressBar:
+    """A tqdm bar on a terminal; in JSON logs one event every `every_s` seconds instead."""
+
+    def __init__(
+        self,
+        total: int | None,
+        desc: str,
+        logger: logging.Logger,
+        every_s: float = 30.0,
+    ) -> None:
+        self._logger, self._desc, self._total, self._every_s = (
+            logger,
+            desc,
+            total,
+            every_s,
+        )
+        self._done, self._last = 0, time.monotonic()
+        self._bar: tqdm[Any] | None = None
+        if log_format() == "human":
+            self._bar = tqdm(
+                total=total,
+                desc=f"[{logger.name}] {desc}",
+                mininterval=1.0,
+                dynamic_ncols=True,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def update(self, count: int = 1, **shown: Any) -> None:
+        """Advance by `count`; `shown` are values to display beside the bar."""
+        self._done += count
+        if self._bar is not None:
+            if shown:
+                self._bar.set_postfix(shown, refresh=False)
+            self._bar.update(count)
+        elif time.monotonic() - self._last > self._every_s:
+            self._last = time.monotonic()
+            self._logger.info(self._desc, extra={"done": self._done, "total": self._total, **shown})
+
+
+def progress(
+    items: Iterable[T],
+    *,
+    total: int | None = None,
+    desc: str = "",
+    logger: logging.Logger,
+) -> Iterator[T]:
+    """Yield `items` under a `ProgressBar`."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with ProgressBar(total, desc, logger) as bar:
+        for item in items:
+            yield item
+            bar.update()
