@@ -1,0 +1,1 @@
+"""The label tree: experts' first level, grown to three levels by a model."""

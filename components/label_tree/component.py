@@ -1,0 +1,26 @@
+"""The label_tree component."""
+
+from kfp import dsl
+
+from components.core.images import image
+
+
+@dsl.container_component
+def label_tree(
+    config: dict,
+    label_tree: dsl.Output[dsl.Dataset],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+):
+    """Grow the experts' first-level topics to a tree of three levels with a model."""
+    return dsl.ContainerSpec(
+        image=image("label_tree"),
+        command=["python3", "-m", "components.label_tree"],
+        args=[
+            "--config", config,
+            "--label-tree", label_tree.path,
+            "--metrics", metrics.path,
+            "--report", report.path,
+            "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,
+        ],
+    )  # fmt: skip

@@ -1,0 +1,172 @@
+"""The topic tree as data: planting the experts' topics and merging near-duplicates. Pure functions.
+
+A tree is a list of topics in a fixed order (parents before children) beside a matrix with one unit vector a topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from components.label_tree.config import ExpertLabel
+from components.label_tree.names import MAX_DESCRIPTION_CHARS, clean_name, clean_text, name_key, topic_id
+
+Vectors = NDArray[np.float32]
+BLOCK_COLUMNS = 16384
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A node of the tree. `path` holds the names from the first level down to the topic's own."""
+
+    path: tuple[str, ...]
+    description: str
+    dimension: str
+    origin: str
+
+    @property
+    def topic_id(self) -> str:
+        """See `names.topic_id`."""
+        return topic_id(self.dimension, self.path)
+
+    @property
+    def parent_id(self) -> str:
+        """Id of the parent; empty on the first level."""
+        return topic_id(self.dimension, self.path[:-1]) if len(self.path) > 1 else ""
+
+    @property
+    def name(self) -> str:
+        """The last name of the path."""
+        return self.path[-1]
+
+    @property
+    def level(self) -> int:
+        """1, 2 or 3."""
+        return len(self.path)
+
+    @property
+    def text(self) -> str:
+        """What is embedded."""
+        return f"{self.name}: {self.description}" if self.description else self.name
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A proposed topic that was taken for one already in the tree."""
+
+    dropped: Topic
+    into: Topic
+    similarity: float
+
+
+def plant(experts: Iterable[ExpertLabel]) -> list[Topic]:
+    """The experts' topics: the first level, then their second level, in the order they were written."""
+    experts = list(experts)
+    roots = [_topic((), e.name, e.description, e.dimension, "expert") for e in experts]
+    children = [
+        _topic(root.path, child.name, child.description, root.dimension, "expert")
+        for root, expert in zip(roots, experts, strict=True)
+        for child in expert.children
+    ]
+    return roots + children
+
+
+def propose(parent: Topic, name: str, description: str) -> Topic | None:
+    """A model's proposal as a child of `parent`; None when its name has no letter or digit."""
+    if not name_key(clean_name(name)):
+        return None
+    return _topic(parent.path, name, description, parent.dimension, "model")
+
+
+def _topic(above: tuple[str, ...], name: str, description: str, dimension: str, origin: str) -> Topic:
+    return Topic(
+        (*above, clean_name(name)), clean_text(description, MAX_DESCRIPTION_CHARS), dimension, origin
+    )
+
+
+def merge(
+    tree: Sequence[Topic],
+    tree_vectors: Vectors,
+    candidates: Sequence[Topic],
+    vectors: Vectors,
+    threshold: float,
+    block_rows: int = 1024,
+) -> tuple[list[int], list[Merge]]:
+    """Decide which candidates are new: the first of several near-duplicates wins, and the tree always does.
+
+    A candidate is a duplicate when its id is taken, or its cosine to a topic of the tree or to a candidate accepted
+    before it reaches `threshold`; it is merged into the most similar of those (the earliest on a tie). Only accepted
+    topics attract others, so chains of similar topics do not collapse into one.
+
+    Args:
+        tree: topics already there, of any level.
+        tree_vectors: (len(tree), d) unit vectors.
+        candidates: proposals, in the order that decides who is first.
+        vectors: (len(candidates), d) unit vectors.
+        threshold: cosine from which two topics are the same.
+        block_rows: candidates compared at a time; the matrix of all similarities is never held. No effect on the result.
+
+    Returns:
+        Indices of the accepted candidates, ascending, and one `Merge` for each of the others.
+    """
+    known = {topic.topic_id: topic for topic in tree}
+    accepted: list[int] = []
+    merges: list[Merge] = []
+    for start in range(0, len(candidates), block_rows):
+        stop = min(start + block_rows, len(candidates))
+        best, where = _most_similar(vectors[start:stop], tree_vectors)
+        # Candidates accepted in earlier blocks come after the tree in the order of who is first.
+        best_new, where_new = _most_similar(vectors[start:stop], vectors[accepted])
+        earlier = list(accepted)
+        within = vectors[start:stop] @ vectors[start:stop].T
+        here: list[int] = []
+        for row in range(stop - start):
+            topic = candidates[start + row]
+            options: list[tuple[float, Topic]] = []
+            if len(tree):
+                options.append((float(best[row]), tree[where[row]]))
+            if earlier:
+                options.append((float(best_new[row]), candidates[earlier[where_new[row]]]))
+            if here:
+                nearest = int(within[row, here].argmax())
+                options.append((float(within[row, here[nearest]]), candidates[start + here[nearest]]))
+            similarity, into = max(options, key=lambda option: option[0], default=(-np.inf, topic))
+            if topic.topic_id in known:
+                merges.append(Merge(topic, known[topic.topic_id], 1.0))
+            elif similarity >= threshold:
+                merges.append(Merge(topic, into, min(similarity, 1.0)))
+            else:
+                known[topic.topic_id] = topic
+                here.append(row)
+        accepted.extend(start + row for row in here)
+    return accepted, merges
+
+
+def _most_similar(rows: Vectors, others: Vectors) -> tuple[Vectors, NDArray[np.intp]]:
+    """Highest cosine of each row to `others`, and the first index that reaches it; -inf and 0 when there are none."""
+    best = np.full(len(rows), -np.inf, np.float32)
+    where = np.zeros(len(rows), np.intp)
+    for start in range(0, len(others), BLOCK_COLUMNS):
+        similarity = rows @ others[start : start + BLOCK_COLUMNS].T
+        column = similarity.argmax(axis=1)
+        value = similarity[np.arange(len(rows)), column]
+        better = value > best
+        best[better], where[better] = value[better], column[better] + start
+    return best, where
+
+
+def in_reading_order(topics: Sequence[Topic]) -> list[int]:
+    """Indices that put every topic right after its parent's earlier branches: the tree as one reads it, depth first."""
+    children: dict[str, list[int]] = {}
+    for index, topic in enumerate(topics):
+        children.setdefault(topic.parent_id, []).append(index)
+    order: list[int] = []
+    stack = list(reversed(children.get("", [])))
+    while stack:
+        index = stack.pop()
+        order.append(index)
+        stack.extend(reversed(children.get(topics[index].topic_id, [])))
+    return order

@@ -1,0 +1,98 @@
+"""The stage's report: the verdict, the table metric × stage, and the same as a plot with intervals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from components.core.report import Report
+from components.promotion.criteria import Finding
+from components.promotion.scores import METRICS
+
+TOKENS = "mean_response_tokens"
+
+
+def write_report(
+    report: Report,
+    verdict: Mapping[str, Any],
+    registered: Mapping[str, Any],
+    findings: Sequence[Finding],
+    summary: Mapping[str, Any],
+) -> None:
+    """Fill `report`."""
+    report.heading("Verdict: " + ("passed" if verdict["passed"] else "did not pass"))
+    report.text(
+        f"Registered as {registered['path']}. Pointer: {registered['pointer']}; "
+        f"current version: {registered['current'] or 'none'}."
+    )
+    report.table([_finding_row(finding) for finding in findings])
+    report.heading("What every training stage did")
+    report.table([_summary_row(row) for row in summary["rows"]])
+    report.text("Shares in percent, response length in tokens; intervals in brackets, n items.")
+    figure = _plot(summary)
+    if figure is not None:
+        report.figure(figure, "Every metric by stage, with its interval.")
+
+
+def format_measure(metric: str, measure: Mapping[str, Any] | None) -> str:
+    """A measure as a table's cell: value, interval, number of items."""
+    if measure is None:
+        return "not measured"
+    scale, digits = (1, 1) if metric == TOKENS else (100, 1)
+    value, low, high = (f"{scale * measure[key]:.{digits}f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}] n={measure['n']}"
+
+
+def _finding_row(finding: Finding) -> dict[str, Any]:
+    outcome = {True: "pass", False: "fail", None: "skipped"}[finding.passed]
+    interval = (
+        "" if finding.low is None or finding.high is None else f"[{finding.low:.2f}, {finding.high:.2f}]"
+    )
+    return {
+        "criterion": finding.name,
+        "outcome": outcome,
+        "rule": finding.rule,
+        "measured": "" if finding.measured is None else f"{finding.measured:.3f}",
+        "interval": interval,
+        "threshold": finding.threshold,
+        "note": finding.note,
+    }
+
+
+def _summary_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"stage": row["stage"], **{metric: format_measure(metric, row[metric]) for metric in METRICS}}
+
+
+def _plot(summary: Mapping[str, Any]) -> Any:
+    """Small multiples, one a measured metric: bars by stage with error bars; None when nothing was measured."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    rows = summary["rows"]
+    metrics = [metric for metric in METRICS if any(row[metric] for row in rows)]
+    if not metrics:
+        return None
+    columns = min(3, len(metrics))
+    figure, grid = plt.subplots(
+        math.ceil(len(metrics) / columns), columns, figsize=(3.6 * columns, 2.8 * math.ceil(len(metrics) / columns)),
+        squeeze=False, layout="constrained",
+    )  # fmt: skip
+    for axes in grid.flat[len(metrics) :]:
+        axes.set_axis_off()
+    for axes, metric in zip(grid.flat, metrics, strict=False):
+        measured = [(index, row[metric]) for index, row in enumerate(rows) if row[metric]]
+        scale = 1 if metric == TOKENS else 100
+        positions = [index for index, _ in measured]
+        values = [scale * m["value"] for _, m in measured]
+        # A bootstrap interval may, with very few items, leave the estimate just outside: no negative error bars.
+        below = [max(0.0, scale * (m["value"] - m["low"])) for _, m in measured]
+        above = [max(0.0, scale * (m["high"] - m["value"])) for _, m in measured]
+        axes.bar(positions, values, yerr=[below, above], capsize=3, color="#7aa6d6", ecolor="#1c2430")
+        axes.set_xticks(range(len(rows)), [row["stage"] for row in rows], rotation=30, ha="right", fontsize=8)
+        axes.set_title(metric.replace("_", " ") + ("" if metric == TOKENS else " (%)"), fontsize=10)
+        axes.set_ylim(bottom=0)
+        axes.spines[["top", "right"]].set_visible(False)
+    return figure

@@ -1,0 +1,87 @@
+"""What evaluation measured of one model: reading and checking the scores files, joining them to one table."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from components.core.errors import DataError
+
+# The stages of a run, in order: the summary's rows.
+STAGES = ("base", "sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl")
+# The summary's columns. A metric may be missing from every stage (no benchmark of its role), never renamed.
+METRICS = (
+    "domain_accuracy",
+    "general_accuracy",
+    "hallucination_rate",
+    "pass_at_1",
+    "pass_at_8",
+    "mean_response_tokens",
+)
+
+
+class Measure(BaseModel):
+    """An estimate with its interval, over `n` items."""
+
+    model_config = ConfigDict(frozen=True)
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @model_validator(mode="after")
+    def _is_an_interval(self) -> Measure:
+        if not all(map(math.isfinite, (self.value, self.low, self.high))):
+            raise ValueError("value, low and high must be finite")
+        if self.low > self.high or self.n < 0:
+            raise ValueError(f"low {self.low} above high {self.high}, or n {self.n} negative")
+        return self
+
+
+class Scores(BaseModel):
+    """The scores of one model."""
+
+    model_config = ConfigDict(frozen=True)
+
+    label: str
+    checkpoint_digest: str
+    metrics: dict[str, Measure]
+
+
+def read_scores(path: Path, label: str) -> Scores:
+    """Read the scores file of the stage `label`.
+
+    Raises:
+        DataError: not JSON, fields are missing or impossible, or it holds another stage's scores.
+    """
+    try:
+        scores = Scores.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, ValidationError) as error:
+        raise DataError(f"{path}: not a scores file ({error}); run evaluation of {label} again") from error
+    if scores.label != label:
+        raise DataError(
+            f"{path}: holds the scores of '{scores.label}', expected those of '{label}'; check the wiring"
+        )
+    return scores
+
+
+def summarise(runs: Sequence[Scores]) -> dict[str, Any]:
+    """One table for the whole run: a row a stage, a column a metric, None where a stage did not measure it.
+
+    Returns:
+        {"columns": [metric, ...], "rows": [{"stage", "checkpoint_digest", metric: {"value", "low", "high", "n"}}, ...]}
+    """
+    rows: list[dict[str, Any]] = []
+    for scores in runs:
+        row: dict[str, Any] = {"stage": scores.label, "checkpoint_digest": scores.checkpoint_digest}
+        for metric in METRICS:
+            measure = scores.metrics.get(metric)
+            row[metric] = measure.model_dump() if measure else None
+        rows.append(row)
+    return {"columns": list(METRICS), "rows": rows}

@@ -1,0 +1,1 @@
+"""Which topics of the label tree a picture can be asked about."""
