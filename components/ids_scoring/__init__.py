@@ -1,0 +1,1 @@
+"""Scores how much each image holds (Information Density Score) and allots questions accordingly."""

@@ -1,0 +1,69 @@
+"""The stage's report: how dense the images are, with examples, and what they were allotted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from components.core.report import Report, figure_axes
+from components.ids_scoring.budget import DIMENSIONS, MAX_SCORE
+
+_EXAMPLES = 4
+
+
+def example_positions(ids: np.ndarray) -> dict[str, list[int]]:
+    """Positions of some images of low, middle and high density: those at the ends and around the median."""
+    order = np.argsort(ids, kind="stable")
+    count = min(_EXAMPLES, len(order))
+    middle = max(0, (len(order) - count) // 2)
+    chosen = {
+        "low": order[:count],
+        "middle": order[middle : middle + count],
+        "high": order[len(order) - count :],
+    }
+    return {name: positions.tolist() for name, positions in chosen.items()}
+
+
+def write_report(
+    report: Report, rows: list[dict[str, Any]], examples: dict[str, list[tuple[bytes, str]]], rejected: int
+) -> None:
+    """Fill the report.
+
+    Args:
+        rows: the `ids` table.
+        examples: (image, caption) of low, middle and high density.
+        rejected: images that could not be scored.
+    """
+    ids = np.array([row["ids"] for row in rows])
+    questions = np.array([row["n_qa"] for row in rows])
+    report.text(
+        f"{len(rows):,} images scored by {rows[0]['scorer']}, {rejected:,} rejected. Mean density {ids.mean():.2f}; "
+        f"{int(questions.sum()):,} questions allotted, {questions.mean():.2f} an image."
+    )
+    report.heading("Information density")
+    figure, axes = figure_axes()
+    axes.hist(ids, bins=np.linspace(0, MAX_SCORE, 41), color="#1f5fa8")
+    axes.set_xlabel("Information Density Score")
+    axes.set_ylabel("images")
+    axes.set_xlim(0, MAX_SCORE)
+    report.figure(figure, "Distribution of the Information Density Score")
+    report.table([_dimension(name, rows) for name in (*DIMENSIONS, "ids")])
+    report.heading("Questions allotted")
+    values, counts = np.unique(questions, return_counts=True)
+    report.table([{"questions": int(v), "images": int(c)} for v, c in zip(values, counts, strict=True)])
+    for name, images in examples.items():
+        report.heading(f"Images of {name} density")
+        report.images(images)
+
+
+def _dimension(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    values = np.array([row[name] for row in rows])
+    low, median, high = np.quantile(values, [0.1, 0.5, 0.9])
+    return {
+        "dimension": name,
+        "mean": float(values.mean()),
+        "10 %": float(low),
+        "median": float(median),
+        "90 %": float(high),
+    }

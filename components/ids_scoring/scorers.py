@@ -1,0 +1,44 @@
+"""What every scorer gives: four dimension scores of each image, or the reason why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+
+class Reason(StrEnum):
+    """Why an image was not scored: the closed list of the `rejected` table."""
+
+    MALFORMED_ANSWER = "malformed_answer"
+    """The model's answer did not fit the schema, twice."""
+    REFUSED_BY_ENDPOINT = "refused_by_endpoint"
+    """The endpoint did not answer for this image."""
+
+
+@dataclass(frozen=True)
+class ScoredImage:
+    """Scores of one image, 0 to 10, in the order of `budget.DIMENSIONS`."""
+
+    scores: tuple[float, float, float, float]
+    rationale: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Unscored:
+    """An image that goes to `rejected`."""
+
+    reason: Reason
+    detail: str
+
+
+class Scorer(Protocol):
+    """A strategy of this stage. `name` is stored with every row it scored."""
+
+    name: str
+
+    def score(self, images: Sequence[tuple[str, bytes]], desc: str) -> list[ScoredImage | Unscored]:
+        """Score (image_id, encoded bytes) pairs; one result for each, in order. `desc` labels the progress bar."""
+        ...

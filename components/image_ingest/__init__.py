@@ -1,0 +1,1 @@
+"""Verifies, orients, deduplicates, decontaminates and splits a folder of images."""

@@ -1,0 +1,120 @@
+"""Checks of a model directory by its files alone: no weights are loaded and torch is not imported."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import DataError, NoInputError
+
+_MAX_HEADER_BYTES = 100 * 2**20  # the safetensors format's own limit
+_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
+
+
+def check_base_model(path: Path, supported_model_types: Sequence[str]) -> str:
+    """Check that a directory holds a model the training stages can load.
+
+    Returns:
+        What was found, for the report.
+
+    Raises:
+        NoInputError: no such directory.
+        DataError: files are missing, damaged or of another model; names all of them.
+    """
+    if not path.is_dir():
+        raise NoInputError(f"{path}: no such model directory; check preflight.base_model")
+    problems: list[str] = []
+    config = _json(path / "config.json", problems)
+    model_type = config.get("model_type")
+    if config and model_type not in supported_model_types:
+        problems.append(
+            f"model_type '{model_type}' is not supported; supported: {', '.join(supported_model_types)}"
+        )
+    weights = _weight_files(path, problems)
+    for file in weights:
+        problem = safetensors_problem(file)
+        if problem:
+            problems.append(f"{file.name}: {problem}")
+    _check_tokenizer(path, config, problems)
+    if not _any_of(path, "preprocessor_config.json", "processor_config.json"):
+        problems.append("no preprocessor_config.json or processor_config.json")
+    if problems:
+        raise DataError(f"{path}: not a usable base model:\n  " + "\n  ".join(problems))
+    size = sum(file.stat().st_size for file in weights)
+    return f"{model_type}, {size / 2**20:,.1f} MiB of weights in {len(weights)} file(s)"
+
+
+def _weight_files(path: Path, problems: list[str]) -> list[Path]:
+    single = path / "model.safetensors"
+    if single.is_file():
+        return [single]
+    index = path / "model.safetensors.index.json"
+    if not index.is_file():
+        hint = " (weights in pickle format are not loaded; convert them)" if any(path.glob("*.bin")) else ""
+        problems.append(f"no model.safetensors or model.safetensors.index.json{hint}")
+        return []
+    names = sorted(set(_json(index, problems).get("weight_map", {}).values()))
+    missing = [name for name in names if not (path / name).is_file()]
+    if missing or not names:
+        problems.append(f"weight files of the index are missing: {', '.join(missing) or 'all'}")
+    return [path / name for name in names if name not in missing]
+
+
+def safetensors_problem(path: Path) -> str:
+    """Why a safetensors file cannot be whole, "" if its header and size agree."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(8)
+        length = int.from_bytes(head, "little")
+        if head.startswith(b"version "):
+            return "is a Git LFS pointer; fetch the file itself"
+        if len(head) < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
+            return "is not a safetensors file, or is truncated"
+        try:
+            header = json.loads(file.read(length))
+            end = max(
+                (item["data_offsets"][1] for name, item in header.items() if name != "__metadata__"),
+                default=0,
+            )
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return "has a damaged header"
+    return "" if size == 8 + length + end else f"has {size} bytes, its header says {8 + length + end}"
+
+
+def _check_tokenizer(path: Path, config: dict[str, Any], problems: list[str]) -> None:
+    tokenizer = path / "tokenizer.json"
+    if not tokenizer.is_file() and not ((path / "vocab.json").is_file() and (path / "merges.txt").is_file()):
+        problems.append("no tokenizer.json, nor vocab.json with merges.txt")
+        return
+    image_token = config.get("image_token_id")
+    if tokenizer.is_file() and image_token is not None:
+        added = {token["id"] for token in _json(tokenizer, problems).get("added_tokens", [])}
+        if image_token not in added:
+            problems.append(
+                f"config.json's image_token_id {image_token} is no special token of the tokenizer"
+            )
+    in_config = any(
+        "chat_template" in _json(path / name, [])
+        for name in ("tokenizer_config.json", "processor_config.json")
+    )
+    if not _any_of(path, *_TEMPLATE_FILES) and not in_config:
+        problems.append(f"no chat template ({', '.join(_TEMPLATE_FILES)}, or in tokenizer_config.json)")
+
+
+def _any_of(path: Path, *names: str) -> bool:
+    return any((path / name).is_file() for name in names)
+
+
+def _json(path: Path, problems: list[str]) -> dict[str, Any]:
+    """A JSON object from a file; {} and a problem where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError:
+        problems.append(f"no {path.name}")
+        return {}
+    except ValueError as error:
+        problems.append(f"{path.name} is not valid JSON ({error})")
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,56 @@
+"""Settings of the preflight stage: where the world outside the pipeline is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Literal
+
+from pydantic import Field, field_validator
+
+from components.core.config import Settings
+
+
+class Benchmark(Settings):
+    """One evaluation set."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    """Name in results."""
+    role: Literal["domain", "general", "hallucination"]
+    """What it measures: the domain, general ability, or whether the model affirms what is not there."""
+    uri: str
+    """Directory of a dataset of table `benchmark`."""
+
+
+class Config(Settings):
+    """Sources of a run and how they are checked."""
+
+    images: str
+    """Folder of domain images, searched recursively."""
+    general_data: str
+    """Directory with `images/` and `samples/`: general training data that keeps the model's general ability."""
+    base_model: str
+    """Directory of the base model: configuration, safetensors weights, tokenizer, processor."""
+    benchmarks: tuple[Benchmark, ...] = ()
+    """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes the held-out
+    images' voted questions."""
+    probe_endpoints: bool = True
+    """Ask every endpoint in any section for its list of models."""
+    probe_timeout_s: float = Field(default=5.0, gt=0)
+    """Limit for one endpoint's answer, in seconds."""
+    image_extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+    """The image folder must hold at least one file with one of these endings; empty means any file. Only a check against a wrong
+    folder: what is an image is decided by content, at ingest."""
+    supported_model_types: tuple[str, ...] = ("qwen3_vl", "qwen3_vl_moe")
+    """`model_type` values of a base model that the training stages are built for."""
+    checked_samples: int = Field(default=200_000, ge=1)
+    """General samples whose text is checked, from the first on."""
+    min_free_disk_gib: float = Field(default=2.0, ge=0)
+    """Free space that the run's directories must have, in GiB."""
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _unique_names(cls, benchmarks: tuple[Benchmark, ...]) -> tuple[Benchmark, ...]:
+        repeated = [name for name, count in Counter(b.name for b in benchmarks).items() if count > 1]
+        if repeated:
+            raise ValueError(f"benchmark names must be unique, repeated: {', '.join(repeated)}")
+        return benchmarks

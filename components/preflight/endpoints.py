@@ -1,0 +1,94 @@
+"""Probes of model endpoints: is it there, does it accept the key, does it serve the model?"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from components.core.config import Endpoint, Settings, find_settings, nearest
+from components.core.errors import EndpointError
+
+_MAX_REPLY_BYTES = 4 * 2**20
+_PARALLEL = 16
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One question to ask: does this server serve this model?"""
+
+    base_url: str
+    model: str
+    api_key_env: str
+    settings: tuple[str, ...]
+    """Dotted names of the settings that use it."""
+
+
+def find_probes(sections: Mapping[str, Settings]) -> list[Probe]:
+    """Every distinct endpoint anywhere in the settings, with the settings that name it."""
+    users: dict[tuple[str, str, str], list[str]] = {}
+    for name, settings in sections.items():
+        for where, endpoint in find_settings(settings, Endpoint, name):
+            key = (endpoint.base_url.rstrip("/"), endpoint.model, endpoint.api_key_env)
+            users.setdefault(key, []).append(where)
+    return [Probe(*key, tuple(where)) for key, where in users.items()]
+
+
+def probe(probes: Iterable[Probe], timeout_s: float) -> list[EndpointError]:
+    """Ask every server once for its models, all at the same time.
+
+    Returns:
+        What is wrong, one error for each probe that fails; empty when every model is served.
+    """
+    probes = list(probes)
+    servers = sorted({(item.base_url, item.api_key_env) for item in probes})
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        asked = {server: pool.submit(_models, *server, timeout_s) for server in servers}
+    replies = {server: future.result() for server, future in asked.items()}
+    errors = []
+    for item in probes:
+        reply = replies[item.base_url, item.api_key_env]
+        where = f"{item.base_url} ({', '.join(item.settings)})"
+        if isinstance(reply, str):
+            errors.append(EndpointError(f"{where}: {reply}"))
+        elif item.model not in reply:
+            errors.append(
+                EndpointError(f"{where}: does not serve '{item.model}'{_served(item.model, reply)}")
+            )
+    return errors
+
+
+def _models(base_url: str, api_key_env: str, timeout_s: float) -> list[str] | str:
+    """Names of the models a server lists, or what went wrong."""
+    key = os.environ.get(api_key_env, "")
+    request = urllib.request.Request(
+        f"{base_url}/models", headers={"Authorization": f"Bearer {key}"} if key else {}
+    )
+    # Without proxies, as the stages' client goes too: what is reachable here must be reachable there.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=timeout_s) as response:
+            body = json.loads(response.read(_MAX_REPLY_BYTES))
+        return [str(model["id"]) for model in body["data"]]
+    except urllib.error.HTTPError as error:
+        hint = (
+            f"; check the key in ${api_key_env}"
+            if error.code in (401, 403)
+            else "; base_url should end with /v1"
+        )
+        return f"GET /models answered HTTP {error.code}{hint}"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        return f"cannot be reached ({reason}); start the server or correct base_url"
+    except (KeyError, TypeError):
+        return "GET /models did not answer with an OpenAI-style list of models; base_url should end with /v1"
+
+
+def _served(model: str, listed: list[str]) -> str:
+    if not listed:
+        return "; it lists no model"
+    return nearest(model, listed).replace("valid settings", "it serves")

@@ -1,0 +1,49 @@
+"""Validation of every stage's settings in one go."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from components.core.config import Settings, parse_settings, stage_config
+from components.core.errors import ConfigError
+
+SECTION_STAGES = {
+    "image_ingest": "image_ingest",
+    "ids_scoring": "ids_scoring",
+    "label_tree": "label_tree",
+    "topic_matching": "topic_matching",
+    "qa_synthesis": "qa_synthesis",
+    "voting_filter": "voting_filter",
+    "sft_1_domain": "curriculum_sft",
+    "sft_2_restore": "curriculum_sft",
+    "sft_3_align": "curriculum_sft",
+    "hybrid_rl": "hybrid_rl",
+    "evaluation": "evaluation",
+    "promotion": "promotion",
+}
+"""Section of a run -> the stage whose settings it holds."""
+
+
+def validate_section(name: str, section: str) -> Settings:
+    """The typed settings of one section.
+
+    Args:
+        name: a key of `SECTION_STAGES`.
+        section: the section as JSON.
+
+    Raises:
+        ConfigError: naming every bad setting of the section, an unknown one with its nearest valid name.
+    """
+    return parse_settings(stage_config(SECTION_STAGES[name]), section, name)
+
+
+def validate_sections(sections: Mapping[str, str]) -> tuple[dict[str, Settings], list[ConfigError]]:
+    """Settings of the valid sections, and one error for each of the others."""
+    valid: dict[str, Settings] = {}
+    errors: list[ConfigError] = []
+    for name, section in sections.items():
+        try:
+            valid[name] = validate_section(name, section)
+        except ConfigError as error:
+            errors.append(error)
+    return valid, errors
