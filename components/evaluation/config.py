@@ -1,0 +1,68 @@
+"""Settings of the evaluation stage."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from components.core.config import Settings
+
+Role = Literal["domain", "general", "hallucination"]
+Scorer = Literal["agreement", "anls", "relaxed_accuracy"]
+
+
+class Benchmark(Settings):
+    """One benchmark, as preflight names it."""
+
+    name: str = Field(min_length=1)
+    """Name in tables and reports."""
+    role: Role
+    """What its score counts as: accuracy in the domain, general accuracy, or probes about absent objects."""
+    ref: str
+    """Pinned reference of a dataset of table `benchmark`."""
+    scorer: Scorer = "agreement"
+    """agreement: right or wrong by answer type; anls (DocVQA, InfoVQA); relaxed_accuracy (ChartQA)."""
+
+
+class Config(Settings):
+    """How to ask, what to sample and how to compute intervals."""
+
+    engine: Literal["transformers"] = "transformers"
+    """What runs the model: transformers in this process."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Weight type; auto is the checkpoint's own."""
+    batch_size: int = Field(default=128, ge=1)
+    """Sequences decoded together (items times samples)."""
+    max_new_tokens: int = Field(default=64, ge=1)
+    """Longest response, in tokens; a longer one is cut."""
+    prompt_style: Literal["plain", "instructed"] = "plain"
+    """plain: question and options as in training; instructed: followed by the answer type's instruction (prompts/)."""
+    items_per_benchmark: int | None = Field(default=None, ge=1)
+    """Most items asked of each benchmark, a fixed pseudo-random choice; null asks all."""
+    samples_per_item: int = Field(default=8, ge=0)
+    """Responses sampled for each pass@k item; 0 leaves pass@k out."""
+    pass_at_k_items: int = Field(default=300, ge=1)
+    """Most domain items sampled for pass@k, a fixed pseudo-random choice."""
+    pass_k: tuple[int, ...] = (1, 8)
+    """The k of pass@k; none may exceed `samples_per_item`."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Softmax temperature of the samples; the scored answers themselves are decoded greedily."""
+    seed: int = Field(default=0, ge=0)
+    """Seed of the samples and of the bootstrap."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Confidence of the intervals."""
+    bootstrap_resamples: int = Field(default=2000, ge=100)
+    """Bootstrap resamples of image groups for each interval."""
+    report_examples: int = Field(default=12, ge=0)
+    """Right and as many wrong answers shown in the report with their pictures."""
+    chunk_items: int = Field(default=512, ge=1)
+    """Items answered between two saves; what a kill costs at most."""
+
+    @model_validator(mode="after")
+    def _enough_samples(self) -> Self:
+        if self.samples_per_item and any(not 1 <= k <= self.samples_per_item for k in self.pass_k):
+            raise ValueError(
+                f"pass_k {list(self.pass_k)} needs 1 <= k <= samples_per_item ({self.samples_per_item})"
+            )
+        return self
