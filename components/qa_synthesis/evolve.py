@@ -1,0 +1,214 @@
+"""Evolution with elimination after MMEvol (arXiv 2409.05840, section 3.2; shares and rounds from its code).
+
+Each round, every item draws one direction, the teacher rewrites all items of an image in one request, and a judge
+compares every new version with the version before it in a second. A new version that does not clearly win is
+eliminated and its parent stays; the history keeps whichever version lost, with the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from components.core.config import rng_for
+from components.core.mllm import ChatRequest
+from components.core.prompts import render
+from components.qa_synthesis.config import Config, Directions
+from components.qa_synthesis.generate import Ask, Task, request_seed
+from components.qa_synthesis.items import Item, Malformed, validate
+from components.qa_synthesis.schemas import EvolvedItem, Judgement, QAEvolved, QAJudged
+
+VERDICTS = (
+    "kept",  # the new version replaced its parent; every other verdict leaves the parent in place
+    "not_improved",
+    "low_score",
+    "answerable_without_image",
+    "malformed",
+    "duplicate",  # another item of the image already asks this
+    "missing",  # the teacher returned no version for the item
+    "unjudged",  # the judge returned no verdict for the item
+)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One item's turn in a round: its direction, and the new version or what kept it from being judged."""
+
+    parent: Item
+    direction: str
+    child: Item | None = None
+    verdict: str = ""
+    detail: str = ""
+
+
+def draw_direction(qa_id: str, round_no: int, shares: Directions) -> str:
+    """The direction of one item in one round: a draw that depends on nothing but the item and the round."""
+    point = rng_for("direction", qa_id, round_no).random()
+    if point < shares.interaction:
+        return "interaction"
+    return "reasoning" if point < shares.interaction + shares.reasoning else "perception"
+
+
+def evolve_round(
+    tasks: Sequence[Task], items: Sequence[Sequence[Item]], round_no: int, config: Config, ask: Ask
+) -> list[list[Item]]:
+    """Evolve all items of all images once.
+
+    Args:
+        tasks: the images.
+        items: current items of each image, aligned with `tasks`.
+        round_no: 1 for the first round.
+        ask: sends requests.
+
+    Returns:
+        The items after the round, aligned with the input; as many as before.
+    """
+    active = [i for i, own in enumerate(items) if own]
+    attempts = _rewrite([tasks[i] for i in active], [items[i] for i in active], round_no, config, ask)
+    verdicts = _judge([tasks[i] for i in active], attempts, round_no, config, ask)
+    after = [list(own) for own in items]
+    for i, tried, judged in zip(active, attempts, verdicts, strict=True):
+        after[i] = [
+            settle(attempt, judged.get(position), round_no, config.min_score)
+            for position, attempt in enumerate(tried)
+        ]
+    return after
+
+
+def _rewrite(
+    tasks: Sequence[Task], items: Sequence[Sequence[Item]], round_no: int, config: Config, ask: Ask
+) -> list[list[Attempt]]:
+    drawn = [
+        [(item, draw_direction(item.qa_id, round_no, config.directions)) for item in own] for own in items
+    ]
+    requests, prompt_hash = [], ""
+    for task, own in zip(tasks, drawn, strict=True):
+        lines = [
+            {
+                "direction": direction,
+                "question": item.question,
+                "answer": item.answer,
+                "choices": item.choices,
+            }
+            for item, direction in own
+        ]
+        prompt, prompt_hash = render(__file__, "evolve.jinja", items=lines, answer_types=config.answer_types)
+        requests.append(
+            ChatRequest(
+                key=f"evolve:{round_no}:{task.image_id}",
+                prompt=prompt,
+                schema=QAEvolved,
+                images=(task.image,),
+                temperature=config.temperature,
+                seed=request_seed("evolve", round_no, task.image_id),
+                max_tokens=config.item_tokens * (len(own) + 1),
+            )
+        )
+    attempts = []
+    for own, answer in zip(drawn, ask(requests), strict=True):
+        versions: dict[int, EvolvedItem] = {}
+        if isinstance(answer.value, QAEvolved):
+            for version in answer.value.items:
+                versions.setdefault(version.index, version)
+        attempts.append(_check(own, versions, answer.error or "", round_no, prompt_hash, config))
+    return attempts
+
+
+def _check(
+    drawn: Sequence[tuple[Item, str]],
+    versions: dict[int, EvolvedItem],
+    error: str,
+    round_no: int,
+    prompt_hash: str,
+    config: Config,
+) -> list[Attempt]:
+    """Turn an image's rewritten items into attempts; a question that the image already has is no new version."""
+    taken = {item.qa_id for item, _ in drawn}
+    attempts = []
+    for position, (parent, direction) in enumerate(drawn):
+        version = versions.get(position + 1)
+        if version is None:
+            attempts.append(Attempt(parent, direction, verdict="missing", detail=error))
+            continue
+        child = validate(
+            version,
+            parent.image_id,
+            config,
+            topic_id=parent.topic_id,
+            round=round_no,
+            parent_id=parent.qa_id,
+            prompt_hash=prompt_hash,
+        )
+        if isinstance(child, Malformed):
+            attempts.append(
+                Attempt(parent, direction, verdict="malformed", detail=f"{child.reason}: {child.detail}")
+            )
+        elif child.qa_id in taken:
+            attempts.append(Attempt(parent, direction, child, verdict="duplicate"))
+        else:
+            taken.add(child.qa_id)
+            attempts.append(Attempt(parent, direction, child))
+    return attempts
+
+
+def _judge(
+    tasks: Sequence[Task], attempts: Sequence[Sequence[Attempt]], round_no: int, config: Config, ask: Ask
+) -> list[dict[int, Judgement]]:
+    """Verdicts by position for each image; images with nothing to judge are not asked about."""
+    open_positions = [[p for p, attempt in enumerate(own) if not attempt.verdict] for own in attempts]
+    requests = []
+    for task, own, positions in zip(tasks, attempts, open_positions, strict=True):
+        if not positions:
+            continue
+        pairs = [
+            {"direction": own[p].direction, "before": own[p].parent, "after": own[p].child} for p in positions
+        ]
+        prompt, _ = render(__file__, "judge.jinja", pairs=pairs)
+        requests.append(
+            ChatRequest(
+                key=f"judge:{round_no}:{task.image_id}",
+                prompt=prompt,
+                schema=QAJudged,
+                images=(task.image,),
+                temperature=0.0,
+                seed=request_seed("judge", round_no, task.image_id),
+                max_tokens=config.item_tokens * (len(positions) + 1),
+            )
+        )
+    answers = iter(ask(requests))
+    verdicts: list[dict[int, Judgement]] = []
+    for positions in open_positions:
+        judged: dict[int, Judgement] = {}
+        if positions and isinstance(value := next(answers).value, QAJudged):
+            for judgement in value.items:
+                if 1 <= judgement.index <= len(positions):
+                    judged.setdefault(positions[judgement.index - 1], judgement)
+        verdicts.append(judged)
+    return verdicts
+
+
+def settle(attempt: Attempt, judgement: Judgement | None, round_no: int, min_score: int) -> Item:
+    """Which version goes on: the child if the judge says it clearly won, else the parent."""
+    verdict, score, reason = attempt.verdict, 0, attempt.detail
+    if not verdict and judgement is None:
+        verdict = "unjudged"
+    elif not verdict and judgement is not None:
+        score, reason = judgement.score, judgement.reason
+        if judgement.answerable_without_image:
+            verdict, score = "answerable_without_image", 0
+        elif not judgement.improved:
+            verdict = "not_improved"
+        else:
+            verdict = "kept" if judgement.score >= min_score else "low_score"
+    won = attempt.child if verdict == "kept" else None
+    lost = attempt.parent if won else attempt.child
+    entry: dict[str, Any] = {
+        "round": round_no,
+        "direction": attempt.direction,
+        "verdict": verdict,
+        "score": score,
+        "reason": reason,
+        "replaced" if won else "eliminated": lost.version() if lost else None,
+    }
+    return replace(won or attempt.parent, history=(*attempt.parent.history, entry))

@@ -1,0 +1,66 @@
+"""The stage's report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from components.core.report import Report
+from components.qa_synthesis.config import Config
+from components.qa_synthesis.evolve import VERDICTS
+from components.qa_synthesis.items import REASONS, Item
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image and its items, to show."""
+
+    image: bytes
+    items: Sequence[Item]
+
+
+def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample], config: Config) -> None:
+    """Counts, what each evolution round did, why drafts were turned away, and sample images with their items."""
+    report.heading("Question-answer items")
+    report.text(
+        f"{counts['items']} items about {counts['images_with_items']} of {counts['images']} images, written by "
+        f"{config.endpoint.model}; {counts['items_asked']} were asked for, {counts['rejected']} rows were rejected."
+    )
+    report.table([{"answer type": t, "items": counts[f"type_{t}"]} for t in config.answer_types])
+    rounds = range(config.evolution_rounds + 1)
+    report.table([{"version from round": r, "items": counts[f"round_{r}"]} for r in rounds])
+    if config.evolution_rounds:
+        report.heading("Evolution")
+        report.text(
+            "Verdict on every new version, by round; all but 'kept' leave the previous version in place."
+        )
+        report.table(
+            [{"round": r, **{v: counts[f"evolution_{r}_{v}"] for v in VERDICTS}} for r in rounds if r > 0]
+        )
+    if counts["rejected"]:
+        report.heading("Rejected")
+        report.table([{"reason": r, "rows": n} for r in REASONS if (n := counts[f"rejected_{r}"])])
+    if samples:
+        report.heading("Examples")
+    for sample in samples:
+        report.images([(sample.image, f"{len(sample.items)} items")])
+        report.table(
+            [
+                {
+                    "question": _with_choices(item),
+                    "answer": item.answer,
+                    "type": item.answer_type,
+                    "round": item.round,
+                    "verdicts": ", ".join(f"{e['direction']}: {e['verdict']}" for e in item.history),
+                }
+                for item in sample.items
+            ]
+        )
+
+
+def _with_choices(item: Item) -> str:
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+    return " ".join(
+        [item.question, *(f"{letter}. {c}" for letter, c in zip(letters, item.choices, strict=False))]
+    )

@@ -1,0 +1,144 @@
+"""Counts over all decisions, and the stage's report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.core.image_store import ImageStore
+from components.core.report import Report, figure_axes
+from components.voting_filter.ballots import REASONS, Ballot, Decision
+from components.voting_filter.config import Config
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Example:
+    """An item to show."""
+
+    row: Row
+    ballot: Ballot
+    decision: Decision
+
+
+@dataclass
+class Tally:
+    """What the report and the metrics need to know, gathered item by item."""
+
+    voters: list[str]
+    kept: int = 0
+    rejected: int = 0
+    agreements: list[float] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
+    lost: Counter[str] = field(default_factory=Counter)
+    by_type: dict[str, Counter[str]] = field(default_factory=dict)
+    cast: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    agreeing: Counter[tuple[str, bool]] = field(default_factory=Counter)
+    kept_examples: list[Example] = field(default_factory=list)
+    rejected_examples: list[Example] = field(default_factory=list)
+
+    def add(self, row: Row, ballot: Ballot, decision: Decision, most_examples: int) -> None:
+        """Count one decided item."""
+        self.agreements.append(decision.agreement)
+        kind = self.by_type.setdefault(row["answer_type"], Counter())
+        kind["items"] += 1
+        if decision.reason:
+            self.rejected += 1
+            self.reasons[decision.reason] += 1
+            kind[decision.reason] += 1
+        else:
+            self.kept += 1
+            kind["kept"] += 1
+        for blind, votes in ((False, ballot.votes), (True, ballot.blind)):
+            for vote in votes:
+                self.cast[vote.voter, blind] += 1
+                self.agreeing[vote.voter, blind] += ballot.agrees(vote.answer)
+        examples = self.rejected_examples if decision.reason else self.kept_examples
+        if len(examples) < most_examples:
+            examples.append(Example(row, ballot, decision))
+
+    def metrics(self) -> dict[str, float]:
+        """Flat numbers for the stage's metrics."""
+        items = self.kept + self.rejected
+        return {
+            "items": items,
+            "kept": self.kept,
+            "rejected": self.rejected,
+            "kept_share": self.kept / items,
+            "mean_agreement": sum(self.agreements) / items,
+            "votes": sum(n for (_, blind), n in self.cast.items() if not blind),
+            "blind_votes": sum(n for (_, blind), n in self.cast.items() if blind),
+            **{f"rejected_{reason}": self.reasons[reason] for reason in REASONS},
+            **{f"votes_{reason}": count for reason, count in sorted(self.lost.items())},
+        }
+
+    def share(self, voter: str, blind: bool) -> float | str:
+        """Share of a voter's votes that agree with the proposed answers; "" if it cast none."""
+        cast = self.cast[voter, blind]
+        return round(self.agreeing[voter, blind] / cast, 3) if cast else ""
+
+
+def write_report(report: Report, tally: Tally, images: ImageStore, config: Config) -> None:
+    """Agreement, voters, answer types, reasons, and examples with their images."""
+    items = tally.kept + tally.rejected
+    report.heading("Votes")
+    report.text(
+        f"{tally.kept} of {items} items kept ({tally.kept / items:.1%}): at least {config.agreement_threshold:.0%} of "
+        f"their votes agree with the proposed answer, and blind votes do not beat chance."
+    )
+    figure, axes = figure_axes()
+    axes.hist(tally.agreements, bins=[i / 12 - 1 / 24 for i in range(14)], color="#1f5fa8")
+    axes.axvline(config.agreement_threshold - 1 / 24, color="#b03030", linestyle="--", linewidth=1)
+    axes.set_xlabel("share of votes that agree with the proposed answer")
+    axes.set_ylabel("items")
+    report.figure(figure, "Agreement over all items; the dashed line is the threshold.")
+    report.table(
+        [
+            {
+                "voter": voter,
+                "votes": tally.cast[voter, False],
+                "agrees with the proposed answer": tally.share(voter, False),
+                "blind votes": tally.cast[voter, True],
+                "agrees blind": tally.share(voter, True),
+            }
+            for voter in tally.voters
+        ]
+    )
+    report.heading("Answer types")
+    report.table(
+        [
+            {
+                "answer type": kind,
+                "items": n["items"],
+                "kept": n["kept"],
+                "kept share": round(n["kept"] / n["items"], 3),
+            }
+            | {reason: n[reason] for reason in REASONS if tally.reasons[reason]}
+            for kind, n in sorted(tally.by_type.items())
+        ]
+    )
+    for title, examples in (("Kept", tally.kept_examples), ("Rejected", tally.rejected_examples)):
+        if examples:
+            report.heading(title)
+            report.images(
+                [
+                    (images.get(e.row["image_id"]), _caption(e))
+                    for e in examples
+                    if e.row["image_id"] in images
+                ]
+            )
+
+
+def _caption(example: Example) -> str:
+    row, decision = example.row, example.decision
+    lines = [row["question"]]
+    if row["choices"]:
+        lines.append(", ".join(f"{chr(ord('A') + i)}. {choice}" for i, choice in enumerate(row["choices"])))
+    lines.append(f"proposed: {row['answer']}")
+    lines.append("votes: " + (", ".join(vote.answer for vote in example.ballot.votes) or "none"))
+    if example.ballot.blind:
+        lines.append("blind: " + ", ".join(vote.answer for vote in example.ballot.blind))
+    lines.append(f"agreement {decision.agreement:.2f}" + (f", {decision.reason}" if decision.reason else ""))
+    return "\n".join(lines)

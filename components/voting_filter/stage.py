@@ -1,0 +1,150 @@
+"""Reads items, collects votes, decides, writes kept and rejected items and every vote."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from components.core.errors import DataError
+from components.core.image_store import ImageStore
+from components.core.manifest import Dataset, DatasetWriter
+from components.core.mllm import MLLMClient
+from components.core.runner import StageContext, StageIO
+from components.voting_filter.ballots import Ballot, Decision, Vote
+from components.voting_filter.blind import image_independent
+from components.voting_filter.collect import CastVote, Known, LostVote, collect, collect_blind
+from components.voting_filter.config import Config
+from components.voting_filter.methods import METHODS
+from components.voting_filter.report import Tally, write_report
+
+IO = StageIO(inputs=("images", "qa"), outputs=("qa_kept", "qa_rejected", "votes", "rejected"))
+Row = dict[str, Any]
+
+
+def run(config: Config, ctx: StageContext) -> None:
+    """Collect all votes, decide on all items, then write them; every item ends up kept or rejected."""
+    qa = ctx.dataset("qa", table="qa")
+    if not qa.rows:
+        raise DataError("there are no items to vote on; see qa_synthesis and its rejected table")
+    if len(config.voters) < 3:
+        ctx.log.warning("fewer than three voters: one of them alone can decide on an item")
+    images = ImageStore(ctx.dataset("images", table="images"))
+    tally = Tally(voters=[voter.model for voter in config.voters])
+    ballots = poll(qa, images, config, ctx, tally)
+    decisions = METHODS[config.method](ballots, config)
+    independent = image_independent(ballots, config.blind_threshold, config.blind_significance)
+    with (
+        ctx.writer("qa_kept", table="qa_kept") as kept,
+        ctx.writer("qa_rejected", table="qa_rejected") as rejected,
+    ):
+        for row, ballot, decision, blind_right in zip(
+            qa.rows_iter(), ballots, decisions, independent, strict=True
+        ):
+            if row["image_id"] not in images:
+                decision = replace(decision, reason="image_missing")
+            elif blind_right and not decision.reason:
+                decision = replace(decision, reason="image_independent")
+            _write(row, decision, kept, rejected)
+            tally.add(row, ballot, decision, config.report_items)
+    if not tally.kept:
+        raise DataError(
+            f"no item of {qa.rows} was kept ({dict(tally.reasons)}); check the voters and the threshold"
+        )
+    ctx.metrics.update(tally.metrics())
+    ctx.log.info("voted", extra={"items": qa.rows, "kept": tally.kept, "rejected": tally.rejected})
+    write_report(ctx.report, tally, images, config)
+
+
+def poll(qa: Dataset, images: ImageStore, config: Config, ctx: StageContext, tally: Tally) -> list[Ballot]:
+    """Ask every voter about every item, a chunk of items at a time; writes every vote.
+
+    Returns:
+        A ballot for each item, in the table's order; without votes where the image is missing.
+    """
+    clients = {
+        v.model: MLLMClient(v, ctx.work.journal(f"voter-{i}"), ctx.log) for i, v in enumerate(config.voters)
+    }
+    known: dict[str, Known] = {model: {} for model in config.blind_models()}
+    ballots: list[Ballot] = []
+    with ctx.writer("votes", table="votes") as votes, ctx.writer("rejected", table="rejected") as rejected:
+        total = -(-qa.rows // config.chunk_items)
+        for rows in ctx.progress(_chunks(qa, config.chunk_items), total=total, desc="chunks of items"):
+            cast, lost = _ask_all(
+                [row for row in rows if row["image_id"] in images], images, config, clients, known
+            )
+            own = {row["qa_id"]: _ballot(row) for row in rows}
+            for vote in cast:
+                ballot, added = own[vote.qa_id], (Vote(vote.voter, vote.answer),)
+                own[vote.qa_id] = (
+                    replace(ballot, blind=ballot.blind + added)
+                    if vote.blind
+                    else replace(ballot, votes=ballot.votes + added)
+                )
+            ballots += own.values()
+            votes.write([_vote_row(vote, own[vote.qa_id]) for vote in cast])
+            rejected.write([{"id": vote.id, "reason": vote.reason, "detail": vote.detail} for vote in lost])
+            tally.lost.update(vote.reason for vote in lost)
+    return ballots
+
+
+def _chunks(qa: Dataset, size: int) -> Iterator[list[Row]]:
+    columns = ["qa_id", "image_id", "question", "answer", "answer_type", "choices"]
+    seen: set[str] = set()
+    for batch in qa.iter_batches(columns, size):
+        rows = batch.to_pylist()
+        for row in rows:
+            if row["qa_id"] in seen:
+                raise DataError(f"item {row['qa_id']} occurs twice in qa; run qa_synthesis again")
+            seen.add(row["qa_id"])
+        yield rows
+
+
+def _ask_all(
+    rows: Sequence[Row],
+    images: ImageStore,
+    config: Config,
+    clients: dict[str, MLLMClient],
+    known: dict[str, Known],
+) -> tuple[list[CastVote], list[LostVote]]:
+    """All voters at once, each by its own client; the result is in the order of the voters, seeing before blind."""
+    pictures = {image_id: images.get(image_id) for image_id in dict.fromkeys(row["image_id"] for row in rows)}
+    sizes = {"questions_per_request": config.questions_per_request, "answer_tokens": config.answer_tokens}
+
+    def vote(model: str) -> tuple[list[CastVote], list[LostVote]]:
+        ask = partial(clients[model].map, bar=False)
+        cast, lost = collect(rows, model, ask, pictures, **sizes)
+        if model in known:
+            blind_cast, blind_lost = collect_blind(rows, model, ask, known[model], **sizes)
+            cast, lost = cast + blind_cast, lost + blind_lost
+        return cast, lost
+
+    with ThreadPoolExecutor(len(clients)) as pool:
+        results = list(pool.map(vote, clients))
+    return [vote for cast, _ in results for vote in cast], [vote for _, lost in results for vote in lost]
+
+
+def _ballot(row: Row) -> Ballot:
+    return Ballot(row["question"], row["answer"], row["answer_type"], tuple(row["choices"]))
+
+
+def _vote_row(vote: CastVote, ballot: Ballot) -> Row:
+    return {
+        "qa_id": vote.qa_id,
+        "voter": vote.voter,
+        "blind": vote.blind,
+        "answer": vote.answer,
+        "agrees": ballot.agrees(vote.answer),
+        "latency_s": vote.latency_s,
+        "tokens": vote.tokens,
+    }
+
+
+def _write(row: Row, decision: Decision, kept: DatasetWriter, rejected: DatasetWriter) -> None:
+    row = {**row, "agreement": decision.agreement, "difficulty": decision.difficulty}
+    if decision.reason:
+        rejected.write([{**row, "reason": decision.reason, "voted_answer": decision.voted_answer}])
+    else:
+        kept.write([row])

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from components.core.config import Endpoint
+from components.core.mllm import Answer, ChatRequest
+from components.qa_synthesis.config import Config, Directions
+from components.qa_synthesis.evolve import VERDICTS, Attempt, draw_direction, evolve_round, settle
+from components.qa_synthesis.generate import Task, generate
+from components.qa_synthesis.items import Item
+from components.qa_synthesis.schemas import EvolvedItem, Judgement, QAEvolved, QAItems, QAJudged
+
+CONFIG = Config(endpoint=Endpoint(base_url="http://localhost/v1", model="m"))
+TASK = Task("image", b"", "train", 3)
+ITEMS = [Item("image", question, "red", "span") for question in ("One?", "Two?", "Three?")]
+
+
+def judgement(index=1, improved=True, score=8, blind=False) -> Judgement:
+    return Judgement(
+        index=index, improved=improved, score=score, answerable_without_image=blind, reason="because"
+    )
+
+
+def evolved(index: int, question: str, answer_type: str = "span") -> EvolvedItem:
+    return EvolvedItem(
+        index=index,
+        question=question,
+        answer="blue",
+        answer_type=answer_type,
+        choices=[],
+        reasoning="",
+        objects=[],
+        skills=[],
+    )
+
+
+def scripted(*values):
+    """An `ask` that answers with given values, in order; an exception's text stands for an error."""
+    replies = list(values)
+    seen: list[ChatRequest] = []
+
+    def ask(requests: list[ChatRequest]) -> list[Answer]:
+        seen.extend(requests)
+        answers = []
+        for request in requests:
+            value = replies.pop(0)
+            error = str(value) if isinstance(value, Exception) else None
+            answers.append(Answer(request.key, None if error else value, error, 1, 1, 0.1))
+        return answers
+
+    ask.seen = seen  # type: ignore[attr-defined]
+    return ask
+
+
+def test_directions_have_the_papers_shares():
+    drawn = Counter(draw_direction(str(i), 1, Directions()) for i in range(4000))
+    assert abs(drawn["perception"] / 4000 - 0.5) < 0.04
+    assert abs(drawn["reasoning"] / 4000 - 0.25) < 0.03 and abs(drawn["interaction"] / 4000 - 0.25) < 0.03
+
+
+def test_a_draw_depends_on_item_and_round_only():
+    assert draw_direction("a", 1, Directions()) == draw_direction("a", 1, Directions())
+    assert len({draw_direction("a", round_no, Directions()) for round_no in range(20)}) > 1
+
+
+def test_shares_must_sum_to_one():
+    with pytest.raises(ValueError, match="sum to 1"):
+        Directions(interaction=0.5, reasoning=0.5, perception=0.5)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "judged"),
+    [
+        ("kept", judgement(score=6)),
+        ("low_score", judgement(score=5)),
+        ("not_improved", judgement(improved=False, score=10)),
+        ("answerable_without_image", judgement(blind=True, score=10)),
+        ("unjudged", None),
+    ],
+)
+def test_only_a_clear_win_replaces_the_parent(verdict, judged):
+    parent, child = ITEMS[0], Item("image", "Harder?", "blue", "span", round=2)
+    after = settle(Attempt(parent, "reasoning", child), judged, round_no=2, min_score=6)
+    (entry,) = after.history
+    assert verdict in VERDICTS and entry["verdict"] == verdict and entry["direction"] == "reasoning"
+    if verdict == "kept":
+        assert after.question == "Harder?" and entry["replaced"]["question"] == "One?"
+    else:
+        assert after.question == "One?" and entry["eliminated"]["question"] == "Harder?"
+    if verdict == "answerable_without_image":
+        assert entry["score"] == 0
+
+
+def test_missing_malformed_and_repeated_versions_leave_the_parent():
+    ask = scripted(QAEvolved(items=[evolved(1, "Two?"), evolved(2, "New?", "essay")]))
+    (after,) = evolve_round([TASK], [ITEMS], 1, CONFIG, ask)
+    assert [item.question for item in after] == ["One?", "Two?", "Three?"]
+    assert [item.history[0]["verdict"] for item in after] == ["duplicate", "malformed", "missing"]
+    assert len(ask.seen) == 1  # nothing to judge, so the judge is not asked
+
+
+def test_verdicts_go_to_the_items_that_were_judged():
+    """Only the second and third item have new versions; the judge's numbers count those."""
+    ask = scripted(
+        QAEvolved(items=[evolved(3, "Third better?"), evolved(2, "Second better?")]),
+        QAJudged(items=[judgement(1, improved=False), judgement(2), judgement(7)]),
+    )
+    (after,) = evolve_round([TASK], [ITEMS], 1, CONFIG, ask)
+    assert [item.question for item in after] == ["One?", "Two?", "Third better?"]
+    assert after[2].parent_id == ITEMS[2].qa_id and after[2].round == 1
+
+
+def test_two_items_may_not_evolve_into_the_same_question():
+    ask = scripted(
+        QAEvolved(items=[evolved(1, "Same?"), evolved(2, "same"), evolved(3, "Other?")]),
+        QAJudged(items=[judgement(1), judgement(2)]),
+    )
+    (after,) = evolve_round([TASK], [ITEMS], 1, CONFIG, ask)
+    assert [item.question for item in after] == ["Same?", "Two?", "Other?"]
+
+
+def test_a_failed_request_keeps_all_items():
+    (after,) = evolve_round([TASK], [ITEMS], 1, CONFIG, scripted(ValueError("malformed: no JSON")))
+    assert after == ITEMS and after[0].history[0]["reason"] == "malformed: no JSON"
+
+
+def test_images_without_items_are_not_asked_about():
+    ask = scripted()
+    assert evolve_round([TASK], [[]], 1, CONFIG, ask) == [[]] and not ask.seen
+
+
+def test_draft_duplicates_and_surplus_are_turned_away():
+    fields = {
+        "answer": "red",
+        "answer_type": "span",
+        "choices": [],
+        "reasoning": "",
+        "objects": [],
+        "skills": [],
+    }
+    questions = ["One?", "one", "Two?", "Three?", "Four?"]
+    drafts = QAItems.model_validate({"items": [{"question": q, "topic": 0, **fields} for q in questions]})
+    (items,), rejections = generate([TASK], CONFIG, scripted(drafts))
+    assert [item.question for item in items] == ["One?", "Two?", "Three?"]
+    assert [(r.id, r.reason) for r in rejections] == [
+        ("image#1", "duplicate_question"),
+        ("image#4", "surplus"),
+    ]
+
+
+@pytest.mark.parametrize("reply", [ValueError("endpoint: gone"), QAItems(items=[])])
+def test_an_image_without_items_is_rejected_itself(reply):
+    (items,), (rejection,) = generate([TASK], CONFIG, scripted(reply))
+    assert items == [] and (rejection.id, rejection.reason) == ("image", "no_answer")
