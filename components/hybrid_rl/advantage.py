@@ -1,0 +1,93 @@
+"""Advantages of one group of rollouts from binary correctness: pass@1, pass@k and their blend.
+
+Source: "Pass@k Training for Adaptively Balancing Exploration and Exploitation of Large Reasoning Models"
+(arXiv 2508.10751). Everything is float64 NumPy; a group has N rollouts of one prompt.
+"""
+
+from __future__ import annotations
+
+from math import comb
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Mode = Literal["pass_at_k", "pass_at_1", "blend"]
+Schedule = Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1"]
+
+
+def pass_at_k(n: int, c: int, k: int) -> float:
+    """Unbiased estimate of pass@k from `c` correct among `n` samples: 1 - C(n-c, k) / C(n, k).
+
+    Evaluated as a product, so that it does not overflow; 1 when fewer than `k` samples are wrong
+    (Chen et al., arXiv 2107.03374).
+    """
+    if not 0 <= c <= n or not 1 <= k <= n:
+        raise ValueError(f"pass@k needs 0 <= c <= n and 1 <= k <= n, got n={n}, c={c}, k={k}")
+    if n - c < k:
+        return 1.0
+    return float(1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
+
+
+def group_advantage(correct: NDArray[np.bool_], k: int) -> Floats:
+    """Pass@k advantage of every rollout of a group (eq. 11-15), the mean over all groups of `k` it can stand in.
+
+    With N rollouts, N- of them wrong, and R in {0, 1} the reward of a k-subset (1 if any member is right):
+
+        mean R = 1 - C(N-, k) / C(N, k)            sigma = sqrt(mean R * (1 - mean R))
+        A+ = (1 - mean R) / sigma                  A- = (1 - mean R - C(N- - 1, k-1) / C(N-1, k-1)) / sigma
+
+    The advantages of a group sum to 0. All are 0 when no rollout is right, or fewer than `k` are wrong (sigma = 0:
+    every k-subset has the same reward). `k` = 1 is GRPO's z-score with the population standard deviation.
+
+    Args:
+        correct: shape (N,).
+        k: at most N.
+
+    Returns:
+        Shape (N,).
+    """
+    n = len(correct)
+    wrong = n - int(correct.sum())
+    if not 1 <= k <= n:
+        raise ValueError(f"k must lie between 1 and the group's size, got k={k}, N={n}")
+    if wrong == n or wrong < k:
+        return np.zeros(n)
+    all_wrong = comb(wrong, k) / comb(n, k)  # 1 - mean R: Python's integers keep the binomials exact
+    sigma = float(np.sqrt(all_wrong * (1.0 - all_wrong)))
+    positive = all_wrong / sigma
+    negative = (all_wrong - comb(wrong - 1, k - 1) / comb(n - 1, k - 1)) / sigma
+    return np.where(correct, positive, negative)
+
+
+def blended_advantage(correct: NDArray[np.bool_], k: int) -> Floats:
+    """Mix by the group's accuracy (eq. 18): (N+/N) A_pass@k + (1 - N+/N) A_pass@1.
+
+    Prompts the policy rarely solves are sharpened by pass@1; the more it solves one, the more pass@k takes over, which
+    lets go of what is solved already.
+    """
+    share = float(correct.mean())
+    return share * group_advantage(correct, k) + (1.0 - share) * group_advantage(correct, 1)
+
+
+def correctness_advantage(correct: NDArray[np.bool_], k: int, mode: Mode) -> Floats:
+    """Advantage of one group in the given mode; `k` is cut to the group's size (rollouts may have been excluded)."""
+    if len(correct) == 0:
+        return np.zeros(0)
+    k = min(k, len(correct))
+    if mode == "pass_at_1":
+        return group_advantage(correct, 1)
+    return group_advantage(correct, k) if mode == "pass_at_k" else blended_advantage(correct, k)
+
+
+def mode_at(schedule: Schedule, progress: float, switch_at: float) -> Mode:
+    """Mode in force at a point of training.
+
+    Args:
+        progress: steps done / steps in all, in [0, 1).
+        switch_at: progress from which `pass_at_k_then_1` is pass@1 (the paper's best order: explore, then sharpen).
+    """
+    if schedule != "pass_at_k_then_1":
+        return schedule
+    return "pass_at_k" if progress < switch_at else "pass_at_1"

@@ -1,0 +1,226 @@
+"""Settings of the hybrid_rl stage. Sources of the defaults stand with the functions that use them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from components.core.config import Settings
+
+
+class Ramp(Settings):
+    """A weight that changes over training: `start` before `begin`, `end` after `finish`, linear between."""
+
+    start: float = 0.0
+    """Weight at the beginning of training."""
+    end: float = 1.0
+    """Weight at the end of the ramp."""
+    begin: float = Field(default=0.0, ge=0, le=1)
+    """Share of the steps after which the weight starts to change."""
+    finish: float = Field(default=1.0, ge=0, le=1)
+    """Share of the steps after which the weight stays at `end`."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Ramp:
+        if self.finish < self.begin:
+            raise ValueError("finish must not lie before begin")
+        return self
+
+
+class RewardWeights(Settings):
+    """Weight of each normalised reward component in the advantage: a number, or a ramp over training."""
+
+    correctness: float | Ramp = 1.0
+    """The verifiable answer, through the advantage schedule (pass@k, pass@1, blend)."""
+    diversity: float | Ramp = 0.2
+    """DARLING: rarer meanings among the group's correct responses."""
+    length: float | Ramp = Ramp(start=0.0, end=0.3, begin=0.1, finish=0.1)
+    """Kimi k1.5: shorter among the group. Off during a warm-up, because it otherwise slows learning at the start."""
+    overlong: float | Ramp = 0.2
+    """DAPO's soft penalty near the token limit. Active from the first step."""
+    format: float | Ramp = 0.1
+    """Well-formed response: one answer, no repetition, no list of all choices."""
+    perception: float | Ramp = 0.0
+    """Visual evidence: right where the blanked image gives another answer. Above 0 costs one greedy answer a prompt."""
+
+
+class ExtraReward(Settings):
+    """A reward of the user's own, by name of a Python function (contract: `components.hybrid_rl.rewards.Rollout`)."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    """Name in logs and metrics."""
+    function: str = Field(pattern=r"^[\w.]+:\w+$")
+    """`module:function`; called as `function(rollout)` and returns a float, or None where it does not apply."""
+    weight: float | Ramp = 0.1
+    """Weight of the normalised component."""
+    timeout_s: float = Field(default=10.0, gt=0)
+    """Limit for scoring one batch of rollouts; rollouts not scored by then carry no weight in the update."""
+
+
+class Diversity(Settings):
+    """When two responses mean the same."""
+
+    similarity: str = "answer"
+    """`answer`: extracted answers agree by answer type; `words`: word-bigram overlap of the whole response; or
+    `module:function` called as `function(a: Rollout, b: Rollout) -> float`."""
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    """Pairs more similar than this join one cluster."""
+
+
+class Guards(Settings):
+    """Limits beyond which a response counts as reward hacking: no correctness, no format reward."""
+
+    max_ngram_repeats: int = Field(default=3, ge=1)
+    """Most times that one n-gram may occur."""
+    ngram_words: int = Field(default=4, ge=1)
+    """Words in such an n-gram."""
+
+
+class Prompts(Settings):
+    """Which questions are trained on, and in which order."""
+
+    max_candidates: int = Field(default=4096, ge=1)
+    """Questions, drawn evenly over answer types, for which the policy's pass rate is measured."""
+    pass_rate_samples: int = Field(default=8, ge=0)
+    """Answers per candidate at that measurement; 0 skips the filter."""
+    pass_rate_batch_size: int = Field(default=256, ge=1)
+    """Answers generated at once at that measurement."""
+    min_pass_rate: float = Field(default=0.0, ge=0, le=1)
+    """Keep questions whose pass rate is above this."""
+    max_pass_rate: float = Field(default=1.0, ge=0, le=1)
+    """Keep questions whose pass rate is below this."""
+    on_too_few: Literal["fill", "fail"] = "fill"
+    """When fewer than one step's questions remain: add the ones nearest to the kept range, or fail."""
+    curriculum_start: float = Field(default=0.5, gt=0, le=1)
+    """Share of the questions, easiest first, that is open at the first step; 1 opens all."""
+    curriculum_finish: float = Field(default=0.5, ge=0, le=1)
+    """Share of the steps after which all questions are open."""
+    prioritised: bool = True
+    """Draw questions in proportion to one minus their running success rate; otherwise evenly."""
+    success_decay: float = Field(default=0.5, ge=0, lt=1)
+    """Share of the old value in a question's running success rate when it is met again."""
+    priority_floor: float = Field(default=0.05, gt=0, le=1)
+    """Least weight of a question, so that solved ones are still met now and then."""
+
+
+class VLLM(Settings):
+    """vLLM as rollout engine, handed to TRL, which also moves the weights."""
+
+    mode: Literal["colocate", "server"] = "colocate"
+    """In the training processes, or a server of its own."""
+    server_base_url: str | None = None
+    """Address of the server (mode `server`)."""
+    gpu_memory_utilization: float = Field(default=0.3, gt=0, lt=1)
+    """Share of GPU memory for vLLM (mode `colocate`)."""
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    """GPUs one vLLM engine is spread over (mode `colocate`)."""
+    max_model_tokens: int | None = None
+    """Context length of the engine; None takes the model's."""
+    sleep: bool = True
+    """Give vLLM's memory back during the update (mode `colocate`)."""
+
+    @model_validator(mode="after")
+    def _addressed(self) -> VLLM:
+        if self.mode == "server" and not self.server_base_url:
+            raise ValueError("mode 'server' needs server_base_url")
+        return self
+
+
+class Config(Settings):
+    """Settings of the hybrid_rl stage."""
+
+    seed: int = 0
+    """Seed of prompt selection, sampling order and rollouts."""
+    max_steps: int = Field(default=200, ge=1)
+    """Optimizer steps."""
+    group_size: int = Field(default=8, ge=2)
+    """Rollouts per question (N)."""
+    prompts_per_step: int = Field(default=32, ge=1)
+    """Questions per generation, over all processes."""
+    micro_batch_rollouts: int = Field(default=0, ge=0)
+    """Rollouts per process in one forward and backward pass; 0 takes all of the process's rollouts at once."""
+    updates_per_generation: int = Field(default=1, ge=1)
+    """Optimizer steps made from one generation; above 1 the later ones are off-policy and clipping acts."""
+    max_completion_tokens: int = Field(default=512, ge=1)
+    """Longest response."""
+    overlong_cache_tokens: int = Field(default=0, ge=0)
+    """Tokens before the limit over which the soft overlong penalty grows from 0 to -1; 0 penalises only the limit."""
+    mask_truncated: bool = True
+    """Leave responses that met the token limit out of the loss; they still count in their group's statistics."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Sampling temperature of rollouts."""
+
+    advantage: Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1"] = "pass_at_k_then_1"
+    """How correctness becomes an advantage (arXiv 2508.10751)."""
+    k: int = Field(default=4, ge=1)
+    """k of pass@k."""
+    switch_at: float = Field(default=0.5, ge=0, le=1)
+    """Share of the steps after which `pass_at_k_then_1` changes to pass@1."""
+    weights: RewardWeights = RewardWeights()
+    """Weights of the reward components."""
+    extra_rewards: list[ExtraReward] = []
+    """Rewards of the user's own."""
+    batch_normalise: bool = True
+    """Scale the combined advantages of a batch to unit variance (GDPO, arXiv 2601.05242)."""
+    diversity: Diversity = Diversity()
+    """When two responses mean the same."""
+    guards: Guards = Guards()
+    """Reward hacking limits."""
+
+    loss: Literal["dapo", "grpo", "dr_grpo", "gspo"] = "dapo"
+    """`dapo`: token-level loss over the batch; `grpo`: mean per response; `dr_grpo`: constant length; `gspo`:
+    sequence-level importance ratios (for mixture-of-experts models)."""
+    epsilon_low: float = Field(default=0.2, gt=0)
+    """Lower clipping range of the importance ratio."""
+    epsilon_high: float = Field(default=0.28, gt=0)
+    """Upper clipping range (DAPO's clip-higher)."""
+    kl_coefficient: float = Field(default=0.0, ge=0)
+    """Weight of the KL divergence to the start; above 0 keeps a second copy of the model."""
+    learning_rate: float = Field(default=1e-6, gt=0)
+    """Peak learning rate of AdamW."""
+    lr_schedule: Literal["constant_with_warmup", "linear", "cosine"] = "constant_with_warmup"
+    """Learning rate over the steps."""
+    lr_warmup_steps: int = Field(default=0, ge=0)
+    """Steps over which the learning rate rises to its peak."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """AdamW's weight decay."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradient clipping."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Training precision; `auto` is bfloat16 mixed precision on a GPU and float32 on a CPU."""
+    gradient_checkpointing: bool = False
+    """Trade a second forward pass for activation memory."""
+    freeze_vision: bool = False
+    """Leave the vision tower as it is."""
+
+    prompts: Prompts = Prompts()
+    """Selection and order of questions."""
+    rollout: Literal["generate", "vllm"] = "generate"
+    """Rollout engine: transformers' `generate` (any machine) or vLLM (GPUs)."""
+    vllm: VLLM = VLLM()
+    """Settings of vLLM, read when `rollout` is `vllm`."""
+    save_steps: int = Field(default=50, ge=1)
+    """Steps between committed checkpoints, from which a killed run goes on."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """Committed checkpoints kept in the work directory."""
+    rollouts_kept_per_step: int = Field(default=8, ge=0)
+    """Rollouts of each kept step that go to the `rollouts` output."""
+    rollouts_every_steps: int = Field(default=10, ge=1)
+    """Steps between kept ones."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.k > self.group_size:
+            raise ValueError(f"k ({self.k}) must not exceed group_size ({self.group_size})")
+        if self.overlong_cache_tokens > self.max_completion_tokens:
+            raise ValueError("overlong_cache_tokens must not exceed max_completion_tokens")
+        if self.save_steps % self.updates_per_generation:
+            raise ValueError("save_steps must be a multiple of updates_per_generation")
+        if self.prompts.min_pass_rate >= self.prompts.max_pass_rate:
+            raise ValueError("prompts.min_pass_rate must lie below prompts.max_pass_rate")
+        names = [extra.name for extra in self.extra_rewards]
+        taken = set(RewardWeights.model_fields)
+        if len(set(names)) != len(names) or taken & set(names):
+            raise ValueError(f"extra_rewards need names of their own, other than {', '.join(sorted(taken))}")
+        return self

@@ -1,0 +1,121 @@
+"""The stage's report: how the policy changed over the steps, and what it says at the beginning and at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from components.core.image_store import ImageStore
+from components.core.report import Report, figure_axes
+
+from .config import Config
+from .prompts import Prompt
+
+_SHOWN_ROLLOUTS = 8
+
+
+def write_report(
+    report: Report,
+    config: Config,
+    rated: Sequence[Prompt],
+    chosen: Sequence[Prompt],
+    history: Sequence[dict[str, Any]],
+    rollouts: Sequence[tuple[int, list[dict[str, Any]]]],
+    store: ImageStore,
+) -> None:
+    """Fill the report.
+
+    Args:
+        rated: candidates with the starting policy's pass rates.
+        chosen: the ones trained on.
+        history: one log entry a step.
+        rollouts: kept rollouts by step.
+    """
+    steps = [entry for entry in history if "pass_at_1" in entry]
+    report.text(
+        f"{len(steps)} steps of {config.prompts_per_step} questions × {config.group_size} rollouts; advantage "
+        f"{config.advantage}, loss {config.loss}."
+    )
+    report.heading("Questions")
+    report.text(
+        f"{len(chosen)} of {len(rated)} candidates were chosen by the starting policy's pass rate: what it always or "
+        "never solves gives a group without variance, and teaches nothing."
+    )
+    rates = [prompt.pass_rate for prompt in rated if prompt.pass_rate >= 0]
+    if rates:
+        figure, axes = figure_axes(height=2.4)
+        axes.hist(rates, bins=np.linspace(0, 1, config.prompts.pass_rate_samples + 2), color="#1f5fa8")
+        axes.set_xlabel("pass rate of the starting policy")
+        axes.set_ylabel("questions")
+        report.figure(figure, "Pass rates of the candidates.")
+    report.heading("Training")
+    curves: list[tuple[str, list[str]]] = [
+        (
+            "Share of right rollouts (pass@1), and of groups where one of k is right (pass@k)",
+            ["pass_at_1", "pass_at_k"],
+        ),
+        ("Mean response length in tokens", ["response_tokens"]),
+        ("Distinct answers in a group", ["distinct_clusters"]),
+        ("Entropy of the policy per token", ["entropy"]),
+        ("Share of importance ratios clipped", ["clip_ratio/low_mean", "clip_ratio/high_mean"]),
+    ]
+    if config.kl_coefficient:
+        curves.append(("KL divergence to the start", ["kl"]))
+    components = (
+        sorted(
+            name.removeprefix("reward_")
+            for name in steps[-1]
+            if name.startswith("reward_") and name != "reward_std"
+        )
+        if steps
+        else []
+    )
+    curves.insert(1, ("Mean raw reward by component", [f"reward_{name}" for name in components]))
+    curves.insert(
+        2, ("Mean size of each component's weighted advantage", [f"signal_{name}" for name in components])
+    )
+    for caption, names in curves:
+        _curve(report, steps, names, caption)
+    if rollouts:
+        report.heading("Rollouts")
+        for title, (step, rows) in (("first", rollouts[0]), ("last", rollouts[-1])):
+            report.text(f"The {title} kept step, {step}:")
+            report.images([(store.get(row["image_id"]), _caption(row)) for row in rows[:_SHOWN_ROLLOUTS]])
+
+
+def smooth(values: Sequence[float | None], window: int) -> np.ndarray:
+    """Running mean over the last `window` values, missing ones left out; NaN where none is there."""
+    array = np.array([np.nan if value is None else value for value in values], dtype=float)
+    result = np.full(len(array), np.nan)
+    for i in range(len(array)):
+        recent = array[max(0, i + 1 - window) : i + 1]
+        recent = recent[~np.isnan(recent)]
+        if len(recent):
+            result[i] = recent.mean()
+    return result
+
+
+def _curve(report: Report, steps: Sequence[dict[str, Any]], names: Sequence[str], caption: str) -> None:
+    shown = [name for name in names if any(entry.get(name) is not None for entry in steps)]
+    if not shown:
+        return
+    window = max(1, len(steps) // 20)
+    figure, axes = figure_axes(height=2.6)
+    for name in shown:
+        values = smooth([entry.get(name) for entry in steps], window)
+        axes.plot(
+            [entry["step"] for entry in steps],
+            values,
+            label=name.removeprefix("reward_").removeprefix("signal_"),
+        )
+    axes.set_xlabel("step")
+    if len(shown) > 1:
+        axes.legend(fontsize=8, frameon=False)
+    report.figure(figure, f"{caption}; mean over {window} steps.")
+
+
+def _caption(row: dict[str, Any]) -> str:
+    verdict = "right" if row["correct"] else f"wrong, expected {row['reference']}"
+    return f"{row['question']}\n→ {row['response']}\n{verdict}; {row['tokens']} tokens; advantage {row['advantage']:+.2f}"

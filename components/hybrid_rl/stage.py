@@ -1,0 +1,242 @@
+"""Chooses the questions, trains the policy on them, writes the checkpoint and what was seen on the way."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from components.core.errors import DataError, StageError
+from components.core.manifest import commit_checkpoint, open_checkpoint
+from components.core.runner import StageContext, StageIO
+from components.hybrid_rl.config import Config
+
+if TYPE_CHECKING:
+    from components.core.image_store import ImageStore
+    from components.hybrid_rl.prompts import Prompt
+
+# Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at once.
+
+IO = StageIO(inputs=("init_checkpoint", "images", "qa_kept"), outputs=("checkpoint", "rollouts"))
+
+
+def run(config: Config, ctx: StageContext) -> None:
+    """Train one checkpoint with hybrid rewards."""
+    start = open_checkpoint(ctx.inputs["init_checkpoint"])
+    images = ctx.dataset("images", table="images")
+    kept = ctx.dataset("qa_kept", table="qa_kept")
+
+    from transformers.utils import logging as transformers_logging
+
+    from components.core.image_store import ImageStore
+    from components.core.vlm import load_model, load_processor, set_threads
+    from components.hybrid_rl.prompts import candidates
+    from components.hybrid_rl.report import write_report
+    from components.hybrid_rl.scoring import Scorer
+
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    scorer = Scorer(config)
+    found = candidates(kept.rows_iter(), config.prompts.max_candidates, config.seed)
+    if not found:
+        raise DataError(
+            "qa_kept has no training questions; check the voting filter's report and the images' split"
+        )
+    ctx.log.info("starting", extra={"candidates": len(found), "threads": set_threads()})
+    store = ImageStore(images)
+    processor = load_processor(start.path)
+    model = load_model(start.path, "float32")
+    saved_dtype = model.config.dtype if config.dtype == "auto" else config.dtype
+    rated, chosen = choose_prompts(found, model, processor, store, config, ctx)
+    history = train(chosen, model, processor, store, scorer, config, ctx)
+
+    output = ctx.outputs["checkpoint"]
+    model.to(_stored_dtype(start.path) or saved_dtype)
+    model.save_pretrained(output)
+    processor.save_pretrained(output)
+    extra = {"stage": "hybrid_rl", "steps": config.max_steps, "trained_from": start.digest}
+    commit_checkpoint(output, provenance=ctx.provenance, extra=extra)
+    steps = write_rollouts(config, ctx)
+    _fill_metrics(ctx.metrics, rated, chosen, history)
+    write_report(ctx.report, config, rated, chosen, history, steps, store)
+
+
+def choose_prompts(
+    found: list[Prompt], model: Any, processor: Any, store: ImageStore, config: Config, ctx: StageContext
+) -> tuple[list[Prompt], list[Prompt]]:
+    """Measure the policy on the candidates and keep what can teach it: (all with pass rates, the kept ones).
+
+    Raises:
+        DataError: fewer questions remain than one step needs, and the settings say not to fill up.
+    """
+    from components.hybrid_rl.prompts import measure, select
+
+    rated = found
+    if config.prompts.pass_rate_samples or config.weights.perception != 0.0:
+        bar = iter(ctx.progress(range(len(found)), total=len(found), desc="pass rates"))
+
+        def advance(count: int) -> None:
+            for _ in range(count):
+                next(bar, None)
+
+        rated = measure(found, model, processor, store, config, ctx.work.journal("pass_rates"), advance)
+        next(bar, None)
+    chosen = select(rated, config.prompts, config.prompts_per_step)
+    ctx.log.info("chose prompts", extra={"candidates": len(rated), "kept": len(chosen)})
+    if not chosen or (len(chosen) < config.prompts_per_step and config.prompts.on_too_few == "fail"):
+        raise DataError(
+            f"only {len(chosen)} of {len(rated)} questions have a pass rate between prompts.min_pass_rate and "
+            "prompts.max_pass_rate; widen them, raise prompts.max_candidates, or set prompts.on_too_few to 'fill'"
+        )
+    return rated, chosen
+
+
+def train(
+    prompts: list[Prompt],
+    model: Any,
+    processor: Any,
+    store: ImageStore,
+    scorer: Any,
+    config: Config,
+    ctx: StageContext,
+) -> list[dict[str, float]]:
+    """Train `model` in place, from the newest committed checkpoint of the work directory if there is one.
+
+    Returns:
+        TRL's log, one entry a step.
+
+    Raises:
+        StageError: SIGTERM came; progress is saved and the same command goes on.
+    """
+    from accelerate import PartialState
+    from safetensors.torch import load_model as load_weights
+    from transformers import PrinterCallback, TrainerState
+
+    from components.hybrid_rl.callbacks import (
+        Checkpoints,
+        Progress,
+        RolloutRecorder,
+        SeedEachStep,
+        StopOnSigterm,
+        newest,
+        restore_sampler,
+    )
+    from components.hybrid_rl.sampler import PromptSampler
+    from components.hybrid_rl.trainer import (
+        HybridReward,
+        HybridTrainer,
+        end_tokens,
+        training_set,
+        vision_tokens,
+    )
+    from components.hybrid_rl.trl_config import grpo_config
+
+    root = ctx.work.dir("checkpoints")
+    generations = -(-config.max_steps // config.updates_per_generation)
+    hardness = [prompt.hardness for prompt in prompts]
+    sampler = PromptSampler(
+        [p.prompt_id for p in prompts], hardness, config.prompts, generations, config.seed
+    )
+    saved = newest(root)
+    done = 0
+    if saved is not None:
+        state = TrainerState.load_from_json(str(saved / "trainer_state.json"))
+        done = state.global_step
+        restore_sampler(saved, sampler)
+        ctx.log.info("resuming", extra={"step": done})
+        if done >= config.max_steps:
+            load_weights(model, saved / "model.safetensors", strict=False)
+            return state.log_history
+    if config.freeze_vision:
+        model.model.visual.requires_grad_(False)
+    recorder = RolloutRecorder(
+        ctx.work.journal("rollouts"),
+        config.rollouts_every_steps,
+        config.rollouts_kept_per_step,
+        config.max_steps,
+    )
+    failures: list[str] = []
+
+    def note_errors(scored: Any, step: int) -> None:
+        if scored.errors and len(failures) < 20:
+            ctx.log.warning(
+                "rollouts without weight",
+                extra={"step": step, "count": len(scored.errors), "first": scored.errors[0]},
+            )
+            failures.append(scored.errors[0])
+
+    reward = HybridReward(
+        scorer,
+        end_tokens(model, processor),
+        [lambda scored, step: sampler.observe(scored.success), recorder, note_errors],
+    )
+    bar = iter(ctx.progress(range(config.max_steps - done), total=config.max_steps - done, desc="training"))
+    with StopOnSigterm(config.updates_per_generation) as stop:
+        trainer = HybridTrainer(
+            model=model,
+            processing_class=processor,
+            reward_funcs=[reward],
+            args=grpo_config(config, str(root), PartialState().num_processes, vision_tokens(processor)),
+            train_dataset=training_set(prompts, store),
+            callbacks=[SeedEachStep(), Checkpoints(sampler, config.keep_checkpoints), Progress(bar), stop],
+            prompt_sampler=sampler,
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.train(resume_from_checkpoint=str(saved) if saved else None)
+    next(bar, None)
+    if trainer.state.global_step < config.max_steps:
+        raise StageError(
+            f"stopped by SIGTERM after step {trainer.state.global_step}; the same command goes on from there"
+        )
+    history: list[dict[str, float]] = trainer.state.log_history
+    return history
+
+
+def write_rollouts(config: Config, ctx: StageContext) -> list[tuple[int, list[dict[str, Any]]]]:
+    """Write the kept rollouts as the `rollouts` output; returns them as (step, rows)."""
+    journal = ctx.work.journal("rollouts")
+    kept = [s for s in range(config.max_steps) if f"{s:08d}" in journal]
+    steps = [(step, journal.get(f"{step:08d}")) for step in kept]
+    with ctx.writer("rollouts", table="predictions") as writer:
+        for step, rows in steps:
+            writer.write(
+                [
+                    {
+                        "benchmark": "rollouts",
+                        "item_id": row["prompt_id"],
+                        "image_group": row["image_id"],
+                        "category": row["answer_type"],
+                        "model": f"step-{step}",
+                        "sample_no": row["sample_no"],
+                        "response": row["response"],
+                        "extracted": row["answer"],
+                        "score": float(row["correct"]),
+                        "response_tokens": row["tokens"],
+                    }
+                    for row in rows
+                ]
+            )
+    return steps
+
+
+def _stored_dtype(path: Path) -> Any:
+    """The weight type a checkpoint is stored in, so that training does not double its size."""
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(path).dtype
+
+
+def _fill_metrics(
+    metrics: dict[str, float], rated: list[Prompt], chosen: list[Prompt], history: list[dict[str, float]]
+) -> None:
+    steps = [entry for entry in history if "pass_at_1" in entry]
+    tenth = max(1, len(steps) // 10)
+    measured = [prompt.pass_rate for prompt in rated if prompt.pass_rate >= 0]
+    metrics["candidates"] = len(rated)
+    metrics["prompts"] = len(chosen)
+    if measured:
+        metrics["pass_rate_before"] = sum(measured) / len(measured)
+    for name in ("pass_at_1", "pass_at_k", "response_tokens", "distinct_clusters", "entropy"):
+        metrics[f"{name}_first"] = sum(entry[name] for entry in steps[:tenth]) / tenth
+        metrics[f"{name}_last"] = sum(entry[name] for entry in steps[-tenth:]) / tenth
+    metrics["unscored_rollouts"] = sum(entry["unscored"] for entry in steps)
+    metrics["seconds_per_step"] = sum(entry["step_time"] for entry in steps) / max(len(steps), 1)

@@ -1,0 +1,252 @@
+"""TRL's GRPO trainer with our sampler of questions, our advantages and rollouts that encode each prompt once.
+
+The advantages come in through TRL's own reward interface: one reward function gathers the rollouts of all processes,
+scores whole groups and returns advantages; with `scale_rewards="none"` TRL subtracts each group's mean (0 already) and
+uses them as they are.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from math import ceil
+from typing import Any
+
+import torch
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from datasets import Dataset
+from torch.utils.data import Sampler
+from transformers import TrainerState
+from trl import GRPOTrainer
+
+from components.core.config import seed_for
+from components.core.image_store import ImageStore
+from components.core.vlm import generate, open_image
+
+from .prompts import Prompt
+from .sampler import PromptSampler
+from .scoring import Scored, Scorer, make_rollout, metrics
+from .shared_prompt import OncePerPrompt, pictures_by_row, response_logps, supported
+
+Observer = Callable[[Scored, int], None]
+"""Called on every process with each scored batch and the number of steps done."""
+
+
+class HybridReward:
+    """A TRL reward function whose rewards are the hybrid advantages."""
+
+    __name__ = "advantage"  # the name in TRL's logs
+
+    def __init__(
+        self, scorer: Scorer, end_tokens: frozenset[int], observers: Sequence[Observer] = ()
+    ) -> None:
+        self.scorer = scorer
+        self.end_tokens = end_tokens
+        self.observers = list(observers)
+
+    def __call__(
+        self,
+        prompts: list[Any],
+        completions: list[Any],
+        completion_ids: list[list[int]],
+        trainer_state: TrainerState,
+        log_metric: Callable[[str, float], None],
+        **columns: list[Any],
+    ) -> list[float]:
+        """Advantages of this process's rollouts; every process must call it with its share of the same generation."""
+        rows = [
+            {name: values[i] for name, values in columns.items() if isinstance(values, list)}
+            for i in range(len(prompts))
+        ]
+        rollouts = [
+            make_rollout(row, completion[0]["content"], ids, self.end_tokens)
+            for row, completion, ids in zip(rows, completions, completion_ids, strict=True)
+        ]
+        singles = gather_object(self.scorer.singles(rollouts))
+        scored = self.scorer.score(singles, trainer_state.global_step / max(trainer_state.max_steps, 1))
+        for name, value in metrics(scored, self.scorer.config.k).items():
+            log_metric(name, value)
+        for observer in self.observers:
+            observer(scored, trainer_state.global_step)
+        start = PartialState().process_index * len(prompts)
+        return scored.advantages[start : start + len(prompts)].tolist()
+
+
+class GenerationSampler(Sampler[int]):
+    """Feeds a `PromptSampler`'s draws to TRL's data loader: each question `group_size` times, each draw once a batch.
+
+    Draws that were pending when the state was saved come first.
+    """
+
+    def __init__(self, prompts: PromptSampler, draws: int, count: int, group_size: int, repeat: int) -> None:
+        self.prompts, self.draws, self.count, self.group_size, self.repeat = (
+            prompts,
+            draws,
+            count,
+            group_size,
+            repeat,
+        )
+
+    def __len__(self) -> int:
+        return self.draws * self.count * self.group_size * self.repeat
+
+    def __iter__(self) -> Iterator[int]:
+        pending = self.prompts.pending()
+        for number in range(self.draws):
+            indices = pending[number] if number < len(pending) else self.prompts.draw(self.count)
+            for _ in range(self.repeat):
+                for index in indices:
+                    yield from [index] * self.group_size
+
+
+class HybridTrainer(GRPOTrainer):
+    """`GRPOTrainer` with prioritised questions, and with each prompt encoded once in rollout and update.
+
+    Both shortcuts give what TRL's own path gives (the update within rounding, rollouts from the same distribution).
+    They step aside where the model is sharded or checkpoints activations, and rollouts where vLLM makes them.
+    """
+
+    def __init__(self, *, prompt_sampler: PromptSampler, processing_class: Any, **kwargs: Any) -> None:
+        self.prompt_sampler = prompt_sampler
+        # TRL pads prompts on the left itself but takes token types as the processor pads them, on the right by default.
+        self._processor: Any = copy.deepcopy(processing_class)
+        self._processor.tokenizer.padding_side = "left"
+        super().__init__(processing_class=self._processor, **kwargs)
+        sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
+        policy = self.accelerator.unwrap_model(self.model)
+        self._shares_prompts = not sharded and not self.args.gradient_checkpointing and supported(policy)
+        self._rows: list[dict[str, Any]] = []  # of the generation under way
+        self._group = torch.empty(0, dtype=torch.long)  # the prompt that each row of the batch belongs to
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> Sampler[int]:
+        repeat = self.num_iterations * self.args.steps_per_generation
+        draws = ceil(self.args.max_steps * self.args.gradient_accumulation_steps / repeat)
+        count = self.args.generation_batch_size // self.num_generations
+        # The data loader fetches one batch ahead: one draw more than is used.
+        return GenerationSampler(self.prompt_sampler, draws + 1, count, self.num_generations, repeat)
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        self._rows = inputs
+        numbers: dict[str, int] = {}
+        group = [numbers.setdefault(row["prompt_id"], len(numbers)) for row in inputs]
+        self._group = torch.tensor(group, device=self.accelerator.device)
+        try:
+            if self._shares_prompts:
+                self.processing_class = OncePerPrompt(self._processor, group)
+            output = super()._generate_and_score_completions(inputs)
+        finally:
+            self.processing_class = self._processor
+        return {**output, "group": self._group}
+
+    def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], Any, dict[str, Any]]:
+        if not self._shares_prompts:
+            return super()._tokenize_prompts(prompts)
+        group = self._group.tolist()
+        ids, images, _ = super()._tokenize_prompts(
+            [prompts[group.index(number)] for number in range(max(group) + 1)]
+        )
+        # Only transformers' own generate wants the multimodal fields; pictures go to vLLM as they are.
+        return [ids[number] for number in group], [images[number] for number in group], {}
+
+    def _generate_single_turn(
+        self,
+        prompt_ids: Any,
+        images: Any,
+        multimodal_fields: Any,
+        num_generations: int,
+        has_tool_images: bool = False,
+    ) -> tuple[list[list[int]], Any]:
+        if self.use_vllm or not self._shares_prompts:
+            return super()._generate_single_turn(
+                prompt_ids, images, multimodal_fields, num_generations, has_tool_images
+            )
+        # Consecutive rows of one question are a group, or the part of it that is this process's.
+        groups = [list(rows) for _, rows in groupby(self._rows, key=lambda row: row["prompt_id"])]
+        longest = max(len(rows) for rows in groups)
+        with self.accelerator.autocast():
+            sampled = generate(
+                self.accelerator.unwrap_model(self.model),
+                self._processor,
+                [(rows[0]["images"][0], rows[0]["question"]) for rows in groups],
+                max_new_tokens=self.max_completion_length,
+                temperature=self.temperature,
+                num_samples=longest,
+                batch_size=longest * len(groups),
+                seed=seed_for(
+                    self.args.seed, "rollout", self.state.global_step, self.accelerator.process_index
+                ),
+            )
+        chosen = [completions[: len(rows)] for completions, rows in zip(sampled, groups, strict=True)]
+        return [list(completion.ids) for completions in chosen for completion in completions], None
+
+    def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
+        self._group = inputs["group"]
+        return super()._compute_loss(model, inputs)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        **kwargs: Any,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        if not self._shares_prompts or kwargs.get("compute_aux_loss"):
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, **kwargs
+            )
+        backbone = self.accelerator.unwrap_model(model).model
+        pictures = pictures_by_row(kwargs["pixel_values"], kwargs["image_grid_thw"], kwargs["num_images"])
+        logps, entropies = [], []
+        size = kwargs.get("batch_size") or len(input_ids)
+        for start in range(0, len(input_ids), size):
+            rows = slice(start, start + size)
+            with self.accelerator.autocast():
+                logp, entropy = response_logps(
+                    model,
+                    backbone,
+                    self._group[rows],
+                    input_ids[rows],
+                    attention_mask[rows],
+                    logits_to_keep,
+                    kwargs["mm_token_type_ids"][rows],
+                    pictures[rows],
+                )
+            logps.append(logp)
+            entropies.append(entropy)
+        return torch.cat(logps), torch.cat(entropies) if kwargs.get("compute_entropy") else None, None
+
+
+def training_set(prompts: Sequence[Prompt], store: ImageStore) -> Dataset:
+    """The prompts as TRL reads them; pictures are decoded when a row is fetched, once for a group."""
+    dataset = Dataset.from_list([prompt.row() for prompt in prompts])
+
+    def fetch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
+        pictures = {
+            image_id: open_image(store.get(image_id)) for image_id in dict.fromkeys(batch["image_id"])
+        }
+        return {
+            **batch,
+            "prompt": [[{"role": "user", "content": question}] for question in batch["question"]],
+            "images": [[pictures[image_id]] for image_id in batch["image_id"]],
+        }
+
+    dataset.set_transform(fetch)
+    return dataset
+
+
+def end_tokens(model: Any, processor: Any) -> frozenset[int]:
+    """Tokens after which a response is complete: the tokenizer's end and padding tokens and the model's own."""
+    configured = model.generation_config.eos_token_id
+    ids = set(configured if isinstance(configured, list) else [configured])
+    ids |= {processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id}
+    return frozenset(i for i in ids if i is not None)
+
+
+def vision_tokens(processor: Any) -> dict[str, int]:
+    """Token ids by name of the vision placeholders: in a response they would claim pictures that are not there."""
+    vocabulary = processor.tokenizer.get_vocab()
+    names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    return {name: vocabulary[name] for name in names if name in vocabulary}

@@ -1,0 +1,97 @@
+"""Our settings in TRL's terms."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from trl import GRPOConfig
+
+from components.core.errors import ConfigError
+
+from .config import Config
+
+_LOSSES = {
+    # loss name: (TRL's loss_type, importance_sampling_level)
+    "dapo": ("dapo", "token"),
+    "grpo": ("grpo", "token"),
+    "dr_grpo": ("dr_grpo", "token"),
+    "gspo": ("grpo", "sequence"),
+}
+
+
+def grpo_config(
+    config: Config, output_dir: str, processes: int, vision_tokens: Mapping[str, int]
+) -> GRPOConfig:
+    """Our settings in TRL's terms.
+
+    Args:
+        config: the stage's settings.
+        output_dir: where checkpoints go.
+        processes: training processes.
+        vision_tokens: token ids by name that no response may contain; TRL itself leaves out only the image token,
+            and nothing under vLLM.
+
+    Raises:
+        ConfigError: the rollouts of a generation cannot be shared out evenly over processes and micro batches.
+    """
+    total = config.prompts_per_step * config.group_size
+    share, rest = divmod(total, processes * config.updates_per_generation)
+    micro = config.micro_batch_rollouts or share
+    if rest or share % micro:
+        raise ConfigError(
+            f"hybrid_rl: prompts_per_step x group_size = {total} rollouts do not divide over {processes} processes, "
+            f"{config.updates_per_generation} updates_per_generation and micro batches of {micro}"
+        )
+    on_gpu = torch.cuda.is_available()
+    loss, level = _LOSSES[config.loss]
+    vllm = config.vllm
+    engine: dict[str, Any] = {"generation_kwargs": {"suppress_tokens": sorted(vision_tokens.values())}}
+    if config.rollout == "vllm":
+        engine = {
+            "use_vllm": True,
+            "generation_kwargs": {"bad_words": sorted(vision_tokens)},
+            "vllm_mode": vllm.mode,
+            "vllm_server_base_url": vllm.server_base_url,
+            "vllm_gpu_memory_utilization": vllm.gpu_memory_utilization,
+            "vllm_tensor_parallel_size": vllm.tensor_parallel_size,
+            "vllm_max_model_length": vllm.max_model_tokens,
+            "vllm_enable_sleep_mode": vllm.sleep and vllm.mode == "colocate",
+        }
+    return GRPOConfig(
+        output_dir=output_dir,
+        seed=config.seed,
+        use_cpu=not on_gpu,
+        bf16=on_gpu if config.dtype == "auto" else config.dtype == "bfloat16",
+        gradient_checkpointing=config.gradient_checkpointing,
+        max_steps=config.max_steps,
+        per_device_train_batch_size=micro,
+        gradient_accumulation_steps=share // micro,
+        steps_per_generation=config.updates_per_generation * (share // micro),
+        num_generations=config.group_size,
+        max_completion_length=config.max_completion_tokens,
+        temperature=config.temperature,
+        # Advantages are made in whole groups by HybridReward, and taken as they are.
+        scale_rewards="none",
+        loss_type=loss,
+        importance_sampling_level=level,
+        epsilon=config.epsilon_low,
+        epsilon_high=config.epsilon_high,
+        beta=config.kl_coefficient,
+        mask_truncated_completions=config.mask_truncated,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=config.lr_schedule,
+        warmup_steps=config.lr_warmup_steps,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        # The sampler restores itself to the next question; skipping batches would draw questions twice.
+        ignore_data_skip=True,
+        save_steps=config.save_steps,
+        save_total_limit=None,
+        logging_steps=1,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=on_gpu,
+        **engine,
+    )

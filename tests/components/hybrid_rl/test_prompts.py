@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from components.core.vlm import load_model, load_processor
+from components.core.work import Journal
+from components.hybrid_rl.config import Config, Prompts
+from components.hybrid_rl.prompts import Prompt, blanked, candidates, measure, select
+from components.hybrid_rl.sampler import PromptSampler
+
+
+def qa(i: int, answer_type: str = "number", split: str = "train", answer: str = "7") -> dict:
+    return {
+        "qa_id": f"q{i:03d}",
+        "image_id": f"i{i}",
+        "split": split,
+        "question": f"Question {i}?",
+        "answer": answer,
+        "answer_type": answer_type,
+        "choices": ["red", "green"] if answer_type == "choice" else [],
+        "difficulty": i / 1000,
+    }
+
+
+def prompt(name: str, rate: float, difficulty: float = 0.0) -> Prompt:
+    return Prompt(name, "i", "q", "7", "number", (), difficulty, rate)
+
+
+def test_candidates_are_training_questions_evenly_over_types():
+    rows = (
+        [qa(i) for i in range(40)]
+        + [qa(i, "choice") for i in range(40, 45)]
+        + [qa(i, split="heldout") for i in range(50, 60)]
+    )
+    rows.append(qa(70, answer=" "))
+    chosen = candidates(rows, 20, seed=0)
+    assert Counter(p.answer_type for p in chosen) == {"number": 15, "choice": 5}
+    assert not {p.prompt_id for p in chosen} & {f"q{i:03d}" for i in (*range(50, 60), 70)}
+    assert candidates(rows[::-1], 20, seed=0) == chosen
+    assert candidates(rows, 20, seed=1) != chosen
+    assert next(p for p in chosen if p.choices).question.splitlines()[1:] == ["A. red", "B. green"]
+
+
+def test_only_prompts_between_never_and_always_remain():
+    rated = [prompt("a", 0.0), prompt("b", 0.25), prompt("c", 1.0), prompt("d", 0.9), prompt("e", -1.0)]
+    assert [p.prompt_id for p in select(rated, Prompts(), 1)] == ["b", "d", "e"]
+    assert [p.prompt_id for p in select(rated, Prompts(min_pass_rate=0.2, max_pass_rate=0.8), 1)] == [
+        "b",
+        "e",
+    ]
+
+
+def test_too_few_prompts_are_filled_up_or_not():
+    rated = [prompt("a", 0.0), prompt("b", 0.1), prompt("c", 0.5), prompt("d", 0.95)]
+    narrow = Prompts(min_pass_rate=0.3, max_pass_rate=0.7)
+    assert [p.prompt_id for p in select(rated, narrow, 3)] == ["b", "c", "d"]
+    assert [p.prompt_id for p in select(rated, narrow.model_copy(update={"on_too_few": "fail"}), 3)] == ["c"]
+
+
+def test_hardness_goes_by_measured_failure_then_by_votes():
+    assert prompt("a", 0.9).hardness < prompt("b", 0.1).hardness
+    assert prompt("a", 0.5, 0.1).hardness < prompt("b", 0.5, 0.3).hardness
+    assert prompt("a", -1.0, 0.4).hardness == 0.4
+
+
+class Pictures:
+    def __init__(self, pictures: list[bytes]) -> None:
+        self.pictures = pictures
+
+    def get(self, image_id: str) -> bytes:
+        return self.pictures[int(image_id)]
+
+
+def test_interrupted_measurement_goes_on_where_it_was(tiny_checkpoint, coloured_pictures, tmp_path):
+    model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
+    asked = [Prompt(f"p{i}", str(i), "How many shapes?", "7", "number", (), 0.1) for i in range(6)]
+    config = Config.model_validate(
+        {
+            "max_completion_tokens": 8,
+            "weights": {"perception": 0.1},
+            "prompts": {"pass_rate_samples": 4, "pass_rate_batch_size": 8},
+        }
+    )
+    done: list[int] = []
+
+    def run(journal: Journal, prompts: list[Prompt]) -> list[Prompt]:
+        return measure(prompts, model, processor, Pictures(coloured_pictures), config, journal, done.append)
+
+    whole = run(Journal(tmp_path / "whole.jsonl"), asked)
+    assert sum(done) == 6 and all(0 <= p.pass_rate <= 1 and p.blank_answer is not None for p in whole)
+    journal = Journal(tmp_path / "part.jsonl")
+    run(journal, asked[:2])  # the first batch, then the process dies
+    assert len(journal) == 2
+    assert run(Journal(tmp_path / "part.jsonl"), asked) == whole
+
+
+def test_blanked_picture_keeps_its_size(coloured_pictures):
+    grey = blanked(coloured_pictures[2])
+    assert grey.size == (64, 48) and len(set(grey.tobytes())) == 1
+
+
+def sampler(n: int = 20, **settings) -> PromptSampler:
+    return PromptSampler(
+        [f"p{i}" for i in range(n)], [i / n for i in range(n)], Prompts(**settings), generations=10, seed=3
+    )
+
+
+def test_curriculum_opens_easy_questions_first():
+    s = sampler(curriculum_start=0.25, curriculum_finish=0.5)
+    first = s.draw(4)
+    assert set(first) <= set(range(5)) and len(set(first)) == 4
+    for _ in range(5):
+        s.draw(4)
+    assert s.open_questions() == 20
+
+
+def test_small_pools_repeat_questions_rather_than_fail():
+    s = sampler(n=2)
+    assert len(s.draw(5)) == 5
+
+
+def test_failed_questions_come_back_more_often():
+    s = sampler(n=4, curriculum_start=1.0, priority_floor=0.1)
+    counts: Counter[int] = Counter()
+    for _ in range(400):
+        drawn = s.draw(1)
+        counts.update(drawn)
+        s.observe({s.ids[i]: 0.0 if i == 0 else 1.0 for i in drawn})
+    assert counts[0] > 2 * max(counts[i] for i in (1, 2, 3)) and min(counts.values()) > 0
+
+
+def test_running_success_decays():
+    s = sampler(n=1, success_decay=0.5)
+    for rate in (1.0, 0.0):
+        s.draw(1)
+        s.observe({"p0": rate})
+    assert s.success[0] == 0.5
+
+
+def test_state_goes_through_json_and_continues_exactly():
+    a, b = sampler(), sampler()
+    for s in (a, b):
+        s.draw(3)
+        s.draw(3)
+    first = a.pending()[0]
+    for s in (a, b):
+        s.observe({s.ids[i]: 0.5 for i in first})
+    c = sampler()
+    c.load_state_dict(json.loads(json.dumps(b.state_dict())))
+    assert c.pending() == a.pending()
+    assert [c.draw(3) for _ in range(5)] == [a.draw(3) for _ in range(5)]
+
+
+def test_rollouts_of_other_questions_are_refused():
+    s = sampler()
+    s.draw(2)
+    with pytest.raises(ValueError, match="oldest draw"):
+        s.observe({"unknown": 1.0})
+    with pytest.raises(ValueError, match="another set"):
+        sampler(n=3).load_state_dict(s.state_dict())

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.core import answers
+from components.hybrid_rl.rewards import Rollout
+from components.hybrid_rl.rewards.correctness import correctness
+from components.hybrid_rl.rewards.diversity import (
+    answer_similarity,
+    clusters,
+    distinctness,
+    diversity,
+    word_similarity,
+)
+from components.hybrid_rl.rewards.format import lists_all_choices, repeats, well_formed
+from components.hybrid_rl.rewards.length import length, overlong
+from components.hybrid_rl.rewards.perception import perception
+
+
+def rollout(
+    response: str, answer_type: str = "number", reference: str = "7", choices: tuple[str, ...] = (), **more
+) -> Rollout:
+    answer = answers.extract(response, answer_type, choices)
+    return Rollout(
+        "p", "i", "q?", reference, answer_type, choices, response, answer, len(response.split()), **more
+    )
+
+
+@pytest.mark.parametrize(
+    ("response", "answer_type", "reference", "choices", "expected"),
+    [
+        ("7", "number", "7", (), 1),
+        ("The needle is at 8. Answer: 7", "number", "7", (), 1),
+        ("Answer: 8", "number", "7", (), 0),
+        ("", "number", "7", (), 0),
+        ("Answer:", "number", "7", (), 0),
+        ("B", "choice", "B", ("red", "green"), 1),
+        ("Answer: B. green", "choice", "B", ("red", "green"), 1),
+        ("Answer: A, B", "choice", "B", ("red", "green"), 0),
+        ("Answer: red or green", "choice", "A", ("red", "green"), 0),
+        ("no", "yes_no", "no", (), 1),
+        ("yes no", "yes_no", "yes", (), 0),
+        ("Answer: 3 Answer: 7", "number", "7", (), 0),
+        ("the answer is 7 7 7 7 7 7 7 7 7", "number", "7", (), 0),
+    ],
+)
+def test_correctness_by_answer_type_and_guards(response, answer_type, reference, choices, expected):
+    assert correctness(rollout(response, answer_type, reference, choices)) == expected
+
+
+def test_repeats_counts_the_commonest_ngram():
+    assert repeats("a b c d a b c d a b c d x", 4) == 3
+    assert repeats("one two three", 4) == 0
+
+
+def test_all_choices_listed_means_whole_words():
+    assert lists_all_choices("A B C", ("x", "y", "z"))
+    assert not lists_all_choices("A B", ("x", "y", "z"))
+    assert not lists_all_choices("the speed indicator", ("d", "r"))
+    assert not lists_all_choices("A", ("red",))
+
+
+@pytest.mark.parametrize(
+    ("response", "more", "expected"),
+    [
+        ("Answer: 7", {}, 1),
+        ("7", {}, 1),
+        ("seven of them", {}, 1),
+        ("", {}, 0),
+        ("Answer: 7", {"truncated": True}, 0),
+        ("no idea", {}, 0),
+    ],
+)
+def test_format_wants_one_finished_answer(response, more, expected):
+    assert well_formed(rollout(response, **more)) == expected
+
+
+def test_length_reward_by_hand():
+    # lengths 10..50: lambda = 0.5, 0.25, 0, -0.25, -0.5; wrong ones are cut at 0 from above.
+    assert length([10, 20, 30, 40, 50], [True] * 5) == [0.5, 0.25, 0.0, -0.25, -0.5]
+    assert length([10, 20, 30, 40, 50], [False, True, False, True, False]) == [0.0, 0.25, 0.0, -0.25, -0.5]
+    assert length([7, 7, 7], [True, False, True]) == [0.0, 0.0, 0.0]
+
+
+@given(st.lists(st.tuples(st.integers(1, 500), st.booleans()), min_size=1, max_size=20))
+def test_length_reward_bounds_and_order(pairs):
+    tokens, correct = [p[0] for p in pairs], [p[1] for p in pairs]
+    rewards = length(tokens, correct)
+    assert all(-0.5 <= r <= 0.5 for r in rewards)
+    assert all(r <= 0 for r, ok in zip(rewards, correct, strict=True) if not ok)
+    right = sorted((n, r) for n, r, ok in zip(tokens, rewards, correct, strict=True) if ok)
+    assert [r for _, r in right] == sorted((r for _, r in right), reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "limit", "cache", "expected"),
+    [
+        (80, 100, 20, 0),
+        (85, 100, 20, -0.25),
+        (90, 100, 20, -0.5),
+        (100, 100, 20, -1),
+        (120, 100, 20, -1),
+        (99, 100, 0, 0),
+        (100, 100, 0, -1),
+    ],
+)
+def test_soft_overlong_penalty(tokens, limit, cache, expected):
+    assert overlong(tokens, limit, cache) == expected
+
+
+@pytest.mark.parametrize(
+    ("right", "same", "expected"), [(True, False, 1), (True, True, 0), (False, True, -1), (False, False, 0)]
+)
+def test_perception_rewards_evidence_and_penalises_the_prior(right, same, expected):
+    assert perception(right, same) == expected
+
+
+def components_by_closure(n: int, edge: Callable[[int, int], bool]) -> list[int]:
+    """Reference: transitive closure by repeated relabelling."""
+    label = list(range(n))
+    changed = True
+    while changed:
+        changed = False
+        for i in range(n):
+            for j in range(n):
+                if edge(i, j) and label[i] != label[j]:
+                    label[i] = label[j] = min(label[i], label[j])
+                    changed = True
+    order: dict[int, int] = {}
+    return [order.setdefault(x, len(order)) for x in label]
+
+
+@given(st.integers(0, 9), st.sets(st.tuples(st.integers(0, 8), st.integers(0, 8)), max_size=20))
+def test_clusters_are_connected_components(n, pairs):
+    def edge(i: int, j: int) -> bool:
+        return i == j or (i, j) in pairs or (j, i) in pairs
+
+    assert clusters(list(range(n)), lambda i, j: float(edge(i, j)), 0.5) == components_by_closure(n, edge)
+
+
+def test_clusters_join_above_the_threshold_only():
+    # 1-2 and 2-3 are near enough; 1-3 is not, yet they meet through 2. Equal to the threshold does not join.
+    assert clusters([1, 2, 3, 10, 20], lambda a, b: 1 / (1 + abs(a - b)), 0.4) == [0, 0, 0, 1, 2]
+    assert clusters([1, 2], lambda a, b: 0.5, 0.5) == [0, 1]
+
+
+def test_diversity_counts_among_right_responses():
+    assert distinctness([0, 0, 0, 1]) == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1])
+    assert distinctness([0]) == [0.0]
+    # Right: clusters 0, 0, 2 -> (3 - 2) / 2 for the two alike, 1 for the odd one; wrong ones get nothing.
+    assert diversity([0, 1, 0, 2, 1], [True, False, True, True, False]) == [0.5, 0.0, 0.5, 1.0, 0.0]
+    assert diversity([0, 1, 2], [True, False, False]) == [0.0, 0.0, 0.0]
+    assert diversity([0, 0], [True, True]) == [0.0, 0.0]
+
+
+def test_similarities():
+    assert answer_similarity(rollout("7"), rollout("It says so. Answer: 7.0")) == 1.0
+    assert answer_similarity(rollout("7"), rollout("8")) == 0.0
+    assert answer_similarity(rollout(""), rollout("")) == 1.0
+    assert answer_similarity(rollout(""), rollout("8")) == 0.0
+    assert word_similarity(rollout("a b c"), rollout("a b d")) == pytest.approx(1 / 3)
+    assert word_similarity(rollout("7"), rollout("7")) == 1.0
