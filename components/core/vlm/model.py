@@ -1,0 +1,54 @@
+"""Loading models and setting compute threads."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoModelForImageTextToText, PreTrainedModel
+
+from components.core.errors import DataError
+
+Dtype = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+def load_model(
+    path: str | Path, dtype: Dtype = "auto", attn: str = "sdpa", device: str | torch.device | None = None
+) -> PreTrainedModel:
+    """Load an image-text-to-text model from a checkpoint directory, in evaluation mode.
+
+    Args:
+        path: directory with ``config.json`` and safetensors weights.
+        dtype: weight type; ``auto`` takes the checkpoint's.
+        attn: attention implementation (``sdpa``, ``flash_attention_2``, ``eager``).
+        device: where to put it; default the first GPU, otherwise the CPU.
+
+    Raises:
+        DataError: no checkpoint at ``path``.
+    """
+    if not (Path(path) / "config.json").is_file():
+        raise DataError(f"{path} has no config.json; give the directory of a saved model")
+    kind = dtype if dtype == "auto" else getattr(torch, dtype)
+    model = AutoModelForImageTextToText.from_pretrained(path, dtype=kind, attn_implementation=attn)
+    target = device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu")
+    return model.to(target).eval()
+
+
+def count_parameters(model: torch.nn.Module) -> dict[str, int]:
+    """Parameter counts: ``total``, ``trainable``, and by part (``vision``, ``language``)."""
+    counts = {"total": 0, "trainable": 0, "vision": 0, "language": 0}
+    for name, parameter in model.named_parameters():
+        size = parameter.numel()
+        counts["total"] += size
+        counts["trainable"] += size if parameter.requires_grad else 0
+        counts["vision" if ".visual." in f".{name}" else "language"] += size
+    return counts
+
+
+def set_threads(threads: int | None = None) -> int:
+    """Let torch use ``threads`` CPU threads: by default ``OMP_NUM_THREADS``, or every CPU of the machine."""
+    count = threads or int(os.environ.get("OMP_NUM_THREADS") or 0) or os.cpu_count() or 1
+    torch.set_num_threads(count)
+    return count

@@ -1,0 +1,127 @@
+"""Batches from references: pixels are read and decoded here, sample by sample, and nowhere earlier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+
+from components.core.errors import DataError
+from components.core.vlm import build_conversation, open_image
+
+IGNORED = -100
+
+
+class Pictures(Protocol):
+    """Encoded images by id."""
+
+    def get(self, image_id: str) -> bytes:
+        """The encoded bytes of one image."""
+        ...
+
+
+class PictureStores:
+    """Several image datasets as one; an image is taken from the first that holds it."""
+
+    def __init__(self, stores: Sequence[Any]) -> None:
+        self._stores = stores
+
+    def get(self, image_id: str) -> bytes:
+        """Encoded bytes of one image.
+
+        Raises:
+            DataError: no dataset holds it.
+        """
+        for store in self._stores:
+            if image_id in store:
+                data: bytes = store.get(image_id)
+                return data
+        raise DataError(f"image {image_id} is in none of the image datasets")
+
+
+class ConversationCollator:
+    """Multi-turn samples to a padded batch whose labels are the assistant's tokens, their end token included.
+
+    Works with every ChatML template: an answer is what stands between ``<|im_start|>assistant\\n`` and the next
+    ``<|im_end|>``. Input rows hold `messages` (JSON), `images` (ids), `sample_id`; the batch adds `sample_ids`.
+    """
+
+    def __init__(self, processor: Any, pictures: Pictures) -> None:
+        self.processor, self.pictures = processor, pictures
+        tokenizer = processor.tokenizer
+        self._header = tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
+        self._end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+    def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+        texts = [
+            self.processor.apply_chat_template(json.loads(row["messages"]), tokenize=False) for row in rows
+        ]
+        batch = encode(self.processor, texts, [[self.pictures.get(i) for i in row["images"]] for row in rows])
+        labels = torch.full_like(batch["input_ids"], IGNORED)
+        for ids, row_labels in zip(batch["input_ids"], labels, strict=True):
+            for start, stop in answer_spans(ids.tolist(), self._header, self._end):
+                row_labels[start:stop] = ids[start:stop]
+        return {**batch, "labels": labels, "sample_ids": [row["sample_id"] for row in rows]}
+
+
+class PreferenceCollator:
+    """Preference pairs to the batch that TRL's DPO trainer expects: all chosen responses, then all rejected ones.
+
+    Input rows hold `prompt`, `chosen`, `rejected` (texts), `images` (ids), `sample_id`. `completion_mask` is 1 on the
+    response's tokens and its end token.
+    """
+
+    def __init__(self, processor: Any, pictures: Pictures) -> None:
+        self.processor, self.pictures = processor, pictures
+        tokenizer = processor.tokenizer
+        self._header = tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
+        self._end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+    def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+        texts = [
+            self.processor.apply_chat_template(
+                build_conversation([(row["prompt"], row[key])]), tokenize=False
+            )
+            for key in ("chosen", "rejected")
+            for row in rows
+        ]
+        images = [[self.pictures.get(i) for i in row["images"]] for row in rows]
+        batch = encode(self.processor, texts, images * 2)
+        mask = torch.zeros_like(batch["input_ids"])
+        for ids, row_mask in zip(batch["input_ids"], mask, strict=True):
+            for start, stop in answer_spans(ids.tolist(), self._header, self._end):
+                row_mask[start:stop] = 1
+        return {**batch, "completion_mask": mask, "sample_ids": [row["sample_id"] for row in rows]}
+
+
+def encode(processor: Any, texts: list[str], images: list[list[bytes]]) -> dict[str, torch.Tensor]:
+    """Processor call with right padding; a batch without any image carries no pixel values."""
+    pictures = [[open_image(data) for data in row] for row in images]
+    given = {"images": pictures} if any(pictures) else {}
+    batch = processor(text=texts, padding=True, padding_side="right", return_tensors="pt", **given)
+    return dict(batch)
+
+
+def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
+    """Half-open spans of assistant answers in a ChatML token sequence, each with its end token.
+
+    Args:
+        ids: token ids of one conversation.
+        header: ids of the assistant's turn header.
+        end: id of the end-of-turn token.
+
+    Returns:
+        (start, stop) in order; an answer without its end token runs to the end of the sequence.
+    """
+    header, size, spans, position = list(header), len(header), [], 0
+    while position + size <= len(ids):
+        if list(ids[position : position + size]) != header:
+            position += 1
+            continue
+        start = position + size
+        stop = next((i + 1 for i in range(start, len(ids)) if ids[i] == end), len(ids))
+        spans.append((start, stop))
+        position = stop
+    return spans

@@ -1,0 +1,141 @@
+"""Settings of curriculum fine-tuning."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from components.core.config import Settings
+
+
+class Freeze(Settings):
+    """Parts of the model that keep their weights."""
+
+    vision: bool = False
+    """The vision tower without its projectors."""
+    projector: bool = False
+    """What maps vision features into the language model (merger and DeepStack mergers)."""
+    language: bool = False
+    """The language model, its embeddings and head."""
+
+
+class Lora(Settings):
+    """Low-rank adapters (arXiv 2106.09685) in place of full fine-tuning; they are merged into the saved weights."""
+
+    rank: int = Field(default=64, ge=1)
+    """Rank of the update."""
+    alpha: float = Field(default=128.0, gt=0)
+    """Scale of the update; it is multiplied by alpha / rank."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout on the adapters' input."""
+    target_modules: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    """Names of the linear modules that get adapters."""
+
+
+class Preferences(Settings):
+    """Which preference pairs are built from the votes, and how DPO (arXiv 2305.18290) weighs them."""
+
+    beta: float = Field(default=0.1, gt=0)
+    """DPO's inverse temperature: how hard the model is held to where it started."""
+    sft_weight: float = Field(default=0.2, ge=0)
+    """Weight of the likelihood of the chosen answers, added to DPO's loss (RPO, arXiv 2404.19733)."""
+    max_pairs: int = Field(default=2000, ge=1)
+    """Most pairs to train on; pairs against hallucination come first."""
+    verbose_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of pairs that prefer the short answer to the same answer with its reasoning written out."""
+    format_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to the same content without it."""
+    contrast: bool = True
+    """Also build yes/no pairs from kept items, against the opposite answer: as many with yes chosen as with no, which
+    is what keeps DPO from learning to say no to everything."""
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Preferences:
+        if self.verbose_share + self.format_share > 1:
+            raise ValueError("verbose_share and format_share together exceed 1")
+        return self
+
+
+class Config(Settings):
+    """Settings of one use of the stage `curriculum_sft`."""
+
+    objective: Literal["sft", "dpo"] = "sft"
+    """sft: maximum likelihood of voted answers and general data; dpo: preferences built from the votes."""
+    domain_share: float = Field(default=1.0, ge=0, le=1)
+    """Share of the supervised answers that come from the domain; the others come from the general data. 1 for
+    learning the domain, about 0.3 for restoring general ability."""
+    max_general_samples: int = Field(default=0, ge=0)
+    """Most samples of general data, drawn by seed; 0 takes all."""
+    questions_per_sample: int = Field(default=8, ge=1)
+    """Questions about one image that share a sample as turns of one conversation, so that it is encoded once."""
+    reasoning_share: float = Field(default=0.3, ge=0, le=1)
+    """Share of domain answers that are trained with their reasoning before the final answer."""
+    max_length_tokens: int = Field(default=4096, ge=16)
+    """Longest sample, vision tokens included; longer ones go to the rejected table, none is ever cut."""
+    preferences: Preferences = Preferences()
+    """Pairs and loss of the dpo objective."""
+
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """adamw: for every parameter; muon: Muon for weight matrices, AdamW for the rest (supervised objective only)."""
+    learning_rate: float = Field(default=1e-5, gt=0)
+    """Peak learning rate of AdamW."""
+    muon_learning_rate: float = Field(default=0.0, ge=0)
+    """Peak learning rate of Muon; 0 takes `learning_rate`."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """Learning rate over the run, after the warm-up."""
+    warmup_share: float = Field(default=0.03, ge=0, lt=1)
+    """Share of the steps in which the learning rate rises from 0."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """AdamW's weight decay."""
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    """Gradients are scaled down to this norm."""
+    epochs: float = Field(default=1.0, gt=0)
+    """Passes over the samples or pairs."""
+    max_steps: int = Field(default=0, ge=0)
+    """Optimizer steps; 0 lets `epochs` decide."""
+    batch_samples: int = Field(default=16, ge=1)
+    """Samples or pairs in one forward pass on one device."""
+    accumulation_steps: int = Field(default=1, ge=1)
+    """Forward passes in one optimizer step."""
+    seed: int = 0
+    """Seed of every draw: response styles, mixture, order."""
+
+    freeze: Freeze = Freeze()
+    """Parts that are not trained."""
+    lora: Lora | None = None
+    """Adapters in place of full fine-tuning; needs the package peft."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Arithmetic of the forward and backward pass (weights and optimizer stay float32); auto: bfloat16 on a GPU that
+    has it."""
+    attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
+    """Attention implementation."""
+    gradient_checkpointing: bool = False
+    """Trade a fifth of the speed for the memory of the activations."""
+    loader_workers: int = Field(default=0, ge=0)
+    """Processes that decode and tokenize ahead; 0 does it in the training process."""
+
+    save_steps: int = Field(default=100, ge=1)
+    """Optimizer steps between checkpoints that an interrupted run continues from."""
+    keep_last: int = Field(default=2, ge=1)
+    """Such checkpoints kept."""
+    log_steps: int = Field(default=10, ge=1)
+    """Optimizer steps between points of the loss curve."""
+    trackers: list[Literal["tensorboard", "mlflow", "wandb"]] = []
+    """Experiment trackers to report to as well."""
+    report_samples: int = Field(default=6, ge=0)
+    """Training samples shown with their images in the report."""
+
+    @model_validator(mode="after")
+    def _optimizer_fits(self) -> Config:
+        if self.optimizer == "muon" and self.objective != "sft":
+            raise ValueError("optimizer: muon is for the sft objective; use adamw with dpo")
+        if self.optimizer == "muon" and self.lora is not None:
+            raise ValueError("optimizer: muon trains whole matrices; use adamw with lora")
+        return self
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> Config:
+        if self.lora is None and self.freeze.vision and self.freeze.projector and self.freeze.language:
+            raise ValueError("every part is frozen and there are no adapters: nothing would be trained")
+        return self

@@ -1,0 +1,53 @@
+"""The order in which samples are seen: shuffled every epoch, batches of similar length, known from the seed alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from components.core.config import rng_for
+
+_GROUP_BATCHES = 32
+
+
+class LengthGroupedOrder(Sampler[int]):
+    """Indices shuffled over all samples, then sorted by length inside groups of a few batches, then shuffled by batch.
+
+    `transformers.LengthGroupedSampler` draws from torch's global generator, whose state at an epoch's start a run
+    resumed in the middle of that epoch cannot know; this order is a function of (seed, epoch).
+
+    Args:
+        lengths: tokens of each sample.
+        batch: samples in one batch, over all devices.
+        seed: of the shuffles.
+    """
+
+    def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
+        self._lengths = np.asarray(lengths)
+        self._batch, self._seed, self._epoch = batch, seed, 0
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order the next iteration gives."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        rng = rng_for("order", self._seed, self._epoch)
+        indices = rng.permutation(len(self._lengths))
+        group = self._batch * _GROUP_BATCHES
+        batches: list[np.ndarray] = []
+        for start in range(0, len(indices), group):
+            part = indices[start : start + group]
+            part = part[np.argsort(-self._lengths[part], kind="stable")]
+            batches += [part[i : i + self._batch] for i in range(0, len(part), self._batch)]
+        # A short batch anywhere but at the end would shift every batch behind it.
+        full = [batch for batch in batches if len(batch) == self._batch]
+        rest = [batch for batch in batches if len(batch) < self._batch]
+        for i in rng.permutation(len(full)):
+            yield from full[i].tolist()
+        for batch in rest:
+            yield from batch.tolist()

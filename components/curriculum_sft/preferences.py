@@ -1,0 +1,169 @@
+"""Preference pairs from votes. Pure: rows of `qa_kept`, `qa_rejected` and `votes` in, pairs out.
+
+A pair says which of two responses to the same question about the same picture is better, and why:
+
+    outvoted     the voters' answer over the proposed one that they rejected
+    dissent      the accepted answer over that of a voter who was outvoted
+    contrast     an accepted yes (no) over its opposite
+    verbose      the short answer over the same answer with its reasoning
+    format       the asked-for form over the same content without it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from components.core.answers import agree, normalise
+from components.core.vlm.messages import format_question, format_response
+from components.curriculum_sft.config import Preferences
+from components.curriculum_sft.mixture import shuffled
+from components.curriculum_sft.samples import Row, content_id, is_reasoned, response_of
+
+WRONG_ANSWER = ("outvoted", "dissent", "contrast")
+_OPPOSITE = {"yes": "no", "no": "yes"}
+
+
+def build_pairs(
+    kept: Iterable[Mapping[str, Any]],
+    rejected: Iterable[Mapping[str, Any]],
+    votes: Iterable[Mapping[str, Any]],
+    settings: Preferences,
+    *,
+    reasoning_share: float,
+    seed: int,
+) -> list[Row]:
+    """Build and choose preference pairs from the train split.
+
+    Yes/no pairs about wrong answers are balanced: as many with "yes" chosen as with "no", because pairs against
+    hallucination alone ("yes" about things that are not there) would teach the model to deny everything.
+
+    Returns:
+        At most `settings.max_pairs` rows {sample_id, image_ids, prompt, chosen, rejected, why, answer_type, source},
+        in one seeded order.
+    """
+    kept = [row for row in kept if row["split"] == "train"]
+    rejected = [row for row in rejected if row["split"] == "train"]
+    wrong = [*_outvoted(rejected), *_dissent(kept, votes, reasoning_share, seed)]
+    if settings.contrast:
+        wrong += _contrast(kept, reasoning_share, seed)
+    verbose_count = round(settings.max_pairs * settings.verbose_share)
+    format_count = round(settings.max_pairs * settings.format_share)
+    verbose = _unique(_verbose(kept, seed))[:verbose_count]
+    formats = _unique(_format(kept, reasoning_share, seed))[:format_count]
+    room = settings.max_pairs - len(verbose) - len(formats)
+    chosen = _wrong_answers(_unique(wrong), room, seed)
+    return shuffled(chosen + verbose + formats, seed, "pairs")
+
+
+def _wrong_answers(pairs: list[Row], room: int, seed: int) -> list[Row]:
+    """Up to `room` pairs: balanced yes/no first, hallucinations that models really made before constructed ones."""
+    polar: dict[str, list[Row]] = {answer: [] for answer in _OPPOSITE}
+    others: list[Row] = []
+    for pair in pairs:
+        (polar[pair["polarity"]] if pair["polarity"] else others).append(pair)
+    each = min(len(polar["yes"]), len(polar["no"]))
+    # At most two thirds are yes/no: counting, reading and colours need their corrections too.
+    cap = max(room - len(others), round(room * 2 / 3))
+    each = min(each, cap // 2)
+    ranked = {answer: sorted(shuffled(rows, seed, answer), key=_made_up) for answer, rows in polar.items()}
+    balanced = ranked["no"][:each] + ranked["yes"][:each]
+    return balanced + shuffled(others, seed, "others")[: room - len(balanced)]
+
+
+def _made_up(pair: Row) -> bool:
+    return bool(pair["why"] == "contrast")
+
+
+def _outvoted(rows: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
+    for row in rows:
+        voted = row["voted_answer"]
+        if voted and not agree(voted, row["answer"], row["answer_type"], row["choices"]):
+            yield _pair(row, voted, row["answer"], "outvoted", polarity=_polarity(row, voted))
+
+
+def _dissent(
+    kept: list[Mapping[str, Any]], votes: Iterable[Mapping[str, Any]], reasoning_share: float, seed: int
+) -> Iterable[Row]:
+    by_id = {row["qa_id"]: row for row in kept}
+    seen: set[tuple[str, str]] = set()
+    for vote in votes:
+        row = by_id.get(vote["qa_id"])
+        if row is None or vote["blind"] or vote["agrees"] or not vote["answer"]:
+            continue
+        form = normalise(vote["answer"], row["answer_type"], row["choices"])
+        if not form or (row["qa_id"], form) in seen:
+            continue
+        seen.add((row["qa_id"], form))
+        # The canonical form of a closed answer is the answer; that of a free one is folded text, which nobody wrote.
+        wrong = vote["answer"] if row["answer_type"] in ("span", "open") else form
+        yield _answer_pair(row, wrong, "dissent", reasoning_share, seed)
+
+
+def _contrast(kept: list[Mapping[str, Any]], reasoning_share: float, seed: int) -> Iterable[Row]:
+    for row in kept:
+        opposite = _OPPOSITE.get(_polarity(row, row["answer"]))
+        if opposite:
+            yield _answer_pair(row, opposite, "contrast", reasoning_share, seed)
+
+
+def _verbose(kept: list[Mapping[str, Any]], seed: int) -> list[Row]:
+    rows = [row for row in kept if row["reasoning"]]
+    pairs = [
+        _pair(row, row["answer"], format_response(row["answer"], row["reasoning"]), "verbose") for row in rows
+    ]
+    return shuffled(pairs, seed, "verbose")
+
+
+def _format(kept: list[Mapping[str, Any]], reasoning_share: float, seed: int) -> list[Row]:
+    pairs = []
+    for row in kept:
+        letter = row["answer"].strip().upper()
+        index = ord(letter) - ord("A") if len(letter) == 1 else -1
+        if row["answer_type"] == "choice" and 0 <= index < len(row["choices"]):
+            pairs.append(
+                _pair(row, letter, row["choices"][index], "format")
+            )  # the option's text for its letter
+        elif row["reasoning"] and is_reasoned(row["qa_id"], reasoning_share, seed):
+            reasoned = format_response(row["answer"], row["reasoning"])
+            pairs.append(
+                _pair(row, reasoned, row["reasoning"], "format")
+            )  # reasoning that never comes to an answer
+    return shuffled(pairs, seed, "format")
+
+
+def _answer_pair(row: Mapping[str, Any], wrong: str, why: str, reasoning_share: float, seed: int) -> Row:
+    """Right over wrong final answer, both in the style that the item has in fine-tuning: only the answer differs."""
+    chosen = response_of(row, reasoning_share, seed)
+    reasoning = row["reasoning"] if chosen != format_response(row["answer"]) else ""
+    return _pair(row, chosen, format_response(wrong, reasoning), why, polarity=_polarity(row, row["answer"]))
+
+
+def _polarity(row: Mapping[str, Any], answer: str) -> str:
+    """ "yes" or "no" for an answer to a yes/no question, "" otherwise."""
+    form = normalise(answer, "yes_no", ()) if row["answer_type"] == "yes_no" else ""
+    return form if form in _OPPOSITE else ""
+
+
+def _pair(row: Mapping[str, Any], chosen: str, rejected: str, why: str, polarity: str = "") -> Row:
+    return {
+        "sample_id": f"{why}-{content_id(row['qa_id'], chosen, rejected)}",
+        "image_ids": [row["image_id"]],
+        "prompt": format_question(row["question"], row["choices"]),
+        "chosen": chosen.strip(),
+        "rejected": rejected.strip(),
+        "why": why,
+        "polarity": polarity,
+        "source": why,
+    }
+
+
+def _unique(pairs: Iterable[Row]) -> list[Row]:
+    """Without repeated or contradictory comparisons, and without pairs whose two sides are the same text."""
+    taken: dict[tuple[str, ...], Row] = {}
+    for pair in pairs:
+        key = (pair["image_ids"][0], pair["prompt"])
+        sides = (pair["chosen"], pair["rejected"])
+        if sides[0] != sides[1] and (*key, sides[1], sides[0]) not in taken:
+            taken.setdefault((*key, *sides), pair)
+    return list(taken.values())

@@ -1,0 +1,94 @@
+"""Metrics and the HTML page of one training stage."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from components.core.report import figure_axes
+from components.core.runner import StageContext
+from components.curriculum_sft.config import Config
+from components.curriculum_sft.mixture import answer_share
+from components.curriculum_sft.samples import Row, count_answers, parts_of
+from components.curriculum_sft.training import Fitted
+
+_CURVES = {
+    "loss": ("loss",),
+    "learning rate": ("learning_rate",),
+    "rewards of the chosen and the rejected response": ("rewards/chosen", "rewards/rejected"),
+    "share of pairs ranked right": ("rewards/accuracies",),
+}
+_FINAL = {"rewards/accuracies": "pairs_ranked_right", "mean_token_accuracy": "token_accuracy"}
+
+
+def write_report(
+    ctx: StageContext, config: Config, rows: list[Row], bad: list[Row], fitted: Fitted, pictures: Any
+) -> None:
+    """Fill the stage's metrics and report."""
+    logged = [entry for entry in fitted.history if "loss" in entry]
+    ctx.metrics |= {"steps": fitted.steps, "samples": len(rows), "rejected": len(bad)}
+    ctx.metrics |= {
+        "tokens_per_s": round(fitted.tokens_per_s, 1),
+        "tokens": sum(row["length"] for row in rows),
+    }
+    if logged:
+        ctx.metrics |= {"loss_first": logged[0]["loss"], "loss_final": logged[-1]["loss"]}
+        ctx.metrics |= {name: logged[-1][key] for key, name in _FINAL.items() if key in logged[-1]}
+    if config.objective == "sft":
+        ctx.metrics |= {
+            "answers": sum(map(count_answers, rows)),
+            "domain_answer_share": round(answer_share(rows), 4),
+        }
+    report = ctx.report
+    report.heading("What was trained on")
+    sources = Counter(row["source"] for row in rows)
+    report.table(
+        [{"source": name, "rows": count, "share": count / len(rows)} for name, count in sources.most_common()]
+    )
+    if bad:
+        reasons = Counter(row["reason"] for row in bad)
+        report.table([{"rejected because": name, "rows": count} for name, count in reasons.most_common()])
+    report.heading("Training")
+    for title, keys in _CURVES.items():
+        _curve(report, logged, title, keys)
+    report.heading("Samples")
+    report.images(
+        [(pictures.get(row["image_ids"][0]), _caption(row)) for row in _shown(rows, config.report_samples)]
+    )
+
+
+def _curve(report: Any, logged: list[dict[str, float]], title: str, keys: Iterable[str]) -> None:
+    lines = {key: [(e["step"], e[key]) for e in logged if key in e] for key in keys}
+    if not any(lines.values()):
+        return
+    figure, axes = figure_axes(height=2.6)
+    for key, points in lines.items():
+        if points:
+            axes.plot(*zip(*points, strict=True), label=key)
+    axes.set_xlabel("step")
+    axes.set_ylabel(title if len(lines) == 1 else "")
+    if len(lines) > 1:
+        axes.legend(frameon=False)
+    report.figure(figure, title)
+
+
+def _shown(rows: list[Row], count: int) -> list[Row]:
+    """A few rows of every source, in turn."""
+    by_source: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["image_ids"]:
+            by_source.setdefault(row["source"], []).append(row)
+    rounds = [row for i in range(count) for own in by_source.values() for row in own[i : i + 1]]
+    return rounds[:count]
+
+
+def _caption(row: Row) -> str:
+    if "why" in row:
+        return f"[{row['why']}] {row['prompt']}\n+ {row['chosen']}\n- {row['rejected']}"
+    lines = [f"[{row['source']}]"]
+    for message in json.loads(row["messages"])[:8]:
+        text = " ".join(part["text"] for part in parts_of(message) if part["type"] == "text")
+        lines.append(("Q: " if message["role"] == "user" else "A: ") + text)
+    return "\n".join(lines)

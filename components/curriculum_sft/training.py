@@ -1,0 +1,168 @@
+"""What both objectives share: the model to train, the trainer's arguments, the loop that survives a kill."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+from transformers import PrinterCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
+from components.core.errors import ConfigError, DataError, StageError
+from components.core.vlm import load_model
+from components.curriculum_sft.callbacks import CommitCheckpoints, Progress, StopOnSignal, newest_committed
+from components.curriculum_sft.config import Config, Freeze
+from components.curriculum_sft.order import LengthGroupedOrder
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training run."""
+
+    history: list[dict[str, float]]
+    """The trainer's log, one entry every `log_steps`, from the first step on however often the run was resumed."""
+    steps: int
+    tokens_per_s: float
+    """Tokens trained on in a second by this process; 0 if a finished run was only reloaded."""
+
+
+class StageTrainerMixin:
+    """What a TRL trainer gets here: a reproducible order, and a stop with sample ids when the loss is not finite."""
+
+    tokens_seen = 0
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        sample_ids = inputs.pop("sample_ids")
+        self.tokens_seen += int(inputs["attention_mask"].sum())
+        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        if not torch.isfinite(loss):
+            raise DataError(
+                f"the loss is {loss.item()}; lower the learning rate or look at the samples {sample_ids}"
+            )
+        return loss
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        dataset = train_dataset if train_dataset is not None else self.train_dataset  # type: ignore[attr-defined]
+        args = self.args  # type: ignore[attr-defined]
+        return LengthGroupedOrder(dataset["length"], args.train_batch_size * args.world_size, args.seed)
+
+
+def trainable_model(path: Path, config: Config) -> Any:
+    """Load a checkpoint for training, in float32, with the configured parts frozen."""
+    model = load_model(path, dtype="float32", attn=config.attention)
+    freeze_parts(model, config.freeze)
+    return model
+
+
+def part_of(name: str) -> str:
+    """The part of the model that a parameter belongs to: `vision`, `projector` or `language`."""
+    if ".visual." not in f".{name}":
+        return "language"
+    return "projector" if "merger" in name else "vision"
+
+
+def freeze_parts(model: torch.nn.Module, freeze: Freeze) -> None:
+    """Stop gradients of the parameters of the frozen parts."""
+    for name, parameter in model.named_parameters():
+        if getattr(freeze, part_of(name)):
+            parameter.requires_grad_(False)
+
+
+def adapter_config(config: Config) -> Any:
+    """The peft configuration of `config.lora`, None without one.
+
+    Raises:
+        ConfigError: adapters are configured but peft is not installed.
+    """
+    if config.lora is None:
+        return None
+    try:
+        from peft import LoraConfig
+    except ImportError as error:
+        raise ConfigError(
+            "curriculum_sft.lora: needs the package peft; install it or remove the setting"
+        ) from error
+    lora = config.lora
+    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
+                      target_modules=list(lora.target_modules), task_type="CAUSAL_LM")  # fmt: skip
+
+
+def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
+    """Keyword arguments that SFTConfig and DPOConfig have in common."""
+    gpu = torch.cuda.is_available()
+    auto = gpu and torch.cuda.is_bf16_supported()
+    return {
+        "output_dir": str(directory),
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        "warmup_steps": config.warmup_share,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "num_train_epochs": config.epochs,
+        "max_steps": config.max_steps or -1,
+        "per_device_train_batch_size": config.batch_samples,
+        "gradient_accumulation_steps": config.accumulation_steps,
+        "bf16": auto if config.precision == "auto" else config.precision == "bfloat16",
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "max_length": None,
+        "remove_unused_columns": False,
+        "dataloader_num_workers": config.loader_workers,
+        "dataloader_pin_memory": gpu,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        # One more than asked for: the trainer deletes the oldest before the newest is sealed.
+        "save_total_limit": config.keep_last + 1,
+        "logging_steps": config.log_steps,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "report_to": list(config.trackers) or "none",
+        "disable_tqdm": True,
+    }
+
+
+def fit(trainer: Any, directory: Path, desc: str, provenance: dict[str, Any], log: logging.Logger) -> Fitted:
+    """Train to the end, from the newest committed checkpoint in `directory` if there is one.
+
+    Raises:
+        StageError: a signal stopped the run; it was saved, and the same command continues it.
+        DataError: the loss is not finite; the message names the samples.
+    """
+    newest = newest_committed(directory, log)
+    if newest is not None:
+        state = TrainerState.load_from_json(str(newest / TRAINER_STATE_NAME))
+        log.info("continuing", extra={"step": state.global_step, "of": state.max_steps})
+        if state.global_step >= state.max_steps:
+            trainer._load_from_checkpoint(str(newest))
+            return Fitted(state.log_history, state.global_step, 0.0)
+    stop = StopOnSignal(log)
+    progress = Progress(desc, log, lambda: trainer.tokens_seen)
+    trainer.remove_callback(PrinterCallback)
+    for callback in (CommitCheckpoints(provenance), progress, stop):
+        trainer.add_callback(callback)
+    with stop.installed():
+        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    state = trainer.state
+    if stop.received is not None and state.global_step < state.max_steps:
+        name = signal.Signals(stop.received).name
+        raise StageError(
+            f"stopped by {name} after step {state.global_step} of {state.max_steps}; run again to continue"
+        )
+    return Fitted(state.log_history, state.global_step, trainer.tokens_seen / max(progress.seconds, 1e-9))
+
+
+def save_model(trainer: Any, processor: Any, output: Path) -> None:
+    """Write the trained weights (adapters merged), the processor and the tokenizer."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if hasattr(model, "merge_and_unload"):
+        model = model.merge_and_unload()
+    shutil.rmtree(output, ignore_errors=True)
+    model.save_pretrained(output)
+    processor.save_pretrained(output)

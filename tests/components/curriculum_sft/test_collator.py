@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from components.core.errors import DataError
+from components.core.vlm import build_conversation, load_model, load_processor
+from components.curriculum_sft.collator import (
+    IGNORED,
+    ConversationCollator,
+    PictureStores,
+    PreferenceCollator,
+    answer_spans,
+)
+
+
+@pytest.fixture(scope="module")
+def processor(tiny_checkpoint):
+    return load_processor(tiny_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def pictures(coloured_pictures):
+    return PictureStores([{f"p{i}": data for i, data in enumerate(coloured_pictures)}])
+
+
+def _row(sample_id, turns, images):
+    return {
+        "sample_id": sample_id,
+        "messages": json.dumps(build_conversation(turns, len(images))),
+        "images": images,
+    }
+
+
+def _trained_text(processor, ids, labels):
+    return processor.tokenizer.decode(ids[labels != IGNORED], skip_special_tokens=False)
+
+
+def test_labels_are_the_answers_and_their_end_tokens(processor, pictures):
+    rows = [
+        _row("a", [("What colour?", "red"), ("How many?", "I see two. Answer: 2")], ["p0"]),
+        _row("b", [("Is there a red square?", "no")], ["p4"]),
+    ]
+    batch = ConversationCollator(processor, pictures)(rows)
+    assert (
+        _trained_text(processor, batch["input_ids"][0], batch["labels"][0])
+        == "red<|im_end|>I see two. Answer: 2<|im_end|>"
+    )
+    assert _trained_text(processor, batch["input_ids"][1], batch["labels"][1]) == "no<|im_end|>"
+    assert batch["sample_ids"] == ["a", "b"]
+    assert batch["image_grid_thw"].shape == (2, 3)
+    kept = batch["labels"] != IGNORED
+    assert torch.equal(batch["labels"][kept], batch["input_ids"][kept])
+    assert not (kept & (batch["attention_mask"] == 0)).any()
+
+
+def test_samples_without_and_with_several_images_share_a_batch(processor, pictures, tiny_checkpoint):
+    rows = [_row("none", [("Why?", "yes")], []), _row("two", [("Which?", "no")], ["p0", "p5"])]
+    batch = ConversationCollator(processor, pictures)(rows)
+    counts = (batch["input_ids"] == processor.image_token_id).sum(1).tolist()
+    assert counts == [0, int(batch["image_grid_thw"].prod(1).sum()) // 4]
+    inputs = {key: value for key, value in batch.items() if key not in ("labels", "sample_ids")}
+    assert load_model(tiny_checkpoint)(**inputs).logits.isfinite().all()
+    assert "pixel_values" not in ConversationCollator(processor, pictures)(rows[:1])
+
+
+def test_preference_batch_is_chosen_then_rejected(processor, pictures):
+    rows = [
+        {
+            "sample_id": "a",
+            "prompt": "Is there a red square?",
+            "chosen": "no",
+            "rejected": "yes",
+            "images": ["p0"],
+        },
+        {
+            "sample_id": "b",
+            "prompt": "How many?",
+            "chosen": "2",
+            "rejected": "One and one. Answer: 2",
+            "images": ["p4"],
+        },
+    ]
+    batch = PreferenceCollator(processor, pictures)(rows)
+    texts = [
+        processor.tokenizer.decode(ids[mask == 1], skip_special_tokens=False)
+        for ids, mask in zip(batch["input_ids"], batch["completion_mask"], strict=True)
+    ]
+    assert texts == ["no<|im_end|>", "2<|im_end|>", "yes<|im_end|>", "One and one. Answer: 2<|im_end|>"]
+    assert batch["image_grid_thw"].tolist() == batch["image_grid_thw"][:2].tolist() * 2
+
+
+def test_answer_spans_on_token_sequences():
+    """Header 1 2, end 9. Spans include the end token; a last answer without one runs to the end."""
+    assert answer_spans([5, 1, 2, 7, 8, 9, 6, 1, 2, 7], [1, 2], 9) == [(3, 6), (9, 10)]
+    assert answer_spans([5, 1, 2], [1, 2], 9) == [(3, 3)]
+    assert answer_spans([5, 9, 1, 7], [1, 2], 9) == []
+
+
+def test_unknown_picture_is_an_error(pictures):
+    with pytest.raises(DataError, match="none of the image datasets"):
+        pictures.get("absent")

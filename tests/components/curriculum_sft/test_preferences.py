@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from collections import Counter
+
+from components.curriculum_sft.config import Preferences
+from components.curriculum_sft.preferences import build_pairs
+
+ALL = {"max_pairs": 1000, "verbose_share": 0.0, "format_share": 0.0, "contrast": False}
+
+
+def _build(kept=(), rejected=(), votes=(), reasoning_share=0.0, seed=0, **settings):
+    return build_pairs(
+        kept, rejected, votes, Preferences(**(ALL | settings)), reasoning_share=reasoning_share, seed=seed
+    )
+
+
+def _sides(pairs):
+    return sorted((p["why"], p["chosen"], p["rejected"]) for p in pairs)
+
+
+def test_the_voted_answer_beats_the_rejected_one(row):
+    rejected = [
+        row("a", "img", "How many?", "4", "number", reason="out_voted", voted_answer="3"),
+        row("b", "img", "What?", "x", reason="no_majority", voted_answer=""),
+        row("c", "img", "Speed?", "50 km/h", "number", reason="image_independent", voted_answer="50"),
+        row("d", "img", "How many?", "9", "number", split="heldout", reason="out_voted", voted_answer="8"),
+    ]
+    assert _sides(_build(rejected=rejected)) == [("outvoted", "3", "4")]
+
+
+def test_an_outvoted_voter_gives_a_rejected_answer(row, ballot):
+    kept = [row("a", "img", "Which?", "B", "choice", choices=["red", "green", "blue"])]
+    votes = [
+        ballot("a", "B", True),
+        ballot("a", "c", False, "v2"),
+        ballot("a", "C.", False, "v3"),  # the same answer again
+        ballot("a", "A", False, "v4", blind=True),  # saw no image: says nothing about the image
+        ballot("unknown", "A", False),
+    ]
+    pairs = _build(kept, votes=votes)
+    assert _sides(pairs) == [("dissent", "B", "C")]
+    assert pairs[0]["prompt"] == "Which?\nA. red\nB. green\nC. blue"
+
+
+def test_yes_no_pairs_are_balanced(row):
+    """Ten corrections of "yes" and two of "no": as many of each are used, unless contrast pairs fill the gap."""
+    hallucinated = [
+        row(f"h{i}", f"i{i}", "Is there X?", "yes", "yes_no", reason="out_voted", voted_answer="no")
+        for i in range(10)
+    ]
+    denied = [
+        row(f"d{i}", f"i{i}", "Is there Y?", "no", "yes_no", reason="out_voted", voted_answer="yes")
+        for i in range(2)
+    ]
+    assert Counter(p["chosen"] for p in _build(rejected=hallucinated + denied)) == {"no": 2, "yes": 2}
+    kept = [row(f"k{i}", f"i{i}", "Is there Z?", "yes", "yes_no") for i in range(20)]
+    pairs = _build(kept, rejected=hallucinated + denied, contrast=True)
+    assert Counter(p["chosen"] for p in pairs) == {"no": 10, "yes": 10}
+    # Mistakes that were really made come before constructed ones.
+    assert Counter(p["why"] for p in pairs) == {"outvoted": 12, "contrast": 8}
+
+
+def test_wrong_answers_have_the_style_of_the_right_one(row):
+    kept = [
+        row("a", "i", "Is it on?", "no", "yes_no", reasoning="It is dark."),
+        row("b", "i", "Is it off?", "yes", "yes_no"),
+    ]
+    assert _sides(_build(kept, contrast=True, reasoning_share=1.0)) == [
+        ("contrast", "It is dark. Answer: no", "It is dark. Answer: yes"),
+        ("contrast", "yes", "no"),
+    ]
+
+
+def test_verbose_and_format_pairs_take_their_shares(row):
+    kept = [
+        row(f"v{i}", f"i{i}", "How many?", "3", "number", reasoning="One, two, three.") for i in range(50)
+    ]
+    kept += [row(f"c{i}", f"i{i}", "Which?", "A", "choice", choices=["red", "blue"]) for i in range(50)]
+    rejected = [
+        row(f"r{i}", f"i{i}", "How long?", "4", "number", reason="out_voted", voted_answer="5")
+        for i in range(50)
+    ]
+    pairs = _build(kept, rejected=rejected, max_pairs=40, verbose_share=0.25, format_share=0.1)
+    assert Counter(p["why"] for p in pairs) == {"verbose": 10, "format": 4, "outvoted": 26}
+    assert {(p["chosen"], p["rejected"]) for p in pairs if p["why"] == "verbose"} == {
+        ("3", "One, two, three. Answer: 3")
+    }
+    assert {(p["chosen"], p["rejected"]) for p in pairs if p["why"] == "format"} == {("A", "red")}
+
+
+def test_contradictions_and_repeats_are_dropped(row):
+    rejected = [
+        row("a", "img", "How many?", "4", "number", reason="out_voted", voted_answer="3"),
+        row("b", "img", "How many?", "4", "number", reason="out_voted", voted_answer="3"),
+        row("c", "img", "How many?", "3", "number", reason="out_voted", voted_answer="4"),
+    ]
+    assert _sides(_build(rejected=rejected)) == [("outvoted", "3", "4")]
+
+
+def test_pairs_depend_on_the_seed_alone(row):
+    rejected = [
+        row(f"r{i}", f"i{i}", "n?", "4", "number", reason="out_voted", voted_answer="5") for i in range(50)
+    ]
+    first = _build(rejected=rejected, max_pairs=20, seed=1)
+    assert first == _build(rejected=rejected, max_pairs=20, seed=1)
+    assert first != _build(rejected=rejected, max_pairs=20, seed=2)
+    assert len({p["sample_id"] for p in first}) == 20

@@ -1,0 +1,117 @@
+"""Training that is killed or stopped ends with the weights of a run that was not."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from components.core.manifest import commit_checkpoint
+from components.curriculum_sft.callbacks import newest_committed
+
+# Muon and AdamW together; 24 samples in batches of 8: three steps an epoch, so that a checkpoint at step 4 lies inside the second epoch.
+CONFIG = {
+    "batch_samples": 8,
+    "optimizer": "muon",
+    "learning_rate": 3e-3,
+    "max_steps": 20,
+    "save_steps": 4,
+    "log_steps": 2,
+}
+
+
+def _start(argv: list[str], work: Path) -> subprocess.Popen[str]:
+    env = os.environ | {"VLM_WORK_ROOT": str(work), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "components.curriculum_sft", *argv]
+    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+
+
+def _wait_for_checkpoint(process: subprocess.Popen[str], work: Path) -> None:
+    deadline = time.monotonic() + 180
+    while not any(work.rglob("checkpoint-*/_MANIFEST.json")):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(sft_world, argv, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    process = _start(argv(sft_world, out, CONFIG), out / "work")
+    assert process.wait(300) == 0, process.stderr.read()
+    return out
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_resumed_weights_equal_uninterrupted_ones(sft_world, argv, uninterrupted, tmp_path, number):
+    command = argv(sft_world, tmp_path, CONFIG)
+    process = _start(command, tmp_path / "work")
+    _wait_for_checkpoint(process, tmp_path / "work")
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == (-signal.SIGKILL if number == signal.SIGKILL else 1), errors
+    if number == signal.SIGTERM:
+        assert "stopped by SIGTERM after step" in errors
+    assert not (tmp_path / "checkpoint" / "_MANIFEST.json").exists()
+
+    process = _start(command, tmp_path / "work")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "continuing" in errors
+    whole, resumed = (
+        load_file(path / "checkpoint" / "model.safetensors") for path in (uninterrupted, tmp_path)
+    )
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    metrics = [json.loads((path / "metrics.json").read_text()) for path in (uninterrupted, tmp_path)]
+    assert metrics[0]["loss_first"] == metrics[1]["loss_first"]
+    assert metrics[0]["loss_final"] == pytest.approx(metrics[1]["loss_final"], rel=1e-6)
+
+
+def test_torn_checkpoints_are_removed_and_ignored(tmp_path):
+    for step in (2, 4, 6):
+        path = tmp_path / f"checkpoint-{step}"
+        path.mkdir()
+        (path / "weights").write_text(str(step))
+        if step != 6:
+            commit_checkpoint(path)
+    (tmp_path / "checkpoint-4" / "weights").write_text("damaged")
+    assert newest_committed(tmp_path, logging.getLogger("test")) == tmp_path / "checkpoint-2"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2"]
+
+
+def test_a_finished_run_is_not_trained_again(sft_world, argv, uninterrupted, tmp_path, monkeypatch):
+    """Killed between the last step and the written output: the sealed last checkpoint becomes the output."""
+    from components.core.runner import stage_main
+    from components.curriculum_sft import training
+    from components.curriculum_sft.config import Config
+    from components.curriculum_sft.stage import IO, run
+
+    monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
+    monkeypatch.setenv(
+        "OMP_NUM_THREADS", "1"
+    )  # as in the other run: the number of threads decides the last bits
+    command = argv(sft_world, tmp_path, CONFIG)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "save_model", _fail)
+        assert stage_main("curriculum_sft", Config, IO, run, command) == 1
+    assert stage_main("curriculum_sft", Config, IO, run, command) == 0
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["steps"] == CONFIG["max_steps"]
+    assert metrics["tokens_per_s"] == 0
+    whole, reloaded = (
+        load_file(path / "checkpoint" / "model.safetensors") for path in (uninterrupted, tmp_path)
+    )
+    assert all(torch.equal(whole[name], reloaded[name]) for name in whole)
+
+
+def _fail(*_: object) -> None:
+    raise OSError("disk gone")
