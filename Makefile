@@ -1,0 +1,49 @@
+# make demo: set up, build the demo world, run the whole pipeline.   make test: set up, run all tests.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROFILE ?= configs/demo.yaml
+CONSTRAINTS := requirements/constraints.txt
+
+.PHONY: help setup demo test lint format compile clean
+
+help:
+	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
+	@echo "make demo     a general model becomes a domain expert, on this machine; results in build/demo"
+	@echo "make test     all tests"
+	@echo "make lint     ruff and mypy"
+	@echo "make compile  write build/post_training.yaml for Kubeflow; PROFILE=configs/... chooses the settings"
+	@echo "make clean    delete build/"
+
+setup: $(STAMP)
+
+# torch comes first: everything else accepts the build that is there. On a machine without a GPU
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves gigabytes.
+$(STAMP): $(CONSTRAINTS) pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, $(PYTHON) is {v.major}.{v.minor}")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[data,train,pipelines,demo,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/python -m demo.run
+
+test: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+compile: setup
+	$(BIN)/python -m pipelines compile --profile $(PROFILE) --output build/post_training.yaml
+
+clean:
+	rm -rf build

@@ -1,0 +1,158 @@
+"""The command line: `python -m pipelines run | compile | report` (installed as `vlm-posttrain`)."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from components.core.config import nearest
+from components.core.errors import ConfigError, NoInputError, StageError
+from pipelines.profile import Profile, load_profile
+from pipelines.sections import TASKS
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+ProfileOption = Annotated[Path, typer.Option("--profile", "-p", help="Run profile (YAML).")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Override one setting; may be repeated."),
+]
+DEFAULT_PROFILE = Path("configs/demo.yaml")
+
+
+@app.command()
+def run(
+    profile: ProfileOption = DEFAULT_PROFILE,
+    set_: SetOption = None,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", metavar="TASK", help="Run this task, and what depends on it, again."),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Directory of the run. [default: build/runs/<profile name>]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved profile and stop.")] = False,
+) -> None:
+    """Run the compiled pipeline on this machine.
+
+    What an earlier run in the same directory finished with the same settings, inputs and code is taken from there; a
+    stage that was interrupted continues where it was.
+    """
+    with clear_errors():
+        checked = load_profile(profile, set_ or [])
+        rerun = known_task(from_) if from_ else None
+        if dry_run:
+            typer.echo(checked.as_yaml(), nl=False)
+            return
+        run_profile(checked, root or Path("build/runs") / checked.name, rerun)
+
+
+@app.command("compile")
+def compile_(
+    profile: ProfileOption = DEFAULT_PROFILE,
+    set_: SetOption = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the IR.")] = Path(
+        "build/post_training.yaml"
+    ),
+) -> None:
+    """Write the pipeline as a file to upload to Kubeflow, with the profile's settings as defaults."""
+    with clear_errors():
+        from pipelines.post_training import compile_pipeline
+
+        typer.echo(f"wrote {compile_pipeline(load_profile(profile, set_ or []), output)}")
+
+
+@app.command()
+def report(root: Annotated[Path, typer.Option(help="Directory of the run.")]) -> None:
+    """Join the stages' reports of a run into report.html, write summary.json and print the table."""
+    with clear_errors():
+        if not (root / "outputs").is_dir():
+            raise NoInputError(f"{root}: no run has finished a task there")
+        _conclude(root)
+
+
+def run_profile(profile: Profile, root: Path, rerun: str | None = None) -> None:
+    """Compile the pipeline for `profile` and run that very file below `root`.
+
+    Raises:
+        StageError: with the message and exit code of the stage that failed.
+        Interrupted: by Ctrl-C or SIGTERM.
+    """
+    from pipelines.local import LocalRun, TaskFailed, TaskResult
+    from pipelines.post_training import compile_pipeline
+
+    started = time.monotonic()
+    out = sys.stdout
+    ir = compile_pipeline(profile, root / "post_training.yaml")
+
+    def say(text: str) -> None:
+        print(text, file=out, flush=True)
+
+    def place(task: str) -> str:
+        return f"{TASKS.index(task) + 1:2d}/{len(TASKS)} {task}"
+
+    def done(result: TaskResult) -> None:
+        say(f"{place(result.task)}: {'cached' if result.cached else f'done in {result.seconds:.1f} s'}")
+
+    local_run = LocalRun(
+        root=root,
+        order=TASKS,
+        rerun=rerun,
+        on_start=lambda task: say(f"{place(task)} ..."),
+        on_done=done,
+        console=out.buffer,
+    )
+    try:
+        local_run.execute(ir)
+    except TaskFailed as error:
+        say(f"{place(error.task)}: failed; its output is in {root}/logs/{error.task}.log")
+        failure = StageError(str(error))
+        failure.exit_code = error.exit_code
+        raise failure from error
+    say(f"all {len(TASKS)} tasks done in {time.monotonic() - started:.1f} s")
+    _conclude(root)
+
+
+def _conclude(root: Path) -> None:
+    from pipelines.report import load_summary, summary_text, write_report, write_summary
+
+    summary = load_summary(root)
+    if summary is not None:
+        typer.echo("\n" + summary_text(summary))
+        typer.echo(f"summary: {write_summary(root, summary)}")
+    typer.echo(f"report:  {write_report(root)}")
+
+
+def known_task(name: str) -> str:
+    """`name`, if the pipeline has such a task.
+
+    Raises:
+        ConfigError: it has not; the nearest name is given.
+    """
+    if name not in TASKS:
+        raise ConfigError(f"--from {name}: unknown task{nearest(name, list(TASKS))}")
+    return name
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """The message alone as the last line, and the exit code that belongs to it."""
+    try:
+        yield
+    except StageError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        typer.echo("\ninterrupted; the same command continues where this one stopped", err=True)
+        raise typer.Exit(getattr(error, "exit_code", 130)) from error
+
+
+def main(argv: list[str] | None = None) -> Any:
+    """Entry point of the console script."""
+    return app(argv)

@@ -1,0 +1,199 @@
+"""The post-training pipeline, as KFP sees it: which task gets which inputs, parameters and resources.
+
+The graph is flat, because nested graphs break Kubeflow's Retry. Its parameters are one settings section each, numbered
+in the order of the stages, because Kubeflow shows them by the alphabet. A task gets its own section alone, so a
+changed setting invalidates the cache of that task and of what depends on it, and of nothing else.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kfp import compiler, dsl
+
+from components.curriculum_sft.component import curriculum_sft
+from components.evaluation.component import evaluation
+from components.hybrid_rl.component import hybrid_rl
+from components.ids_scoring.component import ids_scoring
+from components.image_ingest.component import image_ingest
+from components.label_tree.component import label_tree
+from components.preflight.component import preflight
+from components.promotion.component import promotion
+from components.qa_synthesis.component import qa_synthesis
+from components.topic_matching.component import topic_matching
+from components.voting_filter.component import voting_filter
+from pipelines.profile import Profile, Resources
+from pipelines.sections import EVALUATED, SECTIONS, TRAINING
+
+NAME = "vlm-post-training"
+DESCRIPTION = (
+    "Turns a general vision-language model into a domain expert that keeps its general ability: pictures to voted "
+    "questions and answers, three stages of fine-tuning, reinforcement learning, evaluation after each, promotion."
+)
+
+
+def compile_pipeline(profile: Profile, output: Path) -> Path:
+    """Write the pipeline's IR, with the profile's settings as parameter defaults and its resources fixed."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    compiler.Compiler().compile(post_training(profile), str(output))
+    return output
+
+
+def post_training(profile: Profile) -> Any:
+    """The pipeline, with the profile's settings as parameter defaults."""
+
+    def pipeline(*values: Any) -> None:
+        names = [section.name for section in SECTIONS]
+        _Graph(profile.resources).build(dict(zip(names, values, strict=True)))
+
+    # KFP reads the pipeline's parameters from the signature: one dict a section, described, with its default.
+    pipeline.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                section.parameter,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+                annotation=dict,
+                default=dict(profile.sections[section.name]),
+            )
+            for section in SECTIONS
+        ]
+    )
+    described = "\n".join(f"    {section.parameter}: {section.description}" for section in SECTIONS)
+    pipeline.__doc__ = f"{DESCRIPTION}\n\nArgs:\n{described}\n"
+    return dsl.pipeline(name=NAME, description=DESCRIPTION)(pipeline)
+
+
+class _Graph:
+    """Creates the tasks and wires them."""
+
+    def __init__(self, resources: Mapping[str, Resources]) -> None:
+        self._resources = resources
+
+    def build(self, settings: Mapping[str, Any]) -> None:
+        """Create every task; `settings` maps section names to pipeline parameters."""
+        checks = self._task(
+            "preflight",
+            preflight,
+            config=settings["preflight"],
+            **{f"section_{name}": value for name, value in settings.items() if name != "preflight"},
+        )
+        # Preflight looks at the world outside, which a cache key cannot see.
+        checks.set_caching_options(False)
+        world = checks.outputs
+
+        images = self._task(
+            "image_ingest",
+            image_ingest,
+            config=settings["image_ingest"],
+            source=world["images"],
+            benchmarks=world["benchmarks"],
+        ).outputs["images"]
+        tree = self._task("label_tree", label_tree, config=settings["label_tree"]).outputs["label_tree"]
+        ids = self._task("ids_scoring", ids_scoring, config=settings["ids_scoring"], images=images).outputs[
+            "ids"
+        ]
+        matches = self._task(
+            "topic_matching",
+            topic_matching,
+            config=settings["topic_matching"],
+            images=images,
+            ids=ids,
+            label_tree=tree,
+        ).outputs["matches"]
+        qa = self._task(
+            "qa_synthesis",
+            qa_synthesis,
+            config=settings["qa_synthesis"],
+            images=images,
+            ids=ids,
+            label_tree=tree,
+            matches=matches,
+        ).outputs["qa"]
+        votes = self._task(
+            "voting_filter", voting_filter, config=settings["voting_filter"], images=images, qa=qa
+        ).outputs
+
+        checkpoints: dict[str, Any] = {}
+        for name in TRAINING[:-1]:
+            previous = list(checkpoints.values())[-1:]
+            checkpoints[name] = self._task(
+                name,
+                curriculum_sft,
+                config=settings[name],
+                base_model=world["base_model"],
+                general_data=world["general_data"],
+                images=images,
+                qa_kept=votes["qa_kept"],
+                qa_rejected=votes["qa_rejected"],
+                votes=votes["votes"],
+                **({"init_checkpoint": previous[0]} if previous else {}),
+            ).outputs["checkpoint"]
+        checkpoints["hybrid_rl"] = self._task(
+            "hybrid_rl",
+            hybrid_rl,
+            config=settings["hybrid_rl"],
+            images=images,
+            qa_kept=votes["qa_kept"],
+            init_checkpoint=checkpoints["sft_3_align"],
+        ).outputs["checkpoint"]
+
+        scores = {}
+        for name in EVALUATED:
+            scores[f"scores_{name}"] = self._task(
+                f"evaluation_{name}",
+                evaluation,
+                config=settings["evaluation"],
+                label=name,
+                base_model=world["base_model"],
+                benchmarks=world["benchmarks"],
+                images=images,
+                qa_kept=votes["qa_kept"],
+                **({"checkpoint": checkpoints[name]} if name in checkpoints else {}),
+            ).outputs["scores"]
+        self._task(
+            "promotion",
+            promotion,
+            config=settings["promotion"],
+            checkpoint=checkpoints["hybrid_rl"],
+            **scores,
+        )
+
+    def _task(self, name: str, component: Any, **inputs: Any) -> Any:
+        task = _renamed(component, name)(**inputs)
+        wanted = self._resources[name]
+        if wanted.cpu:
+            task.set_cpu_limit(wanted.cpu)
+        if wanted.memory:
+            task.set_memory_limit(wanted.memory)
+        if wanted.gpu:
+            task.set_accelerator_type(wanted.gpu_type).set_accelerator_limit(wanted.gpu)
+        if wanted.retries:
+            task.set_retry(
+                num_retries=wanted.retries,
+                backoff_duration="30s",
+                backoff_factor=2.0,
+                backoff_max_duration="600s",
+            )
+        return task
+
+
+def _renamed(component: Any, name: str) -> Any:
+    """The container component under another name, which KFP makes the task's name in the IR and in its pages.
+
+    KFP names a task after the component's function; without this, three uses of `curriculum_sft` would be
+    `curriculum-sft`, `curriculum-sft-2` and `curriculum-sft-3`.
+    """
+    function = component.pipeline_func
+    if function.__name__ == name:
+        return component
+    copy = types.FunctionType(
+        function.__code__, function.__globals__, name, function.__defaults__, function.__closure__
+    )
+    copy.__annotations__ = dict(function.__annotations__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    copy.__doc__ = function.__doc__
+    return dsl.container_component(copy)

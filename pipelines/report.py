@@ -1,0 +1,135 @@
+"""The run's report: the stages' reports joined into one self-contained page, and the summary table."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import DataError
+from components.core.manifest import write_json_atomic
+from components.core.report import Report, page
+from pipelines.answers import changed_answers
+from pipelines.sections import TASKS
+
+_FRAGMENT = re.compile(r"<main data-fragment=.*</main>", flags=re.DOTALL)
+_TITLE = re.compile(r"<main data-fragment=\"[^\"]*\"><h1>.*?</h1>", flags=re.DOTALL)
+_TOKENS = "mean_response_tokens"
+_HEADINGS = {
+    "domain_accuracy": "domain %",
+    "general_accuracy": "general %",
+    "hallucination_rate": "hallucination %",
+    "pass_at_1": "pass@1 %",
+    "pass_at_8": "pass@8 %",
+    _TOKENS: "tokens",
+}
+
+
+def load_summary(root: Path) -> dict[str, Any] | None:
+    """The table stage x metric that promotion wrote; None when the run has not got that far.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = root / "outputs" / "promotion" / "summary"
+    if not path.is_file():
+        return None
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON; run promotion again with --from promotion") from error
+    return summary
+
+
+def write_summary(root: Path, summary: Mapping[str, Any]) -> Path:
+    """Write summary.json beside the report."""
+    path = root / "summary.json"
+    write_json_atomic(path, dict(summary))
+    return path
+
+
+def summary_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The summary as cells of text: estimate, interval, number of items. Shares are in percent."""
+    return [
+        {
+            "stage": row["stage"],
+            **{_HEADINGS.get(name, name): _cell(name, row[name]) for name in summary["columns"]},
+        }
+        for row in summary["rows"]
+    ]
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """The summary as a Markdown table that also reads well on a terminal."""
+    rows = summary_rows(summary)
+    names = list(rows[0])
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+
+    def line(cells: Mapping[str, str]) -> str:
+        return "| " + " | ".join(cells[name].ljust(widths[name]) for name in names) + " |"
+
+    rule = {name: "-" * widths[name] for name in names}
+    return "\n".join([line({name: name for name in names}), line(rule), *map(line, rows)])
+
+
+def write_report(root: Path) -> Path:
+    """Join what the tasks below `root/outputs` reported, in the order of the pipeline, into `root/report.html`."""
+    parts: list[tuple[str, str]] = []
+    summary = load_summary(root)
+    if summary is not None:
+        parts.append(("result", _result(summary).fragment()))
+    answers = changed_answers(root)
+    if answers is not None:
+        parts.append(("answers before and after", answers.fragment()))
+    for task in TASKS:
+        fragment = _fragment(root / "outputs" / task / "report", task)
+        if fragment:
+            parts.append((task, fragment))
+    path = root / "report.html"
+    path.write_text(page("Post-training run", _anchored(parts), _navigation(parts)), encoding="utf-8")
+    return path
+
+
+def _result(summary: Mapping[str, Any]) -> Report:
+    report = Report("result")
+    report.text(
+        "What every training stage did, measured on the same held-out items: estimate, 95 % interval, number of "
+        "items. Shares in percent; hallucination is the share of wrong claims about absent objects, lower is better."
+    )
+    report.table(summary_rows(summary))
+    return report
+
+
+def _cell(metric: str, measure: Mapping[str, Any] | None) -> str:
+    if measure is None:
+        return "not measured"
+    scale = 1 if metric == _TOKENS else 100
+    value, low, high = (f"{scale * measure[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}] n={measure['n']}"
+
+
+def _fragment(path: Path, task: str) -> str:
+    """The `<main>` of a stage's report under the task's name; empty when the task has no report."""
+    if not path.is_file():
+        return ""
+    found = _FRAGMENT.search(path.read_text(encoding="utf-8"))
+    if found is None:
+        raise DataError(f"{path}: has no report fragment; run the task again with --from {task}")
+    heading = f'<main data-fragment="{task}"><h1>{html.escape(task)}</h1>'
+    return _TITLE.sub(lambda _: heading, found.group(0), count=1)
+
+
+def _anchored(parts: Sequence[tuple[str, str]]) -> list[str]:
+    return [f'<div id="{_anchor(name)}">{fragment}</div>' for name, fragment in parts]
+
+
+def _navigation(parts: Sequence[tuple[str, str]]) -> str:
+    links = "".join(f'<a href="#{_anchor(name)}">{html.escape(name)}</a>' for name, _ in parts)
+    return f"<nav>{links}</nav>"
+
+
+def _anchor(name: str) -> str:
+    return name.replace(" ", "-")

@@ -1,0 +1,181 @@
+"""The rules of the house, checked on the tree as it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.core.config import STAGES, Settings, stage_config
+from components.core.images import code_version, image
+
+ROOT = Path(__file__).resolve().parent.parent
+PRODUCTION = sorted(path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
+STAGE_FILES = ("__init__.py", "__main__.py", "component.py", "config.py", "stage.py", "README.md")
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "accelerate",
+    "pyarrow",
+    "numpy",
+    "PIL",
+    "matplotlib",
+    "kfp",
+}
+
+
+def imported(path: Path) -> set[str]:
+    """Every module that a file imports, anywhere in it, with relative imports resolved."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
+            module = ".".join([*package, *([node.module] if node.module else [])])
+            names.update({module, *(f"{module}.{alias.name}" for alias in node.names)})
+    return names
+
+
+def stages_in(names: set[str]) -> set[str]:
+    parts = [name.split(".") for name in names]
+    return {part[1] for part in parts if part[0] == "components" and len(part) > 1 and part[1] in STAGES}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_has_the_files_of_a_stage(stage):
+    missing = [name for name in STAGE_FILES if not (ROOT / "components" / stage / name).is_file()]
+    assert not missing
+
+
+def test_every_folder_of_components_is_a_known_stage():
+    folders = {path.parent.name for path in (ROOT / "components").glob("*/__init__.py")}
+    assert folders == {*STAGES, "core"}
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "core"])
+def test_a_stage_imports_the_core_and_itself_only(stage):
+    for path in (ROOT / "components" / stage).rglob("*.py"):
+        assert stages_in(imported(path)) <= {stage}, path
+        assert not {name for name in imported(path) if name.split(".")[0] == "pipelines"}, path
+
+
+def test_production_code_knows_neither_demo_nor_tests():
+    for path in PRODUCTION:
+        assert not {name for name in imported(path) if name.split(".")[0] in {"demo", "tests"}}, path
+
+
+def test_kfp_stays_in_the_component_declarations():
+    for path in (ROOT / "components").rglob("*.py"):
+        if path.name != "component.py":
+            assert not {name for name in imported(path) if name.split(".")[0] == "kfp"}, path
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_component_declaration_imports_kfp_and_the_image_resolver_only(stage):
+    allowed = {"kfp", "kfp.dsl", "components.core.images", "components.core.images.image"}
+    assert imported(ROOT / "components" / stage / "component.py") <= allowed
+
+
+def test_configurations_import_nothing_heavy():
+    """In a fresh interpreter, because this one has imported everything already."""
+    code = (
+        "import sys\n"
+        "from components.core.config import STAGES, stage_config\n"
+        "for stage in STAGES: stage_config(stage)\n"
+        f"print(*sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_setting_is_documented(stage):
+    undocumented: list[str] = []
+
+    def visit(model: type[Settings]) -> None:
+        for name, field in model.model_fields.items():
+            if not field.description:
+                undocumented.append(f"{model.__name__}.{name}")
+            if isinstance(field.annotation, type) and issubclass(field.annotation, Settings):
+                visit(field.annotation)
+
+    visit(stage_config(stage))
+    assert not undocumented
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_s_command_is_its_own_module(stage):
+    text = (ROOT / "components" / stage / "component.py").read_text()
+    assert f'"-m", "components.{stage}"' in text
+    assert f'image("{stage}")' in text
+    assert "PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER" in text
+
+
+def test_an_image_changes_with_its_own_code_only(tmp_path, monkeypatch):
+    from components.core import images
+
+    for name in ("core", "one", "two"):
+        (tmp_path / "components" / name).mkdir(parents=True)
+        (tmp_path / "components" / name / "__init__.py").write_text("")
+    monkeypatch.setattr(images, "COMPONENTS", tmp_path / "components")
+    monkeypatch.setattr(images, "ROOT", tmp_path)
+
+    def versions() -> tuple[str, str]:
+        images.code_version.cache_clear()
+        images._content_hash.cache_clear()
+        return code_version("one"), code_version("two")
+
+    first = versions()
+    (tmp_path / "components" / "one" / "stage.py").write_text("x = 1")
+    second = versions()
+    assert second[0] != first[0]
+    assert second[1] == first[1]
+    (tmp_path / "components" / "one" / "README.md").write_text("words")
+    assert versions() == second
+    (tmp_path / "components" / "core" / "tables.py").write_text("y = 1")
+    third = versions()
+    assert third[0] != second[0]
+    assert third[1] != second[1]
+    images.code_version.cache_clear()
+    images._content_hash.cache_clear()
+
+
+def test_images_come_from_the_registry_or_from_the_released_digests(tmp_path, monkeypatch):
+    from components.core import images
+
+    monkeypatch.setenv(images.REGISTRY_ENV, "registry.example/team/")
+    images._digests.cache_clear()
+    assert re.fullmatch(r"registry\.example/team/image-ingest:[0-9a-f]{12}", image("image_ingest"))
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "digests.yaml").write_text("image_ingest: registry.example/x@sha256:abc\n")
+    monkeypatch.setattr(images, "ROOT", tmp_path)
+    images._digests.cache_clear()
+    assert image("image_ingest") == "registry.example/x@sha256:abc"
+    images._digests.cache_clear()
+
+
+def test_no_file_grows_beyond_one_idea():
+    long = {path: len(path.read_text().splitlines()) for path in PRODUCTION}
+    assert not {str(path.relative_to(ROOT)): lines for path, lines in long.items() if lines > 400}
+
+
+def test_the_tree_names_no_machine_of_its_own():
+    pattern = re.compile(r"(?<![\w.>}])/(work|root|home/\w+)/")
+    texts = [
+        *PRODUCTION,
+        *(ROOT / "demo").rglob("*.py"),
+        *(ROOT / "configs").rglob("*.yaml"),
+        *(ROOT / "docs").glob("*.md"),
+    ]
+    texts += [ROOT / "README.md", ROOT / "Makefile", *(ROOT / "components").rglob("*.md")]
+    assert not {
+        str(path.relative_to(ROOT)) for path in texts if pattern.search(path.read_text(encoding="utf-8"))
+    }
