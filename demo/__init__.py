@@ -1,0 +1,1 @@
+"""The embedded default: a small world with known truth, and a tiny base model that learns in it."""

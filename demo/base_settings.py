@@ -1,0 +1,91 @@
+"""What decides the base model: its sizes and its training. Imports nothing heavy, so that a finished one is found at once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from components.core.config import canonical_json, sha256_hex
+from components.core.errors import StageError
+from components.core.manifest import Checkpoint, open_checkpoint
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of pretraining: `steps` batches of `batch` pictures; learning rates at their peak."""
+
+    steps: int
+    batch: int
+    muon_lr: float = 4e-3
+    adamw_lr: float = 2e-3
+    warmup_steps: int = 30
+    weight_decay: float = 0.01
+    final_share: float = 0.05
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The model's sizes. One vision token stands for a square of `patch_px` (patches are not merged)."""
+
+    patch_px: int = 16
+    hidden: int = 192
+    layers: int = 3
+    heads: int = 6
+    key_value_heads: int = 3
+    head_dim: int = 32
+    feed_forward: int = 512
+    vision_hidden: int = 192
+    vision_layers: int = 3
+    vision_heads: int = 4
+    vision_feed_forward: int = 512
+    initial_std: float = 0.05
+
+
+@dataclass(frozen=True)
+class BaseSettings:
+    """Everything that decides the base model's weights."""
+
+    sizes: Sizes = Sizes()
+    vision: Phase = Phase(steps=220, batch=32)
+    facts: Phase = Phase(steps=260, batch=16, final_share=0.5)
+    questions: Phase = Phase(steps=600, batch=8)
+    questions_per_image: int = 9
+    reasoning_share: float = 0.25
+    seed: int = 0
+
+
+_SMALL_PHASE = Phase(steps=4, batch=4, warmup_steps=2)
+MINI = BaseSettings(
+    sizes=Sizes(
+        hidden=64, layers=2, heads=2, key_value_heads=1, feed_forward=128,
+        vision_hidden=64, vision_layers=2, vision_feed_forward=128,
+    ),
+    vision=_SMALL_PHASE,
+    facts=_SMALL_PHASE,
+    questions=_SMALL_PHASE,
+)  # fmt: skip
+"""A base model that has learned nothing, for tests of the machinery."""
+
+
+def content_key(settings: BaseSettings) -> str:
+    """Hash of the settings and of the code that the weights depend on."""
+    folder = Path(__file__).parent
+    names = ("base_model.py", "base_settings.py", "conversation.py", "general.py", "pretraining.py", "tokenizer.py", "world/questions.py",
+             "world/scene.py")  # fmt: skip
+    code = [[name, sha256_hex((folder / name).read_bytes())] for name in names]
+    return sha256_hex(canonical_json([asdict(settings), code, version("torch")]))
+
+
+def find_base_model(out: Path, key: str) -> Checkpoint | None:
+    """The committed base model in `out` if it is whole and of this content key."""
+    try:
+        checkpoint = open_checkpoint(out)
+    except StageError:
+        return None
+    return checkpoint if checkpoint.extra.get("content_key") == key else None
+
+
+def is_built(out: Path, settings: BaseSettings) -> bool:
+    """Whether `out` holds the base model of these settings, whole."""
+    return find_base_model(out, content_key(settings)) is not None

@@ -1,0 +1,95 @@
+"""Conversations about a picture as training tensors: ChatML, loss on the answers and their end token only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from components.core.vlm.messages import format_response
+from demo import general
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One conversation: token ids and labels of equal length, and the picture's patches (patches, values)."""
+
+    ids: list[int]
+    labels: list[int]
+    pixels: torch.Tensor
+
+
+class Encoder:
+    """Encodes conversations exactly as the chat template does, keeping the tokens of texts that recur."""
+
+    def __init__(self, processor: Any, grid: int) -> None:
+        """`grid` is the number of vision tokens along a side of a picture."""
+        self.processor = processor
+        self.grid = grid
+        self.pad_id = int(processor.tokenizer.pad_token_id)
+        self.image_id = int(processor.image_token_id)
+        self._known: dict[str, list[int]] = {}
+        image = "<|vision_start|>" + "<|image_pad|>" * grid**2 + "<|vision_end|>"
+        self._first = self._tokens("<|im_start|>user\n" + image)
+        self._next = self._tokens("\n<|im_start|>user\n")
+        self._turn = self._tokens("<|im_end|>\n<|im_start|>assistant\n")
+        self._end = self._tokens("<|im_end|>")
+
+    def _tokens(self, text: str) -> list[int]:
+        if text not in self._known:
+            self._known[text] = self.processor.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._known[text]
+
+    def pixels(self, picture: Image.Image) -> torch.Tensor:
+        """The picture's patches as the processor makes them, (grid², channels × time × height × width)."""
+        return self.processor.image_processor(images=[picture], return_tensors="pt")["pixel_values"]
+
+    def sample(self, picture: Image.Image, turns: list[tuple[str, str]]) -> Encoded:
+        """Encode (question text, response text) turns about one picture."""
+        ids: list[int] = []
+        labels: list[int] = []
+        for place, (question, response) in enumerate(turns):
+            prompt = (self._next if place else self._first) + self._tokens(question) + self._turn
+            reply = self._tokens(response) + self._end
+            ids += prompt + reply
+            labels += [IGNORED] * len(prompt) + reply
+        return Encoded(ids, labels, self.pixels(picture))
+
+
+def collate(samples: list[Encoded], encoder: Encoder) -> dict[str, torch.Tensor]:
+    """Pad to the longest; keys and shapes are the model's `forward` arguments."""
+    longest = max(len(sample.ids) for sample in samples)
+    ids = torch.full((len(samples), longest), encoder.pad_id)
+    labels = torch.full((len(samples), longest), IGNORED)
+    mask = torch.zeros((len(samples), longest), dtype=torch.long)
+    for row, sample in enumerate(samples):
+        size = len(sample.ids)
+        ids[row, :size] = torch.tensor(sample.ids)
+        labels[row, :size] = torch.tensor(sample.labels)
+        mask[row, :size] = 1
+    return {
+        "input_ids": ids,
+        "labels": labels,
+        "attention_mask": mask,
+        "mm_token_type_ids": (ids == encoder.image_id).int(),
+        "pixel_values": torch.cat([sample.pixels for sample in samples]),
+        "image_grid_thw": torch.tensor([[1, encoder.grid, encoder.grid]] * len(samples)),
+    }
+
+
+def general_turns(
+    scene: general.GeneralScene, rng: np.random.Generator, count: int, reasoning_share: float
+) -> list[tuple[str, str]]:
+    """`count` questions in random order with their responses, a share of them with the reasoning before the answer."""
+    asked = general.questions(scene, rng)
+    order = rng.permutation(len(asked))[:count]
+    turns = []
+    for qa in (asked[int(i)] for i in order):
+        reasoning = qa.reasoning if rng.random() < reasoning_share else ""
+        turns.append((qa.question, format_response(qa.answer, reasoning)))
+    return turns

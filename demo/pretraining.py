@@ -1,0 +1,225 @@
+"""Pretraining of the demo's base model on the general task: its eyes, then reading a picture, then answering.
+
+A model that learns only through answers sits on a long plateau before the picture starts to matter. As in the large
+models, the vision tower is therefore trained on its own first: every patch names what it shows (shape, colour, digit).
+Then the whole model completes short statements about pictures, densely supervised and without the words around a
+question. Last, it answers questions, several about a picture in one conversation. Matrices are updated by Muon (Jordan et al. 2024; used by Kimi-VL,
+arXiv 2504.07491), the rest by AdamW.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from components.core.config import rng_for
+from demo import general
+from demo.base_settings import BaseSettings, Phase
+from demo.conversation import Encoder, collate, general_turns
+
+SAVE_INTERVAL_S = 20.0
+DESCRIBE = "Describe the picture."
+BACKGROUND_WEIGHT = 0.3
+"""Most patches show nothing; their weight in the patch labelling loss."""
+SMALLEST_COVER = 0.15
+"""Share of a patch that an object must cover to be the patch's label."""
+
+
+@dataclass
+class _Progress:
+    """What an interrupted run continues from: phase, step, and all weights and optimizer states."""
+
+    path: Path
+    key: str
+    phase: str = ""
+    step: int = 0
+    state: dict[str, Any] = field(default_factory=dict)
+    saved_s: float = field(default_factory=time.monotonic)
+
+    @classmethod
+    def load(cls, path: Path, key: str) -> _Progress:
+        if path.is_file():
+            stored = torch.load(path, weights_only=True)
+            if stored["key"] == key:
+                return cls(path, key, stored["phase"], stored["step"], stored["state"])
+        return cls(path, key)
+
+    def save(
+        self, phase: str, step: int, state: Callable[[], dict[str, Any]], *, force: bool = False
+    ) -> None:
+        if not force and time.monotonic() - self.saved_s < SAVE_INTERVAL_S:
+            return
+        self.phase, self.step, self.state, self.saved_s = phase, step, state(), time.monotonic()
+        draft = self.path.with_suffix(".part")
+        torch.save({"key": self.key, "phase": phase, "step": step, "state": self.state}, draft)
+        os.replace(draft, self.path)
+
+
+def patch_labels(scene: general.GeneralScene, patch_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """What each patch of the picture shows: (object, colour), each int64 of shape (patches,), row by row.
+
+    Objects index `general.LABELS`; colour 0 is none. A patch takes the object that covers most of it, if that is at least
+    SMALLEST_COVER of the patch.
+    """
+    grid = general.SIZE_PX // patch_px
+    edges = np.arange(grid) * patch_px
+    covered = np.full((grid, grid), SMALLEST_COVER * patch_px**2)
+    objects, colours = np.zeros((grid, grid), np.int64), np.zeros((grid, grid), np.int64)
+    for box in general.boxes(scene):
+        wide = np.clip(np.minimum(edges + patch_px, box.right) - np.maximum(edges, box.left), 0, None)
+        high = np.clip(np.minimum(edges + patch_px, box.bottom) - np.maximum(edges, box.top), 0, None)
+        overlap = high[:, None] * wide[None, :]
+        more = overlap > covered
+        covered[more] = overlap[more]
+        objects[more], colours[more] = box.label, box.colour
+    return objects.ravel(), colours.ravel()
+
+
+class _Optimizers:
+    """Muon for the matrices inside the network, AdamW for the rest, on one schedule: warm-up, then a cosine."""
+
+    def __init__(self, named: list[tuple[str, nn.Parameter]], phase: Phase, outside: tuple[str, ...]) -> None:
+        matrices = [p for name, p in named if p.ndim == 2 and not any(part in name for part in outside)]
+        inside = {id(p) for p in matrices}
+        self.parameters = [p for _, p in named]
+        self.phase = phase
+        rest = [p for p in self.parameters if id(p) not in inside]
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.Muon(
+                matrices, lr=phase.muon_lr, weight_decay=phase.weight_decay, adjust_lr_fn="match_rms_adamw"
+            ),
+            torch.optim.AdamW(rest, lr=phase.adamw_lr, betas=(0.9, 0.95), weight_decay=phase.weight_decay),
+        ]
+        self.peaks = (phase.muon_lr, phase.adamw_lr)
+
+    def step(self, step: int) -> None:
+        """Clip, update, clear; `step` counts from 0."""
+        phase = self.phase
+        cosine = 0.5 * (1 + math.cos(math.pi * step / phase.steps))
+        share = min(1.0, (step + 1) / phase.warmup_steps) * (
+            phase.final_share + (1 - phase.final_share) * cosine
+        )
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for part, peak in zip(self.parts, self.peaks, strict=True):
+            for group in part.param_groups:
+                group["lr"] = peak * share
+            part.step()
+            part.zero_grad(set_to_none=True)
+
+    def state(self) -> list[dict[str, Any]]:
+        return [part.state_dict() for part in self.parts]
+
+    def load(self, states: list[dict[str, Any]]) -> None:
+        for part, state in zip(self.parts, states, strict=True):
+            part.load_state_dict(state)
+
+
+def _steps(name: str, phase: Phase, start: int) -> Iterator[int]:
+    with tqdm(
+        total=phase.steps, initial=start, desc=f"base model: {name}", unit="step", mininterval=1.0
+    ) as bar:
+        for step in range(start, phase.steps):
+            yield step
+            bar.update()
+
+
+class _PatchHeads(nn.Module):
+    """Linear readers of the vision tower's output, used in the first phase only."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.object = nn.Linear(size, len(general.LABELS))
+        self.colour = nn.Linear(size, 1 + len(general.COLOURS))
+
+
+def train_vision(model: Any, encoder: Encoder, phase: Phase, progress: _Progress, seed: int) -> None:
+    """First phase: the vision tower alone learns to name what each patch shows."""
+    visual = model.model.visual
+    heads = _PatchHeads(model.config.text_config.hidden_size)
+    modules = nn.ModuleDict({"visual": visual, "heads": heads})
+    optimizers = _Optimizers(list(modules.named_parameters()), phase, ("pos_embed", "heads"))
+    start = progress.step if progress.phase == "vision" else 0
+    if start:
+        modules.load_state_dict(progress.state["modules"])
+        optimizers.load(progress.state["optimizers"])
+    weight = torch.ones(heads.object.out_features)
+    weight[0] = BACKGROUND_WEIGHT
+    grid = torch.tensor([[1, encoder.grid, encoder.grid]] * phase.batch)
+    modules.train()
+    for step in _steps("vision", phase, start):
+        rng = rng_for("base vision", seed, step)
+        scenes = [general.sample_scene(rng, "train") for _ in range(phase.batch)]
+        pixels = torch.cat([encoder.pixels(general.render(scene)) for scene in scenes])
+        labels = [patch_labels(scene, general.SIZE_PX // encoder.grid) for scene in scenes]
+        objects, colours = (torch.from_numpy(np.concatenate(part)) for part in zip(*labels, strict=True))
+        seen = visual(pixels, grid_thw=grid).pooler_output
+        loss = functional.cross_entropy(heads.object(seen), objects, weight=weight)
+        loss = loss + functional.cross_entropy(heads.colour(seen), colours)
+        loss.backward()
+        optimizers.step(step)
+        progress.save(
+            "vision", step + 1, lambda: {"modules": modules.state_dict(), "optimizers": optimizers.state()}
+        )
+
+
+def train_language(
+    model: Any,
+    encoder: Encoder,
+    name: str,
+    phase: Phase,
+    turns_of: Callable[[general.GeneralScene, np.random.Generator], list[tuple[str, str]]],
+    progress: _Progress,
+    seed: int,
+) -> None:
+    """A phase of the whole model, `name`: it learns the conversation that `turns_of` holds about each picture."""
+    optimizers = _Optimizers(list(model.named_parameters()), phase, ("embed", "lm_head"))
+    start = progress.step if progress.phase == name else 0
+    if progress.phase == name:
+        model.load_state_dict(progress.state["model"])
+        if start:
+            optimizers.load(progress.state["optimizers"])
+    model.train()
+    for step in _steps(name, phase, start):
+        rng = rng_for("base", name, seed, step)
+        scenes = [general.sample_scene(rng, "train") for _ in range(phase.batch)]
+        samples = [encoder.sample(general.render(scene), turns_of(scene, rng)) for scene in scenes]
+        model(**collate(samples, encoder)).loss.backward()
+        optimizers.step(step)
+        progress.save(name, step + 1, lambda: {"model": model.state_dict(), "optimizers": optimizers.state()})
+
+
+def pretrain(model: Any, encoder: Encoder, settings: BaseSettings, work: Path, key: str) -> None:
+    """Train `model` in place. State is kept in `work`; a run that was interrupted continues there.
+
+    `key` names the settings: state that another key left is not used.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    progress = _Progress.load(work / "pretraining.pt", key)
+    seed = settings.seed
+
+    def describe(scene: general.GeneralScene, rng: np.random.Generator) -> list[tuple[str, str]]:
+        return [(DESCRIBE, general.facts(scene, rng))]
+
+    def ask(scene: general.GeneralScene, rng: np.random.Generator) -> list[tuple[str, str]]:
+        return general_turns(scene, rng, settings.questions_per_image, settings.reasoning_share)
+
+    torch.manual_seed(seed)
+    if progress.phase not in ("facts", "questions"):
+        train_vision(model, encoder, settings.vision, progress, seed)
+        progress.save("facts", 0, lambda: {"model": model.state_dict()}, force=True)
+    if progress.phase == "facts":
+        train_language(model, encoder, "facts", settings.facts, describe, progress, seed)
+        progress.save("questions", 0, lambda: {"model": model.state_dict()}, force=True)
+    train_language(model, encoder, "questions", settings.questions, ask, progress, seed)
+    model.eval()

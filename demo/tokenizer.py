@@ -1,0 +1,87 @@
+"""The demo's tokenizer: byte-level BPE in Qwen's format, with one token for every word that the demo uses."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import numpy as np
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+from demo import general
+from demo.world.questions import FORMS, absent_questions, catalogue
+from demo.world.scene import sample_scene
+
+END_OF_TEXT = "<|endoftext|>"
+SPECIAL_TOKENS = (
+    END_OF_TEXT,
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
+# Qwen2's splitting rule (words with their leading space, single digits, punctuation, line breaks); a turn's role and its
+# line break are one piece, because conversations of short turns consist largely of them.
+SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+LARGEST_VOCABULARY = 2048
+CORPUS_SCENES = 200
+
+
+def corpus() -> Iterator[str]:
+    """Every wording that the demo's questions and answers can take, as prompts and responses write them."""
+    rng, words = np.random.default_rng(0), random.Random(0)
+    for form in FORMS:
+        yield from form.wordings
+        yield "\n".join(
+            f"{letter}. {choice}" for letter, choice in zip("ABCDEFGH", form.choices, strict=False)
+        )
+    for _ in range(CORPUS_SCENES):
+        scene = sample_scene(rng)
+        asked = [*catalogue(scene, words), *absent_questions(scene, words)]
+        asked += general.questions(general.sample_scene(rng, "train"), rng)  # type: ignore[arg-type]
+        for qa in asked:
+            yield qa.question
+            yield qa.answer
+            yield f"{qa.reasoning} Answer: {qa.answer}"
+        yield general.facts(general.sample_scene(rng, "train"), rng)
+    yield from (
+        "Describe the picture.",
+        "user\n",
+        "assistant\n",
+        "system\n",
+        "unknown",
+        "Yes",
+        "No",
+        "I cannot tell.",
+    ) * 2
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """Train the tokenizer. Any Unicode text can be encoded and comes back unchanged: unknown words become bytes."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=LARGEST_VOCABULARY,
+        min_frequency=1,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=[AddedToken(token, special=True, normalized=False) for token in SPECIAL_TOKENS],
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(corpus(), trainer)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token="<|im_end|>",
+        pad_token=END_OF_TEXT,
+        additional_special_tokens=[t for t in SPECIAL_TOKENS if t not in (END_OF_TEXT, "<|im_end|>")],
+        clean_up_tokenization_spaces=False,
+        model_max_length=4096,
+    )

@@ -1,0 +1,78 @@
+"""The base model is a Qwen3-VL like any other, and its pretraining continues where it was stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen3VLForConditionalGeneration
+
+from components.core.vlm import build_conversation, generate, load_model, load_processor
+from demo import base_settings, general, pretraining
+from demo.base_model import ensure_base_model
+from demo.conversation import IGNORED, Encoder, general_turns
+
+
+def test_encoding_is_what_the_processor_makes(mini_world: Path) -> None:
+    processor = load_processor(mini_world / "base_model")
+    encoder = Encoder(processor, grid=8)
+    rng = np.random.default_rng(0)
+    scene = general.sample_scene(rng, "train")
+    turns = general_turns(scene, rng, 5, 0.5)
+    picture = general.render(scene)
+    text = processor.apply_chat_template(build_conversation(turns), tokenize=False)
+    expected = processor(text=[text], images=[picture], return_tensors="pt")
+    sample = encoder.sample(picture, turns)
+    assert [*sample.ids, *processor.tokenizer("\n")["input_ids"]] == expected["input_ids"][0].tolist()
+    assert torch.equal(sample.pixels, expected["pixel_values"])
+    spoken = [token for token in sample.labels if token != IGNORED]
+    assert processor.tokenizer.decode(spoken) == "".join(f"{response}<|im_end|>" for _, response in turns)
+
+
+def test_patch_labels_name_what_covers_the_patch() -> None:
+    shape = general.Shape("star", "blue", column=1, band=2, size_px=32)  # from (46, 92) to (78, 124)
+    scene = general.GeneralScene((), (), "R", 2, 0, (shape,), 0)  # the letter from (4, 4) to (32, 36)
+    objects, colours = (labels.reshape(8, 8) for labels in pretraining.patch_labels(scene, 16))
+    assert general.LABELS[objects[6, 3]] == "star"
+    assert general.COLOURS[colours[6, 3] - 1] == "blue"
+    assert general.LABELS[objects[1, 1]] == "R"
+    assert (objects[3:5] == 0).all()
+
+
+def test_model_loads_and_answers(mini_world: Path) -> None:
+    model = load_model(mini_world / "base_model")
+    assert isinstance(model, Qwen3VLForConditionalGeneration)
+    picture = general.render(general.sample_scene(np.random.default_rng(0), "test"))
+    found = generate(model, load_processor(mini_world / "base_model"), [(picture, "Count the shapes.")], max_new_tokens=4)
+    assert len(found) == len(found[0]) == 1
+
+
+@pytest.mark.parametrize("phase", ["vision", "facts", "questions"])
+def test_interrupted_pretraining_ends_with_the_same_weights(
+    mini_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
+) -> None:
+    monkeypatch.setattr(pretraining, "SAVE_INTERVAL_S", 0.0)
+    steps = pretraining._steps
+
+    def stopping(name, settings, start):
+        for step in steps(name, settings, start):
+            if name == phase and step == 2:
+                raise KeyboardInterrupt
+            yield step
+
+    with monkeypatch.context() as context:
+        context.setattr(pretraining, "_steps", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            ensure_base_model(tmp_path / "model", base_settings.MINI)
+    assert not (tmp_path / "model").exists()
+    ensure_base_model(tmp_path / "model", base_settings.MINI)
+    whole, resumed = (load_model(path).state_dict() for path in (mini_world / "base_model", tmp_path / "model"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_other_settings_are_another_model() -> None:
+    changed = replace(base_settings.MINI, seed=1)
+    assert base_settings.content_key(changed) != base_settings.content_key(base_settings.MINI)
