@@ -18,8 +18,8 @@ help:
 
 setup: $(STAMP)
 
-# torch comes first: everything else accepts the build that is there. On a machine without a GPU
-# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu saves gigabytes.
+# torch comes first: everything else accepts the build that is there. On a machine without a GPU, point
+# PIP_EXTRA_INDEX_URL at an index with CPU builds of torch: that saves gigabytes.
 $(STAMP): $(CONSTRAINTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, $(PYTHON) is {v.major}.{v.minor}")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

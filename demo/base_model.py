@@ -74,6 +74,21 @@ def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen3VLCon
     )
 
 
+def build_model(config: Qwen3VLConfig, seed: int) -> Qwen3VLForConditionalGeneration:
+    """A new model. The projections that write into the residual stream start at zero, so that at first every token is
+    itself and not the noise of untrained layers; this shortens training a little."""
+    torch.manual_seed(seed)
+    model = Qwen3VLForConditionalGeneration(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if (
+                name.endswith(("o_proj.weight", "down_proj.weight"))
+                or "deepstack_merger_list.0.linear_fc2" in name
+            ):
+                parameter.zero_()
+    return model
+
+
 def ensure_base_model(out: Path, settings: BaseSettings | None = None) -> Checkpoint:
     """Train the base model into the directory `out`, or return at once if it is there and whole.
 
@@ -93,8 +108,7 @@ def ensure_base_model(out: Path, settings: BaseSettings | None = None) -> Checkp
         min_pixels=MIN_PIXELS,
         max_pixels=general.SIZE_PX**2,
     )
-    torch.manual_seed(settings.seed)
-    model = Qwen3VLForConditionalGeneration(build_config(tokenizer, sizes))
+    model = build_model(build_config(tokenizer, sizes), settings.seed)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     work = out.with_name(f".{out.name}_work")

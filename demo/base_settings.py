@@ -30,13 +30,13 @@ class Sizes:
 
     patch_px: int = 16
     hidden: int = 192
-    layers: int = 3
+    layers: int = 4
     heads: int = 6
     key_value_heads: int = 3
     head_dim: int = 32
     feed_forward: int = 512
     vision_hidden: int = 192
-    vision_layers: int = 3
+    vision_layers: int = 4
     vision_heads: int = 4
     vision_feed_forward: int = 512
     initial_std: float = 0.05
@@ -47,9 +47,9 @@ class BaseSettings:
     """Everything that decides the base model's weights."""
 
     sizes: Sizes = Sizes()
-    vision: Phase = Phase(steps=220, batch=32)
-    facts: Phase = Phase(steps=260, batch=16, final_share=0.5)
-    questions: Phase = Phase(steps=600, batch=8)
+    vision: Phase = Phase(steps=250, batch=32)
+    facts: Phase = Phase(steps=500, batch=16, final_share=0.3)
+    questions: Phase = Phase(steps=250, batch=8)
     questions_per_image: int = 9
     reasoning_share: float = 0.25
     seed: int = 0

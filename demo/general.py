@@ -1,7 +1,6 @@
 """The general task: handwritten digits (the real scans inside scikit-learn) and simple shapes in colours.
 
-A picture shows a number of one or two scanned digits, or a printed letter, and one to three coloured shapes, in random
-places. Training and
+A picture shows a number of one or two scanned digits and one to three coloured shapes, in random places. Training and
 benchmark pictures use disjoint scans (Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI 1998).
 """
 
@@ -12,7 +11,7 @@ from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from sklearn.datasets import load_digits
 
 Split = Literal["train", "test"]
@@ -23,9 +22,6 @@ DIGIT_PX = 32
 TEST_SHARE = 0.25
 
 SHAPES = ("circle", "square", "triangle", "cross", "ring", "star")
-LETTERS = "ABDEHKNPRS"
-LETTER_SHARE = 0.25
-"""Share of pictures with a printed letter in place of the scanned number."""
 RGB = {
     "red": (225, 45, 45),
     "green": (45, 185, 75),
@@ -34,7 +30,7 @@ RGB = {
     "white": (240, 240, 240),
 }
 COLOURS = tuple(RGB)
-LABELS = ("", *"0123456789", *LETTERS, *SHAPES)
+LABELS = ("", *"0123456789", *SHAPES)
 """What a patch can show."""
 OUTLINES = {
     "triangle": ((0.5, 0.0), (0.0, 1.0), (1.0, 1.0)),
@@ -60,12 +56,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class GeneralScene:
-    """A picture of the general task. `digits` index scans, none where a `letter` is shown; `shapes` go from left to
-    right."""
+    """A picture of the general task. `digits` index scans; `shapes` go from left to right."""
 
     digits: tuple[int, ...]
     values: tuple[int, ...]
-    letter: str
     digits_left_px: int
     digits_band: int
     shapes: tuple[Shape, ...]
@@ -73,8 +67,8 @@ class GeneralScene:
 
     @property
     def text(self) -> str:
-        """The number or the letter that is written."""
-        return self.letter or "".join(str(value) for value in self.values)
+        """The number that is written."""
+        return "".join(str(value) for value in self.values)
 
 
 @dataclass(frozen=True)
@@ -117,12 +111,9 @@ def scan_split(split: Split) -> tuple[int, ...]:
 def sample_scene(rng: np.random.Generator, split: Split) -> GeneralScene:
     """Draw a picture's content, with digits from `split` only."""
     pool = scan_split(split)
-    letter = LETTERS[int(rng.integers(len(LETTERS)))] if rng.random() < LETTER_SHARE else ""
-    digits = (
-        () if letter else tuple(pool[int(i)] for i in rng.integers(len(pool), size=int(rng.integers(1, 3))))
-    )
+    digits = tuple(pool[int(i)] for i in rng.integers(len(pool), size=int(rng.integers(1, 3))))
     band = int(rng.integers(3))
-    left = int(rng.integers(2, SIZE_PX - DIGIT_PX * max(1, len(digits)) - 1))
+    left = int(rng.integers(2, SIZE_PX - DIGIT_PX * len(digits) - 1))
     count = int(rng.integers(1, 4))
     columns = sorted(int(c) for c in rng.choice(len(COLUMNS_PX), size=count, replace=False))
     names = rng.choice(len(SHAPES), size=count, replace=False)
@@ -140,7 +131,6 @@ def sample_scene(rng: np.random.Generator, split: Split) -> GeneralScene:
     return GeneralScene(
         digits=digits,
         values=tuple(int(_scans()[1][i]) for i in digits),
-        letter=letter,
         digits_left_px=left,
         digits_band=band,
         shapes=shapes,
@@ -171,12 +161,6 @@ def render(scene: GeneralScene) -> Image.Image:
     pen = ImageDraw.Draw(picture)
     for shape in scene.shapes:
         _draw_shape(pen, shape)
-    if scene.letter:
-        centre = (scene.digits_left_px + DIGIT_PX / 2, BANDS_PX[scene.digits_band] + DIGIT_PX / 2)
-        font = ImageFont.load_default(size=DIGIT_PX * SCALE)
-        pen.text(
-            (centre[0] * SCALE, centre[1] * SCALE), scene.letter, font=font, fill=(255, 255, 255), anchor="mm"
-        )
     pixels = np.asarray(picture.reduce(SCALE), dtype=np.int16).copy()
     top = BANDS_PX[scene.digits_band]
     for place, row in enumerate(scene.digits):
@@ -211,23 +195,21 @@ def _one(rng: np.random.Generator, *wordings: str) -> str:
     return wordings[int(rng.integers(len(wordings)))]
 
 
-def _reading(scene: GeneralScene, rng: np.random.Generator) -> GeneralQA:
-    if scene.letter:
-        return GeneralQA(
-            _one(rng, "What letter is written?", "Read the letter."), scene.letter, "span", "", "letter"
-        )
-    return GeneralQA(
-        _one(rng, "What number is written?", "Read the number."), scene.text, "number", "", "number"
-    )
-
-
 def questions(scene: GeneralScene, rng: np.random.Generator) -> list[GeneralQA]:
     """Every question about the picture, in one wording each; yes/no questions are balanced."""
     shapes = scene.shapes
     names = [shape.name for shape in shapes]
     shown = "I see " + " and ".join(names) + "."
     asked = [
-        _reading(scene, rng),
+        GeneralQA(
+            _one(rng, "What number is written?", "Read the number."), scene.text, "number", "", "number"
+        ),
+        GeneralQA(
+            "What is the first digit?", scene.text[0], "number", f"The number is {scene.text}.", "digit"
+        ),
+        GeneralQA(
+            "What is the last digit?", scene.text[-1], "number", f"The number is {scene.text}.", "digit"
+        ),
         GeneralQA(
             _one(rng, "How many shapes are there?", "Count the shapes."),
             str(len(shapes)),
@@ -260,22 +242,22 @@ def questions(scene: GeneralScene, rng: np.random.Generator) -> list[GeneralQA]:
     for name in (present.name, absent):
         question = _one(rng, f"Is there a {name}?", f"Do you see a {name}?")
         asked.append(GeneralQA(question, _yes(name in names), "yes_no", shown, "existence"))
-    if len(shapes) > 1:
-        first, second = sorted(int(i) for i in rng.choice(len(shapes), size=2, replace=False))
-        left, right = (first, second) if rng.random() < 0.5 else (second, first)
-        question = f"Is the {names[left]} left of the {names[right]}?"
-        reasoning = f"From left to right: {names[first]}, {names[second]}."
-        asked.append(GeneralQA(question, _yes(left == first), "yes_no", reasoning, "spatial"))
     return asked
 
 
 def facts(scene: GeneralScene, rng: np.random.Generator) -> str:
     """The picture in short statements, in random order: every one can only be completed by looking."""
-    said = [f"The {'letter' if scene.letter else 'number'} is {scene.text}."]
-    for shape in scene.shapes:
-        unique = sum(other.colour == shape.colour for other in scene.shapes) == 1
-        by_colour = unique and rng.random() < 0.5
-        said.append(
-            f"The {shape.colour} shape is {shape.name}." if by_colour else f"The {shape.name} is {shape.colour}."
-        )
+    text, shapes = scene.text, scene.shapes
+    names = [shape.name for shape in shapes]
+    missing = [name for name in SHAPES if name not in names]
+    said = [f"The number is {text}."]
+    if len(text) > 1:
+        said += [f"The first digit is {text[0]}.", f"The last digit is {text[-1]}."]
+    for shape in shapes:
+        said.append(f"The {shape.name} is {shape.colour}.")
+        if sum(other.colour == shape.colour for other in shapes) == 1:
+            said.append(f"The {shape.colour} shape is {shape.name}.")
+    said += [f"The leftmost shape is {names[0]}.", f"The rightmost shape is {names[-1]}."]
+    for name in (names[int(rng.integers(len(names)))], missing[int(rng.integers(len(missing)))]):
+        said.append(f"Is there a {name}? {_yes(name in names)}.")
     return " ".join(said[int(i)] for i in rng.permutation(len(said)))

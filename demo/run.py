@@ -38,8 +38,11 @@ def build_world(world: Path, mini: bool = False) -> None:
         StageError: the build failed; its own output says why.
     """
     command = [sys.executable, "-m", "demo.build", "--out", str(world), *(["--mini"] if mini else [])]
-    if subprocess.run(command, check=False, env={**torch_defaults(), **os.environ}).returncode:
-        raise StageError("the demo world could not be built; see above")
+    ended = subprocess.run(command, check=False, env={**torch_defaults(), **os.environ})
+    if ended.returncode:
+        raise StageError(
+            f"the demo world could not be built (exit code {ended.returncode}); run the same command again"
+        )
 
 
 @contextlib.contextmanager

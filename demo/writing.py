@@ -23,6 +23,9 @@ from demo.world.questions import TruthQA, absent_questions, catalogue
 from demo.world.render import png_bytes, render
 from demo.world.scene import Scene, sample_scene
 
+LEVEL_SHARES = {0: 0.6, 1: 0.2, 2: 0.15, 3: 0.05}
+"""How often the domain benchmark asks a question of a level."""
+
 Row = dict[str, Any]
 
 
@@ -55,15 +58,16 @@ def _benchmark_row(
 
 
 def domain_item(scene: Scene, rng: random.Random) -> TruthQA:
-    """One question about what a scene shows: every kind equally likely, then every question of the kind; yes and no
-    equally likely where both are there."""
-    by_kind: dict[str, list[TruthQA]] = {}
+    """One question about what a scene shows: a level is drawn by LEVEL_SHARES, then a kind, an answer and a question,
+    each with equal chances, so that yes and no are balanced."""
+    by_level: dict[int, dict[str, list[TruthQA]]] = {}
     for qa in catalogue(scene, rng):
-        by_kind.setdefault(qa.kind, []).append(qa)
-    asked = by_kind[rng.choice(sorted(by_kind))]
-    return rng.choice(
-        [qa for qa in asked if qa.answer == rng.choice(sorted({qa.answer for qa in asked}))] or asked
-    )
+        by_level.setdefault(qa.level, {}).setdefault(qa.kind, []).append(qa)
+    levels = sorted(by_level)
+    kinds = by_level[rng.choices(levels, [LEVEL_SHARES[level] for level in levels])[0]]
+    asked = kinds[rng.choice(sorted(kinds))]
+    wanted = rng.choice(sorted({qa.answer for qa in asked}))
+    return rng.choice([qa for qa in asked if qa.answer == wanted])
 
 
 def _write_benchmarks(

@@ -193,7 +193,8 @@ class LocalRun:
 
     def _link_outputs(self, result: TaskResult) -> None:
         """Point outputs/<task> at this result's artifacts, in one step."""
-        paths = [Path(value) for value in result.outputs.values() if value.startswith(f"{self.root}{os.sep}")]
+        made = f"{self.root / 'artifacts'}{os.sep}"  # parameters may name paths elsewhere below the root
+        paths = [Path(value) for value in result.outputs.values() if value.startswith(made)]
         if not paths:
             return
         link = self.root / "outputs" / result.task

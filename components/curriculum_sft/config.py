@@ -47,8 +47,10 @@ class Preferences(Settings):
     format_share: float = Field(default=0.05, ge=0, le=1)
     """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to the same content without it."""
     contrast: bool = True
-    """Also build yes/no pairs from kept items, against the opposite answer: as many with yes chosen as with no, which
-    is what keeps DPO from learning to say no to everything."""
+    """Also build yes/no pairs from kept items, against the opposite answer."""
+    denial_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the yes/no pairs in which "no" is chosen. 0.5 keeps DPO from learning to deny everything; a model whose
+    data made it say yes too readily (teachers ask about what is there) needs more."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Preferences:

@@ -61,7 +61,7 @@ class MuonAdamW(Optimizer):
         self.param_groups = [group for part in self._parts for group in part.param_groups]
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
         """One update of every parameter."""
         loss = closure() if closure is not None else None
         for part in self._parts:

@@ -35,8 +35,8 @@ def build_pairs(
 ) -> list[Row]:
     """Build and choose preference pairs from the train split.
 
-    Yes/no pairs about wrong answers are balanced: as many with "yes" chosen as with "no", because pairs against
-    hallucination alone ("yes" about things that are not there) would teach the model to deny everything.
+    "No" is chosen in `settings.denial_share` of the yes/no pairs: pairs against hallucination alone ("yes" about
+    things that are not there) would teach the model to deny everything.
 
     Returns:
         At most `settings.max_pairs` rows {sample_id, image_ids, prompt, chosen, rejected, why, answer_type, source},
@@ -52,22 +52,26 @@ def build_pairs(
     verbose = _unique(_verbose(kept, seed))[:verbose_count]
     formats = _unique(_format(kept, reasoning_share, seed))[:format_count]
     room = settings.max_pairs - len(verbose) - len(formats)
-    chosen = _wrong_answers(_unique(wrong), room, seed)
+    chosen = _wrong_answers(_unique(wrong), room, settings.denial_share, seed)
     return shuffled(chosen + verbose + formats, seed, "pairs")
 
 
-def _wrong_answers(pairs: list[Row], room: int, seed: int) -> list[Row]:
-    """Up to `room` pairs: balanced yes/no first, hallucinations that models really made before constructed ones."""
+def _wrong_answers(pairs: list[Row], room: int, denial_share: float, seed: int) -> list[Row]:
+    """Up to `room` pairs: yes/no at their shares first, hallucinations that models really made before constructed ones."""
     polar: dict[str, list[Row]] = {answer: [] for answer in _OPPOSITE}
     others: list[Row] = []
     for pair in pairs:
         (polar[pair["polarity"]] if pair["polarity"] else others).append(pair)
-    each = min(len(polar["yes"]), len(polar["no"]))
     # At most two thirds are yes/no: counting, reading and colours need their corrections too.
-    cap = max(room - len(others), round(room * 2 / 3))
-    each = min(each, cap // 2)
-    ranked = {answer: sorted(shuffled(rows, seed, answer), key=_made_up) for answer, rows in polar.items()}
-    balanced = ranked["no"][:each] + ranked["yes"][:each]
+    count = min(room, max(room - len(others), round(room * 2 / 3)))
+    shares = {"no": denial_share, "yes": 1.0 - denial_share}
+    for answer, share in shares.items():
+        if share:
+            count = min(count, int(len(polar[answer]) / share))
+    balanced: list[Row] = []
+    for answer, share in shares.items():
+        ranked = sorted(shuffled(polar[answer], seed, answer), key=_made_up)
+        balanced += ranked[: int(count * share)]
     return balanced + shuffled(others, seed, "others")[: room - len(balanced)]
 
 

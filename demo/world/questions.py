@@ -241,7 +241,7 @@ FORMS = (
     ),
     Form(
         "row",
-        1,
+        2,
         "span",
         ("spatial relationship",),
         ("Which row is the {light} light in?",),
@@ -266,10 +266,10 @@ FORMS = (
         _end_meaning,
         slots={"end": SLOTS["end"]},
     ),
-    Form("refuel", 1, "yes_no", ("gauge reading", "knowledge"), ("Is it time to refuel?",), _refuel),
+    Form("refuel", 2, "yes_no", ("gauge reading", "knowledge"), ("Is it time to refuel?",), _refuel),
     Form(
         "count_colour",
-        1,
+        2,
         "number",
         ("counting", "colour"),
         ("How many {colour} lights are on?", "Count the {colour} lights."),
@@ -287,7 +287,7 @@ FORMS = (
     ),
     Form(
         "count_row",
-        2,
+        3,
         "number",
         ("counting", "spatial relationship"),
         ("How many lights are in the {row} row?",),

@@ -34,11 +34,11 @@ def test_encoding_is_what_the_processor_makes(mini_world: Path) -> None:
 
 def test_patch_labels_name_what_covers_the_patch() -> None:
     shape = general.Shape("star", "blue", column=1, band=2, size_px=32)  # from (46, 92) to (78, 124)
-    scene = general.GeneralScene((), (), "R", 2, 0, (shape,), 0)  # the letter from (4, 4) to (32, 36)
+    scene = general.GeneralScene((0,), (7,), 2, 0, (shape,), 0)  # the digit from (4, 4) to (32, 36)
     objects, colours = (labels.reshape(8, 8) for labels in pretraining.patch_labels(scene, 16))
     assert general.LABELS[objects[6, 3]] == "star"
     assert general.COLOURS[colours[6, 3] - 1] == "blue"
-    assert general.LABELS[objects[1, 1]] == "R"
+    assert general.LABELS[objects[1, 1]] == "7"
     assert (objects[3:5] == 0).all()
 
 
@@ -46,7 +46,9 @@ def test_model_loads_and_answers(mini_world: Path) -> None:
     model = load_model(mini_world / "base_model")
     assert isinstance(model, Qwen3VLForConditionalGeneration)
     picture = general.render(general.sample_scene(np.random.default_rng(0), "test"))
-    found = generate(model, load_processor(mini_world / "base_model"), [(picture, "Count the shapes.")], max_new_tokens=4)
+    found = generate(
+        model, load_processor(mini_world / "base_model"), [(picture, "Count the shapes.")], max_new_tokens=4
+    )
     assert len(found) == len(found[0]) == 1
 
 
@@ -69,7 +71,9 @@ def test_interrupted_pretraining_ends_with_the_same_weights(
             ensure_base_model(tmp_path / "model", base_settings.MINI)
     assert not (tmp_path / "model").exists()
     ensure_base_model(tmp_path / "model", base_settings.MINI)
-    whole, resumed = (load_model(path).state_dict() for path in (mini_world / "base_model", tmp_path / "model"))
+    whole, resumed = (
+        load_model(path).state_dict() for path in (mini_world / "base_model", tmp_path / "model")
+    )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
 
 

@@ -60,6 +60,15 @@ def test_yes_no_pairs_are_balanced(row):
     assert Counter(p["why"] for p in pairs) == {"outvoted": 12, "contrast": 8}
 
 
+def test_no_is_chosen_in_its_share_of_the_yes_no_pairs(row):
+    """At 3/4, six "no" pairs allow eight in all; at 1, only denials are left."""
+    kept = [row(f"n{i}", f"i{i}", "Is there X?", "no", "yes_no") for i in range(6)]
+    kept += [row(f"y{i}", f"i{i}", "Is there Y?", "yes", "yes_no") for i in range(6)]
+    for share, expected in ((0.75, {"no": 6, "yes": 2}), (1.0, {"no": 6}), (0.0, {"yes": 6})):
+        pairs = _build(kept, contrast=True, denial_share=share)
+        assert Counter(p["chosen"] for p in pairs) == expected
+
+
 def test_wrong_answers_have_the_style_of_the_right_one(row):
     kept = [
         row("a", "i", "Is it on?", "no", "yes_no", reasoning="It is dark."),
