@@ -24,6 +24,7 @@ p { margin: .4rem 0; max-width: 75ch; } .scroll { overflow-x: auto; }
 table { border-collapse: collapse; margin: .6rem 0; font-size: .9rem; }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+td:not(.number) { overflow-wrap: anywhere; min-width: 8ch; }
 th { background: var(--shade); font-weight: 600; }
 figure { margin: .8rem 0; } figure > img { max-width: 100%; height: auto; }
 figcaption { color: var(--soft); font-size: .85rem; white-space: pre-line; overflow-wrap: anywhere; }
@@ -31,7 +32,7 @@ figcaption { color: var(--soft); font-size: .85rem; white-space: pre-line; overf
 .grid figure { margin: 0; padding: .5rem; border: 1px solid var(--line); border-radius: 6px; background: var(--shade); }
 .grid img { width: 100%; max-height: 200px; object-fit: contain; image-rendering: pixelated; background: #fff; }
 details { margin: .25rem 0 .25rem .9rem; } summary { cursor: pointer; }
-nav { max-width: 1060px; margin: 1.5rem auto 0; } nav a { margin-right: 1rem; color: var(--accent); }
+nav { max-width: 1060px; margin: 1.5rem auto 0; } nav a { display: inline-block; margin-right: 1rem; color: var(--accent); }
 """
 
 

@@ -80,6 +80,11 @@ class Guards(Settings):
 class Prompts(Settings):
     """Which questions are trained on, and in which order."""
 
+    answer_types: list[Literal["choice", "number", "yes_no", "span", "open"]] = Field(
+        default=["choice", "number", "yes_no", "span", "open"], min_length=1
+    )
+    """Types of answer that are trained on. Kimi k1.5 (arXiv 2501.12599, section 2.1) leaves out choice and yes/no
+    questions, because a guess is rewarded too often."""
     max_candidates: int = Field(default=4096, ge=1)
     """Questions, drawn evenly over answer types, for which the policy's pass rate is measured."""
     pass_rate_samples: int = Field(default=8, ge=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -47,20 +47,28 @@ class Prompt:
         return self.difficulty if self.pass_rate < 0 else 0.9 * (1.0 - self.pass_rate) + 0.1 * self.difficulty
 
 
-def candidates(rows: Iterable[dict[str, Any]], limit: int, seed: int) -> list[Prompt]:
+def candidates(
+    rows: Iterable[dict[str, Any]], limit: int, seed: int, answer_types: Collection[str] | None = None
+) -> list[Prompt]:
     """At most `limit` questions of the training split, drawn as evenly over answer types as they last.
+
+    "yes" and "no" count as types of their own: rewarded on questions that mostly have one of them as the answer, a
+    policy learns to give it always, which is how hallucination comes back.
 
     Args:
         rows: of table qa_kept.
         limit: most questions returned.
         seed: of the draw. The same rows in another order give the same questions.
+        answer_types: types to draw from; None for all.
 
     Returns:
         Ordered by prompt id.
     """
-    by_type: dict[answers.AnswerType, list[Prompt]] = {}
+    by_type: dict[str, list[Prompt]] = {}
     for row in rows:
         if row["split"] != "train" or not row["answer"].strip():
+            continue
+        if answer_types is not None and row["answer_type"] not in answer_types:
             continue
         choices = tuple(row["choices"] or ())
         prompt = Prompt(
@@ -72,7 +80,7 @@ def candidates(rows: Iterable[dict[str, Any]], limit: int, seed: int) -> list[Pr
             choices=choices,
             difficulty=float(row["difficulty"]),
         )
-        by_type.setdefault(prompt.answer_type, []).append(prompt)
+        by_type.setdefault(_stratum(prompt), []).append(prompt)
     shuffled = []
     for answer_type in sorted(by_type):
         prompts = sorted(by_type[answer_type], key=lambda p: p.prompt_id)
@@ -82,6 +90,12 @@ def candidates(rows: Iterable[dict[str, Any]], limit: int, seed: int) -> list[Pr
     for rank in range(max((len(prompts) for prompts in shuffled), default=0)):
         chosen += [prompts[rank] for prompts in shuffled if rank < len(prompts)]
     return sorted(chosen[:limit], key=lambda p: p.prompt_id)
+
+
+def _stratum(prompt: Prompt) -> str:
+    if prompt.answer_type != "yes_no":
+        return prompt.answer_type
+    return f"yes_no {answers.normalise(prompt.reference, 'yes_no', ())}"
 
 
 def blanked(picture: bytes) -> Image.Image:

@@ -36,7 +36,9 @@ def run(config: Config, ctx: StageContext) -> None:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     scorer = Scorer(config)
-    found = candidates(kept.rows_iter(), config.prompts.max_candidates, config.seed)
+    found = candidates(
+        kept.rows_iter(), config.prompts.max_candidates, config.seed, config.prompts.answer_types
+    )
     if not found:
         raise DataError(
             "qa_kept has no training questions; check the voting filter's report and the images' split"

@@ -44,6 +44,22 @@ def test_candidates_are_training_questions_evenly_over_types():
     assert next(p for p in chosen if p.choices).question.splitlines()[1:] == ["A. red", "B. green"]
 
 
+def test_yes_and_no_are_asked_equally_often():
+    rows = [qa(i, "yes_no", answer="yes") for i in range(30)] + [
+        qa(i, "yes_no", answer="No.") for i in range(30, 36)
+    ]
+    chosen = candidates(rows, 12, seed=0)
+    assert Counter(p.reference for p in chosen) == {"yes": 6, "No.": 6}
+
+
+def test_only_the_wanted_answer_types_are_drawn():
+    rows = [qa(0), qa(1, "yes_no", answer="yes"), qa(2, "choice", answer="A")]
+    assert [p.answer_type for p in candidates(rows, 9, seed=0, answer_types=["number", "choice"])] == [
+        "number",
+        "choice",
+    ]
+
+
 def test_only_prompts_between_never_and_always_remain():
     rated = [prompt("a", 0.0), prompt("b", 0.25), prompt("c", 1.0), prompt("d", 0.9), prompt("e", -1.0)]
     assert [p.prompt_id for p in select(rated, Prompts(), 1)] == ["b", "d", "e"]
