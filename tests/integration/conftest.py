@@ -45,7 +45,7 @@ class Miniature:
         )
 
     def derived(self, name: str) -> Path:
-        """A profile of the repository with this session's paths and port."""
+        """A profile of the repository with the paths and the port of this test run."""
         text = (ROOT / "configs" / f"{name}.yaml").read_text()
         for port in (PORT, 8000):
             text = text.replace(f"{HOST}:{port}", f"{HOST}:{self.port}")
