@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PROFILE ?= configs/demo.yaml
+PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
 .PHONY: help setup demo test lint format compile clean
