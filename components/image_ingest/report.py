@@ -56,8 +56,9 @@ def write_report(
         report.details(f"The first {min(len(rejected), _SHOWN_REJECTED)} rejected files", inner)
     report.heading("Kept images")
     figure, axes = figure_axes(height=2.6)
-    axes.hist([(width * height) / 1e6 for width, height in sides], bins=30, color="#1f5fa8")
-    axes.set_xlabel("megapixels of the stored image")
+    longest = [max(width, height) for width, height in sides]
+    axes.hist(longest, bins=30, range=(0, max(longest) * 1.1), color="#1f5fa8")
+    axes.set_xlabel("longer side of the stored image, px")
     axes.set_ylabel("images")
     report.figure(figure, "Sizes of kept images")
     report.images(samples)
