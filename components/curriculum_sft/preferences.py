@@ -20,7 +20,6 @@ from components.curriculum_sft.config import Preferences
 from components.curriculum_sft.mixture import shuffled
 from components.curriculum_sft.samples import Row, content_id, is_reasoned, response_of
 
-WRONG_ANSWER = ("outvoted", "dissent", "contrast")
 _OPPOSITE = {"yes": "no", "no": "yes"}
 
 
