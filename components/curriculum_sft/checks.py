@@ -70,6 +70,10 @@ class Planner:
             return length, "too_long", f"{length} tokens, {vision} of them vision"
         return length, "", ""
 
+    def vision(self, image_ids: Iterable[str]) -> int:
+        """Vision tokens of a sample's pictures, which `check` has found good."""
+        return sum(self._vision(self.sizes[image_id]) for image_id in image_ids)
+
     def _vision(self, size: tuple[int, int]) -> int:
         if size not in self._cache:
             self._cache[size] = self.vision_tokens(*size)
@@ -79,7 +83,8 @@ class Planner:
 def partition(
     rows: Iterable[Row], planner: Planner, track: Callable[[Iterable[Row]], Iterable[Row]] = iter
 ) -> tuple[list[Row], list[Row]]:
-    """Split samples or preference pairs into good ones, each with its `length` in tokens, and rows of `rejected`."""
+    """Split samples or preference pairs into good ones, each with its `length` and `vision_tokens`, and rows of
+    `rejected`."""
     good, rejected = [], []
     for row in track(rows):
         variants = (
@@ -92,7 +97,8 @@ def partition(
         if bad:
             rejected.append({"id": row["sample_id"], "reason": bad[1], "detail": bad[2]})
         else:
-            good.append({**row, "length": max(result[0] for result in checked)})
+            length, vision = max(result[0] for result in checked), planner.vision(row["image_ids"])
+            good.append({**row, "length": length, "vision_tokens": vision})
     return good, rejected
 
 

@@ -66,6 +66,23 @@ class ConversationCollator:
         return {**batch, "labels": labels, "sample_ids": [row["sample_id"] for row in rows]}
 
 
+class PackCollator:
+    """Packs to one padded batch of all their samples; the trainer flattens it (see `packed.flatten`).
+
+    Input rows hold `pack`, the indices of a pack's samples.
+
+    Args:
+        collate: makes a batch of samples.
+        rows: the samples that packs refer to.
+    """
+
+    def __init__(self, collate: ConversationCollator, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._collate, self._rows = collate, rows
+
+    def __call__(self, packs: list[Mapping[str, Any]]) -> dict[str, Any]:
+        return self._collate([self._rows[index] for pack in packs for index in pack["pack"]])
+
+
 class PreferenceCollator:
     """Preference pairs to the batch that TRL's DPO trainer expects: all chosen responses, then all rejected ones.
 

@@ -97,7 +97,10 @@ class Config(Settings):
     max_steps: int = Field(default=0, ge=0)
     """Optimizer steps; 0 lets `epochs` decide."""
     batch_samples: int = Field(default=16, ge=1)
-    """Samples or pairs in one forward pass on one device."""
+    """Samples or pairs in one forward pass on one device; packs, where samples are packed."""
+    pack_tokens: int = Field(default=0, ge=0)
+    """Tokens of a pack: whole samples share a row without padding, each attending to itself alone (supervised objective
+    only). 0 pads samples of similar length instead. At least `max_length_tokens`."""
     accumulation_steps: int = Field(default=1, ge=1)
     """Forward passes in one optimizer step."""
     seed: int = 0
@@ -134,6 +137,23 @@ class Config(Settings):
             raise ValueError("optimizer: muon is for the sft objective; use adamw with dpo")
         if self.optimizer == "muon" and self.lora is not None:
             raise ValueError("optimizer: muon trains whole matrices; use adamw with lora")
+        return self
+
+    @model_validator(mode="after")
+    def _packs_fit(self) -> Config:
+        if not self.pack_tokens:
+            return self
+        if self.objective != "sft":
+            raise ValueError("pack_tokens is for the sft objective; leave it 0 with dpo")
+        if self.pack_tokens < self.max_length_tokens:
+            raise ValueError(
+                f"pack_tokens ({self.pack_tokens}) must hold the longest sample: at least max_length_tokens "
+                f"({self.max_length_tokens})"
+            )
+        if self.attention == "eager":
+            raise ValueError(
+                "pack_tokens needs attention sdpa or flash_attention_2: eager mixes packed samples"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from datasets import Dataset
+from torch.utils.data import Sampler, SequentialSampler
 from trl import SFTConfig, SFTTrainer
 
-from components.curriculum_sft.collator import ConversationCollator, Pictures
+from components.curriculum_sft.collator import ConversationCollator, PackCollator, Pictures
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.optimizer import MuonAdamW
+from components.curriculum_sft.packed import flatten, use_packed_attention
+from components.curriculum_sft.packing import plan
 from components.curriculum_sft.samples import Row
 from components.curriculum_sft.training import (
     StageTrainerMixin,
@@ -24,6 +29,21 @@ class StageSFTTrainer(StageTrainerMixin, SFTTrainer):
     """TRL's SFT trainer in the stage's order, stopping at a loss that is not finite."""
 
 
+class PackedSFTTrainer(StageSFTTrainer):
+    """Trains on packs, in the order in which they were planned."""
+
+    def _prepare_inputs(self, inputs: dict[str, Any]) -> dict[str, Any]:
+        inputs = super()._prepare_inputs(inputs)
+        if "attention_mask" not in inputs:
+            return inputs  # flattened already
+        # Adapters and wrappers of several processes hide the model that knows its rotary positions.
+        core = next(module for module in self.model.modules() if hasattr(module, "get_rope_index"))
+        return flatten(inputs, core.get_rope_index)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
+
+
 def sft_trainer(
     start: Path, processor: Any, rows: list[Row], pictures: Pictures, config: Config, directory: Path
 ) -> StageSFTTrainer:
@@ -32,7 +52,7 @@ def sft_trainer(
     Args:
         start: checkpoint to train.
         processor: its processor.
-        rows: rows of `samples` with their `length` in tokens (see `checks.partition`).
+        rows: rows of `samples` with their `length` and `vision_tokens` (see `checks.partition`).
         pictures: encoded images by id.
         config: the stage's settings.
         directory: where the trainer keeps its checkpoints.
@@ -41,15 +61,45 @@ def sft_trainer(
     columns = [{"sample_id": row["sample_id"], "messages": row["messages"], "images": row["image_ids"],
                 "length": row["length"]} for row in rows]  # fmt: skip
     model = trainable_model(start, config)
+    arguments = trainer_arguments(config, directory)
+    collate: Any = ConversationCollator(processor, pictures)
+    kind: type[StageSFTTrainer] = StageSFTTrainer
+    if config.pack_tokens:
+        packs = packs_of(rows, config, ranks=PartialState().num_processes)
+        collate, kind = PackCollator(collate, columns), PackedSFTTrainer
+        columns = [{"pack": pack, "images": []} for pack in packs]
+        arguments["num_train_epochs"] = 1  # the plan holds the packs of every epoch
+        use_packed_attention(model, config.attention)
     optimizer = None
     if config.optimizer == "muon":
         optimizer = MuonAdamW(model, config.learning_rate, config.muon_learning_rate, config.weight_decay)
-    return StageSFTTrainer(
+    return kind(
         model=model,
-        args=SFTConfig(**trainer_arguments(config, directory)),
-        data_collator=ConversationCollator(processor, pictures),
+        args=SFTConfig(**arguments),
+        data_collator=collate,
         train_dataset=Dataset.from_list(columns),
         processing_class=processor,
         peft_config=adapter_config(config),
         optimizers=(optimizer, None),
     )
+
+
+def packs_of(rows: list[Row], config: Config, ranks: int) -> list[list[int]]:
+    """The packs of the whole run, as indices of rows, in the order in which they are trained on."""
+
+    def planned(epochs: float) -> list[list[int]]:
+        return plan(
+            [row["length"] for row in rows],
+            [row["vision_tokens"] for row in rows],
+            config.pack_tokens,
+            epochs=epochs,
+            ranks=ranks,
+            packs_per_rank=config.batch_samples,
+            seed=config.seed,
+        )
+
+    if not config.max_steps:
+        return planned(config.epochs)
+    needed = config.max_steps * config.accumulation_steps * config.batch_samples * ranks
+    # An epoch's packs differ from another's in number by a few at most: one epoch more than the first one asks for.
+    return planned(math.ceil(needed / len(planned(1))) + 1)[:needed]

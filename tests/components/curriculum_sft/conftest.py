@@ -52,7 +52,6 @@ def vote(qa_id: str, answer: str, agrees: bool, voter: str = "v1", blind: bool =
         "blind": blind,
         "answer": answer,
         "agrees": agrees,
-        "latency_s": 0.1,
         "tokens": 3,
     }
 

@@ -28,6 +28,9 @@ CONFIG = {
     "log_steps": 2,
 }
 
+# The same samples in packs of 256 tokens.
+PACKED = {**CONFIG, "batch_samples": 3, "max_length_tokens": 256, "pack_tokens": 256}
+
 
 def _start(argv: list[str], work: Path) -> subprocess.Popen[str]:
     env = os.environ | {"VLM_WORK_ROOT": str(work), "OMP_NUM_THREADS": "1"}
@@ -43,17 +46,36 @@ def _wait_for_checkpoint(process: subprocess.Popen[str], work: Path) -> None:
         time.sleep(0.02)
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(sft_world, argv, tmp_path_factory):
-    out = tmp_path_factory.mktemp("whole")
-    process = _start(argv(sft_world, out, CONFIG), out / "work")
+def _whole_run(argv, world, out: Path, config: dict) -> Path:
+    process = _start(argv(world, out, config), out / "work")
     assert process.wait(300) == 0, process.stderr.read()
     return out
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_resumed_weights_equal_uninterrupted_ones(sft_world, argv, uninterrupted, tmp_path, number):
-    command = argv(sft_world, tmp_path, CONFIG)
+@pytest.fixture(scope="module")
+def uninterrupted(sft_world, argv, tmp_path_factory):
+    return _whole_run(argv, sft_world, tmp_path_factory.mktemp("whole"), CONFIG)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted_packed(sft_world, argv, tmp_path_factory):
+    return _whole_run(argv, sft_world, tmp_path_factory.mktemp("packed"), PACKED)
+
+
+@pytest.mark.parametrize(
+    ("number", "config", "reference"),
+    [
+        (signal.SIGKILL, CONFIG, "uninterrupted"),
+        (signal.SIGTERM, CONFIG, "uninterrupted"),
+        (signal.SIGKILL, PACKED, "uninterrupted_packed"),
+    ],
+    ids=["killed", "stopped", "killed, packed"],
+)
+def test_resumed_weights_equal_uninterrupted_ones(
+    sft_world, argv, request, tmp_path, number, config, reference
+):
+    uninterrupted = request.getfixturevalue(reference)
+    command = argv(sft_world, tmp_path, config)
     process = _start(command, tmp_path / "work")
     _wait_for_checkpoint(process, tmp_path / "work")
     process.send_signal(number)

@@ -86,6 +86,20 @@ def test_adapters_are_merged(sft_world, argv, tmp_path):
     assert all("proj" in name and "visual" not in name for name in changed)
 
 
+@pytest.mark.parametrize(
+    ("extra", "at_most"),
+    [({}, 0.75), ({"lora": {"rank": 4, "alpha": 8}, "learning_rate": 3e-2}, 0.95)],
+    ids=["full", "adapters"],
+)
+def test_packed_samples_are_learned_too(sft_world, argv, tmp_path, extra, at_most):
+    packs = {"pack_tokens": 512, "max_length_tokens": 512, "batch_samples": 2}
+    assert (
+        _run(argv(sft_world, tmp_path, FAST | packs | {"max_steps": 30, "learning_rate": 1e-2} | extra)) == 0
+    )
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["loss_final"] < at_most * metrics["loss_first"]
+
+
 def test_too_long_samples_are_quarantined(sft_world, argv, tmp_path):
     assert _run(argv(sft_world, tmp_path, FAST | {"max_length_tokens": 16})) == 65
     rows = list(Dataset.open(tmp_path / "rejected", "rejected").rows_iter())
