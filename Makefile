@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo test lint format compile clean
+.PHONY: help setup demo test lint format compile bench-data bench-eval bench-sft clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -14,6 +14,9 @@ help:
 	@echo "make test     all tests"
 	@echo "make lint     ruff and mypy"
 	@echo "make compile  write build/post_training.yaml for Kubeflow; PROFILE=configs/... chooses the settings"
+	@echo "make bench-data  measure the data stages; one JSON line each, kept in build/bench (about an hour)"
+	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
+	@echo "make bench-sft   measure packed training against TRL's trainer (minutes)"
 	@echo "make clean    delete build/"
 
 setup: $(STAMP)
@@ -44,6 +47,18 @@ format: setup
 
 compile: setup
 	$(BIN)/python -m pipelines compile --profile $(PROFILE) --output build/post_training.yaml
+
+BENCH_DATA := ingest matching dawid_skene voting evolution faults kills information_density
+BENCH_EVAL := scoring_speed throughput coverage gate quantisation
+
+bench-data: setup
+	set -e; for name in $(BENCH_DATA); do $(BIN)/python -m benchmarks.data.$$name; done
+
+bench-eval: setup
+	set -e; for name in $(BENCH_EVAL); do $(BIN)/python -m benchmarks.evaluation.$$name; done
+
+bench-sft: setup
+	$(BIN)/python -m benchmarks.training.packing
 
 clean:
 	rm -rf build

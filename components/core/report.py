@@ -5,6 +5,7 @@ The body is one `<main data-fragment="...">` element, so that the reports of a r
 
 from __future__ import annotations
 
+import base64
 import html
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -90,6 +91,13 @@ class Report:
         """A folded part with a paragraph, or with another report's parts, inside."""
         inner = "".join(body._parts) if isinstance(body, Report) else f"<p>{html.escape(body)}</p>"
         self._parts.append(f"<details><summary>{html.escape(title)}</summary>{inner}</details>")
+
+    def download(self, label: str, filename: str, content: str | bytes) -> None:
+        """A link that saves `content` under `filename`; the content is part of the page."""
+        data = content.encode() if isinstance(content, str) else content
+        uri = f"data:application/octet-stream;base64,{base64.b64encode(data).decode()}"
+        name = html.escape(filename, quote=True)
+        self._parts.append(f'<p><a download="{name}" href="{uri}">{html.escape(label)}</a></p>')
 
     def fragment(self) -> str:
         """The report's `<main>` element."""

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import base64
+import re
+
 from components.core.report import Report, figure_axes, page
 
 
@@ -29,3 +32,13 @@ def test_fragments_join_to_one_page():
     joined = page("run", [one.fragment(), two.fragment()])
     assert joined.count("<main data-fragment") == 2
     assert joined.count("<html") == 1
+
+
+def test_a_download_carries_its_content() -> None:
+    report = Report("r")
+    report.download("topics <csv>", 'a"b.csv', "topic,images\nwarning lights,3\n")
+    found = re.search(
+        r'<a download="a&quot;b.csv" href="data:[^,]*;base64,([^"]*)">topics &lt;csv&gt;</a>',
+        report.fragment(),
+    )
+    assert found and base64.b64decode(found[1]) == b"topic,images\nwarning lights,3\n"
