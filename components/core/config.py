@@ -16,6 +16,8 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.config import JsonDict
+from pydantic_core import to_jsonable_python
 
 from components.core.errors import ConfigError
 
@@ -45,21 +47,29 @@ class Settings(BaseModel):
     )
 
 
+# Marks a setting that changes how a stage works and not what it writes, e.g. a time limit: see `identity`.
+OPERATIONAL: JsonDict = {"operational": True}
+
+
 class Endpoint(Settings):
     """An OpenAI-compatible HTTP endpoint that serves one model."""
 
-    base_url: str = Field(pattern=r"^https?://")
-    """Address up to and including `/v1`."""
+    base_url: str = Field(pattern=r"^https?://", json_schema_extra=OPERATIONAL)
+    """Address up to and including `/v1`. `model` says which model it is, the address only where it is served."""
     model: str
     """Model name as the endpoint lists it under `/models`."""
-    api_key_env: str = "OPENAI_API_KEY"
+    api_key_env: str = Field(default="OPENAI_API_KEY", json_schema_extra=OPERATIONAL)
     """Environment variable that holds the key; an unset variable sends no key. Keys never stand in a config."""
-    timeout_s: float = Field(default=120.0, gt=0)
+    timeout_s: float = Field(default=120.0, gt=0, json_schema_extra=OPERATIONAL)
     """Limit for one request, in seconds."""
-    max_concurrency: int = Field(default=16, ge=1)
-    """Requests under way at once."""
-    max_retries: int = Field(default=6, ge=0)
-    """Retries on 429, 5xx, timeouts and cut connections, with exponential backoff and jitter."""
+    max_concurrency: int = Field(default=16, ge=1, json_schema_extra=OPERATIONAL)
+    """Most requests under way at once; fewer while the endpoint answers 429, 503 or too late."""
+    max_retries: int = Field(default=6, ge=0, json_schema_extra=OPERATIONAL)
+    """Retries on 429, 5xx, timeouts, cut connections and unusable replies, with exponential backoff and jitter."""
+    max_tokens_total: int = Field(default=0, ge=0, json_schema_extra=OPERATIONAL)
+    """Budget of this endpoint in this stage: prompt and completion tokens of all attempts together; 0 is no limit.
+    When it is used up nothing more is asked, what is under way is kept, and the stage ends; with a larger budget it
+    goes on from there. What is under way at that moment is spent on top."""
 
 
 S = TypeVar("S", bound=BaseModel)
@@ -155,6 +165,28 @@ def canonical_json(value: Any) -> str:
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def identity(settings: BaseModel) -> dict[str, Any]:
+    """The settings that decide what a stage writes: all but those marked `OPERATIONAL`, as JSON values.
+
+    Hashes of settings are taken over this, so that raising a budget or moving an endpoint loses no finished work.
+    """
+    return {
+        name: _identity(getattr(settings, name))
+        for name, field in type(settings).model_fields.items()
+        if not (isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("operational"))
+    }
+
+
+def _identity(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return identity(value)
+    if isinstance(value, dict):
+        return {key: _identity(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_identity(item) for item in value]
+    return to_jsonable_python(value)
 
 
 def sha256_hex(data: bytes | str) -> str:

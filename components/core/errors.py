@@ -32,6 +32,12 @@ class EndpointError(StageError):
     exit_code = 69
 
 
+class BudgetError(StageError):
+    """A budget is used up. What was paid for is kept; the same command with a larger budget goes on from there."""
+
+    exit_code = 77
+
+
 class ConfigError(StageError):
     """A setting is unknown, of the wrong type or inconsistent."""
 

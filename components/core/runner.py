@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from components.core import log as logs
-from components.core.config import Settings, canonical_json, parse_settings, sha256_hex
+from components.core.config import Settings, canonical_json, identity, parse_settings, sha256_hex
 from components.core.errors import DataError, NoInputError, StageError
 from components.core.images import code_version
 from components.core.manifest import (
@@ -70,6 +70,8 @@ class StageContext:
     log: logging.Logger
     report: Report
     metrics: dict[str, float] = field(default_factory=dict)
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """What Kubeflow shows beside an output artifact, by the output's name: a confusion matrix, for instance."""
     _output_params: dict[str, str] = field(default_factory=dict)
 
     def dataset(self, name: str, *, table: str) -> Dataset:
@@ -177,7 +179,7 @@ def _prepare(
     provenance = {
         "stage": stage,
         "code_version": code_version(stage),
-        "config_hash": sha256_hex(canonical_json(config)),
+        "config_hash": sha256_hex(canonical_json(identity(config))),
         "inputs": {name: _input_digest(path) for name, path in sorted(inputs.items())},
         "params": params,
     }
@@ -238,6 +240,7 @@ def _write_executor_output(executor_input: dict[str, Any], context: StageContext
             metadata["sha256"] = fingerprint(context.outputs[name])
         elif name in context.outputs and context.outputs[name].is_file():
             metadata["sha256"] = file_sha256(context.outputs[name])
+        metadata.update(context.metadata.get(name, {}))
         artifacts[name] = {"artifacts": [{**artifact, "metadata": metadata}]}
     path = Path(outputs["outputFile"])
     path.parent.mkdir(parents=True, exist_ok=True)

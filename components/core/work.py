@@ -8,65 +8,133 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+# The key of a line that announces how many of the following lines belong together.
+_GROUP = "\x00group"
 
 
 class Journal:
-    """Append-only key -> JSON value store in one file; a line torn by a kill is dropped when the file is opened.
+    """Append-only key -> JSON value store in one file; what a kill left unfinished is dropped when it is opened.
 
-    Values written before a crash of the process are kept (each line is flushed to the operating system). A later
-    value for the same key wins. Safe for concurrent threads of one process.
+    A value put is handed to the operating system before `put` returns, so it survives a SIGKILL of the process. It is
+    forced to disk only by `close`: a machine that loses power may lose the last seconds, and then asks for them again.
+    Memory holds where each key's line begins, about 150 bytes a key, and no values. A later value for the same key
+    wins. Safe for concurrent threads of one process; one process at a time.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
-        self._values: dict[str, Any] = {}
+        self._offsets: dict[bytes, int] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._load()
-        self._file: IO[bytes] = open(path, "ab")  # noqa: SIM115 - lives as long as the journal
+        self._end = self._load()
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        if os.fstat(self._file).st_size != self._end:
+            os.truncate(self._file, self._end)
 
-    def _load(self) -> None:
+    def _load(self) -> int:
+        """Index the file; returns where its last whole entry ends. Keys are read, values are not parsed."""
         if not self.path.exists():
-            return
-        good = 0
+            return 0
+        position = good = 0
+        group: dict[bytes, int] = {}
+        awaited = 0
         with open(self.path, "rb") as file:
             for line in file:
-                if not line.endswith(b"\n"):
+                if not (line.startswith(b'["') and line.endswith(b"]\n")):
                     break
                 try:
-                    key, value = json.loads(line)
-                except ValueError:
+                    key = _key_of(line)
+                    members = int(json.loads(line)[1]) if key == _GROUP else 0
+                except (ValueError, IndexError):
                     break
-                self._values[key] = value
-                good += len(line)
-        if good != self.path.stat().st_size:
-            os.truncate(self.path, good)
+                if key == _GROUP:
+                    awaited, group = members, {}
+                else:
+                    group[_digest(key)] = position
+                    awaited = max(awaited - 1, 0)
+                position += len(line)
+                if not awaited:
+                    self._offsets.update(group)
+                    group, good = {}, position
+        return good
 
     def __contains__(self, key: str) -> bool:
-        return key in self._values
+        return _digest(key) in self._offsets
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._offsets)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """The last value put under `key`, or `default`."""
-        return self._values.get(key, default)
+        """The last value put under `key`, read from the file, or `default`."""
+        offset = self._offsets.get(_digest(key))
+        return default if offset is None else json.loads(self._line_at(offset))[1]
+
+    def values(self) -> Iterator[Any]:
+        """The last value of every key, in the order in which the keys were first put."""
+        for offset in list(self._offsets.values()):
+            yield json.loads(self._line_at(offset))[1]
 
     def put(self, key: str, value: Any) -> None:
         """Keep `value` (JSON-able) under `key`; on return it survives a kill of this process."""
-        line = json.dumps([key, value], ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        self._append([_line(key, value)], [key])
+
+    def put_all(self, values: Mapping[str, Any]) -> None:
+        """Keep several values, all of them or, if the process is killed meanwhile, none."""
+        lines = [_line(_GROUP, len(values)), *(_line(key, value) for key, value in values.items())]
+        self._append(lines, [_GROUP, *values])
+
+    def _append(self, lines: list[bytes], keys: list[str]) -> None:
+        data = memoryview(b"".join(lines))
         with self._lock:
-            self._file.write(line)
-            self._file.flush()
-            self._values[key] = value
+            try:
+                written = 0
+                while written < len(data):
+                    written += os.write(self._file, data[written:])
+            except OSError:  # a full disk: no torn line may stand before later ones
+                os.truncate(self._file, self._end)
+                raise
+            for key, line in zip(keys, lines, strict=True):
+                if key != _GROUP:
+                    self._offsets[_digest(key)] = self._end
+                self._end += len(line)
+
+    def _line_at(self, offset: int) -> bytes:
+        parts: list[bytes] = []
+        size = 4096
+        while True:
+            part = os.pread(self._file, size, offset)
+            end = part.find(b"\n")
+            if end >= 0 or not part:
+                return b"".join([*parts, part[: end + 1]])
+            parts.append(part)
+            offset += len(part)
+            size = 1 << 18
 
     def close(self) -> None:
         """Force the file to disk and close it."""
         with self._lock:
-            os.fsync(self._file.fileno())
-            self._file.close()
+            os.fsync(self._file)
+            os.close(self._file)
+
+
+def _line(key: str, value: Any) -> bytes:
+    return json.dumps([key, value], ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _key_of(line: bytes) -> str:
+    end = line.index(b'"', 2)
+    if b"\\" in line[2:end]:  # an escaped character, maybe the very quote that was found
+        return str(json.loads(line)[0])
+    return line[2:end].decode()
+
+
+def _digest(key: str) -> bytes:
+    return blake2b(key.encode(), digest_size=16).digest()
 
 
 class WorkDir:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.core.config import Settings
+from components.core.config import Endpoint, Settings, canonical_json, identity
 from components.core.errors import DataError
 from components.core.manifest import Dataset, DatasetWriter
 from components.core.runner import WORK_ROOT_ENV, StageIO, stage_main
@@ -107,3 +107,31 @@ def test_errors_become_exit_codes_and_nothing_is_committed(argv, tmp_path):
     assert stage_main(STAGE, Config, IO, breaks, argv) == 1
     assert not (tmp_path / "out" / "target" / "_MANIFEST.json").exists()
     assert not (tmp_path / "out" / "metrics").exists()
+
+
+def test_operational_settings_leave_the_fingerprint_as_it_is():
+    """A larger budget, another address or time limit must find the finished work again; another model must not."""
+
+    class Asking(Settings):
+        endpoint: Endpoint
+        others: dict[str, tuple[Endpoint, ...]] = {}
+        rounds: int = 3
+
+    def fingerprint(rounds=3, **endpoint) -> str:
+        one = Endpoint(**{"base_url": "http://a/v1", "model": "m", **endpoint})
+        return canonical_json(identity(Asking(endpoint=one, others={"x": (one,)}, rounds=rounds)))
+
+    base = fingerprint()
+    assert base == '{"endpoint":{"model":"m"},"others":{"x":[{"model":"m"}]},"rounds":3}'
+    operational = {
+        "base_url": "https://b/v1",
+        "api_key_env": "KEY",
+        "timeout_s": 1,
+        "max_concurrency": 2,
+        "max_retries": 0,
+        "max_tokens_total": 1_000_000,
+    }
+    assert {*operational, "model"} == set(Endpoint.model_fields)
+    assert all(fingerprint(**{name: value}) == base for name, value in operational.items())
+    assert fingerprint(model="n") != base
+    assert fingerprint(rounds=4) != base

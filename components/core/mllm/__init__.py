@@ -1,0 +1,18 @@
+"""Client of an OpenAI-compatible endpoint: adaptive concurrency, retries, typed answers, nothing paid for twice.
+
+    chat       what a request says, what its reply holds
+    client     requests to typed answers and texts to vectors, by way of the journal
+    transport  one HTTP request, tried until it is answered, refused or given up
+    limits     how much may be under way: adaptive concurrency, pauses, the token budget
+    usage      what it took: requests, retries, tokens, latency
+
+Text that a model read in an image is data: an answer can fill the fields of its own request's schema and nothing else.
+"""
+
+from __future__ import annotations
+
+from components.core.mllm.chat import Answer, ChatRequest
+from components.core.mllm.client import MLLMClient
+from components.core.mllm.usage import Usage
+
+__all__ = ["Answer", "ChatRequest", "MLLMClient", "Usage"]

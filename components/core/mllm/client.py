@@ -1,0 +1,259 @@
+"""Requests to typed answers, texts to vectors. Every reply is journalled before it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from components.core.config import Endpoint, canonical_json, sha256_hex
+from components.core.errors import StageError
+from components.core.log import ProgressBar
+from components.core.mllm.chat import (
+    Answer,
+    ChatRequest,
+    by_images,
+    chat_payload,
+    read_chat,
+    repair_messages,
+)
+from components.core.mllm.limits import Limits, Stopped
+from components.core.mllm.transport import Final, Retryable, Transport
+from components.core.mllm.usage import Usage
+from components.core.work import Journal
+
+# So many requests in a row that failed after all their retries mean that the endpoint is down, not that rows are bad.
+_MAX_FAILURES_IN_A_ROW = 8
+_EMBED_BATCH = 64
+
+
+class MLLMClient:
+    """Asks one endpoint; `map` and `embed` are synchronous and keep the order of their arguments.
+
+    A journal's entry has the SHA-256 of the request's body as its key, so a stage that was killed replays what it has
+    and asks only what is missing: at most the requests that were on the wire are asked again.
+    """
+
+    def __init__(self, endpoint: Endpoint, journal: Journal, log: logging.Logger) -> None:
+        self.endpoint = endpoint
+        self.usage = Usage()
+        self._journal = journal
+        self._log = log
+        self._name = f"{endpoint.base_url.rstrip('/')} ({endpoint.model})"
+        self._limits = Limits(self._name, endpoint.max_concurrency, endpoint.max_tokens_total)
+        if endpoint.max_tokens_total:
+            self._limits.spend(sum(map(_tokens, journal.values())))
+        self._transport = Transport(endpoint, self._limits, self.usage, log)
+        self._asking: dict[str, asyncio.Event] = {}
+        self._failures_in_a_row = 0
+        self._unconfirmed: dict[str, Any] = {}
+
+    def map(self, requests: Sequence[ChatRequest], desc: str = "", *, bar: bool = True) -> list[Answer]:
+        """Answer all requests, at most `max_concurrency` at once; `bar=False` leaves progress to the caller.
+
+        Requests that show the same images are sent one after the other, whatever their order here: servers keep what
+        their vision encoder made of an image for a while. An answer that does not fit its schema is asked for once
+        more with the validation error; if that fails too, or the endpoint refuses the request, the answer carries an
+        error and the caller quarantines the row.
+
+        Raises:
+            EndpointError: credentials or model name are refused (HTTP 401, 403, 404).
+            BudgetError: `max_tokens_total` is used up and there are unanswered requests.
+            StageError: the endpoint stopped answering.
+            In each case what was under way is finished and kept.
+        """
+        answers: list[Answer | None] = [None] * len(requests)
+        shown = ProgressBar(len(requests), desc or self.endpoint.model, self._log) if bar else None
+
+        async def work(index: int) -> None:
+            answers[index] = await self._answer(requests[index])
+            if shown is not None:
+                shown.update()
+
+        with shown or contextlib.nullcontext():
+            self._run(work, by_images(requests))
+        return [answer for answer in answers if answer is not None]
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Embeddings of `texts`: float32 of shape (len(texts), dimension), each row of length 1.
+
+        A vector may depend, in its last digits, on what it was batched with. So batches are cut from the call's texts
+        before those already known are left out, and kept whole: a restart sends the batches that it would have sent.
+
+        Raises:
+            EndpointError, BudgetError, StageError: as `map`; an embedding cannot be missing, so any failure is one.
+        """
+        unique = list(dict.fromkeys(texts))
+        keys = {text: sha256_hex(canonical_json(["embed", self.endpoint.model, text])) for text in unique}
+        batches = [
+            [text for text in unique[start : start + _EMBED_BATCH] if keys[text] not in self._journal]
+            for start in range(0, len(unique), _EMBED_BATCH)
+        ]
+        batches = [batch for batch in batches if batch]
+
+        async def work(index: int) -> None:
+            await self._embed(batches[index], keys)
+
+        self._run(work, range(len(batches)))
+        if not len(texts):
+            return np.zeros((0, 0), dtype=np.float32)
+        vectors = [self._journal.get(keys[text]) for text in texts]
+        if len({len(vector) for vector in vectors}) > 1:
+            raise StageError(
+                f"{self._name}: embeddings of different lengths; was the model behind the address changed?"
+            )
+        matrix = np.asarray(vectors, dtype=np.float32)
+        return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
+
+    async def _embed(self, batch: list[str], keys: dict[str, str]) -> None:
+        def read(body: Any) -> tuple[list[list[float]], int]:
+            data = sorted(body["data"], key=lambda item: item["index"])
+            vectors = np.asarray([item["embedding"] for item in data], dtype=np.float64)
+            if [item["index"] for item in data] != list(range(len(batch))) or vectors.ndim != 2:
+                raise ValueError(f"expected {len(batch)} vectors")
+            if not np.isfinite(vectors).all():
+                raise ValueError("a vector is not finite")
+            return vectors.tolist(), int((body.get("usage") or {}).get("prompt_tokens") or 0)
+
+        request = canonical_json({"model": self.endpoint.model, "input": batch}).encode("utf-8", "replace")
+        key = sha256_hex(request)
+        try:
+            vectors, tokens = await self._transport.post("/embeddings", request, key, read)
+        except (Retryable, Final) as error:
+            raise StageError(f"{self._name}, embeddings: {error}") from error
+        entries = {keys[text]: vector for text, vector in zip(batch, vectors, strict=True)}
+        self._journal.put_all({**entries, f"usage:{key}": {"prompt_tokens": tokens, "completion_tokens": 0}})
+        self.usage.prompt_tokens += tokens
+        self._limits.spend(tokens)
+
+    def _run(self, work: Callable[[int], Awaitable[None]], order: Sequence[int]) -> None:
+        """Run `work(index)` for every index of `order` on a bounded number of workers; raises when it stopped early."""
+        if not order:
+            return
+        stopped = False
+
+        async def worker(indices: Iterator[int]) -> None:
+            nonlocal stopped
+            for index in indices:
+                try:
+                    await work(index)
+                    # Other replies that have come are journalled before this worker builds its next request.
+                    await asyncio.sleep(0)
+                except StageError as error:  # no other worker is cancelled: what is on the wire is paid for
+                    self._limits.stop(error)
+                    stopped = True
+                    return
+                except Stopped:
+                    stopped = True
+                    return
+
+        async def all_workers() -> None:
+            self._limits.begin()
+            indices = iter(order)
+            async with self._transport.opened(), asyncio.TaskGroup() as group:
+                for _ in range(min(self.endpoint.max_concurrency, len(order))):
+                    group.create_task(worker(indices))
+
+        try:
+            asyncio.run(all_workers())
+        except* Exception as group:  # noqa: BLE001 - unwrapped and raised again
+            first: BaseException = group
+            while isinstance(first, BaseExceptionGroup):
+                first = first.exceptions[0]
+            raise first from None
+        if stopped and self._limits.stop_reason is not None:
+            raise self._limits.stop_reason
+
+    async def _answer(self, request: ChatRequest) -> Answer:
+        prompt_tokens = completion_tokens = 0
+        payload = chat_payload(self.endpoint.model, request)
+        error = ""
+        for repair in (False, True):
+            try:
+                reply = await self._chat(payload)
+            except Retryable as failure:
+                return self._failed(request, f"endpoint: {failure}", prompt_tokens, completion_tokens)
+            if "error" in reply:
+                return self._failed(request, f"endpoint: {reply['error']}", prompt_tokens, completion_tokens)
+            prompt_tokens += reply["prompt_tokens"]
+            completion_tokens += reply["completion_tokens"]
+            finished = not reply.get("cut", False)
+            if request.schema is None:
+                return Answer(
+                    request.key, reply["text"], None, prompt_tokens, completion_tokens, finished=finished
+                )
+            try:
+                value = request.schema.model_validate_json(reply["text"])
+            except ValidationError as invalid:
+                error = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors()[:5])
+                error = f"cut off at {request.max_tokens} tokens; {error}" if reply.get("cut") else error
+            else:
+                return Answer(request.key, value, None, prompt_tokens, completion_tokens, finished=finished)
+            if not repair:
+                payload["messages"] += repair_messages(reply["text"], error)
+        return self._failed(request, f"malformed: {error}", prompt_tokens, completion_tokens)
+
+    def _failed(self, request: ChatRequest, error: str, prompt_tokens: int, completion_tokens: int) -> Answer:
+        self.usage.failures += 1
+        return Answer(request.key, None, error, prompt_tokens, completion_tokens)
+
+    async def _chat(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """The reply's text and tokens, or the `error` with which it ended for good; asked once, then journalled."""
+        body = canonical_json(payload).encode("utf-8", "replace")
+        key = sha256_hex(body)
+        while (
+            other := self._asking.get(key)
+        ) is not None:  # an equal request is under way: wait for its reply
+            await other.wait()
+        reply: dict[str, Any] | None = self._journal.get(key)
+        if reply is not None:
+            self.usage.replayed += 1
+            self.usage.prompt_tokens += reply.get("prompt_tokens", 0)
+            self.usage.completion_tokens += reply.get("completion_tokens", 0)
+            return reply
+        self._asking[key] = asyncio.Event()
+        try:
+            return await self._ask(body, key)
+        finally:
+            self._asking.pop(key).set()
+
+    async def _ask(self, body: bytes, key: str) -> dict[str, Any]:
+        try:
+            reply = await self._transport.post("/chat/completions", body, key, read_chat)
+        except Retryable as error:
+            self._count_failure(str(error))
+            raise
+        except Final as error:
+            # Kept only once the endpoint answers something else: one that is set up wrongly refuses everything.
+            self._count_failure(str(error))
+            self._unconfirmed[key] = {"error": str(error)}
+            return self._unconfirmed[key]
+        self._journal.put(key, reply)
+        self._failures_in_a_row = 0
+        self._limits.spend(_tokens(reply))
+        self.usage.prompt_tokens += reply["prompt_tokens"]
+        self.usage.completion_tokens += reply["completion_tokens"]
+        if self._unconfirmed:
+            self._journal.put_all(self._unconfirmed)
+            self._unconfirmed = {}
+        return reply
+
+    def _count_failure(self, error: str) -> None:
+        self._failures_in_a_row += 1
+        if self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
+            raise StageError(
+                f"{self._name}: {self._failures_in_a_row} requests in a row failed, the last with: {error}. "
+                "Answered requests are kept; run the stage again when it answers."
+            )
+
+
+def _tokens(entry: Any) -> int:
+    """Tokens of a journal entry; vectors and refusals have none of their own."""
+    if not isinstance(entry, dict):
+        return 0
+    return int(entry.get("prompt_tokens", 0)) + int(entry.get("completion_tokens", 0))
