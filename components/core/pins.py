@@ -6,6 +6,7 @@ as an image reference carries a digest.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from components.core.config import canonical_json, sha256_hex
 from components.core.errors import ConfigError, NoInputError
 from components.core.manifest import MANIFEST_NAME, file_sha256
+from components.core.storage import is_object_uri, open_store
 
 _MARK = "#sha256="
 # Up to here a source is fingerprinted by content; above, by names, sizes and modification times.
@@ -62,16 +64,41 @@ def fingerprint(path: Path) -> str:
     return sha256_hex(canonical_json(listing))
 
 
+def listing_fingerprint(uri: str) -> str:
+    """SHA-256 over keys, sizes and ETags of the objects below an object store's prefix, read page by page.
+
+    Raises:
+        NoInputError: there is none.
+    """
+    store, prefix = open_store(uri)
+    digest = hashlib.sha256()
+    empty = True
+    for item in store.list(prefix):
+        digest.update(canonical_json([item.key, item.size, item.etag]).encode() + b"\n")
+        empty = False
+    if empty:
+        raise NoInputError(f"{uri}: holds no objects; check the prefix in the preflight settings")
+    return digest.hexdigest()
+
+
 def pin(uri: str) -> str:
-    """`uri#sha256=<fingerprint>` of an existing file or directory.
+    """`uri#sha256=<fingerprint>` of an existing file or directory, or of the objects below `s3://bucket/prefix`.
 
     Raises:
         NoInputError: nothing exists there.
     """
+    if is_object_uri(uri):
+        return f"{uri}{_MARK}{listing_fingerprint(uri)}"
     path = local_path(uri)
     if not path.exists():
         raise NoInputError(f"{uri}: does not exist; check the path in the preflight settings")
     return f"{path.absolute()}{_MARK}{fingerprint(path)}"
+
+
+def split_pinned_uri(reference: str) -> tuple[str, str]:
+    """Path or `s3://` URI, and fingerprint, of a pinned reference; the fingerprint is empty when it is not pinned."""
+    uri, _, digest = reference.partition(_MARK)
+    return uri if is_object_uri(uri) else str(local_path(uri)), digest
 
 
 def split_pin(reference: str) -> tuple[Path, str]:

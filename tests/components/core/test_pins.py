@@ -30,5 +30,5 @@ def test_a_renamed_file_changes_the_pin(tmp_path):
 def test_what_is_not_there_or_not_local_is_refused(tmp_path):
     with pytest.raises(NoInputError):
         pin(str(tmp_path / "nowhere"))
-    with pytest.raises(ConfigError, match="s3"):
-        pin("s3://bucket/images")
+    with pytest.raises(ConfigError, match="gs"):
+        pin("gs://bucket/images")
