@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from components.core.benchmarks import Format, Kind
 from components.core.config import Settings
 
 
@@ -18,14 +19,20 @@ class Benchmark(Settings):
     role: Literal["domain", "general", "hallucination"]
     """What it measures: the domain, general ability, or whether the model affirms what is not there."""
     uri: str
-    """Directory of a dataset of table `benchmark`."""
+    """A dataset directory of table `benchmark`, VLMEvalKit's TSV file, POPE's JSON lines (or a directory of them with the
+    pictures), or settings of a needle in a haystack."""
+    format: Format = "auto"
+    """How it is stored; auto tells by the suffix, or by a directory's manifest."""
+    kind: Kind = "auto"
+    """How it is asked and scored; auto tells by the name (MMBench, MathVista, DocVQA, POPE …), else by the content."""
 
 
 class Config(Settings):
     """Sources of a run and how they are checked."""
 
     images: str
-    """Folder of domain images, searched recursively."""
+    """Domain images: a folder, searched recursively; tar or WebDataset shards; Parquet with an image column; a list of URLs
+    (.txt, .csv, .jsonl); or `s3://bucket/prefix`."""
     general_data: str
     """Directory with `images/` and `samples/`: general training data that keeps the model's general ability."""
     base_model: str

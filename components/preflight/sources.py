@@ -3,66 +3,112 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import get_args
 
 from components.core.answers import AnswerType
+from components.core.benchmarks import Format, Kind, open_benchmark
+from components.core.benchmarks.base import BenchmarkItem
+from components.core.benchmarks.kinds import kind_for
 from components.core.errors import ConfigError, DataError, NoInputError
+from components.core.manifest import MANIFEST_NAME
+from components.core.pins import local_path
+from components.core.storage import is_object_uri, open_store
 from components.preflight.general_data import open_checked
 
 _ANSWER_TYPES = get_args(AnswerType)
 _SHOWN = 5
+_SHARD_ENDINGS = (".tar", ".parquet")
 
 
-def check_images(root: Path, extensions: Sequence[str]) -> str:
-    """The folder holds at least one file that is named like an image; stops at the first one.
+def check_images(uri: str, extensions: Sequence[str]) -> str:
+    """The source holds pictures, as far as names tell; stops at the first one.
+
+    Args:
+        uri: a folder, an archive, a Parquet file, a list of URLs, or `s3://bucket/prefix`.
+        extensions: endings of pictures' names; empty takes any file.
 
     Raises:
-        NoInputError: no such folder, or nothing in it that is named like an image.
+        NoInputError: nothing is there, or nothing that is named like a picture or like a shard of pictures.
     """
-    if not root.is_dir():
-        raise NoInputError(f"{root}: no such folder of images; check preflight.images")
     endings = tuple(ending.lower() for ending in extensions)
+    if is_object_uri(uri):
+        store, prefix = open_store(uri)
+        names: Iterator[str] = (item.key for item in store.list(prefix))
+    else:
+        root = local_path(uri)
+        if root.is_file():
+            if not root.stat().st_size:
+                raise NoInputError(f"{root}: is empty; check preflight.images")
+            return f"file of {root.stat().st_size:,} bytes"
+        if not root.is_dir():
+            raise NoInputError(f"{root}: no such folder of images; check preflight.images")
+        names = _files_below(root)
+    for name in names:
+        if not endings or name.lower().endswith((*endings, *_SHARD_ENDINGS)):
+            return f"first: {name}"
+    wanted = f"no file that ends with {', '.join((*endings, *_SHARD_ENDINGS))}" if endings else "no file"
+    raise NoInputError(f"{uri}: {wanted}; put images there or check preflight.images")
+
+
+def _files_below(root: Path) -> Iterator[str]:
+    """Relative paths of the files below a folder, in order; hidden ones are not looked at."""
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and (not endings or name.lower().endswith(endings)):
-                return f"first: {(Path(folder) / name).relative_to(root)}"
-    wanted = f"no file that ends with {', '.join(endings)}" if endings else "no file"
-    raise NoInputError(f"{root}: {wanted}; put images there or check preflight.images")
+            if not name.startswith("."):
+                yield (Path(folder) / name).relative_to(root).as_posix()
 
 
-def check_benchmark(path: Path) -> str:
-    """A dataset of table `benchmark` whose items can be scored.
+def check_benchmark(path: Path, format: Format = "auto", kind: Kind = "auto", name: str = "") -> str:
+    """A benchmark of a known format whose items can be asked and scored.
 
     Raises:
-        NoInputError: missing or empty.
-        DataError: wrong schema, unknown answer types, choice items without choices, repeated item ids.
+        NoInputError: missing or empty, or a picture is missing.
+        DataError: not of its format, unknown answer types, choice items without choices, repeated item ids, answers that
+            are not there, placeholders without a picture, pictures that cannot be read.
+        ConfigError: the kind is not set and cannot be told.
     """
-    dataset = open_checked(path, "benchmark")
+    if format == "dataset" or (path / MANIFEST_NAME).is_file():
+        open_checked(path, "benchmark")
+    benchmark = open_benchmark(path, format)
+    kind = kind_for(name or path.stem, benchmark) if kind == "auto" else kind
     seen: set[str] = set()
     problems: list[str] = []
-    for row in dataset.rows_iter(["item_id", "answer_type", "choices", "answer"], batch_rows=4096):
-        problem = ""
-        if row["answer_type"] not in _ANSWER_TYPES:
-            problem = f"answer_type '{row['answer_type']}'; known: {', '.join(_ANSWER_TYPES)}"
-        elif row["answer_type"] == "choice" and not row["choices"]:
-            problem = "answer_type 'choice' without choices"
-        elif not row["answer"]:
-            problem = "no answer"
-        elif row["item_id"] in seen:
+    for item in benchmark.items:
+        problem = _problem(item, benchmark.format)
+        if item.item_id in seen:
             problem = "item_id occurs twice"
-        seen.add(row["item_id"])
+        seen.add(item.item_id)
         if problem:
-            problems.append(f"item {row['item_id']}: {problem}")
+            problems.append(f"item {item.item_id}: {problem}")
     if problems:
         raise DataError(
-            f"{path}: {len(problems)} of {dataset.rows} items are unusable:\n  "
+            f"{path}: {len(problems)} of {len(benchmark.items)} items are unusable:\n  "
             + "\n  ".join(problems[:_SHOWN])
         )
-    return f"{dataset.rows:,} items"
+    for item in benchmark.items[:_SHOWN]:
+        for picture in item.pictures:
+            benchmark.size(picture)
+    skipped = f", {benchmark.skipped:,} without a picture left out" if benchmark.skipped else ""
+    return f"{len(benchmark.items):,} items, {benchmark.format}, {kind}{skipped}"
+
+
+def _problem(item: BenchmarkItem, format: Format) -> str:
+    """Why an item cannot be asked or scored, "" if it can."""
+    if format == "dataset" and item.answer_type not in _ANSWER_TYPES:
+        return f"answer_type '{item.answer_type}'; known: {', '.join(_ANSWER_TYPES)}"
+    if item.answer_type == "choice" and not item.choices:
+        return "answer_type 'choice' without choices"
+    if not item.answer:
+        return "no answer; take the split whose answers are public"
+    placeholders = {int(number) for number in re.findall(r"<image (\d+)>", item.question)}
+    if any(not 1 <= number <= len(item.pictures) for number in placeholders):
+        return f"it names pictures {sorted(placeholders)} and has {len(item.pictures)}"
+    return ""
 
 
 def check_disk(paths: Iterable[Path], min_free_gib: float) -> str:

@@ -11,7 +11,7 @@ from components.core.errors import ConfigError, DataError, EndpointError, NoInpu
 from components.core.pins import local_path, pin
 from components.core.runner import StageContext, StageIO
 from components.preflight.base_model import check_base_model
-from components.preflight.config import Config
+from components.preflight.config import Benchmark, Config
 from components.preflight.endpoints import find_probes, probe
 from components.preflight.general_data import check_general_data
 from components.preflight.sections import SECTION_STAGES, validate_sections
@@ -42,9 +42,7 @@ def run(config: Config, ctx: StageContext) -> None:
         {"check": "settings", "of": name, "found": type(valid[name]).__module__} for name in valid
     ]
 
-    checks.add(
-        "images", config.images, lambda: check_images(local_path(config.images), config.image_extensions)
-    )
+    checks.add("images", config.images, lambda: check_images(config.images, config.image_extensions))
     general = config.general_data
     checks.add(
         "general data", general, lambda: check_general_data(local_path(general), config.checked_samples)
@@ -52,7 +50,7 @@ def run(config: Config, ctx: StageContext) -> None:
     model = config.base_model
     checks.add("base model", model, lambda: check_base_model(local_path(model), config.supported_model_types))
     for item in config.benchmarks:
-        checks.add(f"benchmark {item.name} ({item.role})", item.uri, partial(_check_benchmark, item.uri))
+        checks.add(f"benchmark {item.name} ({item.role})", item.uri, partial(_check_benchmark, item))
     places = [ctx.work.path, *ctx.outputs.values()]
     checks.add("disk", "work and outputs", lambda: check_disk(places, config.min_free_disk_gib))
     if config.probe_endpoints:
@@ -67,7 +65,9 @@ def run(config: Config, ctx: StageContext) -> None:
             checks.passed += found
     checks.raise_problems()
 
-    benchmarks = [{"name": item.name, "role": item.role, "ref": pin(item.uri)} for item in config.benchmarks]
+    benchmarks = [
+        {**item.model_dump(mode="json", exclude={"uri"}), "ref": pin(item.uri)} for item in config.benchmarks
+    ]
     pinned = {name: pin(getattr(config, name)) for name in ("images", "general_data", "base_model")}
     pinned["benchmarks"] = json.dumps(benchmarks)
     for name, reference in pinned.items():
@@ -77,8 +77,8 @@ def run(config: Config, ctx: StageContext) -> None:
     _report(ctx, checks, pinned)
 
 
-def _check_benchmark(uri: str) -> str:
-    return check_benchmark(local_path(uri))
+def _check_benchmark(benchmark: Benchmark) -> str:
+    return check_benchmark(local_path(benchmark.uri), benchmark.format, benchmark.kind, benchmark.name)
 
 
 class _Checks:

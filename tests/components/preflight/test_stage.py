@@ -62,7 +62,7 @@ def test_all_problems_are_named_at_once(preflight, settings, world) -> None:
 
 
 def test_integral_floats_pass_as_kubeflow_sends_them(preflight, settings) -> None:
-    assert preflight(settings, image_ingest={"max_side_px": 512.0, "workers": 2.0})[0] == 0
+    assert preflight(settings, image_ingest={"max_side_px": 512.0, "engine": {"workers": 2.0}})[0] == 0
     assert preflight(settings, image_ingest={"max_side_px": 512.5})[0] == 78
 
 

@@ -1,0 +1,81 @@
+"""What all readers give: items without pixels, and a benchmark that fetches an item's pictures."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from components.core.benchmarks import Format
+from components.core.errors import DataError
+
+
+@dataclass(frozen=True)
+class BenchmarkItem:
+    """One question as it is distributed; nothing is interpreted yet."""
+
+    item_id: str
+    question: str
+    """May hold placeholders ``<image 1>``, ``<image 2>`` … where the pictures belong."""
+    answer: str
+    """Reference answer, or a list of them as a Python or JSON literal; "" where it is not public."""
+    image_group: str
+    """Items about the same pictures share it."""
+    pictures: tuple[Hashable, ...]
+    """Where its pictures lie, in order; only the benchmark that made the item can read them."""
+    choices: tuple[str, ...] = ()
+    """Texts of the options A, B, …"""
+    answer_type: str = ""
+    """Answer type of table `benchmark`; "" in other formats."""
+    category: str = ""
+    hint: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """The other columns of its row (split, unit, precision, question_type …)."""
+
+
+class Benchmark(ABC):
+    """An opened benchmark."""
+
+    format: ClassVar[Format]
+    items: list[BenchmarkItem]
+    digest: str
+    """Changes when the content does."""
+    skipped: int = 0
+    """Rows left out because they have no picture."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @abstractmethod
+    def load(self, picture: Any) -> bytes:
+        """Encoded bytes of the picture at one place of `BenchmarkItem.pictures`."""
+
+    def size(self, picture: Any) -> tuple[int, int]:
+        """Width and height of a picture in pixels.
+
+        Raises:
+            DataError: it is no picture.
+        """
+        from PIL import Image, UnidentifiedImageError  # preflight checks benchmarks without it
+
+        try:
+            with Image.open(io.BytesIO(self.load(picture))) as opened:
+                return opened.size
+        except (UnidentifiedImageError, OSError, TypeError) as error:
+            raise DataError(f"{self.path}: the picture at {picture!r} cannot be read ({error})") from error
+
+    def images(self, item: BenchmarkItem) -> list[bytes]:
+        """Encoded pictures of an item, in order."""
+        return [self.load(picture) for picture in item.pictures]
+
+    def iter_images(self) -> Iterator[tuple[str, bytes]]:
+        """Every stored picture once, with the id of the first item that shows it."""
+        seen: set[Hashable] = set()
+        for item in self.items:
+            for picture in item.pictures:
+                if picture not in seen:
+                    seen.add(picture)
+                    yield item.item_id, self.load(picture)
