@@ -6,13 +6,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
 
 from components.core.config import sha256_hex
 from components.image_ingest.config import OFF, Config
 from components.image_ingest.near_duplicates import hamming
-from components.image_ingest.phash import phash
-from components.image_ingest.verify import Refused, pixel_digest, verify
+from components.image_ingest.phash import THUMBNAIL_PX, phash
+from components.image_ingest.reasons import Refused
+from components.image_ingest.verify import Stored, pixel_digest, verify
+
+# Means over blocks of the thumbnails of equal pictures differ by no more than this, in grey levels: thumbnails come from
+# decodes at different scales, which round and clip differently.
+_ALIKE = 8
+_COARSE = 4
 
 
 @dataclass(frozen=True)
@@ -21,30 +26,46 @@ class BenchmarkImages:
 
     hashes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     """(n,) uint64 perceptual hashes."""
-    pixels: frozenset[str] = frozenset()
+    sizes: np.ndarray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int32))
+    """(n, 2) int32 width and height in stored form."""
+    coarse: np.ndarray = field(default_factory=lambda: np.empty((0, _COARSE**2), dtype=np.int16))
+    """(n, 16) int16 block means of the luminance thumbnails."""
+    pixels: tuple[str, ...] = ()
     """Digests of the pixels, see `pixel_digest`."""
     names: tuple[str, ...] = ()
-    """For each hash, benchmark and item it belongs to."""
+    """Benchmark and item that each image belongs to."""
 
-    def find(self, image: Image.Image, hash_: np.uint64, bits: int) -> str | None:
+    def find(self, image: Stored, hash_: np.uint64, bits: int) -> str | None:
         """The benchmark item that a picture is, or nearly is; None where there is none.
 
         Args:
-            image: the decoded picture in stored form.
+            image: the picture in stored form.
             hash_: its perceptual hash.
-            bits: Hamming distance that still counts, `OFF` for equal pixels only. Equal pixels have equal hashes, so
-                pixels are digested for those few pictures alone whose hash is a benchmark's.
+            bits: Hamming distance that still counts, `OFF` for equal pixels only. Pixels are decoded and digested for
+                those pictures alone that have the size and the coarse luminance of a benchmark's.
         """
-        if not len(self.hashes):
+        if not self.names:
             return None
-        distances = hamming(self.hashes, hash_)
-        nearest = int(distances.argmin())
-        distance = int(distances[nearest])
-        if distance == 0 and pixel_digest(image) in self.pixels:
-            return f"{self.names[nearest]} pixels equal"
-        if bits != OFF and distance <= bits:
-            return f"{self.names[nearest]} distance={distance}"
+        alike = (self.sizes == (image.width, image.height)).all(axis=1)
+        alike[alike] = (np.abs(self.coarse[alike] - coarse(image.thumbnail)) <= _ALIKE).all(axis=1)
+        if alike.any():
+            digest = pixel_digest(image.pixels)
+            for position in np.flatnonzero(alike):
+                if self.pixels[position] == digest:
+                    return f"{self.names[position]} pixels equal"
+        if bits != OFF:
+            distances = hamming(self.hashes, hash_)
+            nearest = int(distances.argmin())
+            if distances[nearest] <= bits:
+                return f"{self.names[nearest]} distance={int(distances[nearest])}"
         return None
+
+
+def coarse(thumbnail: np.ndarray) -> np.ndarray:
+    """Means over the 4 x 4 blocks of a (32, 32) thumbnail; (16,) int16."""
+    side = THUMBNAIL_PX // _COARSE
+    means = thumbnail.reshape(_COARSE, side, _COARSE, side).mean(axis=(1, 3))
+    return np.rint(means).astype(np.int16).ravel()
 
 
 def collect(images: Iterable[tuple[str, bytes]], config: Config) -> tuple[BenchmarkImages, list[str]]:
@@ -58,21 +79,23 @@ def collect(images: Iterable[tuple[str, bytes]], config: Config) -> tuple[Benchm
         The digests, and the names of images that would not pass as images of the run and so cannot meet one.
     """
     seen: set[str] = set()
-    hashes: list[np.ndarray] = []
-    pixels: set[str] = set()
-    names: list[str] = []
+    found: list[tuple[np.uint64, tuple[int, int], np.ndarray, str, str]] = []
     skipped: list[str] = []
     for name, data in images:
         digest = sha256_hex(data)
         if digest in seen:
             continue
         seen.add(digest)
-        outcome = verify(data, config)
-        if isinstance(outcome, Refused):
-            skipped.append(f"{name} ({outcome.reason})")
+        image = verify(data, config)
+        if isinstance(image, Refused):
+            skipped.append(f"{name} ({image.reason})")
             continue
-        names.append(name)
-        pixels.add(pixel_digest(outcome.pixels))
-        hashes.append(phash(outcome.thumbnail[None]))
-    merged = np.concatenate(hashes) if hashes else np.empty(0, dtype=np.uint64)
-    return BenchmarkImages(merged, frozenset(pixels), tuple(names)), skipped
+        size = (image.width, image.height)
+        found.append(
+            (phash(image.thumbnail)[0], size, coarse(image.thumbnail), pixel_digest(image.pixels), name)
+        )
+    if not found:
+        return BenchmarkImages(), skipped
+    hashes, sizes, means, pixels, names = zip(*found, strict=True)
+    benchmarks = BenchmarkImages(np.array(hashes), np.array(sizes, np.int32), np.array(means), pixels, names)
+    return benchmarks, skipped

@@ -12,8 +12,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from components.image_ingest.growing import Growing
+from components.image_ingest.selection import Nearness, keep_first
+
 HASH_BITS = 64
-_BLOCK = 4096  # queries compared with each other at once: a 4096 x 4096 boolean matrix, 16 MB
+_BLOCK = 4096  # hashes that wait before they are sorted in, and hashes of one call of `first_near`
+_ROWS = 256  # hashes compared with all of a block at once: 8 MB
 _PAIRS = 1 << 22  # candidate pairs expanded at once: 32 MB for each array of indices
 
 
@@ -22,7 +26,7 @@ def hamming(left: np.ndarray, right: np.ndarray | np.uint64) -> np.ndarray:
     return np.asarray(np.bitwise_count(np.bitwise_xor(left, right)), dtype=np.uint8)
 
 
-class HashIndex:
+class HashIndex(Nearness):
     """A growing set of hashes that answers: which is the first member within `radius` of this one?
 
     Args:
@@ -33,7 +37,7 @@ class HashIndex:
         if not 0 <= radius < HASH_BITS:
             raise ValueError(f"radius must be from 0 to {HASH_BITS - 1}, got {radius}")
         self.radius = radius
-        self._members = np.empty(0, dtype=np.uint64)
+        self._members = Growing(np.uint64)
         edges = np.linspace(0, HASH_BITS, radius + 2).astype(int)
         self._bands = [
             (np.uint64(low), np.uint64((1 << int(high - low)) - 1)) for low, high in itertools.pairwise(edges)
@@ -41,15 +45,21 @@ class HashIndex:
         self._sorted: list[tuple[np.ndarray, np.ndarray]] = [
             (np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)) for _ in self._bands
         ]
+        self._sorted_in = 0
 
     def __len__(self) -> int:
         return len(self._members)
 
-    def add(self, hashes: np.ndarray) -> None:
-        """Append hashes; their positions continue those of the members."""
-        hashes = np.asarray(hashes, dtype=np.uint64)
-        positions = np.arange(len(self._members), len(self._members) + len(hashes))
-        self._members = np.concatenate([self._members, hashes])
+    def add(self, rows: np.ndarray) -> None:
+        """Append hashes, (n,) uint64; their positions continue those of the members."""
+        self._members.append(np.asarray(rows, dtype=np.uint64))
+        if len(self._members) - self._sorted_in >= _BLOCK:
+            self._sort_in()
+
+    def _sort_in(self) -> None:
+        hashes = self._members.view[self._sorted_in :]
+        positions = np.arange(self._sorted_in, len(self._members))
+        self._sorted_in = len(self._members)
         for number, (shift, mask) in enumerate(self._bands):
             keys, where = self._sorted[number]
             new_keys = (hashes >> shift) & mask
@@ -63,7 +73,8 @@ class HashIndex:
     def first_within(self, queries: np.ndarray) -> np.ndarray:
         """Position of the earliest member within the radius of each query, -1 where there is none; (n,) int64."""
         queries = np.asarray(queries, dtype=np.uint64)
-        none = len(self._members)
+        members = self._members.view
+        none = len(members)
         first = np.full(len(queries), none, dtype=np.int64)
         for (shift, mask), (keys, where) in zip(self._bands, self._sorted, strict=True):
             wanted = (queries >> shift) & mask
@@ -71,10 +82,28 @@ class HashIndex:
             count = np.searchsorted(keys, wanted, side="right") - begin
             for query, slot in _expand(begin, count):
                 member = where[slot]
-                near = hamming(queries[query], self._members[member]) <= self.radius
+                near = hamming(queries[query], members[member]) <= self.radius
                 np.minimum.at(first, query[near], member[near])
+        recent = members[self._sorted_in :]
+        for start in range(0, len(queries) if len(recent) else 0, _ROWS):
+            near = hamming(queries[start : start + _ROWS, None], recent) <= self.radius
+            found = np.where(near.any(axis=1), near.argmax(axis=1) + self._sorted_in, none)
+            np.minimum(first[start : start + _ROWS], found, out=first[start : start + _ROWS])
         first[first == none] = -1
         return first
+
+    def within(self, queries: np.ndarray) -> np.ndarray:
+        """Which queries are within the radius of each other; (n, n) bool."""
+        near = np.empty((len(queries), len(queries)), dtype=bool)
+        for start in range(0, len(queries), _ROWS):
+            near[start : start + _ROWS] = (
+                hamming(queries[start : start + _ROWS, None], queries) <= self.radius
+            )
+        return near
+
+    def measure(self, query: np.ndarray, member: int) -> str:
+        """The Hamming distance."""
+        return f"distance={int(hamming(self._members.view[member], np.uint64(query)))}"
 
 
 def _expand(begin: np.ndarray, count: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -106,24 +135,14 @@ def first_near(hashes: np.ndarray, radius: int) -> np.ndarray:
     """
     hashes = np.asarray(hashes, dtype=np.uint64)
     leader = np.full(len(hashes), -1, dtype=np.int64)
-    kept = np.empty(0, dtype=np.int64)
+    kept = Growing(np.int64)
     index = HashIndex(radius)
     for start in range(0, len(hashes), _BLOCK):
         block = hashes[start : start + _BLOCK]
-        first = index.first_within(block)
-        leader[start : start + len(block)] = np.where(first >= 0, kept[first] if len(kept) else -1, -1)
-        open_ = np.flatnonzero(first < 0)
-        near = np.zeros((len(open_), len(open_)), dtype=bool)
-        for row, position in enumerate(open_):
-            near[row, row + 1 :] = hamming(block[open_[row + 1 :]], block[position]) <= radius
-        taken = np.zeros(len(open_), dtype=bool)
-        for row, position in enumerate(open_):
-            if taken[row]:
-                continue
-            later = np.flatnonzero(near[row] & ~taken)
-            leader[start + open_[later]] = start + position
-            taken[later] = True
-        new = start + open_[~taken]
-        kept = np.concatenate([kept, new])
-        index.add(hashes[new])
+        members, _ = keep_first([(index, block)], len(block), len(kept))
+        stays = np.flatnonzero(members < 0)
+        index.add(block[stays])
+        kept.append(start + stays)
+        goes = np.flatnonzero(members >= 0)
+        leader[start + goes] = kept.view[members[goes]]
     return leader

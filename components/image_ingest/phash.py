@@ -29,7 +29,9 @@ _BASIS = _dct_basis()
 def luminance_thumbnail(image: Image.Image) -> np.ndarray:
     """The 32 x 32 luminance thumbnail, uint8. The picture is box-reduced first, which costs little and aliases nothing."""
     side = (THUMBNAIL_PX, THUMBNAIL_PX)
-    return np.asarray(image.convert("L").resize(side, Image.Resampling.LANCZOS, reducing_gap=2.0))
+    if image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    return np.asarray(image.resize(side, Image.Resampling.LANCZOS, reducing_gap=2.0).convert("L"))
 
 
 def phash(thumbnails: np.ndarray) -> np.ndarray:

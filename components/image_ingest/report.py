@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
 
 from PIL import Image
 
 from components.core.report import Report, figure_axes
 from components.image_ingest.reasons import Reason
 
-SAMPLES = 12
-_SHOWN_REJECTED = 20
+SHOWN_IMAGES = 12
+SHOWN_REJECTED = 20
 _THUMBNAIL_PX = 240
 
 
@@ -29,35 +29,36 @@ def thumbnail(data: bytes) -> bytes:
 def write_report(
     report: Report,
     counts: Counter[str],
-    sides: list[tuple[int, int]],
+    longer_sides: Sequence[int],
     samples: list[tuple[bytes, str]],
-    rejected: list[dict[str, Any]],
+    rejected: list[dict[str, str]],
 ) -> None:
     """Fill the report.
 
     Args:
         counts: images by split ("train", "heldout") and rejections by reason.
-        sides: width and height of kept images.
+        longer_sides: longer side of every kept image, px; empty where nothing was new.
         samples: (thumbnail, caption) of some kept images.
-        rejected: some rows of the rejected table.
+        rejected: the first rows of the rejected table.
     """
     kept = counts["train"] + counts["heldout"]
     total = sum(counts.values())
     report.text(
-        f"{total:,} files: {kept:,} images kept ({counts['train']:,} for training, {counts['heldout']:,} held out), "
-        f"{total - kept:,} rejected."
+        f"{total:,} entries: {kept:,} images kept ({counts['train']:,} for training, {counts['heldout']:,} held out), "
+        f"{total - kept:,} rejected, of which {counts['known']:,} are in the catalogue of earlier runs."
     )
     report.heading("Rejected, by reason")
-    rows = [{"reason": r.value, "files": counts[r.value]} for r in Reason if counts[r.value]]
+    rows = [{"reason": r.value, "entries": counts[r.value]} for r in Reason if counts[r.value]]
     report.table(rows)
     if rejected:
         inner = Report("rejected")
-        inner.table(rejected[:_SHOWN_REJECTED])
-        report.details(f"The first {min(len(rejected), _SHOWN_REJECTED)} rejected files", inner)
+        inner.table(rejected)
+        report.details(f"The first {len(rejected)} rejected entries", inner)
+    if not longer_sides:
+        return
     report.heading("Kept images")
     figure, axes = figure_axes(height=2.6)
-    longest = [max(width, height) for width, height in sides]
-    axes.hist(longest, bins=30, range=(0, max(longest) * 1.1), color="#1f5fa8")
+    axes.hist(longer_sides, bins=30, range=(0, max(longer_sides) * 1.1), color="#1f5fa8")
     axes.set_xlabel("longer side of the stored image, px")
     axes.set_ylabel("images")
     report.figure(figure, "Sizes of kept images")

@@ -1,93 +1,76 @@
-"""The image_ingest stage: a folder of files to the `images` table, with every file accounted for."""
+"""The image_ingest stage: a source of pictures to the `images` table, with every entry accounted for."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from components.core.config import canonical_json, sha256_hex
+from components.core.benchmarks import open_benchmark
 from components.core.errors import DataError, NoInputError, StageError
-from components.core.manifest import Dataset
-from components.core.pins import split_pin
+from components.core.pins import split_pin, split_pinned_uri
 from components.core.runner import StageContext, StageIO
-from components.image_ingest.config import Config
+from components.image_ingest.catalogue import add_catalogue, open_catalogue
+from components.image_ingest.config import OFF, Config
 from components.image_ingest.decontaminate import BenchmarkImages, collect
-from components.image_ingest.folder import SourceFile, list_files
+from components.image_ingest.embeddings import Encoder, VectorIndex, kept_vectors
+from components.image_ingest.listing import write_listing
+from components.image_ingest.near_duplicates import HashIndex
+from components.image_ingest.outcome import Summary, contents, image_rows, rejected_rows
 from components.image_ingest.phash import to_unsigned
 from components.image_ingest.reasons import Reason
-from components.image_ingest.report import SAMPLES, thumbnail, write_report
-from components.image_ingest.scan import Scan, read_findings, scan
-from components.image_ingest.selection import Repeat, repeats
-from components.image_ingest.split import split_of
+from components.image_ingest.report import write_report
+from components.image_ingest.scan import Scan, scan
+from components.image_ingest.selection import Chooser, Nearness, Repeat
+from components.image_ingest.sources import Entry, open_source
 
 IO = StageIO(params=("source", "benchmarks"), outputs=("images", "rejected"))
 
 
 def run(config: Config, ctx: StageContext) -> None:
-    """Scan the folder (pass 1), choose among the images (pass 2), write what stays and what does not.
+    """List the source, then decode, choose and write chunk by chunk: chunks are decoded ahead while others are written.
 
     Raises:
-        NoInputError: the folder is missing or holds no file.
-        DataError: no image is left.
+        NoInputError: the source is missing or holds no entry.
+        DataError: no image is left, and none is known from earlier runs.
+        StageError: nothing could be downloaded.
     """
-    root, _ = split_pin(ctx.params["source"])
-    files, links = list_files(root)
-    if not files:
-        raise NoInputError(f"{root}: holds no files; put images there or change preflight.images")
-    ctx.log.info("found %d files in %s", len(files), root)
-    job = Scan(root, _chunk_folder(ctx, files), config, _benchmark_images(config, ctx))
-    total = -(-len(files) // config.chunk_files)
-    chunks = list(ctx.progress(scan(job, files), total=total, desc="decode and hash"))
-
-    verdict = _choose(chunks, config)
-    outcome = _Outcome(root, config, verdict, kept_total=len(files) - len(verdict))
-    outcome.reject([_rejected(name, Reason.UNREADABLE, "a link that leaves the folder") for name in links])
-    if not outcome.kept_total:
-        counts = Counter(row["reason"] for row in verdict.values())
-        raise DataError(f"{root}: none of {len(files)} files is usable: {dict(counts.most_common())}")
+    uri, _ = split_pinned_uri(ctx.params["source"])
+    source = open_source(uri, config, ctx.work.path)
+    listing = write_listing(source.entries(), ctx.work.path / "listing.arrow", config.chunk_files)
+    if not listing.rows:
+        raise NoInputError(f"{uri}: holds no pictures; put images there or change preflight.images")
+    ctx.log.info("found %d entries in %s", listing.rows, uri)
+    # Findings belong to one listing: a source that changed under an unpinned reference starts afresh.
+    folder = ctx.work.dir(f"scan-{listing.digest[:16]}")
+    job = Scan(source, listing, folder, config, _benchmark_images(config, ctx))
+    selection = _Selection(config, ctx, job)
+    summary = Summary()
     with ctx.writer("images", table="images") as images, ctx.writer("rejected", table="rejected") as rejected:
-        rejected.write(outcome.rejected)
-        position = 0
-        for path in ctx.progress(chunks, total=total, desc="write"):
-            findings = read_findings(path)
-            kept, out = outcome.split(findings, position)
-            images.write(kept)
+        chunks = ctx.progress(scan(job), total=listing.chunks, desc="decode, choose, write")
+        for number, findings in enumerate(chunks):
+            entries = listing.read(number)
+            stays, repeats = selection.choose(number, entries, findings)
+            kept = [entries[row] for row in stays]
+            images.write(image_rows(source, kept, findings.take(stays), config.heldout_fraction, summary))
+            out = rejected_rows(entries, findings, repeats, selection.describe)
+            summary.reject(out)
             rejected.write(out)
-            position += findings.num_rows
-    counts = outcome.counts
-    ctx.metrics |= {"files": len(files) + len(links), "kept": counts["train"] + counts["heldout"]}
-    ctx.metrics |= {"heldout": counts["heldout"], "rejected": len(outcome.rejected)}
-    ctx.metrics |= {
-        f"rejected_{reason.value}": counts[reason.value] for reason in Reason if counts[reason.value]
-    }
-    ctx.log.info("kept %d of %d files", ctx.metrics["kept"], ctx.metrics["files"])
-    if not counts["heldout"] and config.heldout_fraction:
-        ctx.log.warning(
-            "no image is held out: too few images for heldout_fraction %g", config.heldout_fraction
-        )
-    write_report(ctx.report, counts, outcome.sides, outcome.samples, outcome.rejected)
-
-
-def _chunk_folder(ctx: StageContext, files: list[SourceFile]) -> Path:
-    """Findings belong to one listing: a folder that changed under an unpinned path starts afresh."""
-    listing = sha256_hex(canonical_json([[file.name, file.size, file.mtime_ns] for file in files]))
-    return ctx.work.dir(f"scan-{listing[:16]}")
+        if not summary.kept and not summary.counts[Reason.KNOWN.value]:
+            raise _nothing_left(uri, summary, folder)
+    _tell(config, ctx, summary, selection.known)
 
 
 def _benchmark_images(config: Config, ctx: StageContext) -> BenchmarkImages:
     def images() -> Iterator[tuple[str, bytes]]:
         for benchmark in json.loads(ctx.params["benchmarks"] or "[]"):
             path, _ = split_pin(benchmark["ref"])
-            dataset = Dataset.open(path, "benchmark")
-            for row in dataset.rows_iter(["item_id", "image"], batch_rows=64):
-                yield f"benchmark={benchmark['name']} item={row['item_id']}", row["image"]
+            for item, data in open_benchmark(path, benchmark.get("format", "auto")).iter_images():
+                yield f"benchmark={benchmark['name']} item={item}", data
 
     found, skipped = collect(images(), config)
     for name in skipped[:5]:
@@ -98,80 +81,70 @@ def _benchmark_images(config: Config, ctx: StageContext) -> BenchmarkImages:
     return found
 
 
-def _choose(chunks: list[Path], config: Config) -> dict[int, dict[str, str]]:
-    """The rejected row of every file that does not stay, by position in the listing."""
-    columns = ["name", "reason", "detail", "image_id", "phash"]
-    facts = pa.concat_tables(read_findings(path).select(columns) for path in chunks)
-    names, reasons, details = (facts[column].to_pylist() for column in columns[:3])
-    out = {i: _rejected(names[i], Reason(reasons[i]), details[i]) for i in range(len(names)) if reasons[i]}
-    good = np.array([i for i in range(len(names)) if not reasons[i]], dtype=np.int64)
-    ids = facts["image_id"].take(good).to_pylist()
-    hashes = to_unsigned(facts["phash"].take(good).to_numpy())
-    for position, repeat in repeats(ids, hashes, config.near_duplicate_bits).items():
-        name = names[good[position]]
-        out[int(good[position])] = _rejected(
-            name, repeat.reason, _of(repeat, ids, [names[i] for i in good[[repeat.first]]])
+class _Selection:
+    """Which images of a chunk stay, by everything the settings compare."""
+
+    def __init__(self, config: Config, ctx: StageContext, job: Scan) -> None:
+        self._job = job
+        self._hashed = config.near_duplicate_bits != OFF
+        self._encoder = Encoder(config.embedding) if config.embedding.encoder else None
+        measures: list[Nearness] = [HashIndex(config.near_duplicate_bits)] if self._hashed else []
+        if self._encoder:
+            measures.append(VectorIndex(self._encoder.dimension, config.embedding.min_cosine))
+        self._chooser = Chooser(measures)
+        catalogue = open_catalogue(config.catalogue)
+        ctx.provenance["catalogue"] = [dataset.digest for dataset in catalogue]
+        self._vectors = ctx.work.dir("embeddings") if self._encoder else ctx.work.path
+        self.known = add_catalogue(self._chooser, catalogue, self._encoder, self._hashed, self._vectors)
+
+    def choose(
+        self, number: int, entries: list[Entry], findings: pa.Table
+    ) -> tuple[np.ndarray, dict[int, Repeat]]:
+        """The rows of a chunk that stay, (n,) int64, and the images of it that do not, by row."""
+        good = np.flatnonzero(np.array(findings["reason"].to_pylist()) == "")
+        images = findings.take(good)
+        rows = [to_unsigned(images["phash"].to_numpy())] if self._hashed else []
+        if self._encoder:
+            path = self._vectors / f"{self._job.listing.digest[:16]}-{number:07d}.npy"
+            data = contents(self._job.source, [entries[row] for row in good], images)
+            rows.append(kept_vectors(path, data, self._encoder))
+        ids = [bytes.fromhex(id_) for id_ in images["image_id"].to_pylist()]
+        positions = number * self._job.listing.chunk_files + good
+        found = self._chooser.choose(ids, rows, positions)
+        stays = np.delete(good, list(found))
+        return stays, {int(good[row]): repeat for row, repeat in found.items()}
+
+    def describe(self, repeat: Repeat) -> str:
+        """What an image repeats: the id of the one that stands for it, where that came from, and how near the two are."""
+        position = self._chooser.position(repeat.member)
+        source = f"source={self._job.listing.name(position)}" if position >= 0 else ""
+        parts = (f"image_id={self._chooser.image_id(repeat.member)}", source, repeat.how)
+        return " ".join(part for part in parts if part)
+
+
+def _nothing_left(uri: str, summary: Summary, folder: Path) -> StageError:
+    if set(summary.counts) == {Reason.DOWNLOAD_FAILED.value}:
+        shutil.rmtree(folder)  # so that the next attempt asks again
+        return StageError(
+            f"{uri}: none of {summary.counts.total()} URLs could be downloaded; try again later"
         )
-    return out
+    counts = dict(summary.counts.most_common())
+    return DataError(f"{uri}: none of {summary.counts.total()} entries is usable: {counts}")
 
 
-def _of(repeat: Repeat, ids: list[str], source: list[str]) -> str:
-    distance = f" distance={repeat.distance}" if repeat.reason is Reason.NEAR_DUPLICATE else ""
-    return f"image_id={ids[repeat.first]} source={source[0]}{distance}"
-
-
-def _rejected(name: str, reason: Reason, detail: str) -> dict[str, str]:
-    return {"id": name, "reason": reason.value, "detail": detail}
-
-
-@dataclass
-class _Outcome:
-    """Splits findings into rows of the two output tables and keeps what the report shows."""
-
-    root: Path
-    config: Config
-    verdict: dict[int, dict[str, str]]
-    kept_total: int
-
-    def __post_init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.sides: list[tuple[int, int]] = []
-        self.samples: list[tuple[bytes, str]] = []
-        self.rejected: list[dict[str, str]] = []
-        self._step = max(1, self.kept_total // SAMPLES)
-
-    def reject(self, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-        """Count rejected rows."""
-        self.rejected += rows
-        self.counts.update(row["reason"] for row in rows)
-        return rows
-
-    def split(self, findings: pa.Table, start: int) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-        """Rows of `images` and of `rejected` of one chunk whose first file has position `start`."""
-        kept = []
-        for row, fact in enumerate(findings.to_pylist()):
-            if start + row not in self.verdict:
-                kept.append(self._image(fact))
-        here = [self.verdict[i] for i in range(start, start + findings.num_rows) if i in self.verdict]
-        return kept, self.reject(here)
-
-    def _image(self, fact: dict[str, Any]) -> dict[str, Any]:
-        path = self.root / fact["name"]
-        data = fact["bytes"]
-        if data is None:
-            data = path.read_bytes()
-            if sha256_hex(data) != fact["image_id"]:
-                raise StageError(
-                    f"{path}: changed while the stage ran; run it again when the folder is at rest"
-                )
-        split = split_of(fact["image_id"], self.config.heldout_fraction)
-        if len(self.sides) % self._step == 0 and len(self.samples) < SAMPLES:
-            self.samples.append((thumbnail(data), f"{fact['name']} {fact['width']}x{fact['height']} {split}"))
-        self.counts[split] += 1
-        self.sides.append((fact["width"], fact["height"]))
-        return {
-            **{key: fact[key] for key in ("image_id", "format", "width", "height", "phash")},
-            "bytes": data,
-            "source_uri": str(path),
-            "split": split,
-        }
+def _tell(config: Config, ctx: StageContext, summary: Summary, catalogue: int) -> None:
+    counts = summary.counts
+    ctx.metrics |= {"files": counts.total(), "kept": summary.kept, "heldout": counts["heldout"]}
+    ctx.metrics |= {"rejected": counts.total() - summary.kept, "catalogue": catalogue}
+    ctx.metrics |= {"known": counts[Reason.KNOWN.value]}
+    ctx.metrics |= {
+        f"rejected_{reason.value}": counts[reason.value] for reason in Reason if counts[reason.value]
+    }
+    ctx.log.info(
+        "kept %d new images of %d entries; %d are known", summary.kept, counts.total(), counts["known"]
+    )
+    if summary.kept and not counts["heldout"] and config.heldout_fraction:
+        ctx.log.warning(
+            "no image is held out: too few images for heldout_fraction %g", config.heldout_fraction
+        )
+    write_report(ctx.report, counts, summary.longer_sides, summary.samples, summary.rejected)

@@ -12,13 +12,14 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from components.core.config import sha256_hex
 from components.image_ingest.config import Config
 from components.image_ingest.metadata import strip_metadata
-from components.image_ingest.phash import luminance_thumbnail
-from components.image_ingest.reasons import Reason
+from components.image_ingest.phash import THUMBNAIL_PX, luminance_thumbnail
+from components.image_ingest.reasons import Reason, Refused
 
 _STORED_AS_IS = ("JPEG", "PNG", "WEBP")
 _PLAIN_MODES = ("RGB", "L")
 _ORIENTATION = 0x0112
 _HEAD_BYTES = 16
+_DRAFT_PX = 2 * THUMBNAIL_PX  # a reduced decode stays at least this large on each side
 _NAMES = {
     b"GIF8": "GIF",
     b"8BPS": "PSD",
@@ -59,16 +60,17 @@ class Stored:
     height: int
     thumbnail: np.ndarray
     """(32, 32) uint8 luminance, for the perceptual hash."""
-    pixels: Image.Image
-    """The decoded picture, upright and bounded."""
+    decoded: Image.Image | None
+    """The picture, upright and bounded, where its pixels had to be made."""
 
-
-@dataclass(frozen=True)
-class Refused:
-    """A file that is not an image of the run."""
-
-    reason: Reason
-    detail: str
+    @property
+    def pixels(self) -> Image.Image:
+        """The decoded picture in stored form."""
+        if self.decoded is not None:
+            return self.decoded
+        with Image.open(io.BytesIO(self.data)) as image:
+            image.load()
+        return image
 
 
 def verify(data: bytes, config: Config) -> Stored | Refused:
@@ -114,31 +116,43 @@ def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
     source_format = (
         "JPEG" if image.format == "MPO" else str(image.format)
     )  # MPO: a JPEG with more pictures behind it
-    single = getattr(image, "n_frames", 1) == 1
     oversize = max(image.size) > config.max_side_px
-    if oversize and source_format == "JPEG":
-        image.draft(
-            None, (config.max_side_px, config.max_side_px)
-        )  # decode at a fraction; the scan is still read to its end
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    size = image.size
+    stored = None
+    if _is_plain(image) and not turned and not oversize:
+        stored = strip_metadata(data, source_format)
+    if stored is not None and source_format == "JPEG":
+        # All that can be wrong in a JPEG's scans shows while they are entropy-decoded, which a reduced decode does to
+        # the last bit too. What it leaves out, inverse transforms at full size and colour, takes any input.
+        image.draft("L", (_DRAFT_PX, _DRAFT_PX))
+    elif oversize and source_format == "JPEG":
+        image.draft(None, (config.max_side_px, config.max_side_px))
     image.load()
-    upright = ImageOps.exif_transpose(image) if image.getexif().get(_ORIENTATION, 1) != 1 else image
-    flat = _flatten(upright)
+    if stored is not None:
+        decoded = None if source_format == "JPEG" else image
+        thumbnail = luminance_thumbnail(image)
+        return Stored(
+            sha256_hex(stored), stored, stored is not data, source_format, *size, thumbnail, decoded
+        )
+    flat = _flatten(ImageOps.exif_transpose(image) if turned else image)
     if oversize:
         flat.thumbnail((config.max_side_px, config.max_side_px), Image.Resampling.LANCZOS)
-    stored = None
-    if flat is image and single and not oversize and source_format in _STORED_AS_IS:
-        stored = strip_metadata(data, source_format)
-    if stored is None:
-        source_format = source_format if source_format == "JPEG" else "PNG"
-        stored = _encode(flat, source_format, image.info.get("icc_profile"), config.jpeg_quality)
+    source_format = source_format if source_format == "JPEG" else "PNG"
+    stored = _encode(flat, source_format, image.info.get("icc_profile"), config.jpeg_quality)
     return Stored(
-        sha256_hex(stored),
-        stored,
-        stored is not data,
-        source_format,
-        *flat.size,
-        luminance_thumbnail(flat),
-        flat,
+        sha256_hex(stored), stored, True, source_format, *flat.size, luminance_thumbnail(flat), flat
+    )
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Whether a picture can be stored as it came: one frame of opaque 8-bit colour or grey, in a format that is served."""
+    single = getattr(image, "n_frames", 1) == 1
+    return (
+        single
+        and image.format in _STORED_AS_IS
+        and image.mode in _PLAIN_MODES
+        and "transparency" not in image.info
     )
 
 

@@ -1,12 +1,16 @@
-"""Real photographs, files of every bad kind, and a run of the stage through its command line."""
+"""Real photographs, archives, an HTTP server, and a run of the stage through its command line."""
 
 from __future__ import annotations
 
 import io
 import json
 import shutil
-from collections.abc import Callable
+import tarfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,7 @@ from PIL import Image
 from components.core.manifest import Dataset
 from components.core.runner import stage_main
 from components.image_ingest.config import Config
+from components.image_ingest.sources import Source
 from components.image_ingest.stage import IO, run
 
 SKIMAGE = Path(skimage.__file__).parent / "data"
@@ -71,7 +76,7 @@ def ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ing
         source: Path, out: str = "out", benchmarks: list[dict[str, str]] | None = None, **settings: Any
     ) -> Ingested:
         folder = tmp_path / out
-        argv = ["--config", json.dumps({"workers": 1, **settings}), "--source", str(source)]
+        argv = ["--config", json.dumps({"engine": {"workers": 1}, **settings}), "--source", str(source)]
         argv += ["--benchmarks", json.dumps(benchmarks or [])]
         for name in ("images", "rejected"):
             argv += [f"--{name}", str(folder / name)]
@@ -106,5 +111,95 @@ def encode() -> Callable[..., bytes]:
         buffer = io.BytesIO()
         image.save(buffer, image_format, **options)
         return buffer.getvalue()
+
+    return go
+
+
+class ImageServer:
+    """Serves `pages[path] = (status, headers, body)` and counts what is asked for."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
+        self.failures: Counter[str] = Counter()
+        """Requests of a path to answer with 503 before the page is served."""
+        self.asked: Counter[str] = Counter()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                server.asked[self.path] += 1
+                status, headers, body = server.pages.get(self.path, (404, {}, b""))
+                if server.failures[self.path] > 0:
+                    server.failures[self.path] -= 1
+                    status, headers, body = 503, {}, b""
+                self.send_response(status)
+                headers = {"Content-Length": str(len(body)), **headers}
+                for name, value in headers.items():
+                    if value:
+                        self.send_header(name, value)
+                self.end_headers()
+                if not headers["Content-Length"]:
+                    self.close_connection = True
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Nothing on the terminal."""
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, request: object, client_address: object) -> None:
+                """Clients that hang up are part of the tests."""
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def image_server() -> Iterator[ImageServer]:
+    server = ImageServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_tar() -> Callable[..., Path]:
+    """make_tar(path, {"name": bytes | TarInfo, ...}) -> path."""
+
+    def go(path: Path, members: dict[str, bytes | tarfile.TarInfo], format: int = tarfile.PAX_FORMAT) -> Path:
+        with tarfile.open(path, "w", format=format) as archive:
+            for name, content in members.items():
+                if isinstance(content, tarfile.TarInfo):
+                    archive.addfile(content)
+                    continue
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+        return path
+
+    return go
+
+
+@pytest.fixture
+def read_all() -> Callable[[Source], dict[str, object]]:
+    """Every entry of a source by name: its bytes, or the reason for which it is refused."""
+
+    def go(source: Source) -> dict[str, object]:
+        entries = list(source.entries())
+        read = source.read([entry for entry in entries if entry.refusal is None])
+        found: dict[str, object] = {}
+        for entry in entries:
+            content = entry.refusal or next(iter(read))
+            assert entry.name not in found
+            found[entry.name] = content if isinstance(content, bytes) else content.reason.value
+        return found
 
     return go

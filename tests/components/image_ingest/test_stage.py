@@ -72,8 +72,8 @@ def test_near_duplicates_stay_when_the_comparison_is_off(ingest, photographs, en
 
 def test_workers_and_chunks_do_not_change_a_byte(ingest, photographs, encode, photograph) -> None:
     spoil(photographs, encode, photograph)
-    one = ingest(photographs, "one", chunk_files=64, workers=1).shards()
-    other = ingest(photographs, "other", chunk_files=2, workers=2).shards()
+    one = ingest(photographs, "one", chunk_files=64, engine={"workers": 1}).shards()
+    other = ingest(photographs, "other", chunk_files=2, engine={"workers": 2}).shards()
     assert {name: data for name, data in one.items() if name.endswith(".parquet")} == {
         name: data for name, data in other.items() if name.endswith(".parquet")
     }
@@ -106,7 +106,7 @@ def test_the_split_holds_whatever_else_is_in_the_folder(ingest, photographs) -> 
 def test_links_out_of_the_folder_are_counted(ingest, photographs) -> None:
     (photographs / "link.jpg").symlink_to("/etc/hostname")
     done = ingest(photographs)
-    assert done.reasons == {"link.jpg": "unreadable"}
+    assert done.reasons == {"link.jpg": "unsafe_path"}
     assert done.metrics["files"] == 8
 
 
@@ -130,7 +130,7 @@ def test_killed_and_run_again_gives_the_same_bytes(ingest, photographs, tmp_path
     for number in range(60):
         noise = Image.effect_noise((320, 240), 30 + number)
         (photographs / f"noise{number:03d}.jpg").write_bytes(encode(noise, "JPEG"))
-    settings = '{"workers": 2, "chunk_files": 4}'
+    settings = '{"engine": {"workers": 2}, "chunk_files": 4}'
     out = tmp_path / "killed"
     command = [sys.executable, "-m", "components.image_ingest", "--config", settings, "--benchmarks", "[]"]
     command += [
@@ -145,16 +145,18 @@ def test_killed_and_run_again_gives_the_same_bytes(ingest, photographs, tmp_path
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     work = tmp_path / "work"
     deadline = time.monotonic() + 60
-    while len(list(work.rglob("*.arrow"))) < 3 and process.poll() is None and time.monotonic() < deadline:
+    while (
+        len(list(work.rglob("scan-*/*.arrow"))) < 3 and process.poll() is None and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    committed = {path: path.stat().st_mtime_ns for path in work.rglob("*.arrow")}
+    committed = {path: path.stat().st_mtime_ns for path in work.rglob("scan-*/*.arrow")}
     assert committed
-    resumed = ingest(photographs, "killed", workers=2, chunk_files=4)
+    resumed = ingest(photographs, "killed", engine={"workers": 2}, chunk_files=4)
     assert resumed.code == 0
     assert {path: path.stat().st_mtime_ns for path in committed} == committed  # nothing was decoded twice
     for path in committed:
         path.unlink()
-    fresh = ingest(photographs, "fresh", workers=2, chunk_files=4)
+    fresh = ingest(photographs, "fresh", engine={"workers": 2}, chunk_files=4)
     assert fresh.shards() == resumed.shards()

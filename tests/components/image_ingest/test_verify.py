@@ -115,6 +115,29 @@ def test_truncated(photograph, encode, image_format, share) -> None:
     assert reason(data[: int(len(data) * share)]) is Reason.TRUNCATED
 
 
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_reduced_decode_finds_the_damage_that_a_full_one_finds(photograph, encode, progressive) -> None:
+    """Random damage to a JPEG: what is stored decodes in full, what does not decode in full is refused."""
+    clean = encode(photograph.resize((160, 120)), "JPEG", quality=80, progressive=progressive)
+    rng = np.random.default_rng(7)
+    refused = 0
+    for _ in range(150):
+        data = bytearray(clean)
+        for _ in range(rng.integers(1, 12)):
+            data[rng.integers(2, len(data))] = rng.integers(0, 256)
+        del data[rng.integers(len(data) // 2, 2 * len(data)) :]
+        try:
+            with Image.open(io.BytesIO(data), formats=CONFIG.formats) as image:
+                image.load()
+            whole = True
+        except (OSError, SyntaxError, ValueError):
+            whole = False
+        outcome = verify(bytes(data), CONFIG)
+        refused += isinstance(outcome, Refused)
+        assert isinstance(outcome, Stored) is whole
+    assert 20 < refused < 140
+
+
 def test_empty_file() -> None:
     assert reason(b"") is Reason.EMPTY_FILE
 

@@ -1,0 +1,91 @@
+"""Where pictures come from: one module a kind of source, one interface for all."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+from components.core.errors import ConfigError, NoInputError
+from components.core.storage import is_object_uri, open_store
+from components.image_ingest.config import Config
+from components.image_ingest.sources.base import Entry, Source
+from components.image_ingest.sources.cache import Cache
+from components.image_ingest.sources.folder import FolderSource
+from components.image_ingest.sources.objects import ObjectSource, copy_shards
+from components.image_ingest.sources.parquet import ParquetSource
+from components.image_ingest.sources.shards import Shards
+from components.image_ingest.sources.tar import TarSource
+from components.image_ingest.sources.urls import LIST_SUFFIXES, UrlSource
+
+__all__ = ["Entry", "Source", "open_source", "source_kind"]
+
+_SHARDS = {".tar": "tar", ".parquet": "parquet"}
+_LOOKED_AT = 1000
+
+
+def open_source(uri: str, config: Config, work: Path) -> Source:
+    """The source that a URI names.
+
+    Args:
+        uri: a path, or `s3://bucket/prefix`.
+        config: `source_kind` overrides what the URI looks like.
+        work: directory for what has to be fetched; kept for restarts.
+
+    Raises:
+        NoInputError: nothing is there.
+        ConfigError: it is no source of pictures.
+    """
+    kind = source_kind(uri) if config.source_kind == "auto" else config.source_kind
+    if kind == "objects":
+        return ObjectSource(uri, Cache(work / "objects"))
+    if is_object_uri(uri):
+        if kind not in _SHARDS.values():
+            raise ConfigError(
+                f"{uri}: an object store holds objects, tar or parquet, not source_kind '{kind}'"
+            )
+        suffix = f".{kind}"
+        shards = Shards(copy_shards(uri, suffix, work / "shards"), suffix, uri)
+    else:
+        shards = Shards(Path(uri), f".{kind}", uri)
+    if kind == "tar":
+        return TarSource(shards, config.sidecar_suffixes)
+    if kind == "parquet":
+        return ParquetSource(shards, config.image_column)
+    if kind == "urls":
+        return UrlSource(Path(uri), config.urls, Cache(work / "downloads"), config.max_file_bytes)
+    return FolderSource(Path(uri))
+
+
+def source_kind(uri: str) -> str:
+    """What a URI names, as in `Config.source_kind`: by its ending, or by the first files that lie there.
+
+    Files or objects that are shards make it a source of shards, unless pictures lie among them.
+
+    Raises:
+        NoInputError: nothing is there.
+        ConfigError: a file of no known kind.
+    """
+    if is_object_uri(uri):
+        store, prefix = open_store(uri)
+        kind = _kind_of([item.key for item in islice(store.list(prefix), _LOOKED_AT)])
+        return "objects" if kind == "folder" else kind
+    path = Path(uri)
+    if path.is_dir():
+        return _kind_of([entry.name for entry in islice(FolderSource(path).entries(), _LOOKED_AT)])
+    if not path.exists():
+        raise NoInputError(f"{uri}: no such folder of images, archive or list; check preflight.images")
+    if path.suffix.lower() in _SHARDS:
+        return _SHARDS[path.suffix.lower()]
+    if path.suffix.lower() in LIST_SUFFIXES:
+        return "urls"
+    raise ConfigError(
+        f"{uri}: not a source of images; give a folder, .tar, .parquet, a list of URLs ({', '.join(LIST_SUFFIXES)}) or "
+        "s3://bucket/prefix, or set image_ingest.source_kind (compressed archives must be unpacked first)"
+    )
+
+
+def _kind_of(names: list[str]) -> str:
+    endings = [name.lower().rpartition(".")[2] for name in names]
+    if any(ending in ("jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff") for ending in endings):
+        return "folder"
+    return next((kind for suffix, kind in _SHARDS.items() if suffix[1:] in endings), "folder")

@@ -1,0 +1,68 @@
+"""Files of a folder of pictures, in an order that does not depend on the file system."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core.errors import NoInputError
+from components.image_ingest.reasons import Reason, Refused
+from components.image_ingest.sources.base import Entry, printable
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    """Every regular file below a folder; hidden files and folders are not looked at.
+
+    Links are followed only where they end inside the folder: a link is no way to read other files of the machine.
+    """
+
+    root: Path
+
+    def entries(self) -> Iterator[Entry]:
+        """Sorted by relative path; the names of one folder and its parents are in memory at a time.
+
+        Raises:
+            NoInputError: the folder does not exist.
+        """
+        if not self.root.is_dir():
+            raise NoInputError(f"{self.root}: no such folder of images; check preflight.images")
+        yield from self._below("", self.root.resolve())
+
+    def _below(self, folder: str, inside: Path) -> Iterator[Entry]:
+        with os.scandir(self.root / folder) as found:
+            # A folder sorts as its name with the slash that its files carry: the order is that of whole paths.
+            here = sorted(
+                (f"{item.name}/" if item.is_dir(follow_symlinks=False) else item.name, item.is_symlink())
+                for item in found
+                if not item.name.startswith(".")
+            )
+        for name, link in here:
+            path = f"{folder}{name}"
+            if name.endswith("/"):
+                yield from self._below(path, inside)
+            elif link and not _ends_inside(self.root / path, inside):
+                refusal = Refused(Reason.UNSAFE_PATH, "a link that leads out of the folder, or nowhere")
+                yield Entry(printable(path), path, refusal=refusal)
+            elif (self.root / path).is_file():
+                stat = (self.root / path).stat()
+                yield Entry(printable(path), path, stat.st_size, stamp=str(stat.st_mtime_ns))
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+        """The files' bytes."""
+        for entry in entries:
+            try:
+                yield (self.root / entry.at).read_bytes()
+            except OSError as error:
+                yield Refused(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
+
+    def uri(self, entry: Entry) -> str:
+        """The file's path."""
+        return f"{self.root}/{entry.name}"
+
+
+def _ends_inside(link: Path, inside: Path) -> bool:
+    """Whether a link leads to a file within the folder (a folder behind a link would be walked twice)."""
+    return link.is_file() and link.resolve().is_relative_to(inside)

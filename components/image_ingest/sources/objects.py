@@ -1,0 +1,72 @@
+"""Objects of an S3 bucket below a prefix: pictures, or shards of pictures that are copied here first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from components.core.errors import NoInputError
+from components.core.storage import ObjectStore, is_object_uri, open_store
+from components.image_ingest.reasons import Reason, Refused
+from components.image_ingest.sources.base import Entry, printable
+from components.image_ingest.sources.cache import Cache
+
+_THREADS = 16
+
+
+@dataclass(frozen=True)
+class ObjectSource:
+    """Every object below a prefix; hidden ones are not looked at. Fetched objects stay in the cache."""
+
+    base: str
+    cache: Cache
+
+    def entries(self) -> Iterator[Entry]:
+        """Sorted by key, page by page."""
+        store, prefix = open_store(self.base)
+        for item in store.list(prefix):
+            name = item.key.removeprefix(prefix).lstrip("/") or item.key
+            if not any(part.startswith(".") for part in name.split("/")):
+                yield Entry(printable(name), item.key, item.size, stamp=item.etag)
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+        """The objects' bytes."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            for path in pool.map(self._fetch, entries):
+                yield path.read_bytes() if path else Refused(Reason.UNREADABLE, "the object is gone")
+
+    def _fetch(self, entry: Entry) -> Path | None:
+        path = self.cache.path(f"{entry.at}@{entry.stamp}")
+        try:
+            if not path.exists():
+                _store(self.base).download(entry.at, path)
+        except NoInputError:
+            return None
+        return path
+
+    def uri(self, entry: Entry) -> str:
+        """The object's URI."""
+        bucket = "/".join(self.base.split("/")[:3]) if is_object_uri(self.base) else self.base
+        return f"{bucket}/{printable(entry.at)}"
+
+
+@lru_cache(maxsize=1)
+def _store(base: str) -> ObjectStore:
+    """This process's connection."""
+    return open_store(base)[0]
+
+
+def copy_shards(base: str, suffix: str, folder: Path) -> Path:
+    """Copy the objects with a suffix below a prefix into a folder, which it returns; what is there is not fetched again."""
+    store, prefix = open_store(base)
+    for item in store.list(prefix):
+        name = item.key.removeprefix(prefix).lstrip("/") or item.key.rpartition("/")[2]
+        path = folder / name
+        if not name.lower().endswith(suffix) or ".." in name.split("/"):
+            continue
+        if not path.exists() or path.stat().st_size != item.size:
+            store.download(item.key, path)
+    return folder

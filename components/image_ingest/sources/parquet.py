@@ -1,0 +1,156 @@
+"""Parquet files with an image column: bytes, or Hugging Face's struct of bytes and path."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from components.core.errors import ConfigError
+from components.image_ingest.reasons import Reason, Refused
+from components.image_ingest.sources.base import Entry
+from components.image_ingest.sources.shards import Shards
+
+Value = bytes | dict[str, Any] | None
+_USUAL = ("image", "bytes", "img", "jpg", "png", "webp", "image_bytes")
+_BATCH_ROWS = 16
+# Pictures are compressed already: a column that would unfold to a hundred times its size is a decompression bomb.
+_MAX_RATIO, _RATIO_FROM_BYTES = 100, 2**28
+
+
+@dataclass(frozen=True)
+class ParquetSource:
+    """The rows of Parquet files."""
+
+    shards: Shards
+    column: str
+    """Column that holds the pictures; empty takes the first that looks like one."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Rows in the files' order, named by file and row number; footers alone are read.
+
+        Raises:
+            ConfigError: a file has no such column.
+        """
+        for shard in self.shards:
+            if shard.refusal:
+                yield shard
+                continue
+            try:
+                with pq.ParquetFile(shard.at) as file:
+                    metadata, schema = file.metadata, file.schema_arrow
+            except (pa.ArrowException, OSError) as error:
+                refusal = Refused(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
+                yield Entry(shard.name, shard.at, refusal=refusal)
+                continue
+            column = image_column(schema, self.column, shard.name)
+            row = 0
+            for group in range(metadata.num_row_groups):
+                bomb = _bomb(metadata.row_group(group), column)
+                for _ in range(metadata.row_group(group).num_rows):
+                    name = f"{shard.name}/row-{row:09d}"
+                    yield Entry(name, shard.at, offset=row, stamp=shard.stamp, refusal=bomb)
+                    row += 1
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+        """The pictures of rows. Reading in order is cheap, going back is not."""
+        for entry in entries:
+            try:
+                yield _bytes_of(_cursor(entry.at, self.column, entry.stamp).value(entry.offset))
+            except (pa.ArrowException, OSError) as error:
+                _cursor.cache_clear()
+                yield Refused(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
+
+    def uri(self, entry: Entry) -> str:
+        """Path of the file, and the row in it."""
+        return self.shards.uri(entry.name)
+
+
+def image_column(schema: pa.Schema, wanted: str, name: str) -> str:
+    """The column that holds pictures.
+
+    Args:
+        schema: of the file.
+        wanted: its name, or empty for the first of the usual names, else the only column of a fitting type.
+        name: of the file, for messages.
+
+    Raises:
+        ConfigError: there is none, or it holds something else.
+    """
+    fitting = [field.name for field in schema if _holds_images(field.type)]
+    usual = [column for column in _USUAL if column in fitting]
+    if wanted in fitting:
+        return wanted
+    if not wanted and (usual or len(fitting) == 1):
+        return (usual or fitting)[0]
+    raise ConfigError(
+        f"{name}: no image column{f' {wanted!r}' if wanted else ''}; columns of bytes: {', '.join(fitting) or 'none'}; "
+        "set image_ingest.image_column"
+    )
+
+
+def _holds_images(kind: pa.DataType) -> bool:
+    if pa.types.is_struct(kind):
+        index = kind.get_field_index("bytes")
+        return index >= 0 and _holds_images(kind.field(index).type)
+    return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
+
+
+def _bytes_of(value: Value) -> bytes | Refused:
+    if not isinstance(value, dict):
+        return value or b""
+    data = value.get("bytes")
+    if data is None and value.get("path"):
+        return Refused(Reason.UNREADABLE, "the row names a path and holds no bytes")
+    return data or b""
+
+
+def _bomb(group: pq.RowGroupMetaData, column: str) -> Refused | None:
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        if chunk.path_in_schema.split(".")[0] == column:
+            unfolded, stored = chunk.total_uncompressed_size, max(1, chunk.total_compressed_size)
+            if unfolded > _RATIO_FROM_BYTES and unfolded / stored > _MAX_RATIO:
+                detail = f"{stored} bytes of column '{column}' would unfold to {unfolded}"
+                return Refused(Reason.DAMAGED_ARCHIVE, detail)
+    return None
+
+
+class _Cursor:
+    """Moves forward through one column, holding few rows at a time; going back starts anew at the row group."""
+
+    def __init__(self, path: str, wanted: str) -> None:
+        # Unbuffered reading would take a whole row group's column at once, gigabytes where groups are large.
+        self._file = pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False)
+        self._column = image_column(self._file.schema_arrow, wanted, path)
+        counts = [
+            self._file.metadata.row_group(g).num_rows for g in range(self._file.metadata.num_row_groups)
+        ]
+        self._starts = [sum(counts[:g]) for g in range(len(counts) + 1)]
+        self._group, self._at = -1, 0
+        self._batch: pa.RecordBatch | None = None
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+
+    def value(self, row: int) -> Value:
+        """The value at a row."""
+        group = next(g for g in range(len(self._starts) - 1) if row < self._starts[g + 1])
+        if group != self._group or row < self._at:
+            self._batches = self._file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[self._column])
+            self._group, self._at, self._batch = group, self._starts[group], None
+        while self._batch is None or row >= self._at + self._batch.num_rows:
+            self._at += self._batch.num_rows if self._batch else 0
+            self._batch = next(self._batches, None)
+            if self._batch is None:
+                raise pa.ArrowInvalid("fewer rows than the footer says")
+        value: Value = self._batch.column(0)[row - self._at].as_py()
+        return value
+
+
+@lru_cache(maxsize=1)
+def _cursor(path: str, column: str, stamp: str) -> _Cursor:
+    """This process's place in the file it read last; `stamp` gives a changed file a cursor of its own."""
+    return _Cursor(path, column)

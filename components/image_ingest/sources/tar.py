@@ -1,0 +1,106 @@
+"""Tar archives and WebDataset shards: members are read where they lie and never extracted to disk."""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, cast
+
+from components.image_ingest.reasons import Reason, Refused
+from components.image_ingest.sources.base import Entry, printable
+from components.image_ingest.sources.shards import Shards
+
+# A header that needs more (a path, PAX records) is an attack: tarfile reads headers into memory whole.
+_MAX_HEADER_BYTES = 2**20
+
+
+@dataclass(frozen=True)
+class TarSource:
+    """The members of uncompressed archives."""
+
+    shards: Shards
+    sidecars: tuple[str, ...]
+    """Endings of members that accompany a picture (WebDataset's `.json`, `.txt`, ...): not looked at."""
+
+    def entries(self) -> Iterator[Entry]:
+        """Members in the archives' order: headers alone are read, one at a time is in memory."""
+        for shard in self.shards:
+            if shard.refusal:
+                yield shard
+            else:
+                yield from self._members(shard)
+
+    def _members(self, shard: Entry) -> Iterator[Entry]:
+        with open(shard.at, "rb") as file:
+            try:
+                with tarfile.open(fileobj=cast(BinaryIO, _BoundedHeaders(file)), mode="r:") as archive:
+                    while (member := archive.next()) is not None:
+                        cast(Any, archive).members.clear()  # tarfile would remember every one
+                        if member.size < 0:
+                            raise tarfile.ReadError(f"a member of {member.size} bytes")
+                        if not (member.isdir() or _is_hidden(member.name) or self._is_sidecar(member.name)):
+                            yield _entry(shard, member)
+            except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+                detail = f"from here on: {type(error).__name__}: {error}"[:300]
+                yield Entry(shard.name, shard.at, refusal=Refused(Reason.DAMAGED_ARCHIVE, detail))
+
+    def _is_sidecar(self, name: str) -> bool:
+        return name.lower().endswith(self.sidecars)
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+        """The members' bytes."""
+        for entry in entries:
+            try:
+                with open(entry.at, "rb") as file:
+                    file.seek(entry.offset)
+                    data = file.read(entry.size)
+            except OSError as error:
+                yield Refused(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
+                continue
+            cut = Refused(Reason.TRUNCATED, f"the archive ends after {len(data)} of {entry.size} bytes")
+            yield data if len(data) == entry.size else cut
+
+    def uri(self, entry: Entry) -> str:
+        """Path of the archive, and of the member in it."""
+        return self.shards.uri(entry.name)
+
+
+class _BoundedHeaders:
+    """A file whose single reads are bounded. Listing reads headers only, so a large read is a header's absurd claim."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        """At most a header's worth of bytes."""
+        if not 0 <= size <= _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {size} bytes")
+        return self._file.read(size)
+
+
+def _entry(shard: Entry, member: tarfile.TarInfo) -> Entry:
+    name = f"{shard.name}/{printable(member.name)}"
+    refusal = None
+    if not _is_safe(member.name):
+        refusal = Refused(Reason.UNSAFE_PATH, "a path that leaves the archive")
+    elif member.issparse() or not member.isreg():
+        kind = "a sparse file" if member.issparse() else "a link" if member.islnk() or member.issym() else ""
+        refusal = Refused(Reason.NOT_A_FILE, kind or f"member of type {member.type!r}")
+    elif member.size > shard.size - member.offset_data:
+        there = max(0, shard.size - member.offset_data)
+        refusal = Refused(Reason.TRUNCATED, f"{member.size} bytes announced, {there} left in the archive")
+    return Entry(name, shard.at, member.size, member.offset_data, shard.stamp, refusal)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part not in (".", "..") for part in name.split("/"))
+
+
+def _is_safe(name: str) -> bool:
+    """Whether a path names something below the place it would be unpacked to, on any system."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    drive = len(name) > 1 and name[1] == ":"
+    return bool(name) and not (path.is_absolute() or ".." in path.parts or drive or "\0" in name)

@@ -1,0 +1,89 @@
+"""A list of URLs: one a line, or a column of a CSV, TSV or JSON Lines file."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core.errors import ConfigError, DataError
+from components.image_ingest.config import UrlSettings
+from components.image_ingest.reasons import Reason, Refused
+from components.image_ingest.sources.base import Entry, printable
+from components.image_ingest.sources.cache import Cache
+from components.image_ingest.sources.fetch import check_url, fetch_all
+
+LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
+_MAX_NAME = 2048
+_MAX_LINE = 2**20  # characters; a longer line is cut, and its parts are no URLs
+
+
+@dataclass(frozen=True)
+class UrlSource:
+    """The pictures that a list names. Downloads stay in the cache, so that each is made once."""
+
+    path: Path
+    settings: UrlSettings
+    cache: Cache
+    max_bytes: int
+
+    def __post_init__(self) -> None:
+        if not self.settings.hosts:
+            raise ConfigError(
+                f"{self.path}: no host may be asked; name them in image_ingest.urls.hosts, e.g. '*.example.org' ('*': any)"
+            )
+
+    def entries(self) -> Iterator[Entry]:
+        """The list's lines, in order; a row that holds no allowed URL is refused."""
+        for number, url in enumerate(self._urls(), start=1):
+            name = printable(url)[:_MAX_NAME] or f"row {number}"
+            refusal = (
+                check_url(url, self.settings) if url else Refused(Reason.REFUSED_URL, "no URL in this row")
+            )
+            yield Entry(name, url, refusal=refusal)
+
+    def _urls(self) -> Iterator[str]:
+        with open(self.path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            lines = iter(lambda: file.readline(_MAX_LINE), "")
+            match self.path.suffix.lower():
+                case ".jsonl":
+                    yield from (_json_value(line, self.settings.column) for line in lines if line.strip())
+                case ".csv" | ".tsv":
+                    yield from self._column(lines)
+                case _:
+                    stripped = (line.strip() for line in lines)
+                    yield from (line for line in stripped if line and not line.startswith("#"))
+
+    def _column(self, lines: Iterator[str]) -> Iterator[str]:
+        column = self.settings.column
+        reader = csv.DictReader(lines, delimiter="\t" if self.path.suffix.lower() == ".tsv" else ",")
+        try:
+            names = reader.fieldnames or ()
+            if column not in names:
+                raise DataError(
+                    f"{self.path}: no column '{column}' among {', '.join(names)}; set image_ingest.urls.column"
+                )
+            yield from ((row[column] or "").strip() for row in reader)
+        except csv.Error as error:
+            raise DataError(f"{self.path}: not a table of text, line {reader.line_num}: {error}") from error
+
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+        """The downloads' bytes; what is not in the cache yet is fetched, many at once."""
+        failures = fetch_all([entry.at for entry in entries], self.cache, self.settings, self.max_bytes)
+        for entry in entries:
+            yield failures.get(entry.at) or self.cache.path(entry.at).read_bytes()
+
+    def uri(self, entry: Entry) -> str:
+        """The URL."""
+        return entry.name
+
+
+def _json_value(line: str, column: str) -> str:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return ""
+    found = value.get(column) if isinstance(value, dict) else value
+    return found.strip() if isinstance(found, str) else ""
