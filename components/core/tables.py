@@ -55,6 +55,16 @@ MATCHES = pa.schema(
         ("rank", _i32),
     ]
 )
+COVERAGE = pa.schema(
+    [
+        ("topic_id", _str),
+        ("path", _strs),
+        ("level", pa.int8()),
+        ("dimension", _str),
+        ("images", _i32),  # images matched to the topic or to anything below it
+        ("mean_fine", _f32),  # mean fine score of those matches; 0 without any
+    ]
+)
 QA = pa.schema(
     [
         ("qa_id", _str),
@@ -82,7 +92,6 @@ VOTES = pa.schema(
         ("blind", pa.bool_()),
         ("answer", _str),
         ("agrees", pa.bool_()),
-        ("latency_s", _f32),
         ("tokens", _i32),
     ]
 )
@@ -127,12 +136,14 @@ PREDICTIONS = pa.schema(
     [
         ("benchmark", _str),
         ("item_id", _str),
+        ("group", _str),  # the rotations of one circular item share it; item_id where there is none
         ("image_group", _str),
         ("category", _str),
         ("model", _str),
         ("sample_no", _i32),
         ("response", _str),
         ("extracted", _str),
+        ("stage", _str),  # how the answer was found: exact | rules | judge | none
         ("score", _f32),
         ("response_tokens", _i32),
     ]
@@ -155,6 +166,7 @@ SCHEMAS: dict[str, pa.Schema] = {
     "ids": IDS,
     "label_tree": LABEL_TREE,
     "matches": MATCHES,
+    "coverage": COVERAGE,
     "qa": QA,
     "votes": VOTES,
     "qa_kept": QA_KEPT,

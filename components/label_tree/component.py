@@ -9,6 +9,7 @@ from components.core.images import image
 def label_tree(
     config: dict,
     label_tree: dsl.Output[dsl.Dataset],
+    rejected: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
 ):
@@ -19,6 +20,7 @@ def label_tree(
         args=[
             "--config", config,
             "--label-tree", label_tree.path,
+            "--rejected", rejected.path,
             "--metrics", metrics.path,
             "--report", report.path,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,

@@ -1,35 +1,41 @@
-"""The stage's report: the tree as it unfolds, what was merged, how the rounds went."""
+"""The stage's report: the tree as it unfolds, what experts' edits did, what was merged, how the rounds went."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
 from components.core.report import Report
-from components.label_tree.expand import Growth
+from components.label_tree.edits import SEPARATOR, Edits, path_key, split_path
+from components.label_tree.expand import REASONS, Growth
+from components.label_tree.previous import Start
 from components.label_tree.tree import Topic
 
-MAX_MERGES_SHOWN = 200
+MAX_ROWS_SHOWN = 200
 
 
-def write_report(report: Report, growth: Growth) -> None:
-    """Fill `report` from a grown tree."""
+def write_report(
+    report: Report,
+    growth: Growth,
+    start: Start,
+    edits: Edits,
+    alike: Sequence[tuple[Topic, Topic, float]] = (),
+) -> None:
+    """Fill `report` from a grown tree; `alike` as `previous.lookalikes` gives it."""
     report.heading("Topics")
-    report.table(
-        [
-            {
-                "level": level,
-                "topics": sum(t.level == level for t in growth.topics),
-                "by experts": sum(t.level == level and t.origin == "expert" for t in growth.topics),
-                "domain": sum(t.level == level and t.dimension == "domain" for t in growth.topics),
-                "capability": sum(t.level == level and t.dimension == "capability" for t in growth.topics),
-            }
-            for level in (1, 2, 3)
-        ]
-    )
+    report.table([_level_row(growth, start, level) for level in (1, 2, 3)])
     report.heading("The tree")
     children: dict[str, list[Topic]] = {}
     for topic in growth.topics:
         children.setdefault(topic.parent_id, []).append(topic)
     for root in children[""]:
         _unfold(report, root, children)
+    if start.earlier or start.left:
+        _previous(report, start, alike)
+    if edits.sources:
+        _edits(report, growth, edits)
     report.heading("Rounds")
     report.text("A branch closes when its budget is full or when too little of what it proposed was new.")
     report.table(
@@ -45,19 +51,23 @@ def write_report(report: Report, growth: Growth) -> None:
             for r in growth.rounds
         ]
     )
-    report.heading(f"Merged near-duplicates ({len(growth.merges)})")
-    report.table(
-        [
-            {
-                "dropped": " > ".join(merge.dropped.path),
-                "kept": " > ".join(merge.into.path),
-                "similarity": merge.similarity,
-            }
-            for merge in growth.merges[:MAX_MERGES_SHOWN]
-        ]
-    )
-    if len(growth.merges) > MAX_MERGES_SHOWN:
-        report.text(f"(the first {MAX_MERGES_SHOWN} of {len(growth.merges)})")
+    _refused(report, growth)
+
+
+def _level_row(growth: Growth, start: Start, level: int) -> dict[str, int]:
+    topics = [topic for topic in growth.topics if topic.level == level]
+    parents = {topic.parent_id for topic in growth.topics}
+    row = {
+        "level": level,
+        "topics": len(topics),
+        "by experts": sum(topic.origin == "expert" for topic in topics),
+        "domain": sum(topic.dimension == "domain" for topic in topics),
+        "capability": sum(topic.dimension == "capability" for topic in topics),
+        "from the previous tree": sum(topic.topic_id in start.earlier for topic in topics),
+    }
+    return row | {
+        "without children": sum(topic.topic_id not in parents for topic in topics) if level < 3 else 0
+    }
 
 
 def _unfold(report: Report, topic: Topic, children: dict[str, list[Topic]]) -> None:
@@ -71,3 +81,71 @@ def _unfold(report: Report, topic: Topic, children: dict[str, list[Topic]]) -> N
     for child in below:
         _unfold(inner, child, children)
     report.details(f"{title}: {len(below)}" if below else title, inner)
+
+
+def _previous(report: Report, start: Start, alike: Sequence[tuple[Topic, Topic, float]]) -> None:
+    report.heading("The previous tree")
+    report.text(
+        f"{len(start.earlier)} of its topics are in this tree, {len(start.left)} are not; "
+        f"{len(start.earlier) - len(start.settled)} were asked for more children."
+    )
+    if start.left:
+        _list(
+            report,
+            "topics left behind",
+            [{"topic": SEPARATOR.join(left.topic.path), "reason": left.reason} for left in start.left],
+        )
+    if alike:
+        report.text(
+            "New expert topics that resemble a topic of the previous tree. Both are kept; an edit removes one."
+        )
+        rows = [
+            {
+                "expert": SEPARATOR.join(new.path),
+                "previous": SEPARATOR.join(old.path),
+                "cosine": round(cosine, 4),
+            }
+            for new, old, cosine in alike
+        ]
+        _list(report, "lookalikes", rows)
+
+
+def _edits(report: Report, growth: Growth, edits: Edits) -> None:
+    report.heading("Experts' edits")
+    present = {path_key(topic.path) for topic in growth.topics}
+    rows = []
+    for key, edit in sorted(edits.sources.items()):
+        now = edits.new_path(key)
+        what = "remove" if edit.remove else SEPARATOR.join(edits.new_path(split_path(edit.path)))
+        found = path_key(now) in present
+        rows.append({"topic": edit.path, "now": what, "in the tree": "yes" if found else "no"})
+    report.table(rows)
+
+
+def _refused(report: Report, growth: Growth) -> None:
+    report.heading(f"Proposals that are no topics ({len(growth.refused)})")
+    count = Counter(refused.reason for refused in growth.refused)
+    report.table([{"reason": reason, "proposals": count[reason]} for reason in REASONS])
+    rows = [
+        {
+            "proposed": SEPARATOR.join((*refused.parent.path, refused.name)),
+            "reason": refused.reason,
+            "taken for": SEPARATOR.join(refused.into.path) if refused.into else "",
+            "cosine": round(refused.similarity, 4) if refused.into else "",
+        }
+        for refused in growth.refused
+    ]
+    if rows:
+        _list(report, "refused proposals", rows)
+
+
+def _list(report: Report, title: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """The first rows as a table, all of them to download."""
+    report.table(rows[:MAX_ROWS_SHOWN])
+    if len(rows) > MAX_ROWS_SHOWN:
+        report.text(f"(the first {MAX_ROWS_SHOWN} of {len(rows)})")
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    report.download(f"All {len(rows)} {title} (CSV)", f"{title.replace(' ', '_')}.csv", file.getvalue())

@@ -1,27 +1,37 @@
-"""label_tree: grow the experts' topics to a tree of three levels."""
+"""label_tree: grow the experts' topics to a tree of three levels, or an earlier tree further."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path, PurePosixPath
 
-from components.core.errors import DataError
+import numpy as np
+import pyarrow as pa
+
+from components.core.errors import ConfigError, DataError, NoInputError
+from components.core.manifest import Dataset
 from components.core.mllm import ChatRequest, MLLMClient
+from components.core.pins import fingerprint, split_pin
 from components.core.prompts import render
 from components.core.runner import StageContext, StageIO
+from components.core.storage import is_object_uri, open_store
+from components.core.tables import LABEL_TREE
 from components.label_tree.config import Config
-from components.label_tree.expand import Branch, Growth, Limits, TopicChildren, grow
+from components.label_tree.edits import SEPARATOR, Edits
+from components.label_tree.expand import Branch, Growth, Limits, Refused, TopicChildren, grow
+from components.label_tree.previous import Embed, KnownVectors, Start, carry_over, lookalikes, read_tree
 from components.label_tree.report import write_report
 from components.label_tree.tree import in_reading_order, plant
 
-IO = StageIO(outputs=("label_tree",))
+IO = StageIO(outputs=("label_tree", "rejected"))
 
 
 def run(config: Config, ctx: StageContext) -> None:
-    """Plant, grow, write the tree in reading order.
+    """Plant or carry over, grow, write the tree in reading order and every proposal that did not get into it.
 
     Raises:
         DataError: the model gave no usable third-level topic, so no image could be matched to anything.
+        ConfigError: `regrow` names a topic that the previous tree does not have.
     """
     teacher = MLLMClient(config.model, ctx.work.journal("children"), ctx.log)
     embedder = MLLMClient(config.embedder, ctx.work.journal("embeddings"), ctx.log)
@@ -38,10 +48,12 @@ def run(config: Config, ctx: StageContext) -> None:
         answers = teacher.map(requests, desc=f"level {level}, round {branches[0].round + 1}")
         for branch, answer in zip(branches, answers, strict=True):
             if answer.error:
-                ctx.log.warning("no children of '%s': %s", " > ".join(branch.parent.path), answer.error)
+                ctx.log.warning("no children of '%s': %s", SEPARATOR.join(branch.parent.path), answer.error)
         return [answer.value for answer in answers]
 
-    growth = grow(plant(config.experts), limits, ask, embedder.embed)
+    edits = Edits.of(config.edits)
+    start, embed = _start(config, ctx, edits, embedder)
+    growth = grow(start, limits, ask, embed, edits)
     counts = {level: sum(topic.level == level for topic in growth.topics) for level in (1, 2, 3)}
     if not counts[3]:
         raise DataError(
@@ -49,15 +61,71 @@ def run(config: Config, ctx: StageContext) -> None:
             f"{config.model.model} and at max_children_l2, max_children_l3 and merge_similarity"
         )
     with ctx.writer("label_tree", table="label_tree") as writer:
-        writer.write(_rows(growth))
+        writer.write(_table(growth))
+    with ctx.writer("rejected", table="rejected") as writer:
+        writer.write([_rejected(refused) for refused in growth.refused])
     ctx.log.info("grew the tree", extra={f"level_{level}": count for level, count in counts.items()})
     ctx.metrics.update({f"topics_level_{level}": float(count) for level, count in counts.items()})
     ctx.metrics["topics_by_experts"] = float(sum(topic.origin == "expert" for topic in growth.topics))
+    ctx.metrics["topics_from_previous"] = float(len(start.earlier))
+    ctx.metrics["topics_left"] = float(len(start.left))
     ctx.metrics["topics_merged"] = float(len(growth.merges))
+    ctx.metrics["proposals"] = float(sum(r.proposed for r in growth.rounds))
+    ctx.metrics["proposals_refused"] = float(len(growth.refused))
     ctx.metrics["branches_asked"] = float(sum(r.asked for r in growth.rounds))
     ctx.metrics["branches_failed"] = float(sum(r.failed for r in growth.rounds))
     ctx.metrics["completion_tokens"] = float(teacher.usage.completion_tokens)
-    write_report(ctx.report, growth)
+    planted = len(plant(config.experts))
+    alike = lookalikes(start, planted, growth.vectors, config.merge_similarity) if config.previous else []
+    write_report(ctx.report, growth, start, edits, alike)
+
+
+def _start(config: Config, ctx: StageContext, edits: Edits, embedder: MLLMClient) -> tuple[Start, Embed]:
+    """What to grow from, and how texts are embedded."""
+    planted = plant(config.experts)
+    if not config.previous:
+        return Start(planted), embedder.embed
+    path = _previous(config.previous, ctx)
+    ctx.provenance["inputs"]["previous"] = fingerprint(path)
+    try:
+        earlier, vectors = read_tree(Dataset.open(path, "label_tree").to_table())
+    except ValueError as error:
+        raise DataError(f"{config.previous}: {error}; name another previous tree") from error
+    try:
+        start = carry_over(planted, earlier, edits, config.regrow)
+    except ValueError as error:
+        raise ConfigError(f"label_tree.{error}") from error
+    known = KnownVectors(embedder.embed, [topic.text for topic in earlier], vectors)
+    if known.same_embedder:
+        return start, known
+    ctx.log.warning(
+        "the previous tree was embedded by another model than %s; its topics are embedded again",
+        config.embedder.model,
+    )
+    return start, embedder.embed
+
+
+def _previous(reference: str, ctx: StageContext) -> Path:
+    """Local directory of the earlier tree, fetched where it lies in an object store, and checked against its pin."""
+    if is_object_uri(reference):
+        uri, _, digest = reference.partition("#sha256=")
+        path = _fetch(uri, ctx.work.dir("previous"))
+    else:
+        path, digest = split_pin(reference)
+    if not path.is_dir():
+        raise NoInputError(f"label_tree.previous: {path} does not exist; name an earlier label_tree output")
+    if digest and fingerprint(path) != digest:
+        raise DataError(f"label_tree.previous: {path} is not what was pinned; pin it again")
+    return path
+
+
+def _fetch(uri: str, folder: Path) -> Path:
+    store, prefix = open_store(uri.rstrip("/") + "/")
+    for info in store.list(prefix):
+        # A dataset is flat, and a name that is more than a name does not get to choose where it is written.
+        if PurePosixPath(info.key).parent == PurePosixPath(prefix):
+            store.download(info.key, folder / PurePosixPath(info.key).name)
+    return folder
 
 
 def _request(config: Config, branch: Branch) -> ChatRequest:
@@ -82,19 +150,29 @@ def _request(config: Config, branch: Branch) -> ChatRequest:
     )
 
 
-def _rows(growth: Growth) -> list[dict[str, Any]]:
-    return [
-        {
-            "topic_id": topic.topic_id,
-            "path": list(topic.path),
-            "level": topic.level,
-            "name": topic.name,
-            "description": topic.description,
-            "dimension": topic.dimension,
-            "parent_id": topic.parent_id,
-            "origin": topic.origin,
-            "embedding": growth.vectors[index].tolist(),
-        }
-        for index in in_reading_order(growth.topics)
-        for topic in [growth.topics[index]]
-    ]
+def _table(growth: Growth) -> pa.Table:
+    """The tree in reading order; built by column, for as Python lists the embeddings would take eight times the space."""
+    order = in_reading_order(growth.topics)
+    topics = [growth.topics[index] for index in order]
+    vectors = np.ascontiguousarray(growth.vectors[order], np.float32)
+    offsets = np.arange(len(topics) + 1, dtype=np.int32) * vectors.shape[1]
+    columns = {
+        "topic_id": [topic.topic_id for topic in topics],
+        "path": [list(topic.path) for topic in topics],
+        "level": [topic.level for topic in topics],
+        "name": [topic.name for topic in topics],
+        "description": [topic.description for topic in topics],
+        "dimension": [topic.dimension for topic in topics],
+        "parent_id": [topic.parent_id for topic in topics],
+        "origin": [topic.origin for topic in topics],
+        "embedding": pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel())),
+    }
+    return pa.Table.from_pydict(columns, schema=LABEL_TREE)
+
+
+def _rejected(refused: Refused) -> dict[str, str]:
+    """Row of the `rejected` table; `id` is that of the parent that was asked."""
+    detail = SEPARATOR.join((*refused.parent.path, refused.name))
+    if refused.into is not None:
+        detail += f" -> {SEPARATOR.join(refused.into.path)} (cosine {refused.similarity:.4f})"
+    return {"id": refused.parent.topic_id, "reason": refused.reason, "detail": detail}

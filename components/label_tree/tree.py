@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,12 @@ class Topic:
     dimension: str
     origin: str
 
-    @property
+    @cached_property
     def topic_id(self) -> str:
         """See `names.topic_id`."""
         return topic_id(self.dimension, self.path)
 
-    @property
+    @cached_property
     def parent_id(self) -> str:
         """Id of the parent; empty on the first level."""
         return topic_id(self.dimension, self.path[:-1]) if len(self.path) > 1 else ""
@@ -63,15 +64,20 @@ class Merge:
 
 
 def plant(experts: Iterable[ExpertLabel]) -> list[Topic]:
-    """The experts' topics: the first level, then their second level, in the order they were written."""
+    """The experts' topics: the first level, then their second, then their third, in the order they were written."""
     experts = list(experts)
     roots = [_topic((), e.name, e.description, e.dimension, "expert") for e in experts]
-    children = [
-        _topic(root.path, child.name, child.description, root.dimension, "expert")
+    branches = [
+        (_topic(root.path, child.name, child.description, root.dimension, "expert"), child.children)
         for root, expert in zip(roots, experts, strict=True)
         for child in expert.children
     ]
-    return roots + children
+    leaves = [
+        _topic(branch.path, leaf.name, leaf.description, branch.dimension, "expert")
+        for branch, below in branches
+        for leaf in below
+    ]
+    return [*roots, *(branch for branch, _ in branches), *leaves]
 
 
 def propose(parent: Topic, name: str, description: str) -> Topic | None:
@@ -117,9 +123,9 @@ def merge(
     merges: list[Merge] = []
     for start in range(0, len(candidates), block_rows):
         stop = min(start + block_rows, len(candidates))
-        best, where = _most_similar(vectors[start:stop], tree_vectors)
+        best, where = most_similar(vectors[start:stop], tree_vectors)
         # Candidates accepted in earlier blocks come after the tree in the order of who is first.
-        best_new, where_new = _most_similar(vectors[start:stop], vectors[accepted])
+        best_new, where_new = most_similar(vectors[start:stop], vectors[accepted])
         earlier = list(accepted)
         within = vectors[start:stop] @ vectors[start:stop].T
         here: list[int] = []
@@ -145,7 +151,7 @@ def merge(
     return accepted, merges
 
 
-def _most_similar(rows: Vectors, others: Vectors) -> tuple[Vectors, NDArray[np.intp]]:
+def most_similar(rows: Vectors, others: Vectors) -> tuple[Vectors, NDArray[np.intp]]:
     """Highest cosine of each row to `others`, and the first index that reaches it; -inf and 0 when there are none."""
     best = np.full(len(rows), -np.inf, np.float32)
     where = np.zeros(len(rows), np.intp)

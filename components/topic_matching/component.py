@@ -13,6 +13,7 @@ def topic_matching(
     label_tree: dsl.Input[dsl.Dataset],
     matches: dsl.Output[dsl.Dataset],
     rejected: dsl.Output[dsl.Dataset],
+    coverage: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
 ):
@@ -27,6 +28,7 @@ def topic_matching(
             "--label-tree", label_tree.path,
             "--matches", matches.path,
             "--rejected", rejected.path,
+            "--coverage", coverage.path,
             "--metrics", metrics.path,
             "--report", report.path,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,

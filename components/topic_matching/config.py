@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.core.config import Endpoint, Settings
+from components.core.config import OPERATIONAL, Endpoint, Settings
 
 
 class Config(Settings):
@@ -24,7 +24,7 @@ class Config(Settings):
     """Cosine of caption and topic below which a topic is no candidate."""
     block_images: int = Field(default=256, ge=1)
     """Images searched and asked about at a time."""
-    block_topics: int = Field(default=8192, ge=1)
+    block_topics: int = Field(default=4096, ge=1, json_schema_extra=OPERATIONAL)
     """Topics of one block of the search; memory grows with block_images × block_topics."""
     max_answer_tokens: int = Field(default=512, ge=16)
     """Limit of one answer, in tokens."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,30 +14,32 @@ from components.core.prompts import render
 from components.core.runner import StageContext, StageIO
 from components.topic_matching.choice import TopicChoice, read_choice
 from components.topic_matching.config import Config
-from components.topic_matching.report import Example, write_report
-from components.topic_matching.topics import Candidate, Match, Topics, candidates, nearest
+from components.topic_matching.coverage import Coverage
+from components.topic_matching.report import MAX_IMAGES_LISTED, Example, Unmatched, write_report
+from components.topic_matching.topics import Candidate, Match, Matcher, Topics
 
-IO = StageIO(inputs=("images", "ids", "label_tree"), outputs=("matches", "rejected"))
-# Why an image is in `rejected`; the list is closed.
-REASONS = ("no_caption", "unusable_answer", "endpoint_refused")
+IO = StageIO(inputs=("images", "ids", "label_tree"), outputs=("matches", "rejected", "coverage"))
+# Why an image is in `rejected`; the list is closed. The first two say that there is no topic for it, the others that
+# nothing is known.
+REASONS = ("no_topic", "no_candidate", "no_caption", "unusable_answer", "endpoint_refused")
 MAX_EXAMPLES = 12
 
 
 @dataclass
 class Tally:
-    """Counts over all images; images = matched + unmatched + rejected."""
+    """Counts over all images; images = matched + rejected."""
 
+    coverage: Coverage
     images: int = 0
-    matched: int = 0
-    unmatched: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
-    per_topic: dict[int, int] = field(default_factory=dict)
+    topics_per_image: Counter[int] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    unmatched: list[Unmatched] = field(default_factory=list)
     examples: list[Example] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one image: matches (maybe none), or a reason why nothing can be said."""
+    """What came of one image: matches, or a reason why there are none."""
 
     image_id: str
     caption: str
@@ -52,10 +55,10 @@ def run(config: Config, ctx: StageContext) -> None:
         DataError: the tree has a first level only, or captions and topics were embedded by different models.
     """
     try:
-        topics = Topics.from_rows(ctx.dataset("label_tree", table="label_tree").rows_iter())
+        topics = Topics.from_table(ctx.dataset("label_tree", table="label_tree").to_table())
     except ValueError as error:
         raise DataError(f"label_tree: {error}; run label_tree again") from error
-    if not topics.leaves():
+    if not topics.leaves:
         raise DataError(
             "label_tree: no topics below the first level to match images to; run label_tree again"
         )
@@ -63,7 +66,8 @@ def run(config: Config, ctx: StageContext) -> None:
     ids = ctx.dataset("ids", table="ids")
     embedder = MLLMClient(config.embedder, ctx.work.journal("embeddings"), ctx.log)
     teacher = MLLMClient(config.model, ctx.work.journal("choices"), ctx.log)
-    tally = Tally()
+    matcher = Matcher(topics, config.block_images, config.block_topics)
+    tally = Tally(Coverage(topics))
     with (
         ctx.writer("matches", table="matches") as matches,
         ctx.writer("rejected", table="rejected") as rejected,
@@ -71,7 +75,7 @@ def run(config: Config, ctx: StageContext) -> None:
         for batch in ids.iter_batches(["image_id", "caption"], batch_rows=config.block_images):
             rows = batch.to_pylist()
             outcomes = _match_block(
-                config, rows, topics, images, embedder, teacher, f"images {tally.images + 1} on"
+                config, rows, matcher, images, embedder, teacher, f"images {tally.images + 1} on"
             )
             matches.write([row for outcome in outcomes for row in _match_rows(outcome, topics)])
             rejected.write(
@@ -79,28 +83,41 @@ def run(config: Config, ctx: StageContext) -> None:
             )
             for outcome in outcomes:
                 _count(tally, outcome, topics, images)
-    ctx.log.info(
-        "matched images",
-        extra={"matched": tally.matched, "unmatched": tally.unmatched, "rejected": tally.rejected},
-    )
-    leaves = topics.leaves()
+    with ctx.writer("coverage", table="coverage") as coverage:
+        coverage.write(tally.coverage.rows())
+    _summarise(ctx, topics, tally)
+    ctx.metrics["completion_tokens"] = float(teacher.usage.completion_tokens)
+
+
+def _summarise(ctx: StageContext, topics: Topics, tally: Tally) -> None:
+    matched, coverage = sum(tally.topics_per_image.values()), tally.coverage
+    ctx.log.info("matched images", extra={"matched": matched, "rejected": dict(tally.reasons)})
     ctx.metrics.update(
         images=float(tally.images),
-        images_matched=float(tally.matched),
-        images_without_topic=float(tally.unmatched),
-        images_rejected=float(sum(tally.rejected.values())),
-        matches=float(sum(tally.per_topic.values())),
-        topics=float(len(leaves)),
-        topics_without_image=float(sum(leaf not in tally.per_topic for leaf in leaves)),
-        completion_tokens=float(teacher.usage.completion_tokens),
+        images_matched=float(matched),
+        images_rejected=float(sum(tally.reasons.values())),
+        images_without_topic=float(tally.reasons["no_topic"] + tally.reasons["no_candidate"]),
+        matches=float(coverage.matches[topics.leaves].sum()),
+        topics=float(len(topics.leaves)),
+        topics_without_image=float(len(coverage.without_images())),
+        topics_level_1_without_image=float(len(coverage.without_images(1))),
+        topics_level_2_without_image=float(len(coverage.without_images(2))),
     )
-    write_report(ctx.report, topics, ctx.metrics, tally.rejected, tally.per_topic, tally.examples)
+    write_report(
+        ctx.report,
+        topics,
+        coverage,
+        tally.topics_per_image,
+        tally.reasons,
+        tally.unmatched,
+        tally.examples,
+    )
 
 
 def _match_block(
     config: Config,
     rows: Sequence[dict[str, Any]],
-    topics: Topics,
+    matcher: Matcher,
     images: ImageStore,
     embedder: MLLMClient,
     teacher: MLLMClient,
@@ -108,6 +125,7 @@ def _match_block(
 ) -> list[Outcome]:
     """Outcomes of one block of images, in its order."""
     found: dict[str, Outcome] = {}
+    topics = matcher.topics
     described = [row for row in rows if row["caption"].strip()]
     if described:
         captions = embedder.embed([row["caption"].strip() for row in described])
@@ -117,19 +135,26 @@ def _match_block(
                 "give label_tree and topic_matching the same embedder"
             )
         if config.fine:
-            offered = candidates(
-                topics, captions, config.coarse_topics, config.min_similarity, config.block_topics
-            )
+            offered = matcher.candidates(captions, config.coarse_topics, config.min_similarity)
             found = _choose(config, described, offered, topics, images, teacher, desc)
         else:
-            chosen = nearest(topics, captions, config.max_topics, config.min_similarity, config.block_topics)
-            for row, some in zip(described, chosen, strict=True):
-                found[row["image_id"]] = Outcome(row["image_id"], row["caption"], tuple(some))
+            chosen = matcher.nearest(captions, config.max_topics, config.min_similarity)
+            found = {
+                row["image_id"]: Outcome(row["image_id"], row["caption"], tuple(some))
+                if some
+                else _no_candidate(config, row)
+                for row, some in zip(described, chosen, strict=True)
+            }
     no_caption = "ids_scoring wrote no caption for this image; use a scorer that does"
     return [
         found.get(row["image_id"]) or Outcome(row["image_id"], "", reason="no_caption", detail=no_caption)
         for row in rows
     ]
+
+
+def _no_candidate(config: Config, row: dict[str, Any]) -> Outcome:
+    detail = f"no topic is as near to the caption as min_similarity {config.min_similarity:g}"
+    return Outcome(row["image_id"], row["caption"], reason="no_candidate", detail=detail)
 
 
 def _choose(
@@ -141,7 +166,7 @@ def _choose(
     teacher: MLLMClient,
     desc: str,
 ) -> dict[str, Outcome]:
-    """Let the model choose for every image that has candidates; one without any is unmatched and not asked about."""
+    """Let the model choose for every image that has candidates; one without any is not asked about."""
     requests = [
         _request(config, row["image_id"], some, topics, images)
         for row, some in zip(rows, offered, strict=True)
@@ -154,7 +179,7 @@ def _choose(
         outcomes[image_id] = (
             _outcome(image_id, caption, answers[image_id], some, config.max_topics)
             if some
-            else Outcome(image_id, caption)
+            else _no_candidate(config, row)
         )
     return outcomes
 
@@ -180,6 +205,9 @@ def _outcome(
     if chosen is None:
         detail = f"chose only numbers that none of the {len(some)} candidates has"
         return Outcome(image_id, caption, reason="unusable_answer", detail=detail)
+    if not chosen:
+        detail = f"the model chose none of {len(some)} candidates"
+        return Outcome(image_id, caption, reason="no_topic", detail=detail)
     return Outcome(image_id, caption, tuple(chosen))
 
 
@@ -199,13 +227,13 @@ def _match_rows(outcome: Outcome, topics: Topics) -> list[dict[str, Any]]:
 def _count(tally: Tally, outcome: Outcome, topics: Topics, images: ImageStore) -> None:
     tally.images += 1
     if outcome.reason:
-        tally.rejected[outcome.reason] = tally.rejected.get(outcome.reason, 0) + 1
-        return
-    tally.matched += bool(outcome.matches)
-    tally.unmatched += not outcome.matches
-    for match in outcome.matches:
-        tally.per_topic[match.topic] = tally.per_topic.get(match.topic, 0) + 1
-    if len(tally.examples) < MAX_EXAMPLES:
+        tally.reasons[outcome.reason] += 1
+        if len(tally.unmatched) < MAX_IMAGES_LISTED:
+            tally.unmatched.append(Unmatched(outcome.image_id, outcome.reason, outcome.detail))
+    else:
+        tally.topics_per_image[len(outcome.matches)] += 1
+        tally.coverage.add(outcome.matches)
+    if len(tally.examples) < MAX_EXAMPLES and outcome.reason in ("", "no_topic", "no_candidate"):
         lines = [f"{match.fine:.2f}  {' > '.join(topics.paths[match.topic])}" for match in outcome.matches]
         caption = "\n".join([outcome.caption, *(lines or ["no topic"])])
         tally.examples.append(Example(images.get(outcome.image_id), caption))

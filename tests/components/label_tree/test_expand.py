@@ -6,8 +6,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.label_tree.config import ExpertChild, ExpertLabel
-from components.label_tree.expand import Branch, Limits, TopicChild, TopicChildren, grow
+from components.label_tree.config import Edit, ExpertChild, ExpertLabel
+from components.label_tree.edits import Edits
+from components.label_tree.expand import REASONS, Branch, Limits, TopicChild, TopicChildren, grow
+from components.label_tree.previous import Start
 from components.label_tree.tree import plant
 
 EXPERTS = [
@@ -49,7 +51,7 @@ def one_axis_each(texts: Sequence[str], seen: dict[str, int]) -> np.ndarray:
 def grown(say, limits: Limits = LIMITS):
     seen: dict[str, int] = {}
     teacher = Teacher(say)
-    return grow(plant(EXPERTS), limits, teacher, lambda texts: one_axis_each(texts, seen)), teacher
+    return grow(Start(plant(EXPERTS)), limits, teacher, lambda texts: one_axis_each(texts, seen)), teacher
 
 
 def test_a_tree_fills_to_its_budgets() -> None:
@@ -94,7 +96,7 @@ def test_an_unusable_answer_closes_its_branch_only() -> None:
 
 def test_experts_topics_are_never_merged_away() -> None:
     everything_is_the_same = lambda texts: np.ones((len(texts), 1), np.float32)  # noqa: E731
-    growth = grow(plant(EXPERTS), LIMITS, Teacher(numbered), everything_is_the_same)
+    growth = grow(Start(plant(EXPERTS)), LIMITS, Teacher(numbered), everything_is_the_same)
     assert [t.origin for t in growth.topics] == ["expert"] * 4
 
 
@@ -111,5 +113,89 @@ def test_whatever_a_model_says_the_tree_is_sound(script: list[list[str]]) -> Non
     for topic in growth.topics:
         count = sum(other.parent_id == topic.topic_id for other in growth.topics)
         assert count <= LIMITS.max_children.get(topic.level + 1, 0)
-    for r in growth.rounds:
-        assert 0 <= r.new <= r.proposed
+    assert sum(r.proposed for r in growth.rounds) == sum(r.new for r in growth.rounds) + len(growth.refused)
+
+
+def test_near_duplicates_are_merged_across_branches_levels_and_dimensions() -> None:
+    # Every text is a unit vector in the plane, given by its angle; cos 20° = 0.9397 is a duplicate, cos 30° = 0.8660 not.
+    angles = {
+        "Gauges": 0, "Fuel": 40, "Lights": 80, "Counting": 120,  # experts
+        "dial": 20,     # second level of Gauges: near its own parent
+        "tank": 160,    # second level of Gauges: new
+        "glow": 200,    # second level of Lights: new
+        "beam": 180,    # second level of Lights: near "tank", of another branch
+        "sum": 240,     # second level of Counting: new
+        "shine": 220,   # second level of Counting: near "glow", of the other dimension, and as near to "sum": first wins
+        "cap": 150,     # third level of tank: 10° from it, 30° from Counting
+        "bulb": 280,    # third level of glow: new
+    }  # fmt: skip
+    said = {
+        "Gauges": ["dial", "tank"], "Lights": ["glow", "beam"], "Counting": ["sum", "shine"], "tank": ["cap"],
+        "glow": ["bulb"],
+    }  # fmt: skip
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        turned = np.deg2rad([angles[text] for text in texts])
+        return np.stack([np.cos(turned), np.sin(turned)], axis=1).astype(np.float32)
+
+    limits = Limits({2: 9, 3: 9}, rounds=1, min_new_share=0.1, merge_similarity=0.92)
+    start = Start(plant(EXPERTS))
+    growth = grow(start, limits, Teacher(lambda b: children(*said.get(b.parent.name, []))), embed)
+    assert [" > ".join(t.path) for t in growth.topics[4:]] == [
+        "Gauges > tank", "Lights > glow", "Counting > sum", "Lights > glow > bulb",
+    ]  # fmt: skip
+    assert [(" > ".join((*r.parent.path, r.name)), " > ".join(r.into.path)) for r in growth.merges] == [
+        ("Gauges > dial", "Gauges"),
+        ("Lights > beam", "Gauges > tank"),
+        ("Counting > shine", "Lights > glow"),
+        ("Gauges > tank > cap", "Gauges > tank"),
+    ]
+    assert [round(r.similarity, 4) for r in growth.merges] == [0.9397, 0.9397, 0.9397, 0.9848]
+
+
+def test_settled_parents_are_not_asked_and_what_they_have_counts_as_siblings() -> None:
+    first, _ = grown(numbered)
+    ids = frozenset(t.topic_id for t in first.topics)
+    horn = plant([ExpertLabel(name="Horn", dimension="domain")])
+    seen: dict[str, int] = {}
+    teacher = Teacher(numbered)
+    start = Start([*first.topics, *horn], ids, ids)
+    growth = grow(start, LIMITS, teacher, lambda texts: one_axis_each(texts, seen))
+    assert growth.topics[: len(first.topics)] == first.topics
+    assert {branch.parent.path[0] for branch in teacher.asked} == {"Horn"}
+    assert [t.name for t in teacher.asked[0].siblings] == ["Gauges", "Lights"]
+
+
+def test_every_refused_proposal_has_a_reason() -> None:
+    edits = Edits.of([Edit(path="Lights > horn", remove=True), Edit(path="Lights > lamp", name="Bulb")])
+    angles = {"hoot": 1, "horn": 0, "shiny": 90.0, "Bulb": 180, "glow": 270}
+
+    def embed(texts: Sequence[str]) -> np.ndarray:
+        matrix = np.zeros((len(texts), 6), np.float32)
+        for row, text in enumerate(texts):
+            if text in angles:
+                turned = np.deg2rad(angles[text])
+                matrix[row, :2] = np.cos(turned), np.sin(turned)
+            else:
+                matrix[row, 2 + ["Gauges", "Fuel", "Lights", "Counting"].index(text)] = 1
+        return matrix
+
+    def say(branch: Branch) -> TopicChildren:
+        if branch.parent.name != "Lights":
+            return children()
+        # "hoot" is 1 degree from the removed "horn"; "lamp" is renamed, so the second one is there already.
+        return children("?", "Horn!", "hoot", "lamp", "LAMP", "shiny", "glow", "one too many")
+
+    limits = Limits({2: 7, 3: 0}, rounds=1, min_new_share=0.1, merge_similarity=0.92)
+    growth = grow(Start(plant(EXPERTS)), limits, Teacher(say), embed, edits)
+    assert [t.name for t in growth.topics[4:]] == ["Bulb", "shiny", "glow"]
+    assert [(r.name, r.reason, r.into.name if r.into else None) for r in growth.refused] == [
+        ("?", "no_name", None),
+        ("Horn!", "removed_by_expert", None),
+        ("one too many", "over_budget", None),
+        ("hoot", "removed_by_expert", "horn"),
+        ("Bulb", "same_name", "Bulb"),
+    ]
+    (lights,) = growth.rounds
+    assert lights.proposed == lights.new + len(growth.refused) == 8
+    assert {r.reason for r in growth.refused} | {"near_duplicate"} == set(REASONS)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
+from base64 import b64decode
 from pathlib import Path
 
 import numpy as np
@@ -116,17 +118,21 @@ def test_matches_and_every_reason(world: Path, chat_server, monkeypatch: pytest.
         ("speed", "g/speed/speed digits", 1.0, 1),
     ]
     assert rejected == {
-        "broken": "unusable_answer", "refused": "endpoint_refused", "mute": "no_caption", "off": "unusable_answer",
+        "nothing": "no_topic", "broken": "unusable_answer", "refused": "endpoint_refused", "mute": "no_caption", "off": "unusable_answer",
     }  # fmt: skip
-    assert set(rejected.values()) == set(REASONS)
+    assert set(rejected.values()) | {"no_candidate"} == set(REASONS)
     metrics = json.loads((world / "out" / "metrics.json").read_text())
     assert metrics["images"] == len(CAPTIONS)
-    assert (
-        metrics["images"]
-        == metrics["images_matched"] + metrics["images_without_topic"] + metrics["images_rejected"]
-    )
+    assert metrics["images"] == metrics["images_matched"] + metrics["images_rejected"]
+    assert metrics["images_rejected"] == len(rejected)
     assert (metrics["images_matched"], metrics["images_without_topic"]) == (2, 1)
     assert (metrics["topics"], metrics["topics_without_image"]) == (3, 0)
+    coverage = Dataset.open(world / "out" / "coverage", "coverage").rows_iter()
+    assert {row["topic_id"]: (row["images"], round(row["mean_fine"], 4)) for row in coverage} == {
+        "g": (2, 0.8333),  # (0.9 + 0.6 + 1.0) / 3
+        "g/fuel": (1, 0.75), "g/fuel/fuel tank": (1, 0.9), "g/fuel/fuel low": (1, 0.6),
+        "g/speed": (1, 1.0), "g/speed/speed digits": (1, 1.0),
+    }  # fmt: skip
     assert "1. g > fuel > fuel tank\n2. g > fuel > fuel low\n" in chat_server.prompts[0]
 
 
@@ -141,10 +147,10 @@ def test_blocks_change_nothing(world: Path, chat_server, monkeypatch: pytest.Mon
 def test_a_rerun_asks_nothing(world: Path, chat_server, monkeypatch: pytest.MonkeyPatch) -> None:
     chat_server.say = answering(world)
     assert call(world, chat_server, monkeypatch, "first") == 0
-    # The refused request was never answered, so it alone is asked again.
+    # A refusal may be asked again; what was answered never is.
     before = len(chat_server.prompts)
     assert call(world, chat_server, monkeypatch, "second") == 0
-    assert len(chat_server.prompts) == before + 1
+    assert len(chat_server.prompts) <= before + 1
     for table in IO.outputs:
         digests = [Dataset.open(world / name / table, table).digest for name in ("first", "second")]
         assert digests[0] == digests[1]
@@ -161,6 +167,38 @@ def test_without_the_fine_step_no_model_is_asked(
     # "fuel tank", letters f u e l t a n k: 4 / (2 · √8) = 0.7071.
     assert matches[0] == ("fuel", "g/fuel/fuel low", 0.83, 1)
     assert len(matches) == len(CAPTIONS) - 1
+
+
+@pytest.mark.parametrize("fine", [True, False])
+def test_what_nothing_is_near_to_is_listed(
+    world: Path, chat_server, monkeypatch: pytest.MonkeyPatch, fine: bool
+) -> None:
+    chat_server.say = answering(world)
+    # "speed" itself is at cosine 1 to its second-level topic and 7 / (√7 · √17) = 0.6417 to "speed digits".
+    least = 0.99 if fine else 0.64
+    assert call(world, chat_server, monkeypatch, fine=fine, min_similarity=least, max_topics=1) == 0
+    rows = list(Dataset.open(world / "ids", "ids").rows_iter())
+    with DatasetWriter(world / "ids", "ids") as writer:
+        writer.write([{**row, "caption": "xyz"} for row in rows])
+    before = len(chat_server.prompts)
+    assert call(world, chat_server, monkeypatch, "far", fine=fine, min_similarity=least) == 0
+    assert len(chat_server.prompts) == before, "an image without candidates is not asked about"
+    matches, rejected = result(world, "far")
+    assert not matches
+    assert set(rejected.values()) == {"no_candidate"} and len(rejected) == len(CAPTIONS)
+    metrics = json.loads((world / "far" / "metrics.json").read_text())
+    assert metrics["topics_without_image"] == 3
+    assert (metrics["topics_level_1_without_image"], metrics["topics_level_2_without_image"]) == (1, 2)
+    page = (world / "far" / "report.html").read_text()
+    lists = dict(re.findall(r'<a download="(\w+)\.csv" href="data:[^,]*,([^"]*)"', page))
+    images = b64decode(lists["images_without_topic"]).decode().splitlines()
+    assert sorted(line.split(",")[0] for line in images[1:]) == sorted(row["image_id"] for row in rows)
+    topics = b64decode(lists["topics_without_images"]).decode().splitlines()
+    assert topics[1:] == [
+        "g/fuel/fuel tank,domain,g > fuel > fuel tank",
+        "g/fuel/fuel low,domain,g > fuel > fuel low",
+        "g/speed/speed digits,domain,g > speed > speed digits",
+    ]
 
 
 def test_another_embedder_than_the_trees_is_named(world: Path, chat_server, monkeypatch) -> None:

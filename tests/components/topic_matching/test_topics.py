@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from components.topic_matching.choice import TopicChoice, TopicPick, read_choice
-from components.topic_matching.topics import Candidate, Topics, candidates, nearest
+from components.topic_matching.topics import Candidate, Matcher, Topics
 
 
 def row(path: str, vector: tuple[float, ...], dimension: str = "domain") -> dict:
@@ -35,25 +36,32 @@ ROWS = [
 ]
 
 
+def tree(rows: list[dict]) -> pa.Table:
+    columns = {name: [r[name] for r in rows] for name in ("topic_id", "path", "dimension", "parent_id")}
+    return pa.table(
+        {**columns, "embedding": pa.array([r["embedding"] for r in rows], pa.list_(pa.float32()))}
+    )
+
+
 def names(topics: Topics, found: list) -> list[str]:
     return [topics.paths[item.topic][-1] for item in found]
 
 
 def test_candidates_are_the_children_of_the_nearest_branches_of_each_dimension() -> None:
-    topics = Topics.from_rows(ROWS)
+    topics = Topics.from_table(tree(ROWS))
     captions = np.array([[1, 0, 0], [0, 1, 0]], np.float32)
-    one = candidates(topics, captions, 1, -1.0, 8192)
+    one = Matcher(topics).candidates(captions, 1, -1.0)
     assert [names(topics, found) for found in one] == [["level", "low", "digits"], ["number", "digits"]]
     assert [round(c.coarse, 4) for c in one[0]] == [1.0, 1.0, 0.0]
     # G/bare, at cosines 0.6 and 0.8, has no third level and stands for itself; C/read is below 0.5.
-    two = candidates(topics, captions, 2, 0.5, 8192)
+    two = Matcher(topics).candidates(captions, 2, 0.5)
     assert [names(topics, found) for found in two] == [["level", "low", "bare"], ["number", "bare"]]
     assert [round(c.coarse, 4) for c in two[0]] == [1.0, 1.0, 0.6]
 
 
 def test_nearest_goes_straight_to_the_leaves() -> None:
-    topics = Topics.from_rows(ROWS)
-    found = nearest(topics, np.array([[0.8, 0.6, 0]], np.float32), 3, 0.7, 8192)[0]
+    topics = Topics.from_table(tree(ROWS))
+    found = Matcher(topics).nearest(np.array([[0.8, 0.6, 0]], np.float32), 3, 0.7)[0]
     # level (0.8, 0.6, 0): 1; bare (0.6, 0.8, 0): 0.96, its own branch; low (1, 0, 0): 0.8.
     assert names(topics, found) == ["level", "bare", "low"]
     assert [(round(m.coarse, 4), round(m.fine, 4)) for m in found] == [(0.8, 1.0), (0.96, 0.96), (0.8, 0.8)]
@@ -63,12 +71,13 @@ def test_nearest_goes_straight_to_the_leaves() -> None:
 def test_no_candidate_twice_and_every_one_has_its_branchs_cosine(
     captions, per_dimension: int, block: int
 ) -> None:
-    topics = Topics.from_rows(ROWS)
+    topics = Topics.from_table(tree(ROWS))
     vectors = captions.astype(np.float32)
-    for caption, found in zip(vectors, candidates(topics, vectors, per_dimension, -9.0, block), strict=True):
+    matcher = Matcher(topics, block_captions=2, block_topics=block)
+    for caption, found in zip(vectors, matcher.candidates(vectors, per_dimension, -9.0), strict=True):
         assert len({c.topic for c in found}) == len(found)
         for c in found:
-            assert c.topic in topics.leaves()
+            assert c.topic in topics.leaves
             assert c.coarse == pytest.approx(float(topics.vectors[topics.branch(c.topic)] @ caption))
 
 
@@ -82,7 +91,7 @@ def test_no_candidate_twice_and_every_one_has_its_branchs_cosine(
 )
 def test_a_broken_tree_is_refused(rows: list[dict], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Topics.from_rows(rows)
+        Topics.from_table(tree(rows))
 
 
 OFFERED = [Candidate(10, 0.9), Candidate(20, 0.8), Candidate(30, 0.7)]

@@ -1,0 +1,121 @@
+"""Experts' changes to topics that a model proposed, applied alike to an earlier tree and to every new proposal.
+
+Edits stand in the settings, not in the tree: so they hold however often the tree is grown again. Applying them twice
+changes nothing, and their order does not matter. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from components.label_tree.names import MAX_DESCRIPTION_CHARS, clean_name, clean_text, name_key
+
+SEPARATOR = " > "
+Key = tuple[str, ...]
+
+
+class EditLike(Protocol):
+    """What an edit says; see `config.Edit`."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def description(self) -> str: ...
+    @property
+    def remove(self) -> bool: ...
+
+
+def split_path(path: str) -> list[str]:
+    """The names of a written path; a name itself never holds ">" (see `names.clean_name`)."""
+    return [clean_name(name) for name in path.split(">")]
+
+
+def path_key(path: str | Sequence[str]) -> Key:
+    """The compared form of a path's names."""
+    return tuple(map(name_key, split_path(path) if isinstance(path, str) else path))
+
+
+@dataclass
+class Edits:
+    """Edits by the keys of what they change: its parents by their new names, the topic itself by its old one."""
+
+    sources: dict[Key, EditLike] = field(default_factory=dict)
+    _names: dict[Key, str] = field(default_factory=dict)
+    _descriptions: dict[Key, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, edits: Iterable[EditLike]) -> Edits:
+        """Check and index edits.
+
+        Raises:
+            ValueError: an edit says nothing or two things at once, its path is none of one to three names, two edits
+                change one topic, or one edit's new name is another edit's topic.
+        """
+        indexed = cls()
+        targets: dict[Key, str] = {}
+        for edit in sorted(edits, key=lambda edit: edit.path.count(">")):  # parents first
+            _check(edit)
+            names = split_path(edit.path)
+            above = path_key(indexed.new_path(names[:-1]))
+            key = (*above, name_key(names[-1]))
+            if key in indexed.sources:
+                raise ValueError(f"edits: '{edit.path}' is changed twice; write one edit")
+            indexed.sources[key] = edit
+            if edit.name:
+                indexed._names[key] = clean_name(edit.name)
+            target = (*above, name_key(clean_name(edit.name or names[-1])))
+            if edit.name:
+                targets[target] = edit.path
+            if edit.description:
+                indexed._descriptions[target] = clean_text(edit.description, MAX_DESCRIPTION_CHARS)
+        for key in targets.keys() & indexed.sources.keys():
+            if indexed.sources[key].path != targets[key]:
+                raise ValueError(
+                    f"edits: '{targets[key]}' takes the name that '{indexed.sources[key].path}' changes; use another name"
+                )
+        return indexed
+
+    def removes(self, key: Key) -> bool:
+        """Whether a topic, or one above it, is removed; `key` as in `sources`."""
+        above = (self.sources.get(key[:length]) for length in range(1, len(key) + 1))
+        return any(edit is not None and edit.remove for edit in above)
+
+    def new_path(self, path: Sequence[str]) -> tuple[str, ...]:
+        """A path, as it was before or is after the edits, as it is after them; removal aside."""
+        new: tuple[str, ...] = ()
+        for name in path:
+            new = (*new, self._names.get((*path_key(new), name_key(name)), name))
+        return new
+
+    def apply(self, path: Sequence[str], description: str) -> tuple[tuple[str, ...], str] | None:
+        """Path and description of a topic after the edits; None if it, or a topic above it, is removed."""
+        new = self.new_path(path)
+        above = path_key(new[:-1])
+        own = name_key(path[-1]) if path else ""
+        if self.removes((*above, own)):
+            return None
+        return new, self._descriptions.get(path_key(new), description)
+
+    def removed(self) -> list[tuple[Key, tuple[str, ...]]]:
+        """Key in `sources` and path, under its parents' present names, of every topic that an edit removes."""
+        return [
+            (key, self.new_path(split_path(edit.path)))
+            for key, edit in sorted(self.sources.items())
+            if edit.remove
+        ]
+
+
+def _check(edit: EditLike) -> None:
+    key = path_key(edit.path)
+    if not 1 <= len(key) <= 3 or not all(key):
+        raise ValueError(f"edits: '{edit.path}' is no path; write one to three names joined by '{SEPARATOR}'")
+    if edit.remove and edit.name:
+        raise ValueError(f"edits: '{edit.path}' is both removed and renamed; do one")
+    if not (edit.remove or edit.name or edit.description):
+        raise ValueError(f"edits: '{edit.path}' changes nothing; give a name, a description or remove")
+    if edit.name and not name_key(clean_name(edit.name)):
+        raise ValueError(f"edits: '{edit.path}': a topic's name needs at least one letter or digit")

@@ -1,0 +1,170 @@
+"""Going on from an earlier tree: which of its topics stay, and which parents need not be asked again. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from components.label_tree.edits import Edits, Key, path_key, split_path
+from components.label_tree.tree import Topic, Vectors, most_similar
+
+_SAME_EMBEDDER = 0.99  # cosine of two embeddings of one text; servers differ by their rounding only
+_PROBED_TEXTS = 4
+
+Embed = Callable[[Sequence[str]], Vectors]
+
+
+@dataclass(frozen=True)
+class Left:
+    """A topic of the earlier tree that is not in the new one, and why (see `carry_over`)."""
+
+    topic: Topic
+    reason: str
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a tree grows from: its topics, parents first.
+
+    `earlier` holds the ids of those that the earlier tree had, `settled` of those among them that keep their children as
+    they are; `left` is what the earlier tree had and this one has not.
+    """
+
+    topics: list[Topic]
+    earlier: frozenset[str] = frozenset()
+    settled: frozenset[str] = frozenset()
+    left: list[Left] = field(default_factory=list)
+
+
+def read_tree(table: pa.Table) -> tuple[list[Topic], Vectors]:
+    """Topics of a `label_tree` table, and their embeddings as (rows, d) float32.
+
+    Raises:
+        ValueError: embeddings differ in length.
+    """
+    topics = [
+        Topic(tuple(row["path"]), row["description"], row["dimension"], row["origin"])
+        for row in table.select(["path", "description", "dimension", "origin"]).to_pylist()
+    ]
+    embeddings = table.column("embedding").combine_chunks()
+    lengths = set(embeddings.value_lengths().to_pylist())
+    if len(lengths) > 1:
+        raise ValueError(f"embeddings have different lengths: {sorted(lengths)}")
+    vectors = embeddings.flatten().to_numpy(zero_copy_only=False).reshape(len(topics), -1)
+    return topics, vectors
+
+
+def carry_over(
+    planted: Sequence[Topic], earlier: Sequence[Topic], edits: Edits, regrow: Iterable[str] = ()
+) -> Start:
+    """Join what experts wrote with what an earlier tree holds.
+
+    A topic stays under its parent's present name and is left out as `removed` (by an edit), `not_in_experts` (an expert
+    wrote it then and does not now) or `joined` (an edit gave it another topic's name; its children go there), with
+    everything below it as `parent_left`.
+
+    Args:
+        planted: the experts' topics; where an earlier topic has the same path, this one counts.
+        earlier: the earlier tree, in any order.
+        edits: applied to the earlier topics.
+        regrow: written paths of topics that are asked again, with everything below them.
+
+    Raises:
+        ValueError: a path of `regrow` is not in the earlier tree.
+    """
+    topics = list(planted)
+    present = {topic.topic_id for topic in planted}
+    kept: set[str] = set()
+    left: list[Left] = []
+    for old in sorted(
+        earlier, key=lambda topic: topic.level
+    ):  # stable: parents first, otherwise as they were
+        edited = edits.apply(old.path, old.description)
+        if edited is None:
+            left.append(Left(old, "removed"))
+            continue
+        topic = Topic(edited[0], edited[1], old.dimension, old.origin)
+        if topic.topic_id in present:
+            if topic.topic_id in kept:
+                left.append(Left(old, "joined"))
+        elif topic.origin == "expert":
+            left.append(Left(old, "not_in_experts"))
+            continue
+        elif topic.parent_id not in present:
+            left.append(Left(old, "parent_left"))
+            continue
+        else:
+            topics.append(topic)
+            present.add(topic.topic_id)
+        kept.add(topic.topic_id)
+    keys = {path_key(topic.path) for topic in topics if topic.topic_id in kept}
+    reopened = [_known(path, keys, edits) for path in regrow]
+    settled = {
+        topic.topic_id
+        for topic in topics
+        if topic.topic_id in kept and not any(_is_below(path_key(topic.path), root) for root in reopened)
+    }
+    return Start(topics, frozenset(kept), frozenset(settled), left)
+
+
+def _is_below(key: Key, root: Key) -> bool:
+    return key[: len(root)] == root
+
+
+def _known(path: str, keys: set[Key], edits: Edits) -> Key:
+    key = path_key(edits.new_path(split_path(path)))
+    if key not in keys:
+        raise ValueError(f"regrow: '{path}' is not in the previous tree")
+    return key
+
+
+def lookalikes(
+    start: Start, planted: int, vectors: Vectors, threshold: float
+) -> list[tuple[Topic, Topic, float]]:
+    """Experts' topics that the earlier tree did not have, each with the carried topic it resembles, and the cosine.
+
+    Neither is merged: an expert's topic never is, and a topic that was there stays until an expert removes it.
+
+    Args:
+        start: what `carry_over` returned.
+        planted: how many of `start.topics`, from the first on, are the experts'.
+        vectors: (at least len(start.topics), d) unit vectors, in their order.
+        threshold: cosine from which two topics are named.
+    """
+    new = [row for row in range(planted) if start.topics[row].topic_id not in start.earlier]
+    best, where = most_similar(vectors[new], vectors[planted : len(start.topics)])
+    return [
+        (start.topics[row], start.topics[planted + int(near)], float(cosine))
+        for row, cosine, near in zip(new, best, where, strict=True)
+        if cosine >= threshold
+    ]
+
+
+class KnownVectors:
+    """Embeds texts, taking the vectors of texts that the earlier tree embedded from there."""
+
+    def __init__(self, embed: Embed, texts: Sequence[str], vectors: Vectors) -> None:
+        self._embed = embed
+        self._vectors = vectors
+        self._row = {text: row for row, text in enumerate(texts)}
+
+    @property
+    def same_embedder(self) -> bool:
+        """Whether the embedder gives a few of the known texts the vectors that they have; asks it."""
+        texts = list(self._row)[:_PROBED_TEXTS]
+        known = self._vectors[[self._row[text] for text in texts]]
+        fresh = self._embed(texts)
+        return fresh.shape == known.shape and bool((np.sum(fresh * known, axis=1) >= _SAME_EMBEDDER).all())
+
+    def __call__(self, texts: Sequence[str]) -> Vectors:
+        """(len(texts), d) unit vectors."""
+        missing = list(dict.fromkeys(text for text in texts if text not in self._row))
+        fresh = self._embed(missing) if missing else self._vectors[:0]
+        new_row = {text: row for row, text in enumerate(missing)}
+        result: Vectors = np.empty((len(texts), self._vectors.shape[1]), np.float32)
+        for row, text in enumerate(texts):
+            result[row] = self._vectors[self._row[text]] if text in self._row else fresh[new_row[text]]
+        return result
