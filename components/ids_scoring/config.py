@@ -7,7 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.core.config import Endpoint, Settings
+from components.core.config import OPERATIONAL, Endpoint, Settings
+from components.core.engine import EngineSettings
 
 
 class Weights(Settings):
@@ -87,8 +88,10 @@ class Config(Settings):
     """Limit for one answer of the model."""
     seed: int = Field(default=0, ge=0)
     """Seed sent with every request."""
-    batch_images: int = Field(default=256, ge=1)
-    """Images held in memory at once. Does not change the output."""
+    batch_images: int = Field(default=256, ge=1, json_schema_extra=OPERATIONAL)
+    """Images held in memory at once with the `mllm` scorer. Does not change the output."""
+    engine: EngineSettings = Field(default=EngineSettings(), json_schema_extra=OPERATIONAL)
+    """Where the `proxy` scorer's work runs. Does not change the output."""
 
     @model_validator(mode="after")
     def _has_endpoint(self) -> Self:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Annotated
 
 from pydantic import BaseModel, Field
@@ -18,8 +19,8 @@ _Score = Annotated[float, Field(ge=0, le=10)]
 class ImageScore(BaseModel):
     """The model's answer. The rationale comes first, so that the scores follow from it."""
 
-    rationale: str
-    caption: str
+    rationale: Annotated[str, Field(max_length=2000)]
+    caption: Annotated[str, Field(max_length=1000)]
     subject_diversity: _Score
     spatial_relationships: _Score
     ocr_text_richness: _Score
@@ -29,27 +30,34 @@ class ImageScore(BaseModel):
 class MLLMScorer:
     """Asks one request an image; answers are journalled, so no image is paid for twice."""
 
-    def __init__(self, client: MLLMClient, max_answer_tokens: int, seed: int) -> None:
+    def __init__(self, client: MLLMClient, max_answer_tokens: int, seed: int, batch_images: int) -> None:
         self._client = client
+        self._batch_images = batch_images
         self._max_answer_tokens = max_answer_tokens
         self._seed = seed
         self._prompt, prompt_hash = render(__file__, "score.jinja")
         self.name = f"mllm:{client.endpoint.model}:{prompt_hash}"
 
-    def score(self, images: Sequence[tuple[str, bytes]], desc: str) -> list[ScoredImage | Unscored]:
-        """Score images, as many at once as the endpoint's `max_concurrency` allows."""
-        requests = [
-            ChatRequest(
-                key=image_id,
-                prompt=self._prompt,
-                schema=ImageScore,
-                images=(data,),
-                seed=self._seed,
-                max_tokens=self._max_answer_tokens,
-            )
-            for image_id, data in images
-        ]
-        return [_result(answer) for answer in self._client.map(requests, desc=desc)]
+    def score(self, images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, ScoredImage | Unscored]]:
+        """Score images, as many at once as the endpoint's `max_concurrency` allows, `batch_images` in memory."""
+        images = iter(images)
+        while batch := list(islice(images, self._batch_images)):
+            answers = self._client.map([self._request(*image) for image in batch], bar=False)
+            yield from ((answer.key, _result(answer)) for answer in answers)
+
+    def metrics(self) -> dict[str, float]:
+        """Requests, retries, tokens and latency."""
+        return self._client.usage.metrics("scorer")
+
+    def _request(self, image_id: str, data: bytes) -> ChatRequest:
+        return ChatRequest(
+            key=image_id,
+            prompt=self._prompt,
+            schema=ImageScore,
+            images=(data,),
+            seed=self._seed,
+            max_tokens=self._max_answer_tokens,
+        )
 
 
 def _result(answer: Answer) -> ScoredImage | Unscored:

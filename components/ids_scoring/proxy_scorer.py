@@ -6,25 +6,26 @@ choice of this implementation and comes from no paper.
 
 from __future__ import annotations
 
+import importlib.util
 import io
-import logging
 import math
-import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from components.core.engine import EngineSettings, map_tasks
 from components.core.errors import ConfigError
-from components.core.log import progress
-from components.core.work import Journal
 from components.ids_scoring.proxy_features import Statistics, statistics
-from components.ids_scoring.scorers import ScoredImage, Unscored
+from components.ids_scoring.scorers import ScoredImage
 
 _STATISTICS_SIDE_PX = 256  # statistics are taken at this size: comparable between pictures, and fast
 _OCR_SIDE_PX = 960
+_TASK_IMAGES = 8
 _OCR_SHORT_SIDE_PX = (
     480  # the detector enlarges pictures whose shorter side is less: it was trained on readable glyphs
 )
@@ -48,51 +49,60 @@ class ProxyScorer:
 
     name = "proxy"
 
-    def __init__(self, journal: Journal, log: logging.Logger) -> None:
-        self._journal = journal
-        self._log = log
-        try:
-            from rapidocr_onnxruntime import RapidOCR
-        except ImportError as error:
+    def __init__(self, engine: EngineSettings) -> None:
+        self._engine = engine
+        if importlib.util.find_spec("rapidocr_onnxruntime") is None:
             raise ConfigError(
-                f"ids_scoring.scorer: 'proxy' needs the package rapidocr-onnxruntime ({error}); install it or use 'mllm'"
-            ) from error
-        # The engine takes every core unless told otherwise; OMP_NUM_THREADS is how containers and schedulers tell.
-        threads = int(os.environ.get("OMP_NUM_THREADS") or -1)
-        self._ocr: Any = RapidOCR(
-            det_limit_side_len=_OCR_SHORT_SIDE_PX,
-            det_limit_type="min",
-            print_verbose=False,
-            intra_op_num_threads=threads,
-            inter_op_num_threads=threads,
-        )
+                "ids_scoring.scorer: 'proxy' needs the package rapidocr-onnxruntime; install it or use 'mllm'"
+            )
 
-    def score(self, images: Sequence[tuple[str, bytes]], desc: str) -> list[ScoredImage | Unscored]:
-        """Score images one after the other; results are journalled, so that a kill costs one image."""
-        results: list[ScoredImage | Unscored] = []
-        for image_id, data in progress(images, total=len(images), desc=desc, logger=self._log):
-            if image_id not in self._journal:
-                self._journal.put(image_id, asdict(self._score(data)))
-            kept = self._journal.get(image_id)
-            results.append(ScoredImage(tuple(kept["scores"]), kept["rationale"], kept["caption"]))
-        return results
+    def score(self, images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, ScoredImage]]:
+        """Score images, several in parallel where the engine has several workers."""
+        images = iter(images)
+        tasks = iter(lambda: list(islice(images, _TASK_IMAGES)), [])
+        for scored in map_tasks(_score_task, tasks, None, self._engine):
+            yield from scored
 
-    def _score(self, data: bytes) -> ScoredImage:
-        with Image.open(io.BytesIO(data)) as opened:
-            image = opened.convert("RGB")
-        text = self._read(image)
-        small = image.copy()
-        small.thumbnail((_STATISTICS_SIDE_PX, _STATISTICS_SIDE_PX))
-        return combine(statistics(np.asarray(small)), text)
+    def metrics(self) -> dict[str, float]:
+        """Nothing was asked of anyone."""
+        return {}
 
-    def _read(self, image: Image.Image) -> Text:
-        image = image.copy()
-        image.thumbnail((_OCR_SIDE_PX, _OCR_SIDE_PX))
-        found, _ = self._ocr(np.asarray(image)[..., ::-1], use_cls=False)  # the engine expects BGR
-        boxes = [np.asarray(box, dtype=np.float64) for box, _, _ in found or []]
-        words = tuple(word for _, text, _ in found or [] for word in str(text).split())
-        area = sum(_polygon_area(box) for box in boxes) / (image.width * image.height)
-        return Text(words, min(1.0, area))
+
+def _score_task(_: None, images: list[tuple[str, bytes]]) -> list[tuple[str, ScoredImage]]:
+    return [(image_id, _score(data)) for image_id, data in images]
+
+
+def _score(data: bytes) -> ScoredImage:
+    with Image.open(io.BytesIO(data)) as opened:
+        image = opened.convert("RGB")
+    text = _read(image)
+    small = image.copy()
+    small.thumbnail((_STATISTICS_SIDE_PX, _STATISTICS_SIDE_PX))
+    return combine(statistics(np.asarray(small)), text)
+
+
+@cache
+def _ocr() -> Any:
+    """The process's engine. One thread: workers share the cores, and sums come out the same on every machine."""
+    from rapidocr_onnxruntime import RapidOCR
+
+    return RapidOCR(
+        det_limit_side_len=_OCR_SHORT_SIDE_PX,
+        det_limit_type="min",
+        print_verbose=False,
+        intra_op_num_threads=1,
+        inter_op_num_threads=1,
+    )
+
+
+def _read(image: Image.Image) -> Text:
+    image = image.copy()
+    image.thumbnail((_OCR_SIDE_PX, _OCR_SIDE_PX))
+    found, _ = _ocr()(np.asarray(image)[..., ::-1], use_cls=False)  # the engine expects BGR
+    boxes = [np.asarray(box, dtype=np.float64) for box, _, _ in found or []]
+    words = tuple(word for _, text, _ in found or [] for word in str(text).split())
+    area = sum(_polygon_area(box) for box in boxes) / (image.width * image.height)
+    return Text(words, min(1.0, area))
 
 
 def combine(stats: Statistics, text: Text) -> ScoredImage:

@@ -26,19 +26,26 @@ def example_positions(ids: np.ndarray) -> dict[str, list[int]]:
 
 
 def write_report(
-    report: Report, rows: list[dict[str, Any]], examples: dict[str, list[tuple[bytes, str]]], rejected: int
+    report: Report,
+    scorer: str,
+    scores: np.ndarray,
+    ids: np.ndarray,
+    questions: np.ndarray,
+    examples: dict[str, list[tuple[bytes, str]]],
+    rejected: int,
 ) -> None:
     """Fill the report.
 
     Args:
-        rows: the `ids` table.
+        scorer: the scorer's name.
+        scores: (n, 4) dimension scores, columns as `DIMENSIONS`.
+        ids: (n,) scores.
+        questions: (n,) questions allotted.
         examples: (image, caption) of low, middle and high density.
         rejected: images that could not be scored.
     """
-    ids = np.array([row["ids"] for row in rows])
-    questions = np.array([row["n_qa"] for row in rows])
     report.text(
-        f"{len(rows):,} images scored by {rows[0]['scorer']}, {rejected:,} rejected. Mean density {ids.mean():.2f}; "
+        f"{len(ids):,} images scored by {scorer}, {rejected:,} rejected. Mean density {ids.mean():.2f}; "
         f"{int(questions.sum()):,} questions allotted, {questions.mean():.2f} an image."
     )
     report.heading("Information density")
@@ -48,7 +55,8 @@ def write_report(
     axes.set_ylabel("images")
     axes.set_xlim(0, MAX_SCORE)
     report.figure(figure, "Distribution of the Information Density Score")
-    report.table([_dimension(name, rows) for name in (*DIMENSIONS, "ids")])
+    columns = dict(zip((*DIMENSIONS, "ids"), (*scores.T, ids), strict=True))
+    report.table([_dimension(name, values) for name, values in columns.items()])
     report.heading("Questions allotted")
     values, counts = np.unique(questions, return_counts=True)
     report.table([{"questions": int(v), "images": int(c)} for v, c in zip(values, counts, strict=True)])
@@ -57,8 +65,7 @@ def write_report(
         report.images(images)
 
 
-def _dimension(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    values = np.array([row[name] for row in rows])
+def _dimension(name: str, values: np.ndarray) -> dict[str, Any]:
     low, median, high = np.quantile(values, [0.1, 0.5, 0.9])
     return {
         "dimension": name,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -39,6 +39,10 @@ class Scorer(Protocol):
 
     name: str
 
-    def score(self, images: Sequence[tuple[str, bytes]], desc: str) -> list[ScoredImage | Unscored]:
-        """Score (image_id, encoded bytes) pairs; one result for each, in order. `desc` labels the progress bar."""
+    def score(self, images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, ScoredImage | Unscored]]:
+        """Score (image_id, encoded bytes) pairs, read a bounded number ahead; yields (image_id, result) in order."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """What scoring took, for the stage's metrics."""
         ...

@@ -1,23 +1,24 @@
-"""Evolution with elimination after MMEvol (arXiv 2409.05840, section 3.2; shares and rounds from its code).
+"""Evolution with elimination after MMEvol (arXiv 2409.05840, section 2.2; shares from its code, rounds from section 3.2).
 
 Each round, every item draws one direction, the teacher rewrites all items of an image in one request, and a judge
 compares every new version with the version before it in a second. A new version that does not clearly win is
-eliminated and its parent stays; the history keeps whichever version lost, with the verdict.
+eliminated and its parent stays; the history keeps whichever version lost, with the verdict (see `history`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from components.core.config import rng_for
 from components.core.mllm import ChatRequest
 from components.core.prompts import render
 from components.qa_synthesis.config import Config, Directions
 from components.qa_synthesis.generate import Ask, Task, request_seed
+from components.qa_synthesis.history import evolution_entry
 from components.qa_synthesis.items import Item, Malformed, validate
 from components.qa_synthesis.schemas import EvolvedItem, Judgement, QAEvolved, QAJudged
+from components.qa_synthesis.taxonomy import ABILITIES, TASK_FORMS
 
 VERDICTS = (
     "kept",  # the new version replaced its parent; every other verdict leaves the parent in place
@@ -37,7 +38,8 @@ class Attempt:
 
     parent: Item
     direction: str
-    child: Item | None = None
+    child: Item | EvolvedItem | None = None
+    """The new version: an item if it is well-formed, else as the teacher wrote it."""
     verdict: str = ""
     detail: str = ""
 
@@ -66,11 +68,11 @@ def evolve_round(
     """
     active = [i for i, own in enumerate(items) if own]
     attempts = _rewrite([tasks[i] for i in active], [items[i] for i in active], round_no, config, ask)
-    verdicts = _judge([tasks[i] for i in active], attempts, round_no, config, ask)
+    verdicts, judge_hash = _judge([tasks[i] for i in active], attempts, round_no, config, ask)
     after = [list(own) for own in items]
     for i, tried, judged in zip(active, attempts, verdicts, strict=True):
         after[i] = [
-            settle(attempt, judged.get(position), round_no, config.min_score)
+            settle(attempt, judged.get(position), round_no, config.min_score, judge_hash)
             for position, attempt in enumerate(tried)
         ]
     return after
@@ -84,16 +86,14 @@ def _rewrite(
     ]
     requests, prompt_hash = [], ""
     for task, own in zip(tasks, drawn, strict=True):
-        lines = [
-            {
-                "direction": direction,
-                "question": item.question,
-                "answer": item.answer,
-                "choices": item.choices,
-            }
-            for item, direction in own
-        ]
-        prompt, prompt_hash = render(__file__, "evolve.jinja", items=lines, answer_types=config.answer_types)
+        prompt, prompt_hash = render(
+            __file__,
+            "evolve.jinja",
+            drawn=own,
+            answer_types=config.answer_types,
+            abilities=ABILITIES,
+            forms=TASK_FORMS,
+        )
         requests.append(
             ChatRequest(
                 key=f"evolve:{round_no}:{task.image_id}",
@@ -141,9 +141,8 @@ def _check(
             prompt_hash=prompt_hash,
         )
         if isinstance(child, Malformed):
-            attempts.append(
-                Attempt(parent, direction, verdict="malformed", detail=f"{child.reason}: {child.detail}")
-            )
+            detail = f"{child.reason}: {child.detail}"
+            attempts.append(Attempt(parent, direction, version, verdict="malformed", detail=detail))
         elif child.qa_id in taken:
             attempts.append(Attempt(parent, direction, child, verdict="duplicate"))
         else:
@@ -154,17 +153,17 @@ def _check(
 
 def _judge(
     tasks: Sequence[Task], attempts: Sequence[Sequence[Attempt]], round_no: int, config: Config, ask: Ask
-) -> list[dict[int, Judgement]]:
-    """Verdicts by position for each image; images with nothing to judge are not asked about."""
+) -> tuple[list[dict[int, Judgement]], str]:
+    """Verdicts by position for each image, and the prompt's hash; images with nothing to judge are not asked about."""
     open_positions = [[p for p, attempt in enumerate(own) if not attempt.verdict] for own in attempts]
-    requests = []
+    requests, prompt_hash = [], ""
     for task, own, positions in zip(tasks, attempts, open_positions, strict=True):
         if not positions:
             continue
         pairs = [
             {"direction": own[p].direction, "before": own[p].parent, "after": own[p].child} for p in positions
         ]
-        prompt, _ = render(__file__, "judge.jinja", pairs=pairs)
+        prompt, prompt_hash = render(__file__, "judge.jinja", pairs=pairs)
         requests.append(
             ChatRequest(
                 key=f"judge:{round_no}:{task.image_id}",
@@ -185,11 +184,13 @@ def _judge(
                 if 1 <= judgement.index <= len(positions):
                     judged.setdefault(positions[judgement.index - 1], judgement)
         verdicts.append(judged)
-    return verdicts
+    return verdicts, prompt_hash
 
 
-def settle(attempt: Attempt, judgement: Judgement | None, round_no: int, min_score: int) -> Item:
-    """Which version goes on: the child if the judge says it clearly won, else the parent."""
+def settle(
+    attempt: Attempt, judgement: Judgement | None, round_no: int, min_score: int, judge_prompt_hash: str = ""
+) -> Item:
+    """Which version goes on, with this round added to its history: the child if it clearly won, else the parent."""
     verdict, score, reason = attempt.verdict, 0, attempt.detail
     if not verdict and judgement is None:
         verdict = "unjudged"
@@ -201,14 +202,10 @@ def settle(attempt: Attempt, judgement: Judgement | None, round_no: int, min_sco
             verdict = "not_improved"
         else:
             verdict = "kept" if judgement.score >= min_score else "low_score"
-    won = attempt.child if verdict == "kept" else None
-    lost = attempt.parent if won else attempt.child
-    entry: dict[str, Any] = {
-        "round": round_no,
-        "direction": attempt.direction,
-        "verdict": verdict,
-        "score": score,
-        "reason": reason,
-        "replaced" if won else "eliminated": lost.version() if lost else None,
-    }
-    return replace(won or attempt.parent, history=(*attempt.parent.history, entry))
+    parent, child = attempt.parent, attempt.child
+    told = (round_no, attempt.direction, verdict, score, reason, judge_prompt_hash if judgement else "")
+    if verdict == "kept" and isinstance(child, Item):
+        entry = evolution_entry(*told, replaced=parent, form=child.form)
+        return replace(child, history=(*parent.history, entry))
+    entry = evolution_entry(*told, eliminated=child, form=child.form if child else "")
+    return replace(parent, history=(*parent.history, entry))

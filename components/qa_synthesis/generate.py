@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from components.core.config import seed_for
 from components.core.mllm import Answer, ChatRequest
@@ -11,6 +11,7 @@ from components.core.prompts import render
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.items import Item, Malformed, validate
 from components.qa_synthesis.schemas import QAItems
+from components.qa_synthesis.taxonomy import ABILITIES
 
 Ask = Callable[[list[ChatRequest]], list[Answer]]
 """Sends requests, returns their answers in the same order."""
@@ -33,6 +34,10 @@ class Task:
     split: str
     count: int
     topics: tuple[Topic, ...] = ()
+    aspects: Mapping[str, int] = field(default_factory=dict)
+    """What to ask about -> how many items; empty leaves it to the teacher."""
+    types: Mapping[str, int] = field(default_factory=dict)
+    """Answer type -> how many items; empty leaves it to the teacher."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,8 @@ def generate(tasks: Sequence[Task], config: Config, ask: Ask) -> tuple[list[list
 
     Returns:
         The well-formed items of each task (at most `count`, all different), and what was turned away: an image
-        without any usable answer under its own id, a malformed item under `<image_id>#<position>`.
+        without any usable answer under its own id; under `<image_id>#<position>` a malformed item, or one that was asked
+        for and not written.
     """
     requests, prompt_hashes = [], []
     for task in tasks:
@@ -58,7 +64,10 @@ def generate(tasks: Sequence[Task], config: Config, ask: Ask) -> tuple[list[list
             "generate.jinja",
             count=task.count,
             topics=[topic.text for topic in task.topics],
+            aspects=task.aspects,
+            types=task.types,
             answer_types=config.answer_types,
+            abilities=ABILITIES,
         )
         prompt_hashes.append(prompt_hash)
         requests.append(
@@ -104,6 +113,10 @@ def _check(
             items[item.qa_id] = item
     if not drafts.items:
         rejections.append(Rejection(task.image_id, "no_answer", "the teacher wrote no items"))
+        return [], rejections
+    for position in range(len(drafts.items), task.count):
+        detail = f"{len(drafts.items)} of {task.count} items were written"
+        rejections.append(Rejection(f"{task.image_id}#{position}", "not_written", detail))
     return list(items.values()), rejections
 
 

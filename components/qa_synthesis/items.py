@@ -11,10 +11,12 @@ from components.core.answers import AnswerType, extract, normalise
 from components.core.config import sha256_hex
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.schemas import EvolvedItem, QAItem
+from components.qa_synthesis.taxonomy import ability, task_form
 
 REASONS = (
     "not_scored",  # the image has no question budget: scoring left it out
     "no_answer",  # the teacher gave no usable answer for the image
+    "not_written",  # the teacher wrote fewer items than asked for
     "surplus",  # more items than asked for
     "empty_question",
     "empty_answer",
@@ -46,6 +48,7 @@ class Item:
     reasoning: str = ""
     objects: tuple[str, ...] = ()
     skills: tuple[str, ...] = ()
+    form: str = ""
     topic_id: str = ""
     round: int = 0
     parent_id: str = ""
@@ -58,7 +61,7 @@ class Item:
         return sha256_hex(f"{self.image_id}\n{question_key(self.question)}")
 
     def version(self) -> dict[str, Any]:
-        """What the history keeps of a version that was replaced or eliminated."""
+        """What the history keeps of a version that was replaced or eliminated: all but the image, topic and history."""
         return {
             "qa_id": self.qa_id,
             "question": self.question,
@@ -66,6 +69,12 @@ class Item:
             "answer_type": self.answer_type,
             "choices": list(self.choices),
             "reasoning": self.reasoning,
+            "objects": list(self.objects),
+            "skills": list(self.skills),
+            "form": self.form,
+            "round": self.round,
+            "parent_id": self.parent_id,
+            "prompt_hash": self.prompt_hash,
         }
 
 
@@ -85,6 +94,11 @@ def question_key(question: str) -> str:
 def one_line(text: str) -> str:
     """Text on one line: prompts number items by line, so a line break in a question could forge another item."""
     return _SPACE.sub(" ", text).strip()
+
+
+def has_reserved(*texts: str) -> bool:
+    """Whether a text holds a chat or vision control token."""
+    return any(_RESERVED.search(text) for text in texts)
 
 
 def validate(draft: QAItem | EvolvedItem, image_id: str, config: Config, **extra: Any) -> Item | Malformed:
@@ -112,7 +126,7 @@ def validate(draft: QAItem | EvolvedItem, image_id: str, config: Config, **extra
         or len(answer) > config.max_answer_chars
     ):
         return Malformed("too_long", question[:200])
-    if any(_RESERVED.search(text) for text in texts):
+    if has_reserved(*texts):
         return Malformed("reserved_token", question)
     if answer_type not in config.answer_types:
         return Malformed("unknown_answer_type", f"{draft.answer_type}: {question}")
@@ -129,7 +143,8 @@ def validate(draft: QAItem | EvolvedItem, image_id: str, config: Config, **extra
         choices=choices,
         reasoning=one_line(draft.reasoning),
         objects=tuple(one_line(x) for x in draft.objects),
-        skills=tuple(one_line(x) for x in draft.skills),
+        skills=tuple(dict.fromkeys(ability(x) for x in draft.skills if x.strip())),
+        form=task_form(draft.form) if isinstance(draft, EvolvedItem) else "",
         **extra,
     )
 

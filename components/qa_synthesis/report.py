@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from components.core.report import Report
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.evolve import VERDICTS
+from components.qa_synthesis.history import evolution
 from components.qa_synthesis.items import REASONS, Item
 
 
@@ -38,6 +39,15 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
         report.table(
             [{"round": r, **{v: counts[f"evolution_{r}_{v}"] for v in VERDICTS}} for r in rounds if r > 0]
         )
+    if counts["paths_sampled"]:
+        report.heading("Reasoning paths")
+        with_path, without = counts["reasoning_sampled"], counts["reasoning_no_correct_path"]
+        report.text(
+            f"{counts['paths_sampled']} paths to {with_path + without} verifiable items: "
+            f"{counts['paths_correct'] / counts['paths_sampled']:.1%} end with the item's answer, "
+            f"{counts['paths_malformed']} are malformed, {counts['paths_missing']} were not given. "
+            f"{without} items have no correct path and keep the reasoning that they had."
+        )
     if counts["rejected"]:
         report.heading("Rejected")
         report.table([{"reason": r, "rows": n} for r in REASONS if (n := counts[f"rejected_{r}"])])
@@ -52,7 +62,9 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
                     "answer": item.answer,
                     "type": item.answer_type,
                     "round": item.round,
-                    "verdicts": ", ".join(f"{e['direction']}: {e['verdict']}" for e in item.history),
+                    "verdicts": ", ".join(
+                        f"{e['direction']}: {e['verdict']}" for e in evolution(item.history)
+                    ),
                 }
                 for item in sample.items
             ]

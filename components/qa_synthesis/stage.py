@@ -16,8 +16,12 @@ from components.core.runner import StageContext, StageIO
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.evolve import evolve_round
 from components.qa_synthesis.generate import Rejection, Task, Topic, generate
+from components.qa_synthesis.history import evolution, reasoning
 from components.qa_synthesis.items import Item
+from components.qa_synthesis.mix import ASPECTS, answer_types, aspects
+from components.qa_synthesis.reasoning import sample_reasoning
 from components.qa_synthesis.report import Sample, write_report
+from components.qa_synthesis.schemas import MAX_ITEMS
 
 IO = StageIO(inputs=("images", "ids", "label_tree", "matches"), outputs=("qa", "rejected"))
 
@@ -26,8 +30,8 @@ def run(config: Config, ctx: StageContext) -> None:
     """Write items about every image that has a budget, a chunk of images at a time."""
     images = ctx.dataset("images", table="images")
     budgets = {
-        row["image_id"]: row["n_qa"]
-        for row in ctx.dataset("ids", table="ids").rows_iter(["image_id", "n_qa"])
+        row["image_id"]: row
+        for row in ctx.dataset("ids", table="ids").rows_iter(["image_id", "n_qa", *ASPECTS])
     }
     topics = TopicBook(ctx.dataset("label_tree", table="label_tree"), ctx.dataset("matches", table="matches"))
     client = MLLMClient(config.endpoint, ctx.work.journal("teacher"), ctx.log)
@@ -43,6 +47,8 @@ def run(config: Config, ctx: StageContext) -> None:
             rejections += turned_away
             for round_no in range(1, config.evolution_rounds + 1):
                 items = evolve_round(tasks, items, round_no, config, ask)
+            if config.reasoning_paths.samples:
+                items = sample_reasoning(tasks, items, config, ask)
             for task, own in zip(tasks, items, strict=True):
                 qa.write([_row(item, task, config) for item in own])
                 count_items(own, counts)
@@ -56,6 +62,9 @@ def run(config: Config, ctx: StageContext) -> None:
             "no image got a single question-answer item; see the reasons above and the teacher's log"
         )
     counts["images"] = images.rows
+    ctx.metrics.update(client.usage.metrics("teacher"))
+    if counts["paths_sampled"]:
+        ctx.metrics["paths_correct_share"] = counts["paths_correct"] / counts["paths_sampled"]
     ctx.metrics.update({name: float(value) for name, value in sorted(counts.items())})
     ctx.log.info(
         "wrote question-answer items", extra={"items": counts["items"], "rejected": counts["rejected"]}
@@ -64,9 +73,13 @@ def run(config: Config, ctx: StageContext) -> None:
 
 
 def plan(
-    batch: pa.RecordBatch, budgets: dict[str, int], topics: TopicBook, config: Config, counts: Counter[str]
+    batch: pa.RecordBatch,
+    budgets: dict[str, dict[str, Any]],
+    topics: TopicBook,
+    config: Config,
+    counts: Counter[str],
 ) -> tuple[list[Task], list[Rejection]]:
-    """Decide what to ask about a chunk of images."""
+    """Decide what to ask about a chunk of images; `budgets` holds their rows of `ids`."""
     tasks, rejections = [], []
     for row in batch.to_pylist():
         image_id = row["image_id"]
@@ -74,14 +87,32 @@ def plan(
             counts["images_heldout_skipped"] += 1
         elif image_id not in budgets:
             rejections.append(Rejection(image_id, "not_scored", "the image has no row in ids"))
-        elif budgets[image_id] < 1:
+        elif (count := budgets[image_id]["n_qa"]) < 1:
             counts["images_without_budget"] += 1
+        elif count > MAX_ITEMS:
+            raise DataError(
+                f"image {image_id} is to get {count} items, one request holds {MAX_ITEMS}; lower ids_scoring's budget"
+            )
         else:
-            shown = topics.of(image_id, config.max_topics)
-            tasks.append(Task(image_id, row["bytes"], row["split"], budgets[image_id], shown))
+            tasks.append(_task(row, budgets[image_id], topics.of(image_id, config.max_topics), config))
     counts["images_asked"] += len(tasks)
     counts["items_asked"] += sum(task.count for task in tasks)
     return tasks, rejections
+
+
+def _task(row: dict[str, Any], scored: dict[str, Any], topics: tuple[Topic, ...], config: Config) -> Task:
+    """What to ask about one image: the rounding of its shares is drawn by its id."""
+    image_id, count = row["image_id"], scored["n_qa"]
+    offsets = rng_for("mix", image_id).random(2)
+    return Task(
+        image_id,
+        row["bytes"],
+        row["split"],
+        count,
+        topics,
+        aspects=aspects(scored, count, config.steered_share, float(offsets[0])),
+        types=answer_types(config.answer_mix, count, float(offsets[1])),
+    )
 
 
 class TopicBook:
@@ -163,6 +194,11 @@ def count_items(items: list[Item], counts: Counter[str]) -> None:
     for item in items:
         counts[f"type_{item.answer_type}"] += 1
         counts[f"round_{item.round}"] += 1
-        for entry in item.history:
+        for entry in evolution(item.history):
             counts[f"verdict_{entry['verdict']}"] += 1
             counts[f"evolution_{entry['round']}_{entry['verdict']}"] += 1
+        sampled = reasoning(item.history)
+        if sampled:
+            counts[f"reasoning_{sampled['reasoning']}"] += 1
+            for name in ("sampled", "correct", "malformed", "missing"):
+                counts[f"paths_{name}"] += sampled[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from demo.teachers import photo
@@ -29,6 +29,24 @@ _SLOT_WORDS = frozenset(
 )
 _WORD = re.compile(r"\w+")
 _Content = tuple[str, ...]
+_Wanted = Callable[[TruthQA], bool]
+
+_ASPECT_SKILLS = {"text": "ocr", "position": "spatial relationship", "meaning": "knowledge"}
+"""Word of an aspect in a prompt -> the skill that questions about it need; subjects need none of these."""
+
+
+def _anything(qa: TruthQA) -> bool:
+    return True
+
+
+def about(aspect: str) -> _Wanted:
+    """Whether a question is about an aspect, as prompts name them; an unknown aspect wants anything."""
+    skill = next((skill for word, skill in _ASPECT_SKILLS.items() if word in aspect), "")
+    if skill:
+        return lambda qa: skill in qa.skills
+    if "subject" in aspect:
+        return lambda qa: not set(_ASPECT_SKILLS.values()) & set(qa.skills)
+    return _anything
 
 
 def _content(qa: TruthQA) -> _Content:
@@ -47,23 +65,17 @@ class _Pool:
             self.by_kind[qa.kind].append(qa)
         self.absent = [qa for qa in knowledge.absent(rng) if qa.kind != EXISTENCE]
 
-    def draw(self, lowest: int, highest: int, avoid: str = "", not_type: str = "") -> TruthQA | None:
+    def draw(self, lowest: int, highest: int, avoid: str = "", wanted: _Wanted = _anything) -> TruthQA | None:
         """A fresh question of a level within bounds, of a kind drawn first; None if there is none left."""
         if self.absent and self.rng.random() < ABSENT_PREMISE_SHARE:
-            fitting = [
-                qa for qa in self.absent if self._fresh(qa, lowest, highest) and qa.answer_type != not_type
-            ]
+            fitting = [qa for qa in self.absent if self._fresh(qa, lowest, highest) and wanted(qa)]
             if fitting:
                 return self._take(self.rng.choice(fitting))
         fresh = {
             kind: own
             for kind, all_own in self.by_kind.items()
             if kind != avoid
-            and (
-                own := [
-                    qa for qa in all_own if self._fresh(qa, lowest, highest) and qa.answer_type != not_type
-                ]
-            )
+            and (own := [qa for qa in all_own if self._fresh(qa, lowest, highest) and wanted(qa)])
         }
         if not fresh:
             return None
@@ -71,8 +83,8 @@ class _Pool:
         weights = [EXISTENCE_WEIGHT if kind == EXISTENCE else 1.0 for kind in kinds]
         own = fresh[self.rng.choices(kinds, weights)[0]]
         if own[0].kind == EXISTENCE:
-            wanted = self.rng.random() < PRESENT_SHARE
-            own = [qa for qa in own if qa.present == wanted] or own
+            present = self.rng.random() < PRESENT_SHARE
+            own = [qa for qa in own if qa.present == present] or own
         return self._take(self.rng.choice(own))
 
     def _fresh(self, qa: TruthQA, lowest: int, highest: int) -> bool:
@@ -83,11 +95,37 @@ class _Pool:
         return qa
 
 
-def choose_items(knowledge: Knowledge, count: int, rng: random.Random) -> list[TruthQA]:
-    """At most `count` seed questions (levels 0 and 1), mixed over kinds, all different."""
+def choose_items(
+    knowledge: Knowledge,
+    count: int,
+    rng: random.Random,
+    aspects: Sequence[str] = (),
+    types: Sequence[str] = (),
+) -> list[TruthQA]:
+    """At most `count` seed questions (levels 0 and 1), mixed over kinds, all different.
+
+    `aspects` and `types` name what single questions should be about and how they should be answered, as far as the
+    picture has such questions; which aspect meets which type is drawn.
+    """
     pool = _Pool(knowledge, rng, set())
-    drawn = (pool.draw(0, 1) or pool.draw(0, 3) for _ in range(count))
-    return [qa for qa in drawn if qa is not None]
+    if not aspects and not types:
+        drawn = (pool.draw(0, 1) or pool.draw(0, 3) for _ in range(count))
+        return [qa for qa in drawn if qa is not None]
+    own_aspects, own_types = rng.sample(aspects, len(aspects)), rng.sample(types, len(types))
+    chosen = []
+    for place in range(count):
+        fits = about(own_aspects[place]) if place < len(own_aspects) else _anything
+        answer_type = own_types[place] if place < len(own_types) else ""
+        for wanted in (_both(fits, answer_type), _both(_anything, answer_type), fits, _anything):
+            qa = pool.draw(0, 1, wanted=wanted) or pool.draw(0, 3, wanted=wanted)
+            if qa is not None:
+                chosen.append(qa)
+                break
+    return chosen
+
+
+def _both(fits: _Wanted, answer_type: str) -> _Wanted:
+    return lambda qa: fits(qa) and answer_type in ("", qa.answer_type)
 
 
 def choose_evolved(
@@ -105,11 +143,16 @@ def choose_evolved(
         if direction == "reasoning":
             qa = pool.draw(level + 1, level + 1) or pool.draw(level + 1, 3)
         elif direction == "interaction":
-            qa = pool.draw(level, level, not_type=before.answer_type if before else "")
+            old_type = before.answer_type if before else ""
+            qa = pool.draw(level, level, wanted=_other_type(old_type))
         else:
             qa = pool.draw(level, level, avoid=kind)
         chosen.append(qa or pool.draw(0, 3))
     return chosen
+
+
+def _other_type(answer_type: str) -> _Wanted:
+    return lambda qa: qa.answer_type != answer_type
 
 
 def judge(

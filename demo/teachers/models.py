@@ -17,6 +17,7 @@ class ModelSpec:
     name: str
     error_rate: float = 0.0
     hallucination_rate: float = 0.0
+    step_error_rate: float = 0.0
     verdict_error_rate: float = 0.0
     leniency: float = 0.0
     score_noise: float = 0.0
@@ -35,7 +36,8 @@ def load_models(path: Path = MODELS_FILE) -> dict[str, ModelSpec]:
         for name, rates in yaml.safe_load(path.read_text(encoding="utf-8")).items()
     }
     for model in models.values():
-        for rate in (model.error_rate, model.hallucination_rate, model.verdict_error_rate, model.leniency):
+        rates = (model.error_rate, model.hallucination_rate, model.step_error_rate)
+        for rate in (*rates, model.verdict_error_rate, model.leniency):
             if not 0 <= rate <= 1:
                 raise ValueError(
                     f"{path}: model {model.name} has a rate of {rate}, which is not between 0 and 1"

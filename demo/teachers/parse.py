@@ -11,6 +11,7 @@ _AFTER = re.compile(r"^\s+after: (.*)$")
 _DIRECTED = re.compile(r"^\[(\w+)\] (?:before: )?(.*)$")
 _COUNT = re.compile(r"\bwrite (\d+)\b", re.IGNORECASE)
 _AT_MOST = re.compile(r"\b(?:at most|up to|no more than) (\d+)\b", re.IGNORECASE)
+_QUOTA = re.compile(r"^- (\d+) (about|of type): (.+)$", re.MULTILINE)
 _TOPIC = re.compile(r"^(?:Topic|Parent): (.+)$", re.MULTILINE)
 
 
@@ -53,6 +54,12 @@ def wanted_count(prompt: str) -> int:
     """N of "Write N ...", 1 if the prompt does not say."""
     match = _COUNT.search(prompt)
     return int(match[1]) if match else 1
+
+
+def quotas(prompt: str, what: str) -> list[str]:
+    """What a prompt wants so many of, by `what` ("about" or "of type"): the line "- 2 about: x" gives ["x", "x"]."""
+    found = _QUOTA.findall(prompt)
+    return [name for count, kind, name in found if kind == what for _ in range(int(count))]
 
 
 def limit(prompt: str, default: int) -> int:

@@ -12,6 +12,7 @@ from demo.teachers.items import choose_evolved, choose_items, judge
 from demo.teachers.knowledge import NOTHING, Knowledge, Priors, noisy_scores
 from demo.teachers.models import ModelSpec
 from demo.teachers.noise import misread, pick, uniform
+from demo.teachers.thinking import abilities, steps, task_form
 from demo.teachers.topics import Ontology, match_topics, topic_number
 from demo.world.questions import TruthQA
 
@@ -42,6 +43,7 @@ class Speaker:
             "QAItems": self.qa_items,
             "QAEvolved": self.qa_evolved,
             "QAJudged": self.qa_judged,
+            "QAPaths": self.qa_paths,
             "VoteAnswers": self.vote_answers,
         }
 
@@ -81,7 +83,11 @@ class Speaker:
         if request.knowledge is None:
             return {"items": []}
         chosen = choose_items(
-            request.knowledge, parse.wanted_count(request.prompt), self._rng(request, "items")
+            request.knowledge,
+            parse.wanted_count(request.prompt),
+            self._rng(request, "items"),
+            parse.quotas(request.prompt, "about"),
+            parse.quotas(request.prompt, "of type"),
         )
         topics = [(line.index, line.text) for line in parse.numbered(request.prompt)]
         return {"items": [{**self._item(qa, request), "topic": topic_number(qa, topics)} for qa in chosen]}
@@ -98,8 +104,12 @@ class Speaker:
         chosen = choose_evolved(request.knowledge, old, self._rng(request, "evolve"))
         return {
             "items": [
-                {"index": line.index, **self._item(qa, request)}
-                for line, qa in zip(lines, chosen, strict=True)
+                {
+                    "index": line.index,
+                    **self._item(qa, request),
+                    "form": task_form(qa) if direction == "interaction" else "",
+                }
+                for line, (direction, _, _), qa in zip(lines, old, chosen, strict=True)
                 if qa is not None
             ]
         }
@@ -120,6 +130,21 @@ class Speaker:
             verdict["answerable_without_image"] = self.priors.constant(question)
             verdicts.append({"index": line.index, **verdict})
         return {"items": verdicts}
+
+    def qa_paths(self, request: Request) -> Json:
+        """A reasoning path to each listed question; wrong ones at the error rate, drawn anew for every seed."""
+        paths = []
+        for line in parse.numbered(request.prompt):
+            truth = request.knowledge.truth(line.text, line.choices) if request.knowledge else None
+            if truth is None:
+                said = ["I cannot see it, so I guess."]
+                text = self._guess(line.text, line.choices, request)
+            else:
+                believed = self._believed(truth, request)
+                said = steps(truth, believed, self.model.name, request.picture, truth.question, request.seed)
+                text = self._worded(believed, truth, request)
+            paths.append({"index": line.index, "steps": said, "answer": text})
+        return {"paths": paths}
 
     def vote_answers(self, request: Request) -> Json:
         """An answer to each listed question; without a picture, what is usual."""
@@ -143,7 +168,7 @@ class Speaker:
             "choices": list(qa.choices),
             "reasoning": reasoning,
             "objects": list(qa.objects),
-            "skills": list(qa.skills),
+            "skills": abilities(qa.skills),
         }
 
     def _answer(self, qa: TruthQA, request: Request) -> str:
@@ -152,6 +177,7 @@ class Speaker:
     def _believed(self, qa: TruthQA, request: Request) -> str:
         """What the model takes for the answer: the truth, a claim about an absent thing, or a plausible mistake."""
         rate = self.model.error_rate if qa.present else self.model.hallucination_rate
+        rate = 1 - (1 - rate) * (1 - self.model.step_error_rate) ** qa.level
         key = (self.model.name, request.picture, qa.question.casefold(), request.seed)
         if uniform("error", *key) >= rate:
             return qa.answer

@@ -26,8 +26,9 @@ def test_everything_is_there(mini_world: Path) -> None:
     assert len(pictures) == MINI.images
     index = WorldIndex.load(mini_world / "index.jsonl")
     assert all(index.lookup(picture.read_bytes()) is not None for picture in pictures)
-    for name in ("domain", "general", "hallucination"):
-        assert Dataset.open(mini_world / "benchmarks" / name, "benchmark").rows == MINI.benchmark_items
+    for name, items in (("domain", 1), ("general", 1), ("hallucination", 2)):
+        rows = Dataset.open(mini_world / "benchmarks" / name, "benchmark").rows
+        assert rows == items * MINI.benchmark_items
     assert open_checkpoint(mini_world / "base_model").digest
 
 
@@ -42,9 +43,13 @@ def test_benchmarks_are_disjoint_from_training_pictures(mini_world: Path) -> Non
         groups |= held_out
 
 
-def test_hallucination_probes_are_about_what_is_absent(mini_world: Path) -> None:
+def test_hallucination_probes_ask_for_an_absent_and_a_present_light_of_each_picture(mini_world: Path) -> None:
+    answers: dict[str, list[str]] = {}
     for row in _rows(mini_world / "benchmarks" / "hallucination", "benchmark"):
-        assert (row["answer"], row["answer_type"]) == ("no", "yes_no")
+        assert row["answer_type"] == "yes_no"
+        answers.setdefault(row["image_group"], []).append(row["answer"])
+    assert len(answers) == MINI.benchmark_items
+    assert all(sorted(group) == ["no", "yes"] for group in answers.values())
 
 
 def test_domain_benchmark_spans_the_kinds(mini_world: Path) -> None:

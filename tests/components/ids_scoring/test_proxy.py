@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import io
-import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 import skimage
-from PIL import Image
 
-from components.core.work import Journal
+from components.core.engine import EngineSettings
 from components.ids_scoring.proxy_features import statistics
 from components.ids_scoring.proxy_scorer import ProxyScorer, Text, combine
 
@@ -62,24 +59,24 @@ def test_more_text_scores_more_and_never_above_ten() -> None:
     assert all(0 <= value <= 10 for score in scores for value in score)
 
 
+PICTURES = [(name, (SKIMAGE / f"{name}.png").read_bytes()) for name in ("page", "moon", "coins", "text")]
+
+
 @pytest.fixture(scope="module")
-def scorer(tmp_path_factory: pytest.TempPathFactory) -> ProxyScorer:
+def one_worker() -> list:
     pytest.importorskip("rapidocr_onnxruntime")
-    return ProxyScorer(Journal(tmp_path_factory.mktemp("proxy") / "proxy.jsonl"), logging.getLogger("test"))
+    return list(ProxyScorer(EngineSettings(workers=1)).score(PICTURES))
 
 
-def test_reads_a_scanned_page_and_not_a_photograph(scorer) -> None:
-    page, moon = ((SKIMAGE / name).read_bytes() for name in ("page.png", "moon.png"))
-    of_page, of_moon = scorer.score([("page", page), ("moon", moon)], "test")
-    assert "markers" in of_page.caption
-    assert of_page.scores[2] > 8
-    assert of_moon.scores[2] < 1
-    assert sum(of_page.scores) > sum(of_moon.scores)
+def test_reads_a_scanned_page_and_not_a_photograph(one_worker) -> None:
+    of = dict(one_worker)
+    assert "markers" in of["page"].caption
+    assert of["page"].scores[2] > 8
+    assert of["moon"].scores[2] < 1
+    assert sum(of["page"].scores) > sum(of["moon"].scores)
 
 
-def test_scores_are_kept(scorer, monkeypatch) -> None:
-    buffer = io.BytesIO()
-    Image.fromarray(quarters()).save(buffer, "PNG")
-    first = scorer.score([("q", buffer.getvalue())], "test")
-    monkeypatch.setattr(scorer, "_score", None)  # a second computation would fail
-    assert scorer.score([("q", buffer.getvalue())], "test") == first
+def test_workers_change_nothing(one_worker, monkeypatch) -> None:
+    monkeypatch.setattr("components.ids_scoring.proxy_scorer._TASK_IMAGES", 2)
+    assert [name for name, _ in one_worker] == [name for name, _ in PICTURES]
+    assert list(ProxyScorer(EngineSettings(workers=2)).score(PICTURES)) == one_worker

@@ -96,10 +96,11 @@ def run_stage(
     inputs: Path, teachers: Running, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int, Path]]:
     """Run the real stage from its command line; returns the exit code and the folder of its outputs."""
-    monkeypatch.setenv("VLM_WORK_ROOT", str(inputs / "work"))
 
     def call(attempt: str = "out", **settings: Any) -> tuple[int, Path]:
-        endpoint = {"base_url": teachers.base_url, "model": settings.pop("model", "teacher")}
+        model = settings.pop("model", "teacher")
+        endpoint = settings.pop("endpoint", {"base_url": teachers.base_url, "model": model})
+        monkeypatch.setenv("VLM_WORK_ROOT", str(inputs / "work" / settings.pop("work", "")))
         out = inputs / attempt
         argv = ["--config", json.dumps({"endpoint": endpoint, **settings})]
         for name in IO.inputs:

@@ -33,6 +33,7 @@ def evolved(index: int, question: str, answer_type: str = "span") -> EvolvedItem
         reasoning="",
         objects=[],
         skills=[],
+        form="Multi-choice",
     )
 
 
@@ -47,7 +48,7 @@ def scripted(*values):
         for request in requests:
             value = replies.pop(0)
             error = str(value) if isinstance(value, Exception) else None
-            answers.append(Answer(request.key, None if error else value, error, 1, 1, 0.1))
+            answers.append(Answer(request.key, None if error else value, error, 1, 1))
         return answers
 
     ask.seen = seen  # type: ignore[attr-defined]
@@ -154,3 +155,44 @@ def test_draft_duplicates_and_surplus_are_turned_away():
 def test_an_image_without_items_is_rejected_itself(reply):
     (items,), (rejection,) = generate([TASK], CONFIG, scripted(reply))
     assert items == [] and (rejection.id, rejection.reason) == ("image", "no_answer")
+
+
+def test_items_that_were_not_written_are_counted():
+    drafts = QAItems.model_validate(
+        {
+            "items": [
+                {
+                    "question": "One?",
+                    "topic": 0,
+                    "answer": "red",
+                    "answer_type": "span",
+                    "choices": [],
+                    "reasoning": "",
+                    "objects": [],
+                    "skills": [],
+                }
+            ]
+        }
+    )
+    (items,), rejections = generate([TASK], CONFIG, scripted(drafts))
+    assert len(items) == 1
+    assert [(r.id, r.reason) for r in rejections] == [
+        ("image#1", "not_written"),
+        ("image#2", "not_written"),
+    ]
+
+
+def test_prompts_name_directions_abilities_and_forms():
+    ask = scripted(QAEvolved(items=[]))
+    evolve_round([TASK], [ITEMS], 1, CONFIG, ask)
+    (request,) = ask.seen
+    for word in ("depth_order", "multi_choice", "behaviour prediction", "interaction:", "perception:"):
+        assert word in request.prompt
+
+
+def test_the_draft_s_prompt_says_what_to_ask_about():
+    task = Task("image", b"", "train", 3, aspects={"text and numbers to read": 2}, types={"number": 3})
+    ask = scripted(QAItems(items=[]))
+    generate([task], CONFIG, ask)
+    prompt = ask.seen[0].prompt
+    assert "- 2 about: text and numbers to read" in prompt and "- 3 of type: number" in prompt

@@ -19,3 +19,11 @@ def test_counts_and_paths():
     assert parse.wanted_count("look and write 5 question-answer items. Write 5 items.") == 5
     assert parse.limit("Choose at most 3.", 9) == 3 and parse.limit("Choose.", 9) == 9
     assert parse.topic_path("x\nTopic: A > B c\ny") == ["A", "B c"] and parse.topic_path("none") == []
+
+
+def test_quotas():
+    prompt = (
+        "What to ask:\n- 2 about: text and numbers\n- 1 about: anything\n- 3 of type: number\n- 9 rules\n"
+    )
+    assert parse.quotas(prompt, "about") == ["text and numbers", "text and numbers", "anything"]
+    assert parse.quotas(prompt, "of type") == ["number"] * 3 and parse.quotas("Write 3.", "of type") == []

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from components.core.datauri import data_uri
-from components.qa_synthesis.schemas import QAEvolved, QAItems, QAJudged
+from components.qa_synthesis.schemas import QAEvolved, QAItems, QAJudged, QAPaths
 from components.voting_filter.schemas import VoteAnswers
 from demo.teachers.background import Running
 from demo.world.index import WorldIndex
@@ -74,6 +74,7 @@ def test_lists_its_models(server):
         (QAItems, "Write 3 items."),
         (QAEvolved, "1. [reasoning] What is the speed? => 5"),
         (QAJudged, "1. [reasoning] before: What is the speed? => 5\n   after: What is the gear? => P"),
+        (QAPaths, "1. What is the speed?"),
         (VoteAnswers, "1. What is the speed?\n2. Something unheard of?"),
     ],
 )

@@ -213,3 +213,55 @@ def encode(pixels) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG")
     return buffer.getvalue()
+
+
+def draft(speaker: Speaker, scene: Scene, lines: str, count: int) -> list[dict]:
+    prompt = f"{lines}\nWrite {count} items."
+    return speaker.qa_items(Request(prompt, "x", SceneKnowledge(scene)))["items"]
+
+
+def test_items_are_about_what_is_asked_for(make_speaker, scenes):
+    for scene in scenes[:30]:
+        items = draft(make_speaker(), scene, "- 2 about: text and numbers to read", 3)
+        assert sum("ocr" in item["skills"] for item in items) >= 2 and len(items) == 3
+        items = draft(make_speaker(), scene, "- 4 about: positions and spatial relations", 4)
+        assert sum("relationship" in item["skills"] for item in items) >= (4 if scene.lights else 0)
+
+
+def test_answer_types_are_those_asked_for(make_speaker, scenes):
+    for scene in scenes[:30]:
+        items = draft(make_speaker(), scene, "- 2 of type: number\n- 1 of type: choice", 3)
+        assert sorted(item["answer_type"] for item in items) == ["choice", "number", "number"]
+
+
+PATHS = "\n".join(f"{i}. {question}" for i, question in enumerate(READING, start=1))
+
+
+def test_reasoning_paths_err_at_the_stated_rate_and_anew_for_every_seed(make_speaker, scenes):
+    speaker, wrong, seeds = make_speaker(error_rate=0.2), [], []
+    for number, scene in enumerate(scenes):
+        by_seed = [
+            speaker.qa_paths(Request(PATHS, str(number), SceneKnowledge(scene), seed))["paths"]
+            for seed in (1, 2)
+        ]
+        for question, first, second in zip(READING, *by_seed, strict=True):
+            truth = answer(scene, question)
+            assert truth is not None
+            right = [path["answer"].lower().rstrip(".") == truth.answer.lower() for path in (first, second)]
+            assert (first["steps"][-1] == truth.reasoning) == right[0]
+            wrong.append(not right[0])
+            seeds.append(right[0] != right[1])
+    assert_share(wrong, 0.2)
+    assert_share(seeds, 2 * 0.2 * 0.8)
+
+
+def test_a_path_without_a_picture_is_a_guess(make_speaker):
+    (path,) = make_speaker().qa_paths(Request("1. Which gear is selected?", "", None))["paths"]
+    assert path["answer"] in {"P", "R", "N", "D"} and "guess" in path["steps"][0]
+
+
+def test_step_errors_grow_with_the_level(make_speaker, scenes):
+    """Level 2: 1 - (1 - 0.1) (1 - 0.2)^2 = 0.424."""
+    speaker = make_speaker(error_rate=0.1, step_error_rate=0.2)
+    assert_share(mistakes(speaker, scenes, ["Is it time to refuel?", "Is the speed above 30?"], True), 0.424)
+    assert_share(mistakes(speaker, scenes, READING, True), 0.1)

@@ -1,0 +1,116 @@
+"""Reasoning paths by rejection sampling, as Kimi-VL builds its long chains of thought (arXiv 2504.07491, section 3.3).
+
+Items whose answer can be verified are asked again, several times at a temperature above 0 and without their answer. Paths
+that end with the item's answer are correct: the shortest becomes the item's reasoning, the others go to its history. An
+item without a correct path keeps the reasoning that it had, and its history says so.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from components.core.answers import agree, normalise
+from components.core.mllm import ChatRequest
+from components.core.prompts import render
+from components.qa_synthesis.config import Config
+from components.qa_synthesis.generate import Ask, Task, request_seed
+from components.qa_synthesis.items import Item, has_reserved, one_line
+from components.qa_synthesis.schemas import QAPath, QAPaths
+
+VERIFIABLE = ("choice", "number", "yes_no", "span")
+_MAX_ANSWERS = 8
+"""Wrong answers of one item that the history lists."""
+
+
+@dataclass
+class Paths:
+    """What came of the samples of one item."""
+
+    correct: list[str] = field(default_factory=list)
+    wrong: Counter[str] = field(default_factory=Counter)
+    malformed: int = 0
+    missing: int = 0
+
+
+def sample_reasoning(
+    tasks: Sequence[Task], items: Sequence[Sequence[Item]], config: Config, ask: Ask
+) -> list[list[Item]]:
+    """Sample reasoning paths for all verifiable items, `samples` requests an image, requests of one image together.
+
+    Args:
+        tasks: the images.
+        items: items of each image, aligned with `tasks`.
+        ask: sends requests.
+
+    Returns:
+        The same items, those that can be verified with new reasoning and an entry more in their history.
+    """
+    settings = config.reasoning_paths
+    asked = [[item for item in own if item.answer_type in VERIFIABLE] for own in items]
+    requests: list[ChatRequest] = []
+    prompt_hash = ""
+    for task, own in zip(tasks, asked, strict=True):
+        if not own:
+            continue
+        prompt, prompt_hash = render(__file__, "reason.jinja", items=own)
+        requests += [
+            ChatRequest(
+                key=f"reason:{sample}:{task.image_id}",
+                prompt=prompt,
+                schema=QAPaths,
+                images=(task.image,),
+                temperature=settings.temperature,
+                seed=request_seed("reason", sample, task.image_id),
+                max_tokens=settings.path_tokens * (len(own) + 1),
+            )
+            for sample in range(settings.samples)
+        ]
+    answers = iter(ask(requests))
+    sampled: list[list[Item]] = []
+    for everything, own in zip(items, asked, strict=True):
+        found = [Paths() for _ in own]
+        for _ in range(settings.samples if own else 0):
+            _collect(own, next(answers).value, found, settings.max_path_chars)
+        after = iter([_settle(item, paths, prompt_hash) for item, paths in zip(own, found, strict=True)])
+        sampled.append([next(after) if item.answer_type in VERIFIABLE else item for item in everything])
+    return sampled
+
+
+def _collect(items: Sequence[Item], answer: Any, found: Sequence[Paths], max_chars: int) -> None:
+    """Add one sample of all items of an image."""
+    given: dict[int, QAPath] = {}
+    if isinstance(answer, QAPaths):
+        for path in answer.paths:
+            given.setdefault(path.index, path)
+    for number, (item, paths) in enumerate(zip(items, found, strict=True), start=1):
+        if number not in given:
+            paths.missing += 1
+            continue
+        text = " ".join(filter(None, map(one_line, given[number].steps)))
+        final = given[number].answer
+        if not text or len(text) > max_chars or has_reserved(text, final):
+            paths.malformed += 1
+        elif agree(final, item.answer, item.answer_type, item.choices):  # type: ignore[arg-type]
+            paths.correct.append(text)
+        else:
+            paths.wrong[normalise(final, item.answer_type, item.choices)[:100]] += 1  # type: ignore[arg-type]
+
+
+def _settle(item: Item, paths: Paths, prompt_hash: str) -> Item:
+    """The item with its shortest correct path (the alphabet decides between equally long ones), if there is one."""
+    ranked = sorted(set(paths.correct), key=lambda text: (len(text), text))
+    entry = {
+        "reasoning": "sampled" if ranked else "no_correct_path",
+        "sampled": len(paths.correct) + paths.wrong.total() + paths.malformed + paths.missing,
+        "correct": len(paths.correct),
+        "malformed": paths.malformed,
+        "missing": paths.missing,
+        "answers": dict(sorted(paths.wrong.items(), key=lambda pair: (-pair[1], pair[0]))[:_MAX_ANSWERS]),
+        "paths": ranked[1:],
+        "replaced": item.reasoning,
+        "prompt_hash": prompt_hash,
+    }
+    return replace(item, reasoning=ranked[0] if ranked else item.reasoning, history=(*item.history, entry))
