@@ -148,7 +148,7 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
         raise ConfigError(
-            f"--set {override}: expected SECTION.KEY=VALUE, e.g. voting_filter.agreement_threshold=0.75"
+            f"--set {override}: expected SECTION.KEY=VALUE, e.g. voting_filter.posterior_threshold=0.9"
         )
     valid = [*BY_NAME, "resources"]
     if keys[0] not in valid:

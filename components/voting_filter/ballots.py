@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -10,9 +11,9 @@ from components.core.answers import AnswerType, agree, normalise
 REASONS = (
     "image_missing",  # the item's image is not in the images table
     "too_few_votes",
-    "out_voted",  # a strict majority gave one other answer: the preference pairs' source of hallucinations
-    "low_agreement",  # the majority agrees, but fewer than the threshold asks for
-    "no_majority",  # the voters disagree with the item and with each other
+    "out_voted",  # the voters settle on one other answer: the preference pairs' source of hallucinations
+    "low_agreement",  # they settle on the proposed answer, but less surely than the threshold asks for
+    "no_majority",  # they settle on none
     "image_independent",  # confirmed, but right without the image as well
 )
 
@@ -43,7 +44,8 @@ class Ballot:
 
     def right(self, votes: Sequence[Vote]) -> int:
         """How many of `votes` give the proposed answer."""
-        return sum(self.agrees(vote.answer) for vote in votes)
+        given = Counter(vote.answer for vote in votes)
+        return sum(count for answer, count in given.items() if self.agrees(answer))
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,61 @@ class Decision:
     agreement: float
     """Share of the votes that agree with the proposed answer, in [0, 1]; 0 without votes."""
     voted_answer: str
-    """What a strict majority answered, normalised; "" if no answer has one."""
+    """What the voters answered, normalised: a strict majority's answer, or the one that is more likely right than
+    not; "" if there is none."""
     reason: str = ""
+    posterior: float | None = None
+    """P(the proposed answer is right), where the method estimates it."""
 
     @property
     def difficulty(self) -> float:
         """1 - agreement."""
         return 1.0 - self.agreement
+
+
+AUTHOR = "(author)"
+"""The name of the proposed answers' author among the voters."""
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often a voter is estimated to be right about one type of answer."""
+
+    voter: str
+    answer_type: str
+    votes: int
+    probability: float
+
+
+@dataclass(frozen=True)
+class FormBlind:
+    """Blind votes on the questions of one form."""
+
+    answer_type: str
+    options: int
+    """Number of options of a choice, else 0."""
+    questions: int
+    known: float
+    """Estimated share of questions that nobody needs the image for."""
+
+
+@dataclass(frozen=True)
+class Independence:
+    """What blind votes say."""
+
+    items: list[float] = field(default_factory=list)
+    """For each ballot P(its answer is known without the image); 0 without blind votes."""
+    forms: tuple[FormBlind, ...] = ()
+    """What was learnt about each form of question."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Decisions in the order of the ballots, and what was learnt about the voters."""
+
+    decisions: list[Decision]
+    reliabilities: tuple[Reliability, ...] = ()
+    independence: Independence = field(default_factory=Independence)
 
 
 def majority_answer(ballot: Ballot) -> str:
@@ -68,8 +118,9 @@ def majority_answer(ballot: Ballot) -> str:
     Agreement is tolerant, so it need not be transitive: of several answers with a majority the one with most votes
     wins, then the first in alphabetical order. The order of the voters does not matter.
     """
-    forms = sorted(normalise(vote.answer, ballot.answer_type, ballot.choices) for vote in ballot.votes)
-    forms = [form for form in forms if form]
-    counts = {a: sum(agree(a, b, ballot.answer_type, ballot.choices) for b in forms) for a in forms}
+    kind, choices, cast = ballot.answer_type, ballot.choices, len(ballot.votes)
+    given = Counter(normalise(vote.answer, kind, choices) for vote in ballot.votes)
+    forms = sorted(form for form in given if form)
+    counts = {a: sum(given[b] for b in forms if agree(a, b, kind, choices)) for a in forms}
     best = max(counts, key=lambda form: counts[form], default="")
-    return best if best and 2 * counts[best] > len(ballot.votes) else ""
+    return best if best and 2 * counts[best] > cast else ""

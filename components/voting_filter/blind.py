@@ -1,96 +1,201 @@
-"""Is an item right without its image? Blind votes against what guessing would give.
+"""Is an item right without its image? Blind votes against what guessing would give. Pure.
 
-A model that never saw the picture still gets yes/no questions right half of the time, and more often if it has learnt
-that such questions are mostly answered "yes". So blind votes that match the proposed answer prove nothing by
-themselves. An item counts as image-independent only if all of these hold:
+A model that never saw the picture still gets yes/no questions right half of the time, so blind votes that match prove
+little by themselves. The unit is the question: all items that ask it, with the answers that the seeing votes settled
+on, and the blind votes on it (asked once). Its answer a is the one that most of its items settled on. Two hypotheses:
 
-1. At least `threshold` of its blind votes give the proposed answer.
-2. At least `threshold` of the blind votes on *all* items with the same question do: where the answer to a question
-   changes from image to image, a lucky guess for one of them is no evidence.
-3. So many matches are improbable for guessers: P(Binomial(B, p) >= matches) <= `significance`, where p is the larger
-   of two shares over other questions of the same form: how often blind votes give this answer (voters may favour it),
-   and how often items have it (the items may). Both start from the form's chance level (1/2 for yes/no, 1/K for
-   K choices, 0 for free answers) with the weight of `PRIOR_VOTES` votes; leaving this question out keeps an item from
-   being its own evidence.
+    known     nobody needs the picture: a voter answers a blind as reliably as it answers such questions seeing, and
+              every item's answer is a but for an error with probability `SETTLED_ERROR`;
+    guessed   the blind votes are guesses and the answer changes with the picture. Guesses are a with probability g,
+              how often blind votes on other questions of the form are; voters share prejudices, so the matches are
+              beta-binomial, not binomial, with a concentration s. Answers of further items follow Polya's urn: alike
+              more often than by chance (some questions nearly always have one answer), but not always.
 
-Free answers that voters never guess elsewhere are thus caught by two matching blind votes, four choices need three,
-and yes/no items five or more voters.
+The posterior P(known | votes) has a prior, the share pi of known questions. For each form of question pi is fitted by
+EM over all questions and s by the likelihood, from a weak prior: empirical Bayes, the usual answer where each test alone
+is weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five blind voters;
+a number that is no usual guess is caught by two.
 """
 
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from components.core.answers import normalise
-from components.voting_filter.ballots import Ballot
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, gammaln
 
-PRIOR_VOTES = 10.0
+from components.core.answers import agree, normalise
+from components.voting_filter.ballots import Ballot, FormBlind, Independence
+
+PRIOR_KNOWN, PRIOR_QUESTIONS = 0.1, 2.0
+"""Prior share of known questions, and its weight in questions of one type."""
+PRIOR_RIGHT, PRIOR_RIGHT_VOTES = 0.8, 10.0
+"""Prior of a voter's reliability for one type of answer, and its weight in votes."""
+PRIOR_GUESSES = 10.0
+"""Weight of the form's chance level in g, in blind votes."""
+RARE_GUESS = 0.02
+"""Chance level of one free answer; g never is less."""
+SETTLED_ERROR = 0.05
+"""How often seeing votes settle on a wrong answer."""
+URN = 2.0
+"""Weight of chance in Polya's urn, in items."""
+CONCENTRATIONS = (0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 1e6)
+_MOST_RELIABLE = 0.98  # nobody is so reliable that one slip settles a question
 _EPSILON = 1e-9
-_Form = tuple[str, int]
+
+Floats = NDArray[np.float64]
 _Question = tuple[str, str, tuple[str, ...]]
+_Form = tuple[str, int]
 
 
-class _Counts:
-    """How often blind votes, and items, have each answer: by form and by question."""
+@dataclass(frozen=True)
+class _Evidence:
+    """What speaks for and against one question; votes and matches are means over its items."""
 
-    def __init__(self, ballots: Sequence[Ballot]) -> None:
-        self.votes: Counter[_Form | _Question] = Counter()
-        self.items: Counter[_Form | _Question] = Counter()
-        self.right: Counter[_Question] = Counter()
-        self.voted: Counter[tuple[_Form | _Question, str]] = Counter()
-        self.proposed: Counter[tuple[_Form | _Question, str]] = Counter()
-        for ballot in ballots:
-            self.right[_question(ballot)] += ballot.right(ballot.blind)
-            blind = [normalise(vote.answer, ballot.answer_type, ballot.choices) for vote in ballot.blind]
-            for group in (_form(ballot), _question(ballot)):
-                self.items[group] += 1
-                self.proposed[group, _answer(ballot)] += 1
-                self.votes[group] += len(blind)
-                self.voted.update((group, answer) for answer in blind)
+    answer: str
+    votes: float
+    matches: float
+    log_known: float
+    """Log probability of the blind votes if the answer is known."""
+    items: int
+    alike: int
+    """Items that settled on `answer`."""
 
-    def chance(self, ballot: Ballot) -> float:
-        """Probability that a blind vote on another question of this form would be right here."""
-        form, question, answer, start = (
-            _form(ballot),
-            _question(ballot),
-            _answer(ballot),
-            chance_level(ballot),
+
+def independence(ballots: Sequence[Ballot], settled: Sequence[str]) -> Independence:
+    """Estimate for every item whether it needs its image.
+
+    Args:
+        ballots: all items with their votes and blind votes.
+        settled: for each the answer that the seeing votes settled on, normalised; "" where they did not.
+    """
+    groups: dict[_Question, list[int]] = defaultdict(list)
+    for place, ballot in enumerate(ballots):
+        if ballot.blind and settled[place]:
+            groups[_question(ballot)].append(place)
+    if not groups:
+        return Independence([0.0] * len(ballots))
+    right = _reliability(ballots, settled)
+    asked = [[ballots[i] for i in own] for own in groups.values()]
+    evidence = [
+        _evidence(same, [settled[i] for i in own], right)
+        for same, own in zip(asked, groups.values(), strict=True)
+    ]
+    forms = [(kind, len(choices)) for _, kind, choices in groups]
+    guess = _guesses(asked, evidence, forms)
+    posterior, fitted = _mixture(evidence, forms, guess)
+    items = [0.0] * len(ballots)
+    for own, found, probability in zip(groups.values(), evidence, posterior, strict=True):
+        for place in own:
+            if ballots[place].agrees(found.answer):
+                items[place] = float(probability)
+    return Independence(items, tuple(fitted))
+
+
+def _reliability(ballots: Sequence[Ballot], settled: Sequence[str]) -> dict[tuple[str, str], float]:
+    """By voter and answer type, how often a seeing vote is what was settled on, pulled to the prior."""
+    votes: Counter[tuple[str, str]] = Counter()
+    right: Counter[tuple[str, str]] = Counter()
+    for ballot, answer in zip(ballots, settled, strict=True):
+        for vote in ballot.votes if answer else ():
+            key = (vote.voter, ballot.answer_type)
+            votes[key] += 1
+            right[key] += agree(vote.answer, answer, ballot.answer_type, ballot.choices)
+    keys = {(v.voter, b.answer_type) for b in ballots for v in (*b.votes, *b.blind)}
+    prior = PRIOR_RIGHT * PRIOR_RIGHT_VOTES
+    return {key: (right[key] + prior) / (votes[key] + PRIOR_RIGHT_VOTES) for key in keys}
+
+
+def _evidence(own: list[Ballot], settled: list[str], right: dict[tuple[str, str], float]) -> _Evidence:
+    first = own[0]
+    counts = Counter(settled)
+    answer = min(counts, key=lambda form: (-counts[form], form))
+    same = {form: agree(form, answer, first.answer_type, first.choices) for form in counts}
+    matches, log_known = 0, 0.0
+    for ballot in own:
+        for vote in ballot.blind:
+            match = agree(vote.answer, answer, ballot.answer_type, ballot.choices)
+            rate = min(right[vote.voter, ballot.answer_type], _MOST_RELIABLE)
+            matches += match
+            log_known += math.log(rate if match else 1 - rate)
+    return _Evidence(
+        answer=answer,
+        votes=sum(len(ballot.blind) for ballot in own) / len(own),
+        matches=matches / len(own),
+        log_known=log_known / len(own),
+        items=len(own),
+        alike=sum(count for form, count in counts.items() if same[form]),
+    )
+
+
+def _guesses(groups: Sequence[list[Ballot]], evidence: Sequence[_Evidence], forms: Sequence[_Form]) -> Floats:
+    """g of each question: the share of its answer among the blind votes on the other questions of its form."""
+    votes: dict[_Form, float] = defaultdict(float)
+    answers: dict[tuple[_Form, str], float] = defaultdict(float)
+    own: list[dict[str, float]] = []
+    for group, form, found in zip(groups, forms, evidence, strict=True):
+        given = Counter(normalise(v.answer, b.answer_type, b.choices) for b in group for v in b.blind)
+        own.append({answer: count / len(group) for answer, count in given.items()})
+        votes[form] += found.votes
+        for answer, count in own[-1].items():
+            answers[form, answer] += count
+    shares = []
+    for group, found, form, mean in zip(groups, evidence, forms, own, strict=True):
+        elsewhere = answers[form, found.answer] - mean.get(found.answer, 0.0)
+        total = votes[form] - found.votes + PRIOR_GUESSES
+        shares.append((elsewhere + PRIOR_GUESSES * chance_level(group[0])) / total)
+    return np.clip(shares, RARE_GUESS, 1 - RARE_GUESS)
+
+
+def _mixture(
+    evidence: Sequence[_Evidence], forms: Sequence[_Form], guess: Floats
+) -> tuple[Floats, list[FormBlind]]:
+    """P(known) of each question, and what was fitted for each form."""
+    rows = [[e.votes, e.matches, e.items - 1, e.alike - 1, e.log_known] for e in evidence]
+    votes, matches, again, alike, log_known = np.array(rows, dtype=np.float64).T
+    if_known = log_known + alike * np.log(1 - SETTLED_ERROR) + (again - alike) * np.log(SETTLED_ERROR)
+    repeats = _sequence(alike, again, URN * guess + 1, URN * (1 - guess))
+    posterior = np.zeros(len(evidence))
+    fitted = []
+    for form in sorted(set(forms)):
+        own = np.array([other == form for other in forms])
+        fits = [
+            _share(if_known[own], (repeats + _sequence(matches, votes, s * guess, s * (1 - guess)))[own])
+            for s in CONCENTRATIONS
+        ]
+        _, share, posterior[own] = max(fits, key=lambda fit: fit[0])
+        fitted.append(FormBlind(*form, questions=int(own.sum()), known=share))
+    return posterior, fitted
+
+
+def _share(if_known: Floats, if_guessed: Floats) -> tuple[float, float, Floats]:
+    """EM for the share of known questions: log likelihood with prior, share, posteriors."""
+    known, before = PRIOR_KNOWN, -np.inf
+    while True:
+        odds = np.log(known) - np.log(1 - known) + if_known - if_guessed
+        posterior = np.asarray(expit(odds))
+        likelihood = float(np.logaddexp(np.log(known) + if_known, np.log(1 - known) + if_guessed).sum())
+        likelihood += PRIOR_QUESTIONS * float(
+            PRIOR_KNOWN * np.log(known) + (1 - PRIOR_KNOWN) * np.log(1 - known)
         )
-
-        def share(
-            counted: Counter[tuple[_Form | _Question, str]], total: Counter[_Form | _Question]
-        ) -> float:
-            elsewhere = counted[form, answer] - counted[question, answer]
-            return (elsewhere + PRIOR_VOTES * start) / (total[form] - total[question] + PRIOR_VOTES)
-
-        return max(share(self.voted, self.votes), share(self.proposed, self.items))
+        if likelihood - before < _EPSILON:
+            return likelihood, known, posterior
+        before = likelihood
+        known = float(posterior.sum() + PRIOR_KNOWN * PRIOR_QUESTIONS) / (len(posterior) + PRIOR_QUESTIONS)
 
 
-def image_independent(ballots: Sequence[Ballot], threshold: float, significance: float) -> list[bool]:
-    """For each ballot, whether its item is right without the image by the rule above; False without blind votes."""
-    counts = _Counts(ballots)
-    return [_independent(ballot, counts, threshold - _EPSILON, significance) for ballot in ballots]
-
-
-def _independent(ballot: Ballot, counts: _Counts, threshold: float, significance: float) -> bool:
-    votes, matches, question = len(ballot.blind), ballot.right(ballot.blind), _question(ballot)
-    if (
-        not votes
-        or matches < threshold * votes
-        or counts.right[question] < threshold * counts.votes[question]
-    ):
-        return False
-    return binomial_tail(matches, votes, counts.chance(ballot)) <= significance
-
-
-def _answer(ballot: Ballot) -> str:
-    return normalise(ballot.answer, ballot.answer_type, ballot.choices)
-
-
-def _form(ballot: Ballot) -> _Form:
-    return ballot.answer_type, len(ballot.choices)
+def _sequence(successes: Floats, trials: Floats, a: Floats, b: Floats) -> Floats:
+    """Log probability of a given sequence of draws whose success rate is Beta(a, b)."""
+    return np.asarray(
+        gammaln(successes + a)
+        + gammaln(trials - successes + b)
+        - gammaln(trials + a + b)
+        - (gammaln(a) + gammaln(b) - gammaln(a + b))
+    )
 
 
 def _question(ballot: Ballot) -> _Question:
@@ -98,12 +203,7 @@ def _question(ballot: Ballot) -> _Question:
 
 
 def chance_level(ballot: Ballot) -> float:
-    """Probability that an even guess among the possible answers is right; 0 where answers are free."""
+    """Probability that an even guess among the possible answers is right; `RARE_GUESS` where answers are free."""
     if ballot.answer_type == "yes_no":
         return 0.5
-    return 1 / len(ballot.choices) if ballot.answer_type == "choice" and ballot.choices else 0.0
-
-
-def binomial_tail(successes: int, trials: int, p: float) -> float:
-    """P(X >= successes) for X ~ Binomial(trials, p)."""
-    return sum(math.comb(trials, k) * p**k * (1 - p) ** (trials - k) for k in range(successes, trials + 1))
+    return 1 / len(ballot.choices) if ballot.answer_type == "choice" and ballot.choices else RARE_GUESS

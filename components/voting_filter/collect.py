@@ -10,6 +10,7 @@ from typing import Any
 from components.core.answers import extract
 from components.core.mllm import Answer, ChatRequest
 from components.core.prompts import render
+from components.voting_filter.ballots import Ballot, Vote
 from components.voting_filter.schemas import VoteAnswers
 
 Ask = Callable[[list[ChatRequest]], list[Answer]]
@@ -19,13 +20,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class CastVote:
-    """One vote and what it cost: its share of the request's tokens, and the request's whole latency."""
+    """One vote and its share of the request's tokens."""
 
     qa_id: str
     voter: str
     blind: bool
     answer: str
-    latency_s: float
     tokens: int
 
 
@@ -108,7 +108,7 @@ def collect(
                 lost.append(LostVote(_vote_id(row, voter, blind), "answer_missing", row["question"]))
             else:
                 text = extract(given[number], row["answer_type"], row["choices"]) or given[number].strip()
-                cast.append(CastVote(row["qa_id"], voter, blind, text, answer.latency_s, tokens))
+                cast.append(CastVote(row["qa_id"], voter, blind, text, tokens))
     return cast, lost
 
 
@@ -147,8 +147,27 @@ def collect_blind(
         elif row["qa_id"] in asked:
             all_cast.append(vote)
         else:
-            all_cast.append(replace(vote, qa_id=row["qa_id"], latency_s=0.0, tokens=0))
+            all_cast.append(replace(vote, qa_id=row["qa_id"], tokens=0))
     return all_cast, all_lost
+
+
+def cast_ballots(rows: Sequence[Row], cast: Sequence[CastVote]) -> list[Ballot]:
+    """The ballot of each row, in order, with its votes in the order of `cast`."""
+    seeing: dict[str, list[Vote]] = {row["qa_id"]: [] for row in rows}
+    blind: dict[str, list[Vote]] = {row["qa_id"]: [] for row in rows}
+    for vote in cast:
+        (blind if vote.blind else seeing)[vote.qa_id].append(Vote(vote.voter, vote.answer))
+    return [
+        Ballot(
+            row["question"],
+            row["answer"],
+            row["answer_type"],
+            tuple(row["choices"]),
+            tuple(seeing[row["qa_id"]]),
+            tuple(blind[row["qa_id"]]),
+        )
+        for row in rows
+    ]
 
 
 def _vote_id(row: Row, voter: str, blind: bool) -> str:

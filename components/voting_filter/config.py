@@ -16,19 +16,25 @@ class Config(Settings):
     voters: list[Endpoint] = Field(min_length=1)
     """The models that vote; three or more different ones, and not the model that wrote the items, make the vote mean
     something."""
-    blind_voters: int | list[str] = 3
+    blind_voters: int | list[str] = 5
     """Who also answers without the image: the first so many of `voters`, or the names of their models; 0 turns blind
     votes off."""
-    method: Literal["majority"] = "majority"
-    """How votes become a decision."""
+    method: Literal["dawid_skene", "majority"] = "dawid_skene"
+    """How votes become a decision: `dawid_skene` estimates how reliable each voter is for each type of answer,
+    `majority` counts every vote the same."""
+    posterior_threshold: float = Field(default=0.7, gt=0, le=1)
+    """dawid_skene: an item is kept if its answer is right with at least this probability."""
+    prior_reliability: float = Field(default=0.8, gt=0.5, lt=1)
+    """dawid_skene: how often a voter is right before any vote is seen."""
+    prior_votes: float = Field(default=10.0, gt=0)
+    """dawid_skene: the weight of that, in votes of one voter about one type of answer."""
     agreement_threshold: float = Field(default=2 / 3, gt=0, le=1)
-    """An item is kept if at least this share of its votes agrees with the proposed answer."""
+    """majority: an item is kept if at least this share of its votes agrees with the proposed answer."""
     min_votes: int = Field(default=2, ge=1)
     """Items with fewer votes are rejected: their agreement says nothing."""
-    blind_threshold: float = Field(default=2 / 3, gt=0, le=1)
-    """An item can be image-independent only if at least this share of its blind votes gives the proposed answer."""
-    blind_significance: float = Field(default=0.05, gt=0, lt=1)
-    """... and only if guessing would give so many right blind votes with at most this probability."""
+    independence_threshold: float = Field(default=0.1, gt=0, le=1)
+    """An item is image-independent if its answer is known without the image with at least this probability. Low on
+    purpose: an item too many that goes costs a question, one that stays teaches to answer without looking."""
     questions_per_request: int = Field(default=8, ge=1)
     """Questions about one image that a voter answers in one request."""
     answer_tokens: int = Field(default=64, ge=8)

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.core.image_store import ImageStore
 from components.core.report import Report, figure_axes
-from components.voting_filter.ballots import REASONS, Ballot, Decision
+from components.voting_filter.ballots import AUTHOR, REASONS, Ballot, Decision, Outcome
 from components.voting_filter.config import Config
 
 Row = dict[str, Any]
@@ -80,20 +80,29 @@ class Tally:
         return round(self.agreeing[voter, blind] / cast, 3) if cast else ""
 
 
-def write_report(report: Report, tally: Tally, images: ImageStore, config: Config) -> None:
-    """Agreement, voters, answer types, reasons, and examples with their images."""
+def write_report(report: Report, tally: Tally, outcome: Outcome, images: ImageStore, config: Config) -> None:
+    """Agreement, what the voters are worth, answer types, reasons, and examples with their images."""
     items = tally.kept + tally.rejected
     report.heading("Votes")
+    rule = (
+        f"at least {config.agreement_threshold:.0%} of their votes agree with the proposed answer"
+        if config.method == "majority"
+        else f"their answer is right with a probability of at least {config.posterior_threshold:.0%}, given the votes"
+    )
     report.text(
-        f"{tally.kept} of {items} items kept ({tally.kept / items:.1%}): at least {config.agreement_threshold:.0%} of "
-        f"their votes agree with the proposed answer, and blind votes do not beat chance."
+        f"{tally.kept} of {items} items kept ({tally.kept / items:.1%}): {rule}, and blind votes do not show that they "
+        "are right without the image."
     )
     figure, axes = figure_axes()
     axes.hist(tally.agreements, bins=[i / 12 - 1 / 24 for i in range(14)], color="#1f5fa8")
-    axes.axvline(config.agreement_threshold - 1 / 24, color="#b03030", linestyle="--", linewidth=1)
+    if config.method == "majority":
+        axes.axvline(config.agreement_threshold - 1 / 24, color="#b03030", linestyle="--", linewidth=1)
     axes.set_xlabel("share of votes that agree with the proposed answer")
     axes.set_ylabel("items")
-    report.figure(figure, "Agreement over all items; the dashed line is the threshold.")
+    report.figure(figure, "Agreement over all items; a dashed line is the threshold.")
+    posteriors = [d.posterior for d in outcome.decisions if d.posterior is not None]
+    if posteriors:
+        _histogram(report, posteriors, config.posterior_threshold, "P(the proposed answer is right)")
     report.table(
         [
             {
@@ -106,6 +115,8 @@ def write_report(report: Report, tally: Tally, images: ImageStore, config: Confi
             for voter in tally.voters
         ]
     )
+    _write_reliability(report, outcome)
+    _write_blind(report, outcome, config)
     report.heading("Answer types")
     report.table(
         [
@@ -131,6 +142,49 @@ def write_report(report: Report, tally: Tally, images: ImageStore, config: Confi
             )
 
 
+def _histogram(report: Report, values: list[float], threshold: float, name: str) -> None:
+    figure, axes = figure_axes()
+    axes.hist(values, bins=[i / 20 for i in range(21)], color="#1f5fa8", log=True)
+    axes.axvline(threshold, color="#b03030", linestyle="--", linewidth=1)
+    axes.set_xlabel(name)
+    axes.set_ylabel("items (log scale)")
+    report.figure(figure, f"{name} over all items; the dashed line is the threshold.")
+
+
+def _write_reliability(report: Report, outcome: Outcome) -> None:
+    """Voters by answer types, the author of the proposed answers first."""
+    if not outcome.reliabilities:
+        return
+    report.heading("Reliability of the voters")
+    report.text(
+        f"Estimated probability of a right answer, with the number of votes; {AUTHOR} gave the proposed answers."
+    )
+    kinds = sorted({one.answer_type for one in outcome.reliabilities})
+    cells = {(o.voter, o.answer_type): f"{o.probability:.3f} ({o.votes})" for o in outcome.reliabilities}
+    voters = sorted({voter for voter, _ in cells}, key=lambda voter: (voter != AUTHOR, voter))
+    report.table([{"voter": v} | {kind: cells.get((v, kind), "") for kind in kinds} for v in voters])
+
+
+def _write_blind(report: Report, outcome: Outcome, config: Config) -> None:
+    """Shares of questions that nobody needs the image for."""
+    blind = outcome.independence
+    if not blind.forms:
+        return
+    report.heading("Questions that need no image")
+    _histogram(report, blind.items, config.independence_threshold, "P(known without the image)")
+    report.table(
+        [
+            {
+                "answer type": form.answer_type,
+                "options": form.options or "",
+                "different questions": form.questions,
+                "estimated share known without the image": round(form.known, 3),
+            }
+            for form in blind.forms
+        ]
+    )
+
+
 def _caption(example: Example) -> str:
     row, decision = example.row, example.decision
     lines = [row["question"]]
@@ -140,5 +194,8 @@ def _caption(example: Example) -> str:
     lines.append("votes: " + (", ".join(vote.answer for vote in example.ballot.votes) or "none"))
     if example.ballot.blind:
         lines.append("blind: " + ", ".join(vote.answer for vote in example.ballot.blind))
-    lines.append(f"agreement {decision.agreement:.2f}" + (f", {decision.reason}" if decision.reason else ""))
+    verdict = [f"agreement {decision.agreement:.2f}"]
+    if decision.posterior is not None:
+        verdict.append(f"right with {decision.posterior:.2f}")
+    lines.append(", ".join([*verdict, *([decision.reason] if decision.reason else [])]))
     return "\n".join(lines)

@@ -11,13 +11,12 @@ from typing import Any
 from components.core.errors import DataError
 from components.core.image_store import ImageStore
 from components.core.manifest import Dataset, DatasetWriter
-from components.core.mllm import MLLMClient
+from components.core.mllm import MLLMClient, Usage
 from components.core.runner import StageContext, StageIO
-from components.voting_filter.ballots import Ballot, Decision, Vote
-from components.voting_filter.blind import image_independent
-from components.voting_filter.collect import CastVote, Known, LostVote, collect, collect_blind
+from components.voting_filter.ballots import Ballot, Decision
+from components.voting_filter.collect import CastVote, Known, LostVote, cast_ballots, collect, collect_blind
 from components.voting_filter.config import Config
-from components.voting_filter.methods import METHODS
+from components.voting_filter.decide import decide
 from components.voting_filter.report import Tally, write_report
 
 IO = StageIO(inputs=("images", "qa"), outputs=("qa_kept", "qa_rejected", "votes", "rejected"))
@@ -34,28 +33,23 @@ def run(config: Config, ctx: StageContext) -> None:
     images = ImageStore(ctx.dataset("images", table="images"))
     tally = Tally(voters=[voter.model for voter in config.voters])
     ballots = poll(qa, images, config, ctx, tally)
-    decisions = METHODS[config.method](ballots, config)
-    independent = image_independent(ballots, config.blind_threshold, config.blind_significance)
+    outcome = decide(ballots, config)
     with (
         ctx.writer("qa_kept", table="qa_kept") as kept,
         ctx.writer("qa_rejected", table="qa_rejected") as rejected,
     ):
-        for row, ballot, decision, blind_right in zip(
-            qa.rows_iter(), ballots, decisions, independent, strict=True
-        ):
+        for row, ballot, decision in zip(qa.rows_iter(), ballots, outcome.decisions, strict=True):
             if row["image_id"] not in images:
                 decision = replace(decision, reason="image_missing")
-            elif blind_right and not decision.reason:
-                decision = replace(decision, reason="image_independent")
             _write(row, decision, kept, rejected)
             tally.add(row, ballot, decision, config.report_items)
     if not tally.kept:
         raise DataError(
-            f"no item of {qa.rows} was kept ({dict(tally.reasons)}); check the voters and the threshold"
+            f"no item of {qa.rows} was kept ({dict(tally.reasons)}); check the voters and the thresholds"
         )
     ctx.metrics.update(tally.metrics())
     ctx.log.info("voted", extra={"items": qa.rows, "kept": tally.kept, "rejected": tally.rejected})
-    write_report(ctx.report, tally, images, config)
+    write_report(ctx.report, tally, outcome, images, config)
 
 
 def poll(qa: Dataset, images: ImageStore, config: Config, ctx: StageContext, tally: Tally) -> list[Ballot]:
@@ -75,18 +69,13 @@ def poll(qa: Dataset, images: ImageStore, config: Config, ctx: StageContext, tal
             cast, lost = _ask_all(
                 [row for row in rows if row["image_id"] in images], images, config, clients, known
             )
-            own = {row["qa_id"]: _ballot(row) for row in rows}
-            for vote in cast:
-                ballot, added = own[vote.qa_id], (Vote(vote.voter, vote.answer),)
-                own[vote.qa_id] = (
-                    replace(ballot, blind=ballot.blind + added)
-                    if vote.blind
-                    else replace(ballot, votes=ballot.votes + added)
-                )
-            ballots += own.values()
-            votes.write([_vote_row(vote, own[vote.qa_id]) for vote in cast])
+            own = cast_ballots(rows, cast)
+            ballots += own
+            by_id = {row["qa_id"]: ballot for row, ballot in zip(rows, own, strict=True)}
+            votes.write([_vote_row(vote, by_id[vote.qa_id]) for vote in cast])
             rejected.write([{"id": vote.id, "reason": vote.reason, "detail": vote.detail} for vote in lost])
             tally.lost.update(vote.reason for vote in lost)
+    ctx.metrics.update(Usage.total(client.usage for client in clients.values()).metrics("voters"))
     return ballots
 
 
@@ -126,10 +115,6 @@ def _ask_all(
     return [vote for cast, _ in results for vote in cast], [vote for _, lost in results for vote in lost]
 
 
-def _ballot(row: Row) -> Ballot:
-    return Ballot(row["question"], row["answer"], row["answer_type"], tuple(row["choices"]))
-
-
 def _vote_row(vote: CastVote, ballot: Ballot) -> Row:
     return {
         "qa_id": vote.qa_id,
@@ -137,7 +122,6 @@ def _vote_row(vote: CastVote, ballot: Ballot) -> Row:
         "blind": vote.blind,
         "answer": vote.answer,
         "agrees": ballot.agrees(vote.answer),
-        "latency_s": vote.latency_s,
         "tokens": vote.tokens,
     }
 

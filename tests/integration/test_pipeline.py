@@ -151,7 +151,7 @@ def test_a_changed_setting_reruns_its_stage_and_what_depends_on_it(finished, min
     # A copy, so that the finished run stays as it is; the cache names its files, which have not moved.
     shutil.copytree(miniature.root, root, symlinks=True)
     process = subprocess.Popen(
-        miniature.command("--set", "voting_filter.agreement_threshold=0.9", root=root),
+        miniature.command("--set", "voting_filter.posterior_threshold=0.999", root=root),
         cwd=miniature.cwd, env=miniature.environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert process.stdout is not None
@@ -197,7 +197,7 @@ def test_an_image_that_appears_is_noticed(finished, miniature, tmp_path):
 @pytest.mark.parametrize(
     ("setting", "code", "message"),
     [
-        ("voting_filter.agreement_treshold=0.5", 78, "did you mean 'agreement_threshold'"),
+        ("voting_filter.posterior_treshold=0.5", 78, "did you mean 'posterior_threshold'"),
         ("preflight.images=%(root)s/nothing-here", 66, "nothing-here"),
         ("preflight.benchmarks=[{name: x, role: domain, uri: %(world)s/general/samples}]", 65, "table"),
         ("qa_synthesis.endpoint.model=gpt-unknown", 69, "gpt-unknown"),

@@ -63,7 +63,8 @@ def test_a_task_gets_its_own_settings_alone(ir, task):
     others = [
         value for name, value in parameters.items() if name != "config" and "componentInputParameter" in value
     ]
-    assert bool(others) == (task == "preflight")
+    # Preflight checks every section; promotion keeps them with the version that it registers.
+    assert bool(others) == (task in ("preflight", "promotion"))
 
 
 def test_every_task_but_preflight_is_cached(ir):
@@ -116,10 +117,10 @@ def test_resources_and_retries_come_from_the_profile(tmp_path):
 
 
 def test_a_setting_changes_its_parameter_and_nothing_else(ir, tmp_path):
-    changed = compiled(tmp_path / "p.yaml", "voting_filter.agreement_threshold=0.9")
+    changed = compiled(tmp_path / "p.yaml", "voting_filter.posterior_threshold=0.9")
     expected = copy.deepcopy(ir)
     parameters = expected["root"]["inputDefinitions"]["parameters"]
-    parameters["s06_voting_filter"]["defaultValue"]["agreement_threshold"] = 0.9
+    parameters["s06_voting_filter"]["defaultValue"]["posterior_threshold"] = 0.9
     assert changed == expected
 
 

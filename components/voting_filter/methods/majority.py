@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.voting_filter.ballots import Ballot, Decision, majority_answer
+from components.voting_filter.ballots import Ballot, Decision, Outcome, majority_answer
 from components.voting_filter.config import Config
 
 _EPSILON = 1e-9  # 2/3 as a setting is not 2/3 as a quotient
 
 
-def decide(ballots: Sequence[Ballot], config: Config) -> list[Decision]:
+def decide(ballots: Sequence[Ballot], config: Config) -> Outcome:
     """Keep an item if the share of votes that agree with it reaches the threshold."""
-    return [_decide(ballot, config) for ballot in ballots]
+    return Outcome([_decide(ballot, config) for ballot in ballots])
 
 
 def _decide(ballot: Ballot, config: Config) -> Decision:

@@ -33,8 +33,8 @@ class Recorder:
         self.requests += requests
         value = VoteAnswers(answers=[VoteAnswer(index=i, answer=f"{i}.") for i in (1, 2) if i != self.drop])
         if self.fail:
-            return [Answer(request.key, None, "malformed: x", 0, 0, 0.0) for request in requests]
-        return [Answer(request.key, value, None, 30, 10, 0.5) for request in requests]
+            return [Answer(request.key, None, "malformed: x", 0, 0) for request in requests]
+        return [Answer(request.key, value, None, 30, 10) for request in requests]
 
 
 def test_requests_are_of_one_image_and_bounded():

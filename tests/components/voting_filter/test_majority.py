@@ -40,7 +40,7 @@ def ballot(
     ],
 )
 def test_decisions_by_hand(proposed, answers, agreement, voted, reason):
-    (decision,) = decide([ballot(proposed, answers)], config())
+    (decision,) = decide([ballot(proposed, answers)], config()).decisions
     assert decision.agreement == pytest.approx(agreement)
     assert decision.difficulty == pytest.approx(1 - agreement)
     assert (decision.voted_answer, decision.reason) == (voted, reason)
@@ -56,7 +56,7 @@ def test_decisions_by_hand(proposed, answers, agreement, voted, reason):
     ],
 )
 def test_votes_are_compared_in_the_answers_type(answer_type, choices, proposed, answers, voted):
-    (decision,) = decide([ballot(proposed, answers, answer_type, choices)], config())
+    (decision,) = decide([ballot(proposed, answers, answer_type, choices)], config()).decisions
     assert decision.voted_answer == voted
 
 
@@ -70,16 +70,16 @@ def test_a_vote_that_is_no_answer_of_its_type_supports_nothing():
     st.randoms(use_true_random=False),
 )
 def test_agreement_is_a_share_and_the_order_of_voters_does_not_matter(proposed, answers, rng: random.Random):
-    (decision,) = decide([ballot(proposed, answers)], config())
+    (decision,) = decide([ballot(proposed, answers)], config()).decisions
     assert 0 <= decision.agreement <= 1 and decision.difficulty == 1 - decision.agreement
     shuffled = list(answers)
     rng.shuffle(shuffled)
-    assert decide([ballot(proposed, shuffled)], config()) == [decision]
+    assert decide([ballot(proposed, shuffled)], config()).decisions == [decision]
 
 
 @given(st.lists(st.sampled_from(COLOURS), min_size=2, max_size=7))
 def test_an_item_is_kept_exactly_if_enough_votes_agree(answers):
-    (decision,) = decide([ballot("red", answers)], config(agreement_threshold=0.6))
+    (decision,) = decide([ballot("red", answers)], config(agreement_threshold=0.6)).decisions
     assert (decision.reason == "") == (answers.count("red") >= 0.6 * len(answers) - 1e-9)
     if decision.reason == "out_voted":
         assert 2 * answers.count(decision.voted_answer) > len(answers) and decision.voted_answer != "red"
