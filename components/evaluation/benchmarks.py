@@ -1,76 +1,38 @@
-"""What is asked: items of benchmark datasets and of the voted held-out set, with their pictures read on demand."""
+"""What is asked: items of benchmarks and of the voted held-out set, with their pictures read on demand."""
 
 from __future__ import annotations
 
 import io
 import json
 import logging
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import pyarrow.parquet as pq
 from PIL import Image, UnidentifiedImageError
 
-from components.core.answers import AnswerType, normalise
+from components.core.answers import normalise
+from components.core.benchmarks import Kind, open_benchmark
+from components.core.benchmarks.base import BenchmarkItem
+from components.core.benchmarks.kinds import kind_for
 from components.core.config import canonical_json, parse_settings, sha256_hex
-from components.core.errors import ConfigError, DataError
+from components.core.errors import ConfigError, DataError, NoInputError
 from components.core.image_store import ImageStore
 from components.core.manifest import Dataset
 from components.core.pins import fingerprint, split_pin
-from components.evaluation.config import Benchmark, Role, Scorer
+from components.evaluation.config import Benchmark, Role
+from components.evaluation.items import (
+    ROTATION_STRIDE,
+    Item,
+    build_items,
+    check_placeholders,
+    is_rotated,
+)
+
+__all__ = ["Item", "Questions", "parse_benchmarks", "read_questions", "subset"]
 
 VOTED_HELDOUT = "voted_heldout"
-_COLUMNS = ("item_id", "image_group", "question", "answer", "answer_type", "choices", "category")
-_CACHED_GROUPS = 16
-
-
-@dataclass(frozen=True)
-class Item:
-    """One question of a benchmark."""
-
-    benchmark: str
-    role: Role
-    scorer: Scorer
-    item_id: str
-    image_group: str
-    """Items about one picture share it: the cluster of the bootstrap."""
-    question: str
-    answer: str
-    answer_type: AnswerType
-    choices: tuple[str, ...]
-    category: str
-    picture: tuple[int, int | str]
-    """Where its picture lies: number of the source, and row or image id there."""
-    pixels: int
-    """Width times height of the picture: together with the text it decides how long the prompt is."""
-
-
-class BenchmarkImages:
-    """Pictures of one benchmark dataset by row, one row group at a time, with a bounded cache."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self._groups: list[tuple[int, Any, int]] = []  # first row, shard, number of the row group there
-        self._cache: dict[int, list[bytes]] = {}
-        first = 0
-        for shard in dataset.shards:
-            with pq.ParquetFile(shard) as file:
-                for number in range(file.num_row_groups):
-                    self._groups.append((first, shard, number))
-                    first += file.metadata.row_group(number).num_rows
-
-    def get(self, row: int) -> bytes:
-        """Encoded picture of one row."""
-        index = bisect_right(self._groups, row, key=lambda group: group[0]) - 1
-        first, shard, number = self._groups[index]
-        if index not in self._cache:
-            if len(self._cache) >= _CACHED_GROUPS:
-                self._cache.pop(next(iter(self._cache)))
-            with pq.ParquetFile(shard) as file:
-                self._cache[index] = file.read_row_group(number, columns=["image"]).column(0).to_pylist()
-        return self._cache[index][row - first]
+_SHOWN = 5
 
 
 class Questions:
@@ -79,34 +41,37 @@ class Questions:
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.sources: list[dict[str, Any]] = []
-        """Name, role, scorer, digest and item count of each benchmark, as recorded in the settings of the scores."""
-        self._images: list[BenchmarkImages | ImageStore] = []
+        """Name, role, format, kind, digest and item count of each benchmark, as recorded in the settings of the scores."""
+        self._loaders: list[Callable[[Any], bytes]] = []
 
-    def picture(self, item: Item) -> bytes:
-        """Encoded picture of an item."""
-        source, key = item.picture
-        return self._images[source].get(key)  # type: ignore[arg-type]
+    def pictures(self, item: Item) -> list[bytes]:
+        """Encoded pictures of an item, in order."""
+        return [self._loaders[source](key) for source, key in item.pictures]
 
     def add_benchmark(self, benchmark: Benchmark, limit: int | None) -> None:
-        """Read a benchmark dataset.
+        """Read a benchmark of any format.
+
+        Args:
+            benchmark: what to read.
+            limit: most questions, None for all; the rotations of a circular question count as one.
 
         Raises:
             NoInputError, DataError: it is missing, damaged, empty, changed since it was pinned, or has a bad item.
+            ConfigError: its kind can neither be told nor is set.
         """
         path, digest = split_pin(benchmark.ref)
-        dataset = Dataset.open(path, "benchmark")
+        try:
+            opened = open_benchmark(path, benchmark.format)
+        except (NoInputError, DataError) as error:
+            raise type(error)(f"benchmark '{benchmark.name}': {error}") from error
         if digest and fingerprint(path) != digest:
             raise DataError(
                 f"benchmark '{benchmark.name}' ({path}) has changed since preflight; start the run again"
             )
-        rows = _choose(dataset.rows_iter(columns=_COLUMNS), limit)
-        if not rows:
-            raise DataError(f"benchmark '{benchmark.name}' ({path}) has no items; leave it out or fill it")
-        images, source = BenchmarkImages(dataset), len(self._images)
-        self._images.append(images)
-        self._extend(
-            benchmark, dataset.digest, [({**row, "picture": (source, n)}, images.get(n)) for n, row in rows]
-        )
+        kind = kind_for(benchmark.name, opened) if benchmark.kind == "auto" else benchmark.kind
+        rotated = kind == "circular" and is_rotated(opened.items)
+        rows = _choose(opened.items, limit, rotated)
+        self._extend(benchmark, kind, opened.digest, rows, opened.load, opened.size, rotated, opened.format)
 
     def add_voted_heldout(self, images: Dataset, qa_kept: Dataset, limit: int | None) -> None:
         """Take the kept questions about held-out images as the domain benchmark `voted_heldout`.
@@ -114,46 +79,102 @@ class Questions:
         An image is a cluster; the category is the item's first skill, or its answer type if none is given. A
         question whose answer is none of its type cannot be scored and is left out.
         """
-        benchmark = Benchmark(name=VOTED_HELDOUT, role="domain", ref=str(qa_kept.path))
         columns = ("qa_id", "image_id", "split", "question", "answer", "answer_type", "choices", "skills")
-        heldout = (
-            {
-                **{name: row[name] for name in ("question", "answer", "answer_type", "choices")},
-                "item_id": row["qa_id"],
-                "image_group": row["image_id"],
-                "category": row["skills"][0] if row["skills"] else row["answer_type"],
-            }
+        heldout = [
+            BenchmarkItem(
+                item_id=row["qa_id"],
+                question=row["question"],
+                answer=row["answer"],
+                image_group=row["image_id"],
+                pictures=(row["image_id"],),
+                choices=tuple(row["choices"] or ()),
+                answer_type=row["answer_type"],
+                category=row["skills"][0] if row["skills"] else row["answer_type"],
+            )
             for row in qa_kept.rows_iter(columns=columns)
             if row["split"] == "heldout"
             and normalise(row["answer"], row["answer_type"], tuple(row["choices"] or ()))
-        )
-        rows = _choose(heldout, limit)
-        if not rows:
-            return
-        store, source = ImageStore(images), len(self._images)
-        self._images.append(store)
-        placed = [
-            ({**row, "picture": (source, row["image_group"])}, store.get(row["image_group"]))
-            for _, row in rows
         ]
-        self._extend(benchmark, sha256_hex(canonical_json([images.digest, qa_kept.digest])), placed)
+        if not heldout:
+            return
+        store = ImageStore(images)
+        benchmark = Benchmark(name=VOTED_HELDOUT, role="domain", ref=str(qa_kept.path))
+        digest = sha256_hex(canonical_json([images.digest, qa_kept.digest]))
+
+        def size(image_id: str) -> tuple[int, int]:
+            try:
+                with Image.open(io.BytesIO(store.get(image_id))) as opened:
+                    return opened.size
+            except (UnidentifiedImageError, OSError) as error:
+                raise DataError(f"{images.path}: picture {image_id} cannot be read ({error})") from error
+
+        rows = _choose(heldout, limit, rotated=False)
+        self._extend(benchmark, "agreement", digest, rows, store.get, size, False, "dataset")
 
     def _extend(
-        self, benchmark: Benchmark, digest: str, rows: Iterable[tuple[dict[str, Any], bytes]]
+        self,
+        benchmark: Benchmark,
+        kind: Kind,
+        digest: str,
+        rows: Iterable[BenchmarkItem],
+        load: Callable[[Any], bytes],
+        size: Callable[[Any], tuple[int, int]],
+        rotated: bool,
+        format: str,
     ) -> None:
-        items = [_item(benchmark, row, picture) for row, picture in rows]
+        source = len(self._loaders)
+        self._loaders.append(load)
+        items: list[Item] = []
+        problems: list[str] = []
+        for row in rows:
+            where = f"benchmark '{benchmark.name}', item {row.item_id!r}"
+            check_placeholders(row.question, len(row.pictures), where)
+            try:
+                sizes = [size(picture) for picture in row.pictures]
+                blank = _blank(benchmark, kind, row, source, sizes)
+                items += build_items(blank, row, rotated)
+            except ValueError as error:
+                problems.append(f"{where}: {error}")
+            except DataError as error:
+                raise DataError(f"{where}: {error}") from error
+        if problems:
+            more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+            raise DataError("\n  ".join(problems[:_SHOWN]) + more)
         twice = [key for key, count in Counter(item.item_id for item in items).items() if count > 1]
         if twice:
             raise DataError(
-                f"benchmark '{benchmark.name}': item ids occur more than once: {', '.join(twice[:5])}"
+                f"benchmark '{benchmark.name}': item ids occur more than once: {', '.join(twice[:_SHOWN])}"
             )
         self.items += items
         described = benchmark.model_dump(mode="json", exclude={"ref"})
-        self.sources.append({**described, "digest": digest, "items": len(items)})
+        self.sources.append(
+            {**described, "format": format, "kind": kind, "digest": digest, "items": len(items)}
+        )
 
     def of_role(self, role: Role) -> list[int]:
         """Indices of the items of benchmarks with this role."""
         return [i for i, item in enumerate(self.items) if item.role == role]
+
+
+def _blank(
+    benchmark: Benchmark, kind: Kind, row: BenchmarkItem, source: int, sizes: Sequence[tuple[int, int]]
+) -> Item:
+    """The item of a row, but for what its kind decides."""
+    return Item(
+        benchmark=benchmark.name,
+        role=benchmark.role,
+        kind=kind,
+        item_id=row.item_id,
+        image_group=row.image_group,
+        question=row.question,
+        answers=(row.answer,),
+        answer_type="span",
+        choices=row.choices,
+        category=row.category or row.fields.get("l2-category", "") or row.answer_type or kind,
+        pictures=tuple((source, picture) for picture in row.pictures),
+        pixels=sum(width * height for width, height in sizes),
+        hint=row.hint,
+    )
 
 
 def read_questions(
@@ -164,7 +185,7 @@ def read_questions(
     Args:
         benchmarks: JSON list of `Benchmark` settings.
         images, qa_kept: what the voted held-out set is made of.
-        limit: most items of each benchmark, None for all.
+        limit: most questions of each benchmark, None for all.
 
     Raises:
         ConfigError: the list is not valid.
@@ -208,38 +229,11 @@ def subset(keys: Sequence[str], limit: int) -> list[int]:
     return sorted(ranked[:limit])
 
 
-def _choose(rows: Iterable[dict[str, Any]], limit: int | None) -> list[tuple[int, dict[str, Any]]]:
-    """Rows with their numbers, thinned to `limit`."""
-    numbered = list(enumerate(rows))
-    if limit is None or len(numbered) <= limit:
-        return numbered
-    return [numbered[i] for i in subset([row["item_id"] for _, row in numbered], limit)]
-
-
-def _item(benchmark: Benchmark, row: dict[str, Any], picture: bytes) -> Item:
-    where = f"benchmark '{benchmark.name}', item {row['item_id']!r}"
-    choices = tuple(row["choices"] or ())
-    answer_type = row["answer_type"]
-    if answer_type not in get_args(AnswerType):
-        raise DataError(f"{where}: answer type {answer_type!r} is none of {', '.join(get_args(AnswerType))}")
-    if not normalise(row["answer"], answer_type, choices):
-        raise DataError(f"{where}: {row['answer']!r} is no answer of type {answer_type}")
-    try:
-        with Image.open(io.BytesIO(picture)) as opened:
-            width, height = opened.size
-    except (UnidentifiedImageError, OSError, TypeError) as error:
-        raise DataError(f"{where}: its picture cannot be read ({error})") from error
-    return Item(
-        benchmark=benchmark.name,
-        role=benchmark.role,
-        scorer=benchmark.scorer,
-        item_id=row["item_id"],
-        image_group=row["image_group"] or row["item_id"],
-        question=row["question"],
-        answer=row["answer"],
-        answer_type=answer_type,
-        choices=choices,
-        category=row["category"] or answer_type,
-        picture=row["picture"],
-        pixels=width * height,
-    )
+def _choose(rows: Sequence[BenchmarkItem], limit: int | None, rotated: bool) -> list[BenchmarkItem]:
+    """Rows thinned to `limit` questions; all rotations of a question stay together."""
+    if limit is None or len(rows) <= limit:
+        return list(rows)
+    groups = [str(int(row.item_id) % ROTATION_STRIDE) if rotated else row.item_id for row in rows]
+    names = list(dict.fromkeys(groups))
+    kept = {names[i] for i in subset(names, limit)}
+    return [row for row, group in zip(rows, groups, strict=True) if group in kept]

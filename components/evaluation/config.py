@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.core.config import Settings
+from components.core.benchmarks import Format, Kind
+from components.core.config import Endpoint, Settings
 
 Role = Literal["domain", "general", "hallucination"]
-Scorer = Literal["agreement", "anls", "relaxed_accuracy"]
 
 
 class Benchmark(Settings):
@@ -20,16 +20,39 @@ class Benchmark(Settings):
     role: Role
     """What its score counts as: accuracy in the domain, general accuracy, or probes about absent objects."""
     ref: str
-    """Pinned reference of a dataset of table `benchmark`."""
-    scorer: Scorer = "agreement"
-    """agreement: right or wrong by answer type; anls (DocVQA, InfoVQA); relaxed_accuracy (ChartQA)."""
+    """Pinned reference of a dataset directory or a benchmark file."""
+    format: Format = "auto"
+    """How it is stored: table `benchmark`, VLMEvalKit's TSV, POPE's JSON, needle settings; auto tells by the file."""
+    kind: Kind = "auto"
+    """How it is asked and scored; auto tells by the benchmark's name, else by its answer types."""
+
+
+class VllmSettings(Settings):
+    """How vLLM runs in this process."""
+
+    tensor_parallel_size: int = Field(default=1, ge=1)
+    """GPUs that share the model."""
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
+    """Share of each GPU's memory for weights and cache."""
+    max_model_len_tokens: int = Field(default=32768, ge=1)
+    """Longest prompt and response together, in tokens; it bounds the cache."""
+    max_pictures: int = Field(default=16, ge=1)
+    """Most pictures of one question."""
 
 
 class Config(Settings):
     """How to ask, what to sample and how to compute intervals."""
 
-    engine: Literal["transformers"] = "transformers"
-    """What runs the model: transformers in this process."""
+    engine: Literal["transformers", "vllm", "endpoint"] = "transformers"
+    """What runs the model: transformers or vLLM in this process, or an OpenAI-compatible endpoint that serves it."""
+    endpoint: Endpoint | None = None
+    """The endpoint of engine `endpoint`; it must serve the very model that is evaluated."""
+    vllm: VllmSettings = VllmSettings()
+    """Settings of engine `vllm`."""
+    judge: Endpoint | None = None
+    """Who reads answers that rules cannot, and judges open ones; without one, what rules cannot read is wrong."""
+    judge_max_failed: float = Field(default=0.01, ge=0, le=1)
+    """Share of the judge's replies that may be unusable before the stage fails."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Weight type; auto is the checkpoint's own."""
     batch_size: int = Field(default=128, ge=1)
@@ -55,9 +78,15 @@ class Config(Settings):
     bootstrap_resamples: int = Field(default=2000, ge=100)
     """Bootstrap resamples of image groups for each interval."""
     report_examples: int = Field(default=12, ge=0)
-    """Right and as many wrong answers shown in the report with their pictures."""
+    """Answers shown with their pictures for each outcome: right, wrong, better and worse than the compared run's."""
     chunk_items: int = Field(default=512, ge=1)
     """Items answered between two saves; what a kill costs at most."""
+
+    @model_validator(mode="after")
+    def _engine_is_complete(self) -> Self:
+        if self.engine == "endpoint" and self.endpoint is None:
+            raise ValueError("engine 'endpoint' needs `endpoint`: base_url and model")
+        return self
 
     @model_validator(mode="after")
     def _enough_samples(self) -> Self:

@@ -1,110 +1,14 @@
-"""Asking a model: one prompt format, length-sorted chunks, and a journal, so that nothing is asked twice."""
+"""Asking a model: pictures together, chunks that survive a kill, nothing asked twice."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple, Protocol
 
-from components.core.config import canonical_json, seed_for, sha256_hex
-from components.core.prompts import render
+from components.core.config import seed_for
 from components.core.work import Journal
 from components.evaluation.benchmarks import Item, Questions
-from components.evaluation.config import Config
-
-
-class Response(NamedTuple):
-    """What a model said, how many tokens it took (its end token included), and whether it ended by itself."""
-
-    text: str
-    tokens: int
-    finished: bool
-
-
-class Engine(Protocol):
-    """Something that answers questions about pictures."""
-
-    def describe(self) -> dict[str, Any]:
-        """Engine, versions and device, as recorded in the settings of the scores."""
-        ...
-
-    def answer(
-        self,
-        items: Sequence[tuple[bytes, str]],
-        *,
-        samples: int,
-        temperature: float,
-        seed: int,
-        on_batch: Callable[[int], object],
-    ) -> list[list[Response]]:
-        """`samples` responses to each (encoded picture, prompt), in order; temperature 0 decodes greedily."""
-        ...
-
-
-class TransformersEngine:
-    """A checkpoint directory run by transformers in this process."""
-
-    def __init__(self, path: Path, config: Config) -> None:
-        from components.core.vlm import load_model, load_processor, set_threads
-        from components.evaluation.shared_vision import SharedVision
-
-        set_threads()
-        self._processor = load_processor(path)
-        self._model = load_model(path, dtype=config.dtype)
-        self._vision = SharedVision(self._model)
-        self._config = config
-
-    def describe(self) -> dict[str, Any]:
-        import torch
-        import transformers
-
-        return {
-            "name": "transformers",
-            "transformers": transformers.__version__,
-            "torch": torch.__version__,
-            "device": self._model.device.type,
-            "dtype": str(self._model.dtype).removeprefix("torch."),
-        }
-
-    def answer(
-        self,
-        items: Sequence[tuple[bytes, str]],
-        *,
-        samples: int,
-        temperature: float,
-        seed: int,
-        on_batch: Callable[[int], object],
-    ) -> list[list[Response]]:
-        from components.core.vlm import generate
-
-        self._vision.clear()
-        completions = generate(
-            self._model,
-            self._processor,
-            items,
-            max_new_tokens=self._config.max_new_tokens,
-            temperature=temperature,
-            num_samples=samples,
-            batch_size=self._config.batch_size,
-            seed=seed,
-            on_batch=on_batch,
-        )
-        return [[Response(c.text, c.tokens, c.finished) for c in group] for group in completions]
-
-
-def prompt_for(item: Item, style: str) -> str:
-    """The prompt of an item: question and options as in training, with the type's instruction if `instructed`."""
-    from components.core.vlm.messages import format_question
-
-    question = format_question(item.question, item.choices)
-    if style == "plain":
-        return question
-    return render(__file__, f"{item.answer_type}.jinja", question=question)[0]
-
-
-def prompts_hash(prompts: Sequence[str]) -> str:
-    """Sixteen hex digits over all prompts in order."""
-    return sha256_hex(canonical_json(list(prompts)))[:16]
+from components.evaluation.engines import Engine, Parts, Response
+from components.evaluation.prompting import content_parts
 
 
 def ask(
@@ -124,8 +28,8 @@ def ask(
     """Responses to the chosen items, kept in the journal chunk by chunk.
 
     Items are sorted by picture size and picture before they are cut into chunks, so a picture's items share a
-    chunk and its encoding; `generate` sorts a chunk by length, so padding is small. A chunk is decoded as a whole with a seed of its own: resumed and uninterrupted runs decode
-    the same batches and so give the same bytes.
+    chunk and its encoding; the engine sorts a chunk by length, so padding is small. A chunk is decoded as a whole
+    with a seed of its own: resumed and uninterrupted runs decode the same batches and so give the same bytes.
 
     Args:
         engine: makes the engine; called only if something is left to ask.
@@ -135,22 +39,14 @@ def ask(
         journal: where answered chunks are kept under `name`.
         on_answer: called with the number of newly answered items.
     """
-    first_seen: dict[tuple[str, str], int] = {}
-    for i in chosen:
-        first_seen.setdefault((questions.items[i].benchmark, questions.items[i].image_group), i)
-
-    def place(i: int) -> tuple[int, int, int]:
-        item = questions.items[i]
-        return -item.pixels, first_seen[item.benchmark, item.image_group], i
-
-    order = sorted(chosen, key=place)
+    order = _by_picture(questions.items, chosen)
     answers: dict[int, list[Response]] = {}
     for start in range(0, len(order), chunk_items):
         chunk, key = order[start : start + chunk_items], f"{name}/{start}"
         kept = journal.get(key)
         if kept is None:
             responses = engine().answer(
-                [(questions.picture(questions.items[i]), prompts[i]) for i in chunk],
+                [_parts(questions, i, prompts[i]) for i in chunk],
                 samples=samples,
                 temperature=temperature,
                 seed=seed_for(seed, key),
@@ -164,3 +60,24 @@ def ask(
             i: [Response(*response) for response in group] for i, group in zip(chunk, kept, strict=True)
         }
     return answers
+
+
+def _by_picture(items: Sequence[Item], chosen: Sequence[int]) -> list[int]:
+    """The chosen items, the largest pictures first, items about one picture together."""
+    first_seen: dict[tuple[str, str], int] = {}
+    for i in chosen:
+        first_seen.setdefault((items[i].benchmark, items[i].image_group), i)
+
+    def place(i: int) -> tuple[int, int, int]:
+        item = items[i]
+        return -item.pixels, first_seen[item.benchmark, item.image_group], i
+
+    return sorted(chosen, key=place)
+
+
+def _parts(questions: Questions, index: int, prompt: str) -> Parts:
+    """The question with its pictures where the prompt names them, else before the text."""
+    pictures = questions.pictures(questions.items[index])
+    return [
+        pictures[part] if isinstance(part, int) else part for part in content_parts(prompt, len(pictures))
+    ]

@@ -1,15 +1,20 @@
-"""The stage's report: headline metrics, accuracy by category, right and wrong answers with their pictures."""
+"""The stage's report and its Markdown: metrics, categories, confusion, comparison, answers with their pictures."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from components.core.config import sha256_hex
-from components.core.report import Report, figure_axes
+from components.core.report import Report
+from components.core.stats import Estimate, PairedComparison
 from components.evaluation.benchmarks import Item, Questions
-from components.evaluation.inference import Response
-from components.evaluation.scoring import Results, Scored
-from components.evaluation.stats import Estimate
+from components.evaluation.comparison import Comparison, Other
+from components.evaluation.confusion import confusion, outcomes
+from components.evaluation.engines import Response
+from components.evaluation.figures import accuracy_bars, confusion_plot, difference_plot, needle_plot
+from components.evaluation.scoring import Scored
+from components.evaluation.summary import RIGHT, Results
 
 TITLES = {
     "domain_accuracy": "Domain accuracy",
@@ -17,6 +22,10 @@ TITLES = {
     "hallucination_rate": "Hallucination rate",
     "mean_response_tokens": "Mean response tokens",
 }
+_TOKENS = "mean_response_tokens"
+_LONGEST_QUESTION = 400
+
+Answered = Sequence[tuple[Response, Scored]]
 
 
 def write_report(
@@ -24,87 +33,164 @@ def write_report(
     label: str,
     questions: Questions,
     results: Results,
-    greedy: Sequence[tuple[Response, Scored]],
+    greedy: Answered,
+    comparison: Comparison | None,
+    other: Other | None,
     *,
     confidence: float,
     examples: int,
 ) -> None:
-    """Fill the report."""
+    """Fill the report; `comparison` and `other` are those of the compared run, if there is one."""
+    items, scored = questions.items, [answered[1] for answered in greedy]
     report.heading(f"Scores of {label}")
     report.text(
-        f"Intervals: {confidence:.0%}, bootstrap over pictures. Accuracy, hallucination and tokens are of greedy "
-        "answers, pass@k of sampled ones."
+        f"Intervals: {confidence:.0%}, pictures as what was sampled. Accuracy, hallucination and tokens are of "
+        "greedy answers, pass@k of sampled ones."
     )
-    report.table([_row(title_of(name), name, estimate) for name, estimate in results.metrics.items()])
-    report.table(
-        [
-            {
-                "benchmark": source["name"],
-                "counts as": source["role"],
-                "scorer": source["scorer"],
-                "items": source["items"],
-            }
-            for source in questions.sources
-        ]
-    )
+    report.table(_metric_rows(results.metrics))
+    report.table(_benchmark_rows(questions, results))
+    if comparison is not None and other is not None:
+        _compare(report, label, questions, greedy, comparison, other, examples)
     if probes := results.details.get("probes"):
         report.heading("Yes/no probes")
         report.table([{name: round(value, 4) for name, value in probes.items()}])
     for name, categories in results.by_category.items():
         report.heading(f"{name}: accuracy by category")
         report.figure(
-            _bars(categories), f"{name}: accuracy by category; whiskers are intervals, n is the items"
+            accuracy_bars(categories), f"{name}: accuracy by category; whiskers are intervals, n is the items"
         )
-    if examples:
-        for title, right in (("Right answers", True), ("Wrong answers", False)):
-            shown = _examples(questions.items, greedy, right, examples)
-            if shown:
-                report.heading(title)
-                report.images(
-                    [
-                        (questions.picture(questions.items[i]), _caption(questions.items[i], greedy[i]))
-                        for i in shown
-                    ]
-                )
+    for name, table in results.details.get("needle", {}).items():
+        report.heading(f"{name}: needle in a haystack")
+        report.figure(needle_plot(table), f"{name}: percent found by length and depth")
+    _confusion(report, items, scored)
+    right = [i for i, found in enumerate(scored) if found.score >= RIGHT]
+    wrong = sorted(set(range(len(items))) - set(right))
+    for title, group in (("Right answers", right), ("Wrong answers", wrong)):
+        _examples(report, title, questions, group, examples, lambda i: _caption(items[i], greedy[i][0].text))
+
+
+def markdown(label: str, results: Results, comparison: Comparison | None) -> str:
+    """The metrics, and the comparison if there is one, as Markdown for Kubeflow's page of the run."""
+    parts = [f"# {label}", _markdown_table(_metric_rows(results.metrics))]
+    if comparison is not None:
+        parts += [f"## Against {comparison.label}", _markdown_table(_difference_rows(comparison.metrics))]
+    return "\n\n".join(parts) + "\n"
 
 
 def title_of(name: str) -> str:
     """A metric's name for people."""
-    return TITLES.get(name, name.replace("pass_at_", "pass@"))
+    if name in TITLES:
+        return TITLES[name]
+    return name.replace("pass_at_", "pass@").replace("_", " ").capitalize()
 
 
-def _row(title: str, name: str, estimate: Estimate) -> dict[str, object]:
-    unit, scale = ("", 1) if name == "mean_response_tokens" else (" %", 100)
-    value, low, high = (
-        f"{scale * number:.1f}{unit}" for number in (estimate.value, estimate.low, estimate.high)
+def _metric_rows(metrics: Mapping[str, Estimate]) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for name, estimate in metrics.items():
+        unit, scale = ("", 1) if name == _TOKENS else (" %", 100)
+        value, low, high = (
+            f"{scale * number:.1f}{unit}" for number in (estimate.value, estimate.low, estimate.high)
+        )
+        rows.append({"metric": title_of(name), "value": value, "low": low, "high": high, "items": estimate.n})
+    return rows
+
+
+def _benchmark_rows(questions: Questions, results: Results) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
+    for source in questions.sources:
+        found = results.by_benchmark[source["name"]]
+        rows.append(
+            {
+                "benchmark": source["name"],
+                "counts as": source["role"],
+                "kind": source["kind"],
+                "accuracy": f"{100 * found.value:.1f} %",
+                "interval": f"{100 * found.low:.1f} to {100 * found.high:.1f} %",
+                "questions": found.n,
+            }
+        )
+    return rows
+
+
+def _difference_rows(metrics: Mapping[str, PairedComparison]) -> list[dict[str, object]]:
+    return [
+        {
+            "metric": title_of(name),
+            "difference": f"{100 * paired.difference.value:+.1f} points",
+            "interval": f"{100 * paired.difference.low:+.1f} to {100 * paired.difference.high:+.1f}",
+            "only here": paired.gained,
+            "only there": paired.lost,
+            "p (pictures)": f"{paired.p_value_clustered:.3g}",
+            "p (McNemar)": f"{paired.p_value:.3g}",
+        }
+        for name, paired in metrics.items()
+    ]
+
+
+def _compare(
+    report: Report,
+    label: str,
+    questions: Questions,
+    greedy: Answered,
+    comparison: Comparison,
+    other: Other,
+    examples: int,
+) -> None:
+    report.heading(f"{label} against {comparison.label}")
+    report.text(
+        f"The same {comparison.items} items, {label} minus {comparison.label}. p (pictures) flips the signs of whole "
+        "pictures' differences and is the one to decide by; McNemar's test takes items as independent."
     )
-    return {"metric": title, "value": value, "low": low, "high": high, "items": estimate.n}
+    report.table(_difference_rows(comparison.metrics))
+    for name, categories in comparison.by_category.items():
+        report.figure(difference_plot(categories), f"{name}: change in accuracy by category")
+
+    def caption(i: int) -> str:
+        before = f"{other.label} said: {other.answers[i][0] or '(nothing)'}"
+        return f"{_caption(questions.items[i], greedy[i][0].text, label)}\n{before}"
+
+    for title, group in (
+        (f"Better: only {label} is right ({len(comparison.better)})", comparison.better),
+        (f"Worse: only {comparison.label} is right ({len(comparison.worse)})", comparison.worse),
+    ):
+        _examples(report, title, questions, group, examples, caption)
 
 
-def _bars(categories: dict[str, Estimate]) -> object:
-    names = list(categories)
-    figure, axes = figure_axes(7.0, 0.6 + 0.32 * len(names))
-    values = [categories[name].value for name in names]
-    below = [categories[name].value - categories[name].low for name in names]
-    above = [categories[name].high - categories[name].value for name in names]
-    rows = range(len(names))
-    axes.barh(rows, values, xerr=[below, above], color="#7fa8d1", ecolor="#1c2430", capsize=2)
-    axes.set_yticks(rows, [f"{name} (n = {categories[name].n})" for name in names])
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("accuracy")
-    return figure
+def _confusion(report: Report, items: Sequence[Item], scored: Sequence[Scored]) -> None:
+    report.heading("Confusion")
+    for types, name in ((("yes_no",), "yes/no questions"), (("choice",), "multiple choice")):
+        matrix = confusion(items, scored, types)  # type: ignore[arg-type]
+        if matrix.categories:
+            report.figure(confusion_plot(matrix), f"{name}: what was said for what is true; items")
+    report.details("Outcomes by category", _outcome_table(items, scored))
+
+
+def _outcome_table(items: Sequence[Item], scored: Sequence[Scored]) -> Report:
+    table = Report("outcomes")
+    table.table(outcomes(items, scored, RIGHT))
+    return table
 
 
 def _examples(
-    items: Sequence[Item], greedy: Sequence[tuple[Response, Scored]], right: bool, count: int
-) -> list[int]:
-    """Items answered right (or wrong), a pseudo-random choice, at most one of a picture, in turn from each benchmark."""
+    report: Report,
+    title: str,
+    questions: Questions,
+    indices: Iterable[int],
+    count: int,
+    caption: Callable[[int], str],
+) -> None:
+    """Items with their (first) picture, under a heading; nothing if there are none."""
+    shown = choose_examples(questions.items, indices, count)
+    if shown:
+        report.heading(title)
+        report.images([(questions.pictures(questions.items[i])[0], caption(i)) for i in shown])
+
+
+def choose_examples(items: Sequence[Item], indices: Iterable[int], count: int) -> list[int]:
+    """Some items with pictures: a pseudo-random choice, at most one of a picture, in turn from each benchmark."""
     ranked: dict[str, list[int]] = {}
-    for index in sorted(
-        range(len(items)), key=lambda i: sha256_hex(f"{items[i].benchmark}/{items[i].item_id}")
-    ):
-        if (greedy[index][1].score >= 0.5) == right:
+    for index in sorted(indices, key=lambda i: sha256_hex(f"{items[i].benchmark}/{items[i].item_id}")):
+        if items[index].pictures:
             ranked.setdefault(items[index].benchmark, []).append(index)
     shown: list[int] = []
     pictures: set[tuple[str, str]] = set()
@@ -119,9 +205,22 @@ def _examples(
     return shown
 
 
-def _caption(item: Item, answered: tuple[Response, Scored]) -> str:
+def _caption(item: Item, response: str, who: str = "") -> str:
     options = "".join(f"\n{chr(65 + n)}. {choice}" for n, choice in enumerate(item.choices))
-    said = answered[0].text or "(nothing)"
+    question = item.question
+    if len(question) > _LONGEST_QUESTION:
+        question = f"{question[:_LONGEST_QUESTION]} …"
+    more = f" · first of {len(item.pictures)} pictures" if len(item.pictures) > 1 else ""
+    said = f"{who} said" if who else "said"
     return (
-        f"{item.benchmark} · {item.category}\n{item.question}{options}\nexpected: {item.answer}\nsaid: {said}"
+        f"{item.benchmark} · {item.category}{more}\n{question}{options}\n"
+        f"expected: {' | '.join(item.answers)}\n{said}: {response or '(nothing)'}"
     )
+
+
+def _markdown_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    if not rows:
+        return "(nothing measured)"
+    names = list(rows[0])
+    lines = [names, ["---"] * len(names), *([str(row[name]) for name in names] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

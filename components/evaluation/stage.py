@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,27 +12,28 @@ from components.core.log import ProgressBar
 from components.core.manifest import write_json_atomic
 from components.core.pins import fingerprint, split_pin
 from components.core.runner import StageContext, StageIO
+from components.core.stats import Bootstrap
 from components.evaluation.benchmarks import Questions, read_questions, subset
+from components.evaluation.comparison import Comparison, compare, read_other
 from components.evaluation.config import Config
-from components.evaluation.inference import (
-    Engine,
-    Response,
-    TransformersEngine,
-    ask,
-    prompt_for,
-    prompts_hash,
-)
-from components.evaluation.report import write_report
-from components.evaluation.scoring import Results, Scored, score, summarise
-from components.evaluation.stats import Bootstrap
+from components.evaluation.confusion import confusion
+from components.evaluation.engines import Engine, Response, open_engine
+from components.evaluation.inference import ask
+from components.evaluation.judge import Judge
+from components.evaluation.prompting import prompt_for, prompts_hash, template_hashes
+from components.evaluation.report import markdown, write_report
+from components.evaluation.scoring import Scored, score_all
+from components.evaluation.summary import Results, summarise
 
 IO = StageIO(
     inputs=("images", "qa_kept"),
-    optional_inputs=("checkpoint",),
-    outputs=("predictions", "scores"),
+    optional_inputs=("checkpoint", "compare_with"),
+    outputs=("predictions", "scores", "confusion", "summary"),
     params=("base_model", "benchmarks", "label"),
 )
 _WRITE_ROWS = 4096
+
+Answered = Sequence[tuple[Response, Scored]]
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -44,73 +45,50 @@ def run(config: Config, ctx: StageContext) -> None:
         limit=config.items_per_benchmark,
         log=ctx.log,
     )
+    other = None
+    if "compare_with" in ctx.inputs:
+        other = read_other(ctx.dataset("compare_with", table="predictions"), questions.items)
     path, digest = _model(ctx)
-    journal = ctx.work.journal("answers")
     prompts = [prompt_for(item, config.prompt_style) for item in questions.items]
+    answers, drawn = _ask(config, ctx, questions, prompts, path)
 
-    @lru_cache(maxsize=1)
-    def engine() -> Engine:
-        loaded = TransformersEngine(path, config)
-        journal.put("engine", loaded.describe())
-        return loaded
-
-    domain = questions.of_role("domain")
-    sampled = [
-        domain[i] for i in subset([questions.items[i].item_id for i in domain], config.pass_at_k_items)
-    ]
-    if not config.samples_per_item:
-        sampled = []
-    every = range(len(questions.items))
-    with ProgressBar(len(every), f"{ctx.params['label']}: greedy answers", ctx.log) as bar:
-        answers = ask(
-            engine, questions, prompts, every, samples=1, temperature=0.0, seed=config.seed,
-            chunk_items=config.chunk_items, journal=journal, name="greedy", on_answer=bar.update,
-        )  # fmt: skip
-    drawn: dict[int, list[Response]] = {}
-    if sampled:
-        with ProgressBar(
-            len(sampled), f"{ctx.params['label']}: {config.samples_per_item} samples each", ctx.log
-        ) as bar:
-            drawn = ask(
-                engine, questions, prompts, sampled, samples=config.samples_per_item,
-                temperature=config.temperature, seed=config.seed,
-                chunk_items=max(1, config.chunk_items // config.samples_per_item),
-                journal=journal, name="samples", on_answer=bar.update,
-            )  # fmt: skip
-
-    greedy = [(answers[i][0], score(answers[i][0].text, questions.items[i])) for i in every]
-    samples = {i: [(r, score(r.text, questions.items[i])) for r in drawn[i]] for i in sampled}
+    judge = None
+    if config.judge is not None:
+        judge = Judge(config.judge, ctx.work.journal("judge"), ctx.log, config.judge_max_failed)
+    greedy, samples = _score(questions, answers, drawn, judge)
+    scored = [answered[1] for answered in greedy]
     bootstrap = Bootstrap(config.confidence, config.bootstrap_resamples, config.seed)
     results = summarise(
         questions.items,
         greedy,
-        {i: [scored for _, scored in group] for i, group in samples.items()},
+        {i: [answered[1] for answered in group] for i, group in samples.items()},
         pass_k=config.pass_k,
         bootstrap=bootstrap,
     )
+    comparison = None if other is None else compare(questions.items, scored, other, bootstrap)
+
     with ctx.writer("predictions", table="predictions") as writer:
         rows = _rows(ctx.params["label"], questions, greedy, samples)
         while batch := [row for row, _ in zip(rows, range(_WRITE_ROWS), strict=False)]:
             writer.write(batch)
-    settings = _settings(config, questions, prompts_hash(prompts), journal.get("engine"))
-    write_json_atomic(ctx.outputs["scores"], _scores(ctx.params["label"], digest, results, settings))
-    for name, estimate in results.metrics.items():
-        ctx.metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-        ctx.log.info(
-            "%s = %.4f [%.4f, %.4f]",
-            name,
-            estimate.value,
-            estimate.low,
-            estimate.high,
-            extra={"n": estimate.n},
-        )
-    ctx.metrics["items"] = len(questions.items)
+    settings = _settings(config, questions, prompts, ctx.work.journal("answers").get("engine"), judge)
+    scores = _scores(ctx.params["label"], digest, results, comparison, settings)
+    write_json_atomic(ctx.outputs["scores"], scores)
+    matrix = confusion(questions.items, scored)
+    write_json_atomic(ctx.outputs["confusion"], matrix.to_kfp())
+    if matrix.categories:
+        ctx.metadata["confusion"] = matrix.to_kfp()
+    table = markdown(ctx.params["label"], results, comparison)
+    ctx.outputs["summary"].write_text(table, encoding="utf-8")
+    _metrics(ctx, results, len(questions.items))
     write_report(
         ctx.report,
         ctx.params["label"],
         questions,
         results,
         greedy,
+        comparison,
+        other,
         confidence=config.confidence,
         examples=config.report_examples,
     )
@@ -130,11 +108,57 @@ def _model(ctx: StageContext) -> tuple[Path, str]:
     return path, digest
 
 
-def _rows(
-    label: str,
+def _ask(
+    config: Config, ctx: StageContext, questions: Questions, prompts: Sequence[str], path: Path
+) -> tuple[dict[int, list[Response]], dict[int, list[Response]]]:
+    """The greedy response to every item, and the samples of the pass@k items."""
+    journal, label = ctx.work.journal("answers"), ctx.params["label"]
+
+    @lru_cache(maxsize=1)
+    def engine() -> Engine:
+        opened = open_engine(config, path, ctx.work.journal("requests"), ctx.log)
+        journal.put("engine", opened.describe())
+        return opened
+
+    every = range(len(questions.items))
+    with ProgressBar(len(every), f"{label}: greedy answers", ctx.log) as bar:
+        answers = ask(
+            engine, questions, prompts, every, samples=1, temperature=0.0, seed=config.seed,
+            chunk_items=config.chunk_items, journal=journal, name="greedy", on_answer=bar.update,
+        )  # fmt: skip
+    domain = questions.of_role("domain")
+    chosen = subset([questions.items[i].item_id for i in domain], config.pass_at_k_items)
+    if not config.samples_per_item or not chosen:
+        return answers, {}
+    with ProgressBar(len(chosen), f"{label}: {config.samples_per_item} samples each", ctx.log) as bar:
+        drawn = ask(
+            engine, questions, prompts, [domain[n] for n in chosen], samples=config.samples_per_item,
+            temperature=config.temperature, seed=config.seed,
+            chunk_items=max(1, config.chunk_items // config.samples_per_item),
+            journal=journal, name="samples", on_answer=bar.update,
+        )  # fmt: skip
+    return answers, drawn
+
+
+def _score(
     questions: Questions,
-    greedy: Sequence[tuple[Response, Scored]],
-    samples: dict[int, list[tuple[Response, Scored]]],
+    answers: Mapping[int, Sequence[Response]],
+    drawn: Mapping[int, Sequence[Response]],
+    judge: Judge | None,
+) -> tuple[list[tuple[Response, Scored]], dict[int, list[tuple[Response, Scored]]]]:
+    """Responses with their scores: greedy ones by item, samples by item index. The judge is asked once for all."""
+    flat = [(i, answers[i][0]) for i in range(len(questions.items))]
+    flat += [(i, response) for i in sorted(drawn) for response in drawn[i]]
+    scored = score_all([questions.items[i] for i, _ in flat], [response.text for _, response in flat], judge)
+    pairs = [(response, found) for (_, response), found in zip(flat, scored, strict=True)]
+    samples: dict[int, list[tuple[Response, Scored]]] = {}
+    for (i, _), pair in zip(flat[len(questions.items) :], pairs[len(questions.items) :], strict=True):
+        samples.setdefault(i, []).append(pair)
+    return pairs[: len(questions.items)], samples
+
+
+def _rows(
+    label: str, questions: Questions, greedy: Answered, samples: Mapping[int, Answered]
 ) -> Iterator[dict[str, Any]]:
     """Rows of the predictions: of each item the greedy answer as sample 0, then its samples from 1 on."""
     for index, item in enumerate(questions.items):
@@ -142,22 +166,27 @@ def _rows(
             yield {
                 "benchmark": item.benchmark,
                 "item_id": item.item_id,
+                "group": item.group or item.item_id,
                 "image_group": item.image_group,
                 "category": item.category,
                 "model": label,
                 "sample_no": number,
                 "response": response.text,
                 "extracted": scored.extracted,
+                "stage": scored.stage,
                 "score": scored.score,
                 "response_tokens": response.tokens,
             }
 
 
-def _scores(label: str, digest: str, results: Results, settings: dict[str, Any]) -> dict[str, Any]:
-    return {
+def _scores(
+    label: str, digest: str, results: Results, comparison: Comparison | None, settings: dict[str, Any]
+) -> dict[str, Any]:
+    scores: dict[str, Any] = {
         "label": label,
         "checkpoint_digest": digest,
         "metrics": {name: estimate.to_json() for name, estimate in results.metrics.items()},
+        "by_benchmark": {name: estimate.to_json() for name, estimate in results.by_benchmark.items()},
         "by_category": {
             name: {category: estimate.to_json() for category, estimate in categories.items()}
             for name, categories in results.by_category.items()
@@ -165,10 +194,15 @@ def _scores(label: str, digest: str, results: Results, settings: dict[str, Any])
         "details": results.details,
         "settings": settings,
     }
+    return scores if comparison is None else {**scores, "comparison": comparison.to_json()}
 
 
 def _settings(
-    config: Config, questions: Questions, prompt_hash: str, engine: dict[str, Any]
+    config: Config,
+    questions: Questions,
+    prompts: Sequence[str],
+    engine: dict[str, Any],
+    judge: Judge | None,
 ) -> dict[str, Any]:
     """What the numbers depend on beside the model."""
     return {
@@ -183,12 +217,23 @@ def _settings(
             "batch_size": config.batch_size,
         },
         "prompt_style": config.prompt_style,
-        "prompt_hash": prompt_hash,
+        "prompt_hash": prompts_hash(prompts),
+        "prompt_templates": template_hashes(questions.items),
+        "judge": None if judge is None else judge.identity,
         "engine": engine,
         "intervals": {
-            "method": "bootstrap of image groups, expanded percentiles",
+            "method": "Wilson's interval with the effective sample size of a cluster bootstrap over pictures; "
+            "expanded bootstrap percentiles for tokens; Agresti-Min for paired differences",
             "confidence": config.confidence,
             "resamples": config.bootstrap_resamples,
         },
         "benchmarks": questions.sources,
     }
+
+
+def _metrics(ctx: StageContext, results: Results, items: int) -> None:
+    for name, estimate in results.metrics.items():
+        ctx.metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        interval = (name, estimate.value, estimate.low, estimate.high)
+        ctx.log.info("%s = %.4f [%.4f, %.4f]", *interval, extra={"n": estimate.n})
+    ctx.metrics["items"] = items

@@ -205,12 +205,14 @@ def write_rollouts(config: Config, ctx: StageContext) -> list[tuple[int, list[di
                     {
                         "benchmark": "rollouts",
                         "item_id": row["prompt_id"],
+                        "group": row["prompt_id"],
                         "image_group": row["image_id"],
                         "category": row["answer_type"],
                         "model": f"step-{step}",
                         "sample_no": row["sample_no"],
                         "response": row["response"],
                         "extracted": row["answer"],
+                        "stage": "rules",
                         "score": float(row["correct"]),
                         "response_tokens": row["tokens"],
                     }

@@ -7,7 +7,7 @@ draw belongs to (seed, item, sample, position), so a result does not depend on t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,12 @@ from PIL import Image
 
 from components.core.vlm.messages import prompt_text
 from components.core.vlm.processor import open_image, vision_token_count
+
+Picture = bytes | Image.Image
+Pictures = Picture | Sequence[Picture]
+"""One picture, or several (or none) in the order in which the prompt shows them."""
+Prompt = str | Sequence[Mapping[str, str]]
+"""A text that all pictures precede, or the content parts of a user's turn, `{"type": "image"}` once for each picture."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Completion:
 def generate(
     model: Any,
     processor: Any,
-    items: Sequence[tuple[bytes | Image.Image, str]],
+    items: Sequence[tuple[Pictures, Prompt]],
     *,
     max_new_tokens: int = 64,
     temperature: float = 0.0,
@@ -47,7 +53,7 @@ def generate(
     Args:
         model: a Qwen3-VL style model, in evaluation mode.
         processor: its processor (see `load_processor`).
-        items: (picture, question text) pairs; the text as `format_question` writes it.
+        items: (picture or pictures, prompt) pairs; the text as `format_question` writes it.
         max_new_tokens: longest response; a longer one is cut and not ``finished``.
         temperature: 0 takes the most likely token, otherwise the softmax temperature.
         num_samples: responses an item.
@@ -62,13 +68,19 @@ def generate(
         raise ValueError("num_samples and max_new_tokens must be at least 1 and temperature at least 0")
     suppressed = _suppressed_tokens(model, processor)
     ends = _end_tokens(model, processor)
-    pictures = [open_image(image) for image, _ in items]
-    prompts = [prompt_text(processor, text) for _, text in items]
+    pictures = [
+        [open_image(picture) for picture in ([shown] if isinstance(shown, Picture) else shown)]
+        for shown, _ in items
+    ]
+    prompts = [
+        prompt_text(processor, prompt, images=len(shown))
+        for shown, (_, prompt) in zip(pictures, items, strict=True)
+    ]
     # Similar lengths together: least padding. Longest first: the memory peak comes at once.
     text_lengths = [len(ids) for ids in processor.tokenizer(prompts)["input_ids"]] if prompts else []
     lengths = [
-        n + vision_token_count(processor, p.height, p.width)
-        for n, p in zip(text_lengths, pictures, strict=True)
+        n + sum(vision_token_count(processor, picture.height, picture.width) for picture in shown)
+        for n, shown in zip(text_lengths, pictures, strict=True)
     ]
     order = sorted(range(len(items)), key=lambda i: (-lengths[i], i))
     results: list[list[Completion]] = [[] for _ in items]
@@ -83,7 +95,7 @@ def generate(
             draws = torch.from_numpy(draws.reshape(len(chosen) * num_samples, max_new_tokens))
         inputs = processor(
             text=[prompts[i] for i in chosen],
-            images=[pictures[i] for i in chosen],
+            images=[picture for i in chosen for picture in pictures[i]] or None,
             padding=True,
             padding_side="left",
             return_tensors="pt",
@@ -115,7 +127,7 @@ def _decode(
     positions, deltas = model.model.get_rope_index(
         inputs["input_ids"],
         mm_token_type_ids=inputs["mm_token_type_ids"],
-        image_grid_thw=inputs["image_grid_thw"],
+        image_grid_thw=inputs.get("image_grid_thw"),
         attention_mask=mask,
     )
     output = model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)

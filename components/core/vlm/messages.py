@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 IMAGE: dict[str, str] = {"type": "image"}
@@ -48,14 +48,17 @@ def build_conversation(turns: Iterable[tuple[str, str | None]], images: int = 1)
     return messages
 
 
-def prompt_text(processor: Any, text: str, images: int = 1) -> str:
+def prompt_text(processor: Any, text: str | Sequence[Mapping[str, str]], images: int = 1) -> str:
     """Chat-templated prompt of one user turn, open for the assistant's answer.
 
     Args:
         processor: a multimodal processor with a chat template.
-        text: the question text (see `format_question`).
-        images: number of image placeholders before the text.
+        text: the question text (see `format_question`), or the turn's content parts, placeholders included.
+        images: number of image placeholders before a text.
     """
-    return processor.apply_chat_template(
-        build_conversation([(text, None)], images), tokenize=False, add_generation_prompt=True
+    turn = (
+        build_conversation([(text, None)], images)
+        if isinstance(text, str)
+        else [{"role": "user", "content": [dict(part) for part in text]}]
     )
+    return processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)

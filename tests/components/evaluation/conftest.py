@@ -11,6 +11,11 @@ import pytest
 
 from components.core.manifest import DatasetWriter
 from components.core.pins import pin
+from components.evaluation.engines import Response
+from components.evaluation.items import Item
+from components.evaluation.scoring import Scored
+
+OUTPUTS = ("predictions", "scores", "confusion", "summary", "metrics", "report")
 
 
 def benchmark_rows(pictures: list[bytes], items: int, kind: str = "domain") -> list[dict[str, Any]]:
@@ -44,6 +49,31 @@ def benchmark_rows(pictures: list[bytes], items: int, kind: str = "domain") -> l
             }
         )
     return rows
+
+
+@pytest.fixture
+def make_item() -> Callable[..., Item]:
+    """An item of the domain benchmark `b`, yes or no, about a picture of its own; any field may be given."""
+
+    def make(number: int, **fields: Any) -> Item:
+        plain: dict[str, Any] = {
+            "benchmark": "b", "role": "domain", "kind": "agreement", "item_id": str(number),
+            "image_group": str(number), "question": "?", "answers": ("yes",), "answer_type": "yes_no", "choices": (),
+            "category": "c", "pictures": (), "pixels": 0,
+        }  # fmt: skip
+        return Item(**{**plain, **fields})
+
+    return make
+
+
+@pytest.fixture
+def answered() -> Callable[..., tuple[Response, Scored]]:
+    """A response and its score."""
+
+    def make(text: str, score: float, tokens: int = 1, finished: bool = True) -> tuple[Response, Scored]:
+        return Response(text, tokens, finished), Scored(text, "exact", score)
+
+    return make
 
 
 @pytest.fixture
@@ -110,10 +140,27 @@ def run_stage(tmp_path: Path, tiny_checkpoint: Path, voted: dict[str, Path], mon
             "benchmarks": json.dumps(benchmarks),
             "label": "base",
             **{key.replace("_", "-"): str(path) for key, path in voted.items()},
-            **{key: str(out / key) for key in ("predictions", "scores", "metrics", "report")},
+            **{key: str(out / key) for key in OUTPUTS},
             **{key.replace("_", "-"): value for key, value in more.items()},
         }
         argv = [part for key, value in arguments.items() for part in (f"--{key}", value)]
         return stage_main("evaluation", Config, IO, run, argv), out
 
     return start
+
+
+@pytest.fixture(scope="session")
+def any_item() -> Callable[..., Item]:
+    """An item with defaults for everything that a test does not say; `answer` stands for a single reference."""
+
+    def make(**fields: Any) -> Item:
+        if "answer" in fields:
+            fields["answers"] = (fields.pop("answer"),)
+        defaults = {
+            "benchmark": "b", "role": "general", "kind": "agreement", "item_id": "0", "image_group": "g",
+            "question": "q", "answers": ("yes",), "answer_type": "yes_no", "choices": (), "category": "c",
+            "pictures": ((0, 0),), "pixels": 1,
+        }  # fmt: skip
+        return Item(**{**defaults, **fields})
+
+    return make

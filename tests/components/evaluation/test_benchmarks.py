@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 
 import pytest
 
-from components.core.errors import ConfigError, DataError
+from components.core.errors import ConfigError, DataError, NoInputError
 from components.core.manifest import Dataset
 from components.evaluation.benchmarks import Questions, parse_benchmarks, read_questions, subset
 from components.evaluation.config import Benchmark
@@ -22,14 +23,14 @@ def _read(entry: dict[str, str], limit: int | None = None) -> Questions:
 def test_pictures_belong_to_their_items(write_benchmark, coloured_pictures):
     questions = _read(write_benchmark("domain", 250))  # several row groups
     for index in (0, 99, 100, 249):
-        assert questions.picture(questions.items[index]) == coloured_pictures[index % 6]
+        assert questions.pictures(questions.items[index]) == [coloured_pictures[index % 6]]
 
 
 def test_pictures_stay_with_a_subset(write_benchmark, coloured_pictures):
     questions = _read(write_benchmark("domain", 30), limit=7)
     assert len(questions.items) == 7
     for item in questions.items:
-        assert questions.picture(item) == coloured_pictures[int(item.item_id.split("-")[1]) % 6]
+        assert questions.pictures(item) == [coloured_pictures[int(item.item_id.split("-")[1]) % 6]]
 
 
 def test_subset_is_fixed_and_stable():
@@ -47,7 +48,7 @@ def test_subset_is_fixed_and_stable():
         ({"answer_type": "essay"}, "answer type 'essay'"),
         ({"answer_type": "yes_no", "answer": "perhaps"}, "no answer of type yes_no"),
         ({"answer_type": "choice", "answer": "D"}, "no answer of type choice"),
-        ({"image": b"no picture"}, "picture cannot be read"),
+        ({"image": b"no picture"}, "the picture at 1 cannot be read"),
         ({"item_id": "domain-1"}, "more than once"),
     ],
 )
@@ -62,7 +63,7 @@ def test_bad_items_are_named(write_benchmark, coloured_pictures, change, message
 
 
 def test_an_empty_benchmark_is_refused(write_benchmark):
-    with pytest.raises(DataError, match="has no items"):
+    with pytest.raises(NoInputError, match="has no items"):
         _read(write_benchmark("domain", rows=[]))
 
 
@@ -87,3 +88,62 @@ def test_nothing_to_ask(voted, tmp_path):
     images, kept = Dataset.open(voted["images"], "images"), Dataset.open(tmp_path / "none", "qa_kept")
     with pytest.raises(DataError, match="nothing to evaluate"):
         read_questions("[]", images, kept, limit=None, log=logging.getLogger("test"))
+
+
+def _tsv(path, picture: bytes, rows: list[dict[str, str]]) -> dict[str, str]:
+    columns = list(rows[0])
+    lines = ["\t".join(["image", *columns])]
+    lines += ["\t".join([base64.b64encode(picture).decode(), *(row[c] for c in columns)]) for row in rows]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return {"name": path.stem, "role": "general", "ref": str(path)}
+
+
+def test_a_circular_benchmark_is_asked_in_all_rotations_and_thinned_by_whole_groups(
+    tmp_path, coloured_pictures
+):
+    rows = [
+        {"index": str(n), "question": "Which?", "answer": "BA"[n % 2], "A": "x", "B": "y", "C": "z"}
+        for n in range(5)
+    ]
+    entry = _tsv(tmp_path / "MMBench_DEV_EN.tsv", coloured_pictures[0], rows)
+    items = _read(entry).items
+    assert [(item.kind, item.item_id, item.group, item.answer) for item in items[:3]] == [
+        ("circular", "0@0", "0", "B"),
+        ("circular", "0@1", "0", "A"),
+        ("circular", "0@2", "0", "C"),
+    ]
+    thinned = _read(entry, limit=2).items
+    assert len(thinned) == 6 and len({item.group for item in thinned}) == 2
+
+
+def test_rotations_that_a_file_holds_are_not_rotated_again(tmp_path, coloured_pictures):
+    rows = [
+        {"index": "7", "question": "Which?", "answer": "A", "A": "x", "B": "y"},
+        {"index": "1000007", "question": "Which?", "answer": "B", "A": "y", "B": "x"},
+    ]
+    items = _read(_tsv(tmp_path / "MMBench.tsv", coloured_pictures[0], rows)).items
+    assert [(item.item_id, item.group, item.answer) for item in items] == [
+        ("7", "7", "A"),
+        ("1000007", "7", "B"),
+    ]
+
+
+def test_answers_that_are_not_public_are_named(tmp_path, coloured_pictures):
+    rows = [{"index": "1", "question": "Which?", "answer": "", "A": "x", "B": "y"}]
+    with pytest.raises(DataError, match="has no answer"):
+        _read(_tsv(tmp_path / "MMStar.tsv", coloured_pictures[0], rows))
+
+
+def test_mathvista_rows_keep_what_their_answers_ask_for(tmp_path, coloured_pictures):
+    shared = {"question": "How much?", "unit": "", "choices": "[]"}
+    rows = [
+        {"index": "1", **shared, "answer": "1.2", "answer_type": "float", "precision": "1.0"},
+        {"index": "2", **shared, "answer": "[1, 2]", "answer_type": "list", "precision": ""},
+        {"index": "3", **shared, "choices": "['3/11', '8/11']", "answer": "8/11", "answer_type": "text", "precision": ""},
+    ]  # fmt: skip
+    items = _read(_tsv(tmp_path / "MathVista_MINI.tsv", coloured_pictures[0], rows)).items
+    assert [(i.form, i.precision, i.answer, i.answer_type) for i in items] == [
+        ("float", 1, "1.2", "number"),
+        ("list", -1, "[1, 2]", "span"),
+        ("", -1, "B", "choice"),
+    ]

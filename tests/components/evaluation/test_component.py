@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kfp.dsl import Artifact, Dataset, IfPresentPlaceholder, Model
+from kfp.dsl import Artifact, ClassificationMetrics, Dataset, IfPresentPlaceholder, Markdown, Model
 
 from components.evaluation.component import evaluation
 from components.evaluation.stage import IO
@@ -16,6 +16,8 @@ def test_interface_is_the_stage_io():
     assert spec.inputs["checkpoint"].optional
     assert spec.inputs["checkpoint"].type == f"{Model.schema_title}@0.0.1"
     assert spec.outputs["predictions"].type == f"{Dataset.schema_title}@0.0.1"
+    assert spec.outputs["confusion"].type == f"{ClassificationMetrics.schema_title}@0.0.1"
+    assert spec.outputs["summary"].type == f"{Markdown.schema_title}@0.0.1"
     assert spec.outputs["scores"].type == f"{Artifact.schema_title}@0.0.1"
 
 
@@ -26,5 +28,6 @@ def test_every_input_and_output_has_its_flag():
     assert flags == {f"--{name.replace('_', '-')}" for name in names}
     optional = [argument for argument in arguments if isinstance(argument, IfPresentPlaceholder)]
     assert [(argument.input_name, argument.then[0]) for argument in optional] == [
-        ("checkpoint", "--checkpoint")
+        ("checkpoint", "--checkpoint"),
+        ("compare_with", "--compare-with"),
     ]

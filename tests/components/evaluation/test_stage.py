@@ -11,7 +11,7 @@ import pytest
 
 from components.core.answers import agree, extract
 from components.core.manifest import Dataset, commit_checkpoint
-from components.evaluation import inference
+from components.evaluation.engines.transformers import TransformersEngine
 
 
 def _scores(out: Path) -> dict:
@@ -28,13 +28,20 @@ def test_scores_and_predictions_of_all_roles(run_stage, write_benchmark):
     assert code == 0
     scores, rows = _scores(out), _predictions(out)
 
-    assert set(scores) == {"label", "checkpoint_digest", "metrics", "by_category", "details", "settings"}
+    assert set(scores) == {
+        "label", "checkpoint_digest", "metrics", "by_benchmark", "by_category", "details", "settings",
+    }  # fmt: skip
     assert scores["label"] == "base"
     assert list(scores["metrics"]) == sorted(
         [
             "domain_accuracy",
             "general_accuracy",
             "hallucination_rate",
+            "probe_accuracy",
+            "probe_yes_ratio",
+            "probe_present_accuracy",
+            "probe_recall",
+            "probe_f1",
             "pass_at_1",
             "pass_at_2",
             "mean_response_tokens",
@@ -43,7 +50,7 @@ def test_scores_and_predictions_of_all_roles(run_stage, write_benchmark):
     for metric in scores["metrics"].values():
         assert set(metric) == {"value", "low", "high", "n"}
         assert metric["low"] <= metric["value"] <= metric["high"]
-    counts = {name: metric["n"] for name, metric in scores["metrics"].items()}
+    counts = {name: m["n"] for name, m in scores["metrics"].items() if not name.startswith("probe_")}
     assert counts == {
         "domain_accuracy": 12, "general_accuracy": 12, "hallucination_rate": 6, "pass_at_1": 5, "pass_at_2": 5,
         "mean_response_tokens": 12,
@@ -59,6 +66,8 @@ def test_scores_and_predictions_of_all_roles(run_stage, write_benchmark):
         "yes_no": ("no", []),
         "span": ("left", []),
     }
+    assert {row["stage"] for row in rows} <= {"exact", "rules", "none"}
+    assert all(row["group"] == row["item_id"] for row in rows)
     for row in domain:
         reference, choices = answers[row["category"]]
         assert row["extracted"] == extract(row["response"], row["category"], choices)
@@ -84,6 +93,7 @@ def test_scores_and_predictions_of_all_roles(run_stage, write_benchmark):
     metrics = json.loads((out / "metrics").read_text())
     assert metrics["domain_accuracy"] == scores["metrics"]["domain_accuracy"]["value"]
     assert "accuracy by category" in (out / "report").read_text()
+    assert (out / "summary").read_text().startswith("# base\n\n| metric | value | low | high | items |")
 
 
 def test_held_out_kept_questions_are_the_domain_without_a_domain_benchmark(run_stage, write_benchmark):
@@ -109,7 +119,7 @@ def test_same_inputs_give_the_same_bytes(run_stage, write_benchmark, tmp_path, m
 def test_a_killed_run_resumes_and_asks_nothing_twice(run_stage, write_benchmark, tmp_path, monkeypatch):
     benchmarks, config = [write_benchmark("domain")], {"chunk_items": 4}
     asked: list[int] = []
-    answer = inference.TransformersEngine.answer
+    answer = TransformersEngine.answer
 
     def dying(self, items, **how):
         if len(asked) == 2:
@@ -117,7 +127,7 @@ def test_a_killed_run_resumes_and_asks_nothing_twice(run_stage, write_benchmark,
         asked.append(len(items) * how["samples"])
         return answer(self, items, **how)
 
-    monkeypatch.setattr(inference.TransformersEngine, "answer", dying)
+    monkeypatch.setattr(TransformersEngine, "answer", dying)
     assert run_stage(benchmarks, config, "resumed")[0] == 130
     assert not (tmp_path / "resumed" / "scores").exists()
 
@@ -125,17 +135,15 @@ def test_a_killed_run_resumes_and_asks_nothing_twice(run_stage, write_benchmark,
         asked.append(len(items) * how["samples"])
         return answer(self, items, **how)
 
-    monkeypatch.setattr(inference.TransformersEngine, "answer", counting)
+    monkeypatch.setattr(TransformersEngine, "answer", counting)
     assert run_stage(benchmarks, config, "resumed")[0] == 0
     assert sum(asked) == 12 + 12 * 2
 
-    monkeypatch.setattr(
-        inference.TransformersEngine, "answer", dying
-    )  # would die: everything is answered already
+    monkeypatch.setattr(TransformersEngine, "answer", dying)  # would die: everything is answered already
     asked[:] = [0, 0]
     assert run_stage(benchmarks, config, "again")[0] == 0
 
-    monkeypatch.setattr(inference.TransformersEngine, "answer", answer)
+    monkeypatch.setattr(TransformersEngine, "answer", answer)
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "elsewhere"))
     assert run_stage(benchmarks, config, "straight")[0] == 0
     for name in ("predictions/part-00000.parquet", "scores"):

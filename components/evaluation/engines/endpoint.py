@@ -1,0 +1,72 @@
+"""A model served by an OpenAI-compatible endpoint. Each answer is kept before it is used and never asked for again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from components.core.config import seed_for
+from components.core.errors import ConfigError, StageError
+from components.core.mllm import Answer, ChatRequest, MLLMClient
+from components.core.work import Journal
+from components.evaluation.config import Config
+from components.evaluation.engines.base import Parts, Response
+
+
+class EndpointEngine:
+    """Chat requests, one a sample, each with a seed of its own; what was answered before comes from the journal."""
+
+    def __init__(self, config: Config, journal: Journal, log: logging.Logger) -> None:
+        if config.endpoint is None:
+            raise ConfigError("evaluation.endpoint: engine 'endpoint' needs base_url and model")
+        self._endpoint = config.endpoint
+        self._max_tokens = config.max_new_tokens
+        self._client = MLLMClient(config.endpoint, journal, log)
+
+    def describe(self) -> dict[str, Any]:
+        """The model's name as the endpoint lists it; an endpoint does not tell its versions."""
+        return {"name": "endpoint", "model": self._endpoint.model}
+
+    def answer(
+        self,
+        items: Sequence[Parts],
+        *,
+        samples: int,
+        temperature: float,
+        seed: int,
+        on_batch: Callable[[int], object],
+    ) -> list[list[Response]]:
+        """See `Engine.answer`.
+
+        Raises:
+            EndpointError: the endpoint refuses the credentials or does not know the model.
+            StageError: it does not answer, refuses a question or counts no tokens; what was answered is kept.
+        """
+        requests = [
+            ChatRequest(
+                key=f"{index}/{number}",
+                prompt="",
+                schema=None,
+                parts=tuple(parts),
+                temperature=temperature,
+                seed=seed_for(seed, index, number) % 2**31,
+                max_tokens=self._max_tokens,
+            )
+            for index, parts in enumerate(items)
+            for number in range(samples)
+        ]
+        responses = [self._response(answer) for answer in self._client.map(requests, bar=False)]
+        on_batch(len(items))
+        return [responses[start : start + samples] for start in range(0, len(responses), samples)]
+
+    def _response(self, answer: Answer) -> Response:
+        where = f"{self._endpoint.base_url} ({self._endpoint.model})"
+        if answer.error is not None:
+            raise StageError(
+                f"{where}: a question got no answer ({answer.error}); nothing is scored without all answers"
+            )
+        text = answer.value.strip()
+        if text and not answer.completion_tokens:
+            raise StageError(f"{where}: replies carry no usage.completion_tokens; response length needs it")
+        return Response(text, answer.completion_tokens, answer.finished)

@@ -1,0 +1,101 @@
+"""A checkpoint directory run by vLLM in this process, for GPUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.core.config import seed_for
+from components.core.errors import ConfigError
+from components.evaluation.config import Config
+from components.evaluation.engines.base import Parts, Response, split_parts
+
+_NEVER = -100.0  # OpenAI's logit bias that bans a token
+
+
+class VllmEngine:
+    """vLLM batches and caches by itself; it gets whole chunks."""
+
+    def __init__(self, path: Path, config: Config) -> None:
+        try:
+            from vllm import LLM
+        except ImportError as error:
+            raise ConfigError(
+                "evaluation.engine: vllm is not installed here; use an image that has it, or engine transformers"
+            ) from error
+        from components.core.vlm import load_processor
+
+        self._processor = load_processor(path)
+        self._config = config
+        self._llm = LLM(
+            model=str(path),
+            dtype=config.dtype,
+            seed=config.seed,
+            tensor_parallel_size=config.vllm.tensor_parallel_size,
+            gpu_memory_utilization=config.vllm.gpu_memory_utilization,
+            max_model_len=config.vllm.max_model_len_tokens,
+            limit_mm_per_prompt={"image": config.vllm.max_pictures, "video": 0},
+            generation_config="vllm",  # sampling settings are ours, not those saved beside the checkpoint
+        )
+
+    def describe(self) -> dict[str, Any]:
+        """Versions and weight type."""
+        import torch
+        import vllm
+
+        return {
+            "name": "vllm",
+            "vllm": vllm.__version__,
+            "torch": torch.__version__,
+            "device": "cuda",
+            "dtype": self._config.dtype,
+            "tensor_parallel_size": self._config.vllm.tensor_parallel_size,
+        }
+
+    def answer(
+        self,
+        items: Sequence[Parts],
+        *,
+        samples: int,
+        temperature: float,
+        seed: int,
+        on_batch: Callable[[int], object],
+    ) -> list[list[Response]]:
+        """See `Engine.answer`."""
+        from vllm import SamplingParams
+
+        banned = self._vision_tokens()
+        params = [
+            SamplingParams(
+                n=samples,
+                temperature=temperature,
+                max_tokens=self._config.max_new_tokens,
+                seed=seed_for(seed, index) % 2**31,
+                logit_bias=dict.fromkeys(banned, _NEVER),
+            )
+            for index in range(len(items))
+        ]
+        outputs = self._llm.generate(
+            [self._prompt(parts) for parts in items], sampling_params=params, use_tqdm=False
+        )
+        on_batch(len(items))
+        return [
+            [Response(o.text.strip(), len(o.token_ids), o.finish_reason == "stop") for o in output.outputs]
+            for output in outputs
+        ]
+
+    def _prompt(self, parts: Parts) -> dict[str, Any]:
+        from components.core.vlm import open_image, prompt_text
+
+        pictures, content = split_parts(parts)
+        prompt: dict[str, Any] = {"prompt": prompt_text(self._processor, content)}
+        if pictures:
+            prompt["multi_modal_data"] = {"image": [open_image(picture) for picture in pictures]}
+        return prompt
+
+    def _vision_tokens(self) -> list[int]:
+        """Tokens that no response may contain: they would claim pictures that are not there."""
+        names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>")
+        vocabulary = self._processor.tokenizer.get_vocab()
+        return [vocabulary[name] for name in names if name in vocabulary]
