@@ -19,7 +19,7 @@ from demo import general
 from demo.build import WorldSettings
 from demo.conversation import general_turns
 from demo.world.index import WorldIndex, pixel_hash
-from demo.world.questions import TruthQA, absent_questions, catalogue
+from demo.world.questions import TruthQA, catalogue
 from demo.world.render import png_bytes, render
 from demo.world.scene import Scene, sample_scene
 
@@ -70,6 +70,21 @@ def domain_item(scene: Scene, rng: random.Random) -> TruthQA:
     return rng.choice([qa for qa in asked if qa.answer == wanted])
 
 
+def probe_pair(
+    scenes: Iterator[tuple[Scene, Image.Image]], rng: random.Random
+) -> tuple[bytes, tuple[TruthQA, TruthQA]]:
+    """The next picture with a light on, and two probes of it: one light that is off, one that is on.
+
+    As in POPE (Li et al. 2023, arXiv 2305.10355) both truths are equally frequent, so a model that always denies
+    scores no better than one that always affirms.
+    """
+    scene, picture = next(pair for pair in scenes if pair[0].lights)
+    existence = [qa for qa in catalogue(scene, rng) if qa.kind == "existence"]
+    absent = rng.choice([qa for qa in existence if not qa.present])
+    present = rng.choice([qa for qa in existence if qa.present])
+    return png_bytes(picture), (absent, present)
+
+
 def _write_benchmarks(
     out: Path, scenes: Iterator[tuple[Scene, Image.Image]], settings: WorldSettings
 ) -> None:
@@ -82,9 +97,10 @@ def _write_benchmarks(
             writer.write([_benchmark_row("domain", place, png_bytes(picture), qa, qa.choices)])
     with DatasetWriter(out / "hallucination", "benchmark") as writer:
         for place in range(count):
-            scene, picture = next(scenes)
-            qa = rng.choice([qa for qa in absent_questions(scene, rng) if qa.kind == "existence"])
-            writer.write([_benchmark_row("hallucination", place, png_bytes(picture), qa, ())])
+            data, probes = probe_pair(scenes, rng)
+            writer.write(
+                [_benchmark_row("hallucination", 2 * place + n, data, qa, ()) for n, qa in enumerate(probes)]
+            )
     draws = rng_for("demo general benchmark", settings.seed)
     with DatasetWriter(out / "general", "benchmark") as writer:
         for place in range(count):

@@ -13,10 +13,13 @@ import typer
 
 from components.core.config import nearest
 from components.core.errors import ConfigError, NoInputError, StageError
+from pipelines import registry
 from pipelines.profile import Profile, load_profile
 from pipelines.sections import TASKS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+
+app.add_typer(registry.app, name="registry")
 
 ProfileOption = Annotated[Path, typer.Option("--profile", "-p", help="Run profile (YAML).")]
 SetOption = Annotated[
@@ -75,6 +78,25 @@ def report(root: Annotated[Path, typer.Option(help="Directory of the run.")]) ->
         if not (root / "outputs").is_dir():
             raise NoInputError(f"{root}: no run has finished a task there")
         _conclude(root)
+
+
+@app.command()
+def compare(
+    run_a: Annotated[Path, typer.Argument(help="Directory of the first run.")],
+    run_b: Annotated[Path, typer.Argument(help="Directory of the second run.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The page. [default: RUN_B/compare.html]")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="Whose items are shown in detail. [default: the last one that both evaluated]")
+    ] = "",
+) -> None:
+    """Compare two runs: metrics with paired differences, categories, and the items that flipped."""
+    with clear_errors():
+        from pipelines.compare import write_comparison
+
+        written = write_comparison(run_a, run_b, output or run_b / "compare.html", model)
+        typer.echo(f"comparison: {written}")
 
 
 def run_profile(profile: Profile, root: Path, rerun: str | None = None) -> None:

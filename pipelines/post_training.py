@@ -141,9 +141,9 @@ class _Graph:
             init_checkpoint=checkpoints["sft_3_align"],
         ).outputs["checkpoint"]
 
-        scores = {}
+        evaluated = {}
         for name in EVALUATED:
-            scores[f"scores_{name}"] = self._task(
+            evaluated[name] = self._task(
                 f"evaluation_{name}",
                 evaluation,
                 config=settings["evaluation"],
@@ -153,13 +153,19 @@ class _Graph:
                 images=images,
                 qa_kept=votes["qa_kept"],
                 **({"checkpoint": checkpoints[name]} if name in checkpoints else {}),
-            ).outputs["scores"]
+            ).outputs
         self._task(
             "promotion",
             promotion,
             config=settings["promotion"],
+            general_data=world["general_data"],
+            # Kept with the registered version; a change that changes no input finds the version that is there.
+            **{f"section_{name}": value for name, value in settings.items() if name != "promotion"},
             checkpoint=checkpoints["hybrid_rl"],
-            **scores,
+            **{f"scores_{name}": outputs["scores"] for name, outputs in evaluated.items()},
+            predictions_base=evaluated["base"]["predictions"],
+            predictions_hybrid_rl=evaluated["hybrid_rl"]["predictions"],
+            qa_kept=votes["qa_kept"],
         )
 
     def _task(self, name: str, component: Any, **inputs: Any) -> Any:

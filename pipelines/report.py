@@ -11,13 +11,14 @@ from typing import Any
 
 from components.core.errors import DataError
 from components.core.manifest import write_json_atomic
-from components.core.report import Report, page
+from components.core.report import Report, figure_axes, page
 from pipelines.answers import changed_answers
 from pipelines.sections import TASKS
 
 _FRAGMENT = re.compile(r"<main data-fragment=.*</main>", flags=re.DOTALL)
 _TITLE = re.compile(r"<main data-fragment=\"[^\"]*\"><h1>.*?</h1>", flags=re.DOTALL)
 _TOKENS = "mean_response_tokens"
+_SHARES = ("domain_accuracy", "general_accuracy", "hallucination_rate", "pass_at_1", "pass_at_8")
 _HEADINGS = {
     "domain_accuracy": "domain %",
     "general_accuracy": "general %",
@@ -56,7 +57,7 @@ def summary_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     return [
         {
             "stage": row["stage"],
-            **{_HEADINGS.get(name, name): _cell(name, row[name]) for name in summary["columns"]},
+            **{metric_title(name): metric_cell(name, row[name]) for name in summary["columns"]},
         }
         for row in summary["rows"]
     ]
@@ -100,10 +101,43 @@ def _result(summary: Mapping[str, Any]) -> Report:
         "items. Shares in percent; hallucination is the share of wrong claims about absent objects, lower is better."
     )
     report.table(summary_rows(summary))
+    for metrics, label in ((_SHARES, "percent"), ((_TOKENS,), "tokens")):
+        measured = [name for name in metrics if any(row.get(name) for row in summary["rows"])]
+        if measured:
+            report.figure(
+                _curves(summary, measured, label), f"{label} over the stages; whiskers are intervals"
+            )
     return report
 
 
-def _cell(metric: str, measure: Mapping[str, Any] | None) -> str:
+def _curves(summary: Mapping[str, Any], metrics: Sequence[str], label: str) -> Any:
+    """Metrics over the stages, each with its intervals."""
+    figure, axes = figure_axes(7.5, 3.4)
+    stages = [row["stage"] for row in summary["rows"]]
+    scale = 1 if label == "tokens" else 100
+    for shift, name in enumerate(metrics):
+        points = [(i, row[name]) for i, row in enumerate(summary["rows"]) if row.get(name)]
+        values = [scale * measure["value"] for _, measure in points]
+        reach = [
+            [scale * (m["value"] - m["low"]) for _, m in points],
+            [scale * (m["high"] - m["value"]) for _, m in points],
+        ]
+        places = [i + 0.05 * (shift - len(metrics) / 2) for i, _ in points]
+        title = metric_title(name).removesuffix(" %")
+        axes.errorbar(places, values, yerr=reach, marker="o", capsize=2, linewidth=1.2, label=title)
+    axes.set_xticks(range(len(stages)), stages)
+    axes.set_ylabel(label)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def metric_title(name: str) -> str:
+    """A metric's name for people, as a column's heading."""
+    return _HEADINGS.get(name, f"{name.replace('_', ' ')} %")
+
+
+def metric_cell(metric: str, measure: Mapping[str, Any] | None) -> str:
+    """An estimate, its interval and the number of items; shares in percent."""
     if measure is None:
         return "not measured"
     scale = 1 if metric == _TOKENS else 100

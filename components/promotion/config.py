@@ -9,26 +9,41 @@ from pydantic import Field, field_validator
 from components.core.config import Settings
 
 Stage = Literal["base", "sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl"]
+Reference = Literal["base", "incumbent"]
 
 
 class Criteria(Settings):
-    """What the final model has to show; shares are compared in percentage points."""
+    """What the final model has to show. Differences are over the same items, in percentage points."""
 
+    against: tuple[Reference, ...] = Field(default=("base", "incumbent"), min_length=1)
+    """Whom the final model is compared with: the base model, and the domain's current version where there is one."""
+    rule: Literal["interval", "point"] = "interval"
+    """How "not worse by more than the margin" is judged. interval: the whole interval lies within the margin, so a model
+    that is worse by the margin passes with (1 - confidence)/2 at most, however small the benchmark. point: the measured
+    difference lies within it, so such a model passes every second time."""
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Confidence of the two-sided intervals; each criterion decides by one side."""
     domain_gain_points: float = Field(default=5.0, ge=0)
-    """Domain accuracy has to be higher than the base model's by this many points, and the interval of the gain above 0."""
-    general_kept_ratio: float = Field(default=0.97, ge=0)
-    """General accuracy has to be at least this share of the base model's."""
-    hallucination_reference: Stage = "base"
-    """Stage whose hallucination rate must not be exceeded."""
-    hallucination_margin_points: float = Field(default=2.0, ge=0)
-    """How far the hallucination rate may lie above the reference."""
+    """Domain accuracy has to be higher than the base model's by this much; under either rule the interval of the gain
+    has to lie above 0 too."""
+    incumbent_gain_points: float = Field(default=0.0, ge=0)
+    """The same against the incumbent."""
+    general_margin_points: float = Field(default=3.0, ge=0)
+    """How much general accuracy may be lost."""
+    hallucination_margin_points: float = Field(default=3.0, ge=0)
+    """How much the rate of affirmed absent things may rise."""
+    probe_f1_margin_points: float = Field(default=3.0, ge=0)
+    """How much F1 of the yes/no probes may be lost, where they ask about present and absent things; without it a model
+    that always says no would look free of hallucination."""
     length_reference: Stage = "sft_3_align"
-    """Stage whose mean response length is the yardstick."""
+    """Stage whose mean response length is the yardstick within the run."""
     length_ratio: float = Field(default=1.1, gt=0)
-    """Mean response length may be at most this multiple of the reference's."""
+    """Mean response length may be at most this multiple of the yardstick's, and of the incumbent's."""
     unmeasured: Literal["fail", "skip"] = "fail"
-    """What a criterion counts as when its metric was not measured (no benchmark of that role): `skip` leaves it out
-    of the verdict, and says so."""
+    """What a criterion counts as when it could not be measured (no benchmark of that role, or the incumbent answered
+    another one): `skip` leaves it out of the verdict, and says so."""
+    resamples: int = Field(default=2000, ge=100)
+    """Resamples of pictures behind each interval."""
 
 
 class Config(Settings):
@@ -37,13 +52,14 @@ class Config(Settings):
     domain: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     """Name of the domain: the registry's first level."""
     registry: str = Field(min_length=1)
-    """Directory of the registry."""
+    """Root of the registry: a directory or s3://bucket/prefix (endpoint and keys come from the environment)."""
     criteria: Criteria = Criteria()
     """The gate."""
 
     @field_validator("registry")
     @classmethod
-    def _is_a_directory(cls, registry: str) -> str:
-        if "://" in registry:
-            raise ValueError("the registry is a directory; mount the bucket or volume and give its path")
+    def _is_a_place(cls, registry: str) -> str:
+        scheme, mark, rest = registry.partition("://")
+        if mark and (scheme not in ("s3", "file") or not rest.strip("/")):
+            raise ValueError("the registry is a directory or s3://bucket/prefix")
         return registry

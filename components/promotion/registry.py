@@ -1,46 +1,32 @@
-"""A registry of models in a directory: immutable numbered versions, and one pointer that says which is current.
+"""A registry of models in object storage or a directory: immutable numbered versions, and a pointer to the current one.
 
-    <root>/<domain>/<n>/checkpoint/ verdict.json summary.json _VERSION.json
-    <root>/<domain>/current         {"version": n, "previous": m or null, "history": [versions in the order they became current]}
+    <root>/<domain>/claims/000003.json    who may write version 3: {"identity"}
+    <root>/<domain>/3/...                 its files: checkpoint/, config, lineage, evaluation
+    <root>/<domain>/3/_VERSION.json       written last: what it is, and every file with size and checksum
+    <root>/<domain>/pointer/000002.json   see `pointer`
 
-A version appears as a whole, by one rename, or not at all; the pointer moves by one rename. Whoever changes a domain
-holds its lock, so what a killed process left half copied can be recognised and removed by the next. The lock is
-`flock`, which needs a file system that supports it (local disks, NFSv4).
+A version exists once its `_VERSION.json` does; files without one belong to a promotion that is under way or was killed.
+The same promotion run again finds its claim and writes the same bytes to the same place. All decisions are creations of
+objects that must not exist yet, so they need neither locks nor renames. They do need a store that refuses to create
+what exists (`If-None-Match: *`: AWS S3, MinIO, SeaweedFS, Ceph, any directory); one that does not is refused.
 """
 
 from __future__ import annotations
 
-import fcntl
+import hashlib
 import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.core.config import canonical_json, sha256_hex
-from components.core.errors import DataError
-from components.core.manifest import Checkpoint, file_sha256, open_checkpoint, write_json_atomic
+from components.core.errors import ConfigError, DataError, NoInputError, StageError
+from components.core.manifest import file_sha256
+from components.core.storage import open_store
+from components.promotion.pointer import Pointer, PointerLog, create, encode, highest, numbered
 
 VERSION_MANIFEST = "_VERSION.json"
-POINTER = "current"
-_STAGING = ".staging"
-_LOCK = ".lock"
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """Which version is current. Version 0 means none yet."""
-
-    version: int = 0
-    previous: int | None = None
-    history: tuple[int, ...] = ()
-
-    def moved_to(self, version: int) -> Pointer:
-        """The pointer after `version` became current."""
-        return Pointer(version, self.version or None, (*self.history, version))
+_GIVEN_UP = {"given_up": True}
 
 
 @dataclass(frozen=True)
@@ -48,153 +34,250 @@ class Version:
     """A registered version."""
 
     number: int
-    path: Path
+    uri: str
     manifest: dict[str, Any]
 
-
-def identity(checkpoint_digest: str, verdict: Mapping[str, Any]) -> str:
-    """What makes two promotions the same: the same weights and the same verdict on them."""
-    return sha256_hex(canonical_json([checkpoint_digest, dict(verdict)]))
+    @property
+    def passed(self) -> bool:
+        """Whether its verdict is a pass."""
+        return bool(self.manifest["passed"])
 
 
 class DomainRegistry:
-    """The versions of one domain. Reading needs no lock: every change is one rename."""
+    """The versions of one domain. Reading changes nothing and needs no lock."""
 
-    def __init__(self, root: str | os.PathLike[str], domain: str) -> None:
-        self.path = Path(root) / domain
+    def __init__(self, root: str, domain: str) -> None:
+        self._store, prefix = open_store(root)
         self.domain = domain
+        self.root = root.rstrip("/")
+        self._base = f"{prefix.strip('/')}/{domain}/".lstrip("/")
+        self._claims = f"{self._base}claims/"
+        self._pointers = PointerLog(self._store, f"{self._base}pointer/")
+
+    def pointer(self) -> Pointer:
+        """The current pointer."""
+        return self._pointers.current()
+
+    def pointers(self) -> list[Pointer]:
+        """Every move of the pointer, oldest first."""
+        return self._pointers.entries()
 
     def versions(self) -> list[Version]:
         """All versions, oldest first."""
-        if not self.path.is_dir():
-            return []
-        numbers = sorted(int(entry.name) for entry in self.path.iterdir() if entry.name.isdecimal())
-        return [self._version(number) for number in numbers]
+        found = (self.find(number) for number in range(1, highest(self._store, self._claims) + 1))
+        return [version for version in found if version is not None]
 
-    def pointer(self) -> Pointer:
-        """The current pointer.
+    def find(self, number: int) -> Version | None:
+        """A version, None if this number was never written whole."""
+        manifest = self._manifest(number)
+        if manifest is None or manifest == _GIVEN_UP:
+            return None
+        return Version(number, f"{self.root}/{self.domain}/{number}", manifest)
+
+    def version(self, number: int) -> Version:
+        """A version that has to be there.
 
         Raises:
-            DataError: the pointer file is damaged.
+            NoInputError: it is not.
         """
-        path = self.path / POINTER
-        if not path.is_file():
-            return Pointer()
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-            return Pointer(int(stored["version"]), stored["previous"], tuple(stored["history"]))
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}: not a pointer ({error!r}); restore it from one of the versions"
-            ) from error
+        found = self.find(number)
+        if found is None:
+            raise NoInputError(f"{self.root}/{self.domain}: there is no version {number}; `list` shows them")
+        return found
 
-    def find(self, wanted: str) -> Version | None:
-        """The version with this identity, if there is one."""
-        return next((version for version in self.versions() if version.manifest["identity"] == wanted), None)
+    def read(self, version: Version, name: str) -> bytes:
+        """One file of a version, checked against its checksum.
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the domain's lock; it is released when the process ends, however it ends."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / _LOCK, "w", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        Raises:
+            DataError: it is none of the version's files, or damaged.
+        """
+        entry = next((entry for entry in version.manifest["files"] if entry["name"] == name), None)
+        if entry is None:
+            raise DataError(f"{version.uri}: has no file {name}")
+        data = self._store.get(self._key(version.number, name))
+        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+            raise DataError(f"{version.uri}/{name}: checksum differs; the registry's copy is damaged")
+        return data
+
+    def fetch(self, version: Version, directory: Path, under: str = "") -> Path:
+        """Copy a version's files (those whose names start with `under`) below `directory`, checked; returns it.
+
+        A file that is there and whole already is left as it is.
+
+        Raises:
+            DataError: a file is damaged.
+        """
+        for entry in version.manifest["files"]:
+            if not entry["name"].startswith(under):
+                continue
+            path = directory / entry["name"]
+            if path.is_file() and file_sha256(path) == entry["sha256"]:
+                continue
+            self._store.download(self._key(version.number, entry["name"]), path)
+            if file_sha256(path) != entry["sha256"]:
+                raise DataError(
+                    f"{version.uri}/{entry['name']}: checksum differs; the registry's copy is damaged"
+                )
+        return directory
 
     def publish(
-        self,
-        checkpoint: Checkpoint,
-        verdict: Mapping[str, Any],
-        summary: Mapping[str, Any],
-        provenance: Mapping[str, Any],
-    ) -> tuple[Version, bool]:
+        self, identity: str, files: Mapping[str, Path | bytes], described: Mapping[str, Any]
+    ) -> Version:
         """Register a version, or find the one that an earlier attempt at the same promotion registered.
 
-        The caller holds the lock.
-
-        Returns:
-            The version, and whether it is new.
+        Args:
+            identity: what makes two promotions the same; equal identities must come with equal files.
+            files: name in the version -> local file, or content.
+            described: further entries of the version's manifest: at least `passed`, and `judged_at`, the sequence number
+                of the pointer's entry whose version it was compared with.
 
         Raises:
-            DataError: the copy of the checkpoint differs from the original.
+            StageError: the version was given up by `prune` while it was written; another attempt gets another number.
+            ConfigError: the store replaces what it should refuse to replace.
         """
-        wanted = identity(checkpoint.digest, verdict)
-        found = self.find(wanted)
+        number = self._claim(identity)
+        found = self.find(number)
         if found is not None:
-            return found, False
-        staging = self.path / _STAGING
-        if staging.exists():  # left by a process that was killed while it held the lock
-            shutil.rmtree(staging)
-        staging.mkdir()
-        shutil.copytree(checkpoint.path, staging / "checkpoint")
-        if open_checkpoint(staging / "checkpoint").digest != checkpoint.digest:
-            raise DataError(
-                f"{checkpoint.path}: changed while it was copied to the registry; run promotion again"
-            )
-        write_json_atomic(staging / "verdict.json", dict(verdict))
-        write_json_atomic(staging / "summary.json", dict(summary))
-        number = max((version.number for version in self.versions()), default=0) + 1
+            return found
+        listed = []
+        for name, content in sorted(files.items()):
+            key = self._key(number, name)
+            if isinstance(content, bytes):
+                entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+                self._store.put(key, content)
+            else:
+                entry = {"bytes": content.stat().st_size, "sha256": file_sha256(content)}
+                self._store.upload(content, key)
+            listed.append({"name": name, **entry})
+        self._check_stored(number, listed)
         manifest = {
-            "domain": self.domain,
-            "version": number,
-            "identity": wanted,
-            "checkpoint_digest": checkpoint.digest,
-            "passed": verdict["passed"],
-            "files": {name: file_sha256(staging / name) for name in ("verdict.json", "summary.json")},
-            "provenance": dict(provenance),
-        }
-        write_json_atomic(staging / VERSION_MANIFEST, manifest)
-        _sync_tree(staging)
-        # Fails if the number exists, should somebody have written here without the lock: versions are never replaced.
-        os.rename(staging, self.path / str(number))
-        _sync(self.path)
-        return self._version(number), True
+            "domain": self.domain, "version": number, "identity": identity, "files": listed, **described,
+        }  # fmt: skip
+        if not create(self._store, self._key(number, VERSION_MANIFEST), encode(manifest)):
+            raise StageError(
+                f"{self.root}/{self.domain}/{number}: given up by `prune`, or written by another attempt at the same "
+                "promotion with other content, while it was uploaded; run promotion again"
+            )
+        return self.version(number)
 
-    def point_to(self, version: int, expected: Pointer) -> tuple[Pointer, str]:
-        """Make `version` current, if the pointer is still the `expected` one. The caller holds the lock.
+    def point_to(self, version: Version) -> tuple[Pointer, str]:
+        """Make `version` current, if the pointer still stands where it stood when the version was judged (`judged_at`).
 
         A version that was current before is not made current again: running a promotion twice must undo neither a
         later promotion nor a rollback.
 
         Returns:
-            The pointer as it is now, and "" if it moved or else why not.
+            The pointer as it is now, and "" if `version` is current or else why not.
         """
         now = self.pointer()
-        if now.version == version:
-            return now, "it is current already"
-        if version in now.history:
-            return now, f"it was current before, and was followed by version {now.version}"
-        if version < now.version:
-            return now, f"version {now.version} was registered later and is current"
-        if now != expected:
-            return (
-                now,
-                f"another promotion made version {now.version} current meanwhile; promote again to follow it",
+        if now.version == version.number:
+            return now, ""
+        if version.number in now.history:
+            return now, f"it was current before; version {now.version} is current now"
+        if now.sequence == version.manifest["judged_at"]:
+            moved = now.promoted(version.number)
+            if self._pointers.append(moved):
+                return moved, ""
+            now = self.pointer()
+        return now, f"another promotion made version {now.version} current meanwhile; run promotion again"
+
+    def rollback(self, to: int | None = None) -> Pointer:
+        """Make an earlier version current again: the previous one, or `to`.
+
+        Raises:
+            DataError: there is nothing to return to, or `to` was never current.
+            StageError: the pointer moved meanwhile.
+        """
+        entries = self.pointers()
+        now = entries[-1] if entries else Pointer()
+        target = now.previous if to is None else to
+        self._check_conditional_writes()
+        if target is None:
+            raise DataError(f"{self.root}/{self.domain}: there is no previous version to return to")
+        if target not in now.history:
+            raise DataError(
+                f"{self.root}/{self.domain}: version {target} was never current; only what passed the gate can be"
             )
-        moved = now.moved_to(version)
-        write_json_atomic(
-            self.path / POINTER,
-            {"version": moved.version, "previous": moved.previous, "history": list(moved.history)},
-        )
-        _sync(self.path)
-        return moved, ""
+        if target == now.version:
+            return now
+        self.version(target)
+        before = next(e.previous for e in entries if e.action == "promote" and e.version == target)
+        moved = replace(now, sequence=now.sequence + 1, version=target, previous=before, action="rollback")
+        if not self._pointers.append(moved):
+            raise StageError(
+                f"{self.root}/{self.domain}: the pointer moved meanwhile; look again before rolling back"
+            )
+        return moved
 
-    def _version(self, number: int) -> Version:
-        path = self.path / str(number)
+    def unfinished(self) -> list[int]:
+        """Numbers that were claimed and are not published: promotions under way, or killed and never run again."""
+        claimed = range(1, highest(self._store, self._claims) + 1)
+        return [number for number in claimed if self._manifest(number) is None]
+
+    def prune(self, number: int) -> int:
+        """Give up an unfinished version and delete its files; the number of files deleted.
+
+        Whoever still writes it finds that it was given up and starts again under another number.
+
+        Raises:
+            DataError: the version is published: those are never deleted.
+        """
+        if not create(self._store, self._key(number, VERSION_MANIFEST), encode(_GIVEN_UP)):
+            raise DataError(f"{self.root}/{self.domain}/{number}: is published; versions are never deleted")
+        kept = self._key(number, VERSION_MANIFEST)
+        keys = [info.key for info in self._store.list(self._key(number, "")) if info.key != kept]
+        for key in keys:
+            self._store.delete(key)
+        return len(keys)
+
+    def _claim(self, identity: str) -> int:
+        """The number under which `identity` is, or may be, written."""
+        last = highest(self._store, self._claims)
+        for number in range(last, 0, -1):
+            if self._claimed_by(number) == identity and self._manifest(number) != _GIVEN_UP:
+                return number
+        self._check_conditional_writes()
+        wanted = encode({"identity": identity})
+        while True:
+            last += 1
+            if create(self._store, numbered(self._claims, last), wanted):
+                return last
+
+    def _claimed_by(self, number: int) -> str:
+        key = numbered(self._claims, number)
         try:
-            return Version(number, path, json.loads((path / VERSION_MANIFEST).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: damaged version ({error}); remove or restore it") from error
+            return str(json.loads(self._store.get(key))["identity"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{key}: not a claim ({error!r}); restore it") from error
 
+    def _manifest(self, number: int) -> dict[str, Any] | None:
+        key = self._key(number, VERSION_MANIFEST)
+        try:
+            manifest: dict[str, Any] = json.loads(self._store.get(key))
+        except NoInputError:
+            return None
+        except ValueError as error:
+            raise DataError(f"{key}: damaged ({error}); restore it") from error
+        return manifest
 
-def _sync_tree(directory: Path) -> None:
-    """Force a new directory's files and names to disk, so that the rename that follows publishes nothing half there."""
-    for path in [directory, *directory.rglob("*")]:
-        _sync(path)
+    def _check_stored(self, number: int, listed: list[dict[str, Any]]) -> None:
+        sizes = {info.key: info.size for info in self._store.list(self._key(number, ""))}
+        for entry in listed:
+            key = self._key(number, entry["name"])
+            if key in sizes and sizes[key] != entry["bytes"]:
+                raise StageError(
+                    f"{key}: {sizes[key]} bytes arrived of {entry['bytes']}; run promotion again"
+                )
 
+    def _check_conditional_writes(self) -> None:
+        """Some servers ignore `If-None-Match` and replace the object: two promotions at once could then both win."""
+        key = f"{self._base}conditional-write-probe"
+        self._store.put(key, b"first")
+        if self._store.put(key, b"second", if_absent=True):
+            raise ConfigError(
+                f"{self.root}: the server ignores conditional writes (If-None-Match), so promotions would overwrite "
+                "each other; use a server that has them (AWS S3, MinIO, SeaweedFS, Ceph) or a directory"
+            )
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    def _key(self, number: int, name: str) -> str:
+        return f"{self._base}{number}/{name}"

@@ -22,11 +22,19 @@ def write_report(
 ) -> None:
     """Fill `report`."""
     report.heading("Verdict: " + ("passed" if verdict["passed"] else "did not pass"))
+    against = "base" + (f" and version {verdict['incumbent']}" if verdict["incumbent"] else "")
     report.text(
-        f"Registered as {registered['path']}. Pointer: {registered['pointer']}; "
+        f"Judged against {against}. Registered as {registered['uri']}. Pointer: {registered['pointer']}; "
         f"current version: {registered['current'] or 'none'}."
     )
     report.table([_finding_row(finding) for finding in findings])
+    report.text(
+        "Differences are final model minus reference over the same items, in points; intervals are clustered by picture. "
+        "p: exact McNemar test (items), exact sign flips (pictures)."
+    )
+    figure = _forest(findings)
+    if figure is not None:
+        report.figure(figure, "Differences with intervals; the red mark is what each criterion asks for.")
     report.heading("What every training stage did")
     report.table([_summary_row(row) for row in summary["rows"]])
     report.text("Shares in percent, response length in tokens; intervals in brackets, n items.")
@@ -46,18 +54,49 @@ def format_measure(metric: str, measure: Mapping[str, Any] | None) -> str:
 
 def _finding_row(finding: Finding) -> dict[str, Any]:
     outcome = {True: "pass", False: "fail", None: "skipped"}[finding.passed]
-    interval = (
-        "" if finding.low is None or finding.high is None else f"[{finding.low:.2f}, {finding.high:.2f}]"
-    )
+
+    def number(value: float | None) -> str:
+        return "" if value is None else f"{value:.2f}"
+
+    interval = "" if finding.low is None else f"[{number(finding.low)}, {number(finding.high)}]"
+    tests = "" if finding.p_value is None else f"{finding.p_value:.2g}, {finding.p_value_clustered:.2g}"
     return {
         "criterion": finding.name,
         "outcome": outcome,
         "rule": finding.rule,
-        "measured": "" if finding.measured is None else f"{finding.measured:.3f}",
+        "reference": number(finding.reference_value),
+        "final": number(finding.candidate_value),
+        "measured": number(finding.measured),
         "interval": interval,
-        "threshold": finding.threshold,
+        "n": finding.n or "",
+        "gained / lost": "" if finding.gained is None else f"{finding.gained} / {finding.lost}",
+        "p": tests,
         "note": finding.note,
     }
+
+
+def _forest(findings: Sequence[Finding]) -> Any:
+    """Difference, interval and threshold of every paired criterion; None when there is none."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    paired = [f for f in findings if f.low is not None and f.high is not None and f.measured is not None]
+    if not paired:
+        return None
+    figure, axes = plt.subplots(figsize=(7.2, 0.5 * len(paired) + 1.1), layout="constrained")
+    for place, finding in enumerate(reversed(paired)):
+        colour = "#2e7d4f" if finding.passed else "#b3402a"
+        axes.plot([finding.low, finding.high], [place, place], color=colour, linewidth=2)
+        axes.plot(finding.measured, place, "o", color=colour)
+        axes.plot(finding.threshold, place, "|", color="#d01c1c", markersize=16, markeredgewidth=2)
+    axes.axvline(0, color="#9aa3ad", linewidth=0.8)
+    axes.set_yticks(range(len(paired)), [finding.name for finding in reversed(paired)], fontsize=8)
+    axes.set_xlabel("final minus reference (points)")
+    axes.set_ylim(-0.7, len(paired) - 0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
 
 
 def _summary_row(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ METRICS = (
     "domain_accuracy",
     "general_accuracy",
     "hallucination_rate",
+    "probe_f1",
     "pass_at_1",
     "pass_at_8",
     "mean_response_tokens",
@@ -44,6 +45,24 @@ class Measure(BaseModel):
         return self
 
 
+class Source(BaseModel):
+    """A benchmark that was asked, as the scores' settings name it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    role: str
+    digest: str
+
+
+class Settings(BaseModel):
+    """What of the scores' settings promotion reads."""
+
+    model_config = ConfigDict(frozen=True)
+
+    benchmarks: list[Source] = []
+
+
 class Scores(BaseModel):
     """The scores of one model."""
 
@@ -52,6 +71,12 @@ class Scores(BaseModel):
     label: str
     checkpoint_digest: str
     metrics: dict[str, Measure]
+    settings: Settings = Settings()
+
+    @property
+    def sources(self) -> list[Source]:
+        """The benchmarks that were asked."""
+        return self.settings.benchmarks
 
 
 def read_scores(path: Path, label: str) -> Scores:
@@ -60,15 +85,24 @@ def read_scores(path: Path, label: str) -> Scores:
     Raises:
         DataError: not JSON, fields are missing or impossible, or it holds another stage's scores.
     """
-    try:
-        scores = Scores.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, ValidationError) as error:
-        raise DataError(f"{path}: not a scores file ({error}); run evaluation of {label} again") from error
+    scores = parse_scores(path.read_bytes(), f"{path}: not a scores file; run evaluation of {label} again")
     if scores.label != label:
         raise DataError(
             f"{path}: holds the scores of '{scores.label}', expected those of '{label}'; check the wiring"
         )
     return scores
+
+
+def parse_scores(content: bytes, problem: str) -> Scores:
+    """Validate the content of a scores file.
+
+    Raises:
+        DataError: `problem`, with what is wrong.
+    """
+    try:
+        return Scores.model_validate(json.loads(content))
+    except (ValueError, ValidationError) as error:
+        raise DataError(f"{problem} ({error})") from error
 
 
 def summarise(runs: Sequence[Scores]) -> dict[str, Any]:

@@ -1,19 +1,41 @@
-"""promotion: join the scores, judge the final model, register it, move the pointer on a pass."""
+"""promotion: judge the final model against base and incumbent, register it, move the pointer on a pass."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+from components.core.config import canonical_json, sha256_hex
 from components.core.errors import DataError
-from components.core.manifest import Checkpoint, write_json_atomic
+from components.core.manifest import MANIFEST_NAME, Checkpoint, Dataset, write_json_atomic
+from components.core.pins import fingerprint
 from components.core.runner import StageContext, StageIO
 from components.promotion.config import Config
-from components.promotion.criteria import CANDIDATE, judge, passes
-from components.promotion.registry import DomainRegistry, Pointer
+from components.promotion.criteria import CANDIDATE, Finding, Lengths, judge, passes
+from components.promotion.lineage import TRAINING_IMAGES, lineage, provenance
+from components.promotion.paired import Comparison, compare, read_answers
+from components.promotion.pointer import Pointer, encode
+from components.promotion.registry import DomainRegistry, Version
 from components.promotion.report import write_report
-from components.promotion.scores import STAGES, read_scores, summarise
+from components.promotion.scores import STAGES, Scores, parse_scores, read_scores, summarise
 
-IO = StageIO(inputs=("checkpoint", *(f"scores_{stage}" for stage in STAGES)), outputs=("verdict", "summary"))
+SECTIONS = (
+    "preflight", "image_ingest", "ids_scoring", "label_tree", "topic_matching", "qa_synthesis", "voting_filter",
+    "sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl", "evaluation",
+)  # fmt: skip
+IO = StageIO(
+    inputs=(
+        "checkpoint",
+        *(f"scores_{stage}" for stage in STAGES),
+        "predictions_base",
+        f"predictions_{CANDIDATE}",
+        "qa_kept",
+    ),
+    outputs=("verdict", "summary"),
+    optional_params=("general_data", *(f"section_{name}" for name in SECTIONS)),
+)
+_LENGTH = "mean_response_tokens"
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -21,9 +43,8 @@ def run(config: Config, ctx: StageContext) -> None:
 
     Raises:
         DataError: a scores file is damaged or another stage's, or describes other weights than the checkpoint's.
+        ConfigError: the registry's store has no conditional writes.
     """
-    registry = DomainRegistry(config.registry, config.domain)
-    before = registry.pointer()
     runs = {stage: read_scores(ctx.inputs[f"scores_{stage}"], stage) for stage in STAGES}
     checkpoint = ctx.checkpoint()
     if runs[CANDIDATE].checkpoint_digest != checkpoint.digest:
@@ -31,55 +52,166 @@ def run(config: Config, ctx: StageContext) -> None:
             f"the scores of {CANDIDATE} describe checkpoint {runs[CANDIDATE].checkpoint_digest}, the checkpoint given is "
             f"{checkpoint.digest}; evaluate the one that is to be promoted"
         )
-    summary = summarise(list(runs.values()))
-    findings = judge(runs, config.criteria)
-    verdict: dict[str, Any] = {
-        "passed": passes(findings),
-        "domain": config.domain,
-        "candidate": CANDIDATE,
-        "checkpoint_digest": checkpoint.digest,
-        "criteria": [finding.model_dump() for finding in findings],
-    }
-    registered = _register(registry, before, checkpoint, verdict, summary, ctx)
-    write_json_atomic(ctx.outputs["summary"], summary)
-    write_json_atomic(ctx.outputs["verdict"], {**verdict, "registry": registered})
-    ctx.metrics["passed"] = float(verdict["passed"])
-    ctx.metrics["version"] = float(registered["version"])
-    ctx.metrics["is_current"] = float(registered["is_current"])
-    for finding in findings:
-        if finding.measured is not None:
-            ctx.metrics[finding.name] = round(finding.measured, 6)
-    write_report(ctx.report, verdict, registered, findings, summary)
+    registry = DomainRegistry(config.registry, config.domain)
+    before = registry.pointer()
+    request = _request(config, ctx)
+    version = _earlier(registry, request, before)
+    is_new = version is None
+    if version is None:
+        findings = _judge(config, ctx, registry, before, checkpoint, runs)
+        verdict = {
+            "passed": passes(findings),
+            "domain": config.domain,
+            "candidate": CANDIDATE,
+            "checkpoint_digest": checkpoint.digest,
+            "incumbent": before.version or None,
+            "criteria": [finding.model_dump() for finding in findings],
+        }
+        described = {
+            "request": request,
+            "judged_at": before.sequence,
+            "checkpoint_digest": checkpoint.digest,
+            "passed": verdict["passed"],
+            "provenance": {key: ctx.provenance[key] for key in ("stage", "code_version", "inputs")},
+        }
+        identity = sha256_hex(canonical_json([request, before.sequence]))
+        version = registry.publish(identity, _files(config, ctx, checkpoint, runs, verdict), described)
+    _conclude(ctx, registry, version, is_new)
 
 
-def _register(
-    registry: DomainRegistry,
-    before: Pointer,
-    checkpoint: Checkpoint,
-    verdict: dict[str, Any],
-    summary: dict[str, Any],
+def _request(config: Config, ctx: StageContext) -> str:
+    """What makes two promotions the same: weights, evidence and criteria. The incumbent comes on top."""
+    inputs = ctx.provenance["inputs"]
+    return sha256_hex(canonical_json([config.domain, config.criteria.model_dump(mode="json"), inputs]))
+
+
+def _earlier(registry: DomainRegistry, request: str, pointer: Pointer) -> Version | None:
+    """The version that this promotion made in an earlier attempt, unless it has to be judged anew: it passed, but before
+    it became current another one did."""
+    for version in reversed(registry.versions()):
+        again = version.number in pointer.history or version.manifest["judged_at"] == pointer.sequence
+        if version.manifest["request"] == request and again:
+            return version
+    return None
+
+
+def _judge(
+    config: Config,
     ctx: StageContext,
-) -> dict[str, Any]:
-    """Publish the version and, on a pass, move the pointer; what happened, for the verdict and the report."""
-    with registry.locked():
-        version, is_new = registry.publish(checkpoint, verdict, summary, ctx.provenance)
-        pointer, why_not = registry.pointer(), "the verdict is a fail"
-        if verdict["passed"]:
-            pointer, why_not = registry.point_to(version.number, before)
-    ctx.log.info(
-        "passed" if verdict["passed"] else "did not pass",
-        extra={
-            "version": version.number,
-            "is_new": is_new,
-            "current": pointer.version,
-            "pointer": why_not or "moved",
-        },
+    registry: DomainRegistry,
+    pointer: Pointer,
+    checkpoint: Checkpoint,
+    runs: dict[str, Scores],
+) -> list[Finding]:
+    criteria, final = config.criteria, runs[CANDIDATE]
+    candidate = final, read_answers(_predictions(ctx, CANDIDATE, checkpoint), final)
+    comparisons: list[Comparison] = []
+    yardstick = runs[criteria.length_reference]
+    lengths = {"length": _lengths(criteria.length_reference, final, yardstick)}
+    if "base" in criteria.against:
+        base = runs["base"], read_answers(_predictions(ctx, "base", None), runs["base"])
+        comparisons.append(compare("base", "base", base, candidate))
+    if "incumbent" in criteria.against and pointer.version:
+        incumbent = registry.version(pointer.version)
+        label = f"version {incumbent.number}"
+        if incumbent.manifest["checkpoint_digest"] == checkpoint.digest:
+            ctx.log.info("%s has the same weights: nothing to compare", label)
+        else:
+            scores, answers = _incumbent(registry, incumbent, ctx)
+            comparisons.append(compare("incumbent", label, (scores, answers), candidate))
+            lengths["length_vs_incumbent"] = _lengths(label, final, scores)
+    return judge(comparisons, lengths, criteria)
+
+
+def _predictions(ctx: StageContext, stage: str, checkpoint: Checkpoint | None) -> Dataset:
+    dataset = ctx.dataset(f"predictions_{stage}", table="predictions")
+    evaluated = provenance(dataset.path).get("inputs", {}).get("checkpoint", "")
+    wanted = fingerprint(checkpoint.path) if checkpoint else ""
+    if evaluated and evaluated != wanted:
+        raise DataError(
+            f"the predictions of {stage} come from checkpoint {evaluated}, expected {wanted or 'the base model'}; "
+            "check the wiring"
+        )
+    return dataset
+
+
+def _incumbent(registry: DomainRegistry, version: Version, ctx: StageContext) -> tuple[Scores, Any]:
+    directory = registry.fetch(version, ctx.work.dir(f"version-{version.number}"), under="predictions/")
+    stored = registry.read(version, f"scores/{CANDIDATE}.json")
+    scores = parse_scores(stored, f"{version.uri}/scores/{CANDIDATE}.json: not a scores file")
+    return scores, read_answers(Dataset.open(directory / "predictions", "predictions"), scores)
+
+
+def _lengths(label: str, final: Scores, reference: Scores) -> Lengths:
+    return Lengths(
+        label=label, candidate=final.metrics.get(_LENGTH), reference=reference.metrics.get(_LENGTH)
     )
+
+
+def _files(
+    config: Config,
+    ctx: StageContext,
+    checkpoint: Checkpoint,
+    runs: dict[str, Scores],
+    verdict: dict[str, Any],
+) -> dict[str, Path | bytes]:
+    """Everything that a version holds, by its name there."""
+    evaluated = {
+        stage: ctx.dataset(f"predictions_{stage}", table="predictions") for stage in ("base", CANDIDATE)
+    }
+    qa_kept = ctx.dataset("qa_kept", table="qa_kept")
+    record, pictures = lineage(checkpoint.path, evaluated, qa_kept, ctx.params.get("general_data", ""))
+    sections = {
+        name: json.loads(text) for name in SECTIONS if (text := ctx.params.get(f"section_{name}", ""))
+    }
+    sections["promotion"] = config.model_dump(mode="json")
     return {
+        **_directory("checkpoint", checkpoint.path),
+        **_directory("predictions", evaluated[CANDIDATE].path),
+        **{f"scores/{stage}.json": ctx.inputs[f"scores_{stage}"] for stage in runs},
+        "verdict.json": encode(verdict),
+        "summary.json": encode(summarise(list(runs.values()))),
+        "config.json": encode(sections),
+        "lineage.json": encode(record),
+        TRAINING_IMAGES: pictures,
+    }
+
+
+def _directory(name: str, path: Path) -> dict[str, Path]:
+    """The files of a checkpoint or dataset, and its manifest, by their names in the version."""
+    manifest = json.loads((path / MANIFEST_NAME).read_text(encoding="utf-8"))
+    names = [*(entry["name"] for entry in manifest["files"]), MANIFEST_NAME]
+    return {f"{name}/{file}": path / file for file in names}
+
+
+def _conclude(ctx: StageContext, registry: DomainRegistry, version: Version, is_new: bool) -> None:
+    """Move the pointer on a pass; write verdict, summary, metrics and report from what the registry holds."""
+    pointer, why_not = registry.pointer(), "the verdict is a fail"
+    if version.passed:
+        pointer, why_not = registry.point_to(version)
+    verdict = json.loads(registry.read(version, "verdict.json"))
+    summary = json.loads(registry.read(version, "summary.json"))
+    findings = [Finding.model_validate(entry) for entry in verdict["criteria"]]
+    registered: dict[str, Any] = {
         "version": version.number,
-        "path": f"{registry.domain}/{version.number}",
+        "uri": version.uri,
         "is_current": pointer.version == version.number,
         "current": pointer.version or None,
         "previous": pointer.previous,
-        "pointer": why_not or "moved",
+        "pointer": why_not or "points here",
     }
+    ctx.log.info(
+        "passed" if version.passed else "did not pass",
+        extra={"version": version.number, "is_new": is_new, "current": pointer.version, "pointer": registered["pointer"]},
+    )  # fmt: skip
+    write_json_atomic(ctx.outputs["summary"], summary)
+    write_json_atomic(ctx.outputs["verdict"], {**verdict, "registry": registered})
+    ctx.metrics |= {
+        "passed": float(verdict["passed"]),
+        "version": float(version.number),
+        "is_current": float(registered["is_current"]),
+    }
+    for finding in findings:
+        values = {"": finding.measured, "_low": finding.low, "_high": finding.high, "_p": finding.p_value}
+        ctx.metrics |= {f"{finding.name}{end}": v for end, v in values.items() if v is not None}
+    write_report(ctx.report, verdict, registered, findings, summary)

@@ -20,7 +20,7 @@ MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}
 SUMMARY = {
     "columns": ["domain_accuracy", "pass_at_8", "mean_response_tokens"],
     "rows": [
-        {"stage": "base", "domain_accuracy": MEASURE, "pass_at_8": None, "mean_response_tokens": MEASURE | {"value": 12.34}},
+        {"stage": "base", "domain_accuracy": MEASURE, "pass_at_8": None, "mean_response_tokens": {"value": 12.34, "low": 11.2, "high": 13.5, "n": 10}},
         {"stage": "hybrid_rl", "domain_accuracy": MEASURE, "pass_at_8": MEASURE, "mean_response_tokens": MEASURE},
     ],
 }  # fmt: skip
@@ -37,8 +37,8 @@ def evaluate(root: Path, label: str, outcomes: dict[str, float]) -> None:
     folder = root / "outputs" / f"evaluation_{label}" / "predictions"
     rows = [
         {
-            "benchmark": "cars", "item_id": item, "image_group": item, "category": "", "model": label,
-            "sample_no": sample, "response": f"{label} says {item}", "extracted": f"{label}-{item}",
+            "benchmark": "cars", "item_id": item, "group": item, "image_group": item, "category": "", "model": label,
+            "sample_no": sample, "response": f"{label} says {item}", "extracted": f"{label}-{item}", "stage": "rules",
             "score": score if sample == 0 else 1.0 - score, "response_tokens": 1,
         }
         for item, score in outcomes.items()
@@ -107,7 +107,7 @@ def test_report_joins_what_there_is_under_the_tasks_names(run_folder):
 def test_summary_is_a_table_in_percent_and_tokens():
     lines = summary_text(SUMMARY).splitlines()
     cells = [cell.strip() for cell in lines[2].split("|")[1:-1]]
-    assert cells == ["base", "50.0 [40.0, 60.0] n=10", "not measured", "12.3 [0.4, 0.6] n=10"]
+    assert cells == ["base", "50.0 [40.0, 60.0] n=10", "not measured", "12.3 [11.2, 13.5] n=10"]
     assert len({len(line) for line in lines}) == 1
 
 

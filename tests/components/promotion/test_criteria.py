@@ -1,123 +1,160 @@
 from __future__ import annotations
 
-import math
-
+import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from components.core.stats import Bootstrap
 from components.promotion.config import Criteria
-from components.promotion.criteria import difference_interval, judge, passes
-from components.promotion.scores import STAGES, Measure, Scores
+from components.promotion.criteria import Finding, Lengths, judge, passes
+from components.promotion.paired import Comparison, Pairs, ProbePairs
+from components.promotion.probe_f1 import f1_difference
+from components.promotion.scores import Measure
+
+N = 400
+GROUPS = [f"g{i // 2}" for i in range(N)]
 
 
-def measure(value: float, half: float = 0.02, n: int = 400) -> Measure:
-    return Measure(value=value, low=value - half, high=value + half, n=n)
+def pairs(before: float, after: float) -> Pairs:
+    """The reference has the first items right, and so has the final model: all differences have one sign."""
+    place = np.arange(N) / N
+    return Pairs((place < before).astype(float), (place < after).astype(float), GROUPS)
 
 
-def runs(**changes: dict[str, Measure | None]) -> dict[str, Scores]:
-    """Five runs of equal, good scores; `changes` maps a stage to the metrics that differ there (None: not measured)."""
-    common = {
-        "domain_accuracy": measure(0.3),
-        "general_accuracy": measure(0.9),
-        "hallucination_rate": measure(0.2),
-        "mean_response_tokens": measure(20, 1),
+def probes(before_yes: float, after_yes: float) -> ProbePairs:
+    """Even probes are about present things. Models affirm the first so many of them, and nothing absent."""
+    place, truth = np.arange(N) / N, np.arange(N) % 2 == 0
+    return ProbePairs(truth & (place < before_yes), truth & (place < after_yes), truth, GROUPS)
+
+
+def comparison(reference: str = "base", **changes) -> Comparison:
+    good = {
+        "domain": pairs(0.3, 0.8),
+        "general": pairs(0.9, 0.9),
+        "absent": pairs(0.2, 0.2),
+        "probes": probes(0.9, 0.9),
     }
-    final = {"hybrid_rl": {"domain_accuracy": measure(0.8)}}
-    made = {}
-    for stage in STAGES:
-        metrics = {**common, **final.get(stage, {}), **changes.get(stage, {})}
-        made[stage] = Scores(
-            label=stage, checkpoint_digest=stage, metrics={k: v for k, v in metrics.items() if v is not None}
-        )
-    return made
+    return Comparison(reference, reference, **{**good, **changes})
 
 
-def outcomes(made: dict[str, Scores], **settings) -> dict[str, bool | None]:
-    return {finding.name: finding.passed for finding in judge(made, Criteria(**settings))}
+def measure(value: float) -> Measure:
+    return Measure(value=value, low=value - 1, high=value + 1, n=N)
 
 
-def test_newcombes_own_example() -> None:
-    # Newcombe 1998, table II, example (a): 56/70 − 48/80 with Wilson intervals; method 10 gives 0.0524 to 0.3339.
-    def wilson(hits: int, n: int) -> Measure:
-        z, p = 1.959964, hits / n
-        centre, spread = (p + z * z / (2 * n)), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        scale = 1 + z * z / n
-        return Measure(value=p, low=(centre - spread) / scale, high=(centre + spread) / scale, n=n)
-
-    low, high = difference_interval(wilson(56, 70), wilson(48, 80))
-    assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
+def lengths(ratio: float = 1.0) -> dict[str, Lengths]:
+    return {"length": Lengths(label="sft_3_align", candidate=measure(20 * ratio), reference=measure(20))}
 
 
-@st.composite
-def measures(draw) -> Measure:
-    value = draw(st.floats(0, 1))
-    return Measure(
-        value=value, low=value - draw(st.floats(0, 0.3)), high=value + draw(st.floats(0, 0.3)), n=10
-    )
+def outcomes(compared: Comparison, ratio: float = 1.0, **settings) -> dict[str, bool | None]:
+    return {f.name: f.passed for f in judge([compared], lengths(ratio), Criteria(**settings))}
 
 
-@given(measures(), measures())
-def test_difference_interval_properties(a: Measure, b: Measure) -> None:
-    low, high = difference_interval(a, b)
-    assert low <= a.value - b.value <= high
-    # Exchanging the two mirrors the interval.
-    assert difference_interval(b, a) == pytest.approx((-high, -low), abs=1e-12)
-    # It is at least as wide as either interval and at most as wide as both together.
-    widths = a.high - a.low, b.high - b.low
-    assert max(widths) - 1e-12 <= high - low <= sum(widths) + 1e-12
-
-
-def test_a_good_run_passes() -> None:
-    findings = judge(runs(), Criteria())
+def test_a_good_run_passes_with_all_its_numbers() -> None:
+    findings = judge([comparison()], lengths(), Criteria())
     assert passes(findings)
-    gain = next(finding for finding in findings if finding.name == "domain_gain")
-    assert gain.measured == pytest.approx(50)
-    # Two half-widths of 2 points: 50 ± √(2² + 2²).
-    assert (gain.low, gain.high) == pytest.approx((50 - math.sqrt(8), 50 + math.sqrt(8)))
+    gain = findings[0]
+    assert (gain.measured, gain.reference_value, gain.candidate_value, gain.n) == (50, 30, 80, N)
+    assert (gain.gained, gain.lost) == (200, 0)
+    assert gain.p_value == pytest.approx(2 * 0.5**200, rel=1e-5)
+    assert gain.p_value_clustered == pytest.approx(2 * 0.5**100, rel=1e-5)
+    assert gain.low is not None and gain.high is not None
+    assert 40 < gain.low < 50 < gain.high < 60
 
 
 @pytest.mark.parametrize(
     ("changes", "failing"),
     [
-        ({"hybrid_rl": {"domain_accuracy": measure(0.34)}}, "domain_gain"),  # 4 points, 5 wanted
-        (
-            {"hybrid_rl": {"domain_accuracy": measure(0.38, 0.09)}},
-            "domain_gain",
-        ),  # 8 points but the interval holds 0
-        ({"hybrid_rl": {"general_accuracy": measure(0.86)}}, "general_kept"),  # 0.86 / 0.9 = 0.956
-        ({"hybrid_rl": {"hallucination_rate": measure(0.23)}}, "hallucination"),  # 3 points, 2 allowed
-        ({"hybrid_rl": {"mean_response_tokens": measure(22.5, 1)}}, "length"),  # 22.5 / 20 = 1.125
-        ({"hybrid_rl": {"general_accuracy": None}}, "general_kept"),
-        ({"base": {"hallucination_rate": None}}, "hallucination"),
+        ({"domain": pairs(0.5, 0.545)}, "domain_gain"),  # significant, but 4.5 points
+        ({"general": pairs(0.9, 0.85)}, "general_kept"),
+        ({"absent": pairs(0.2, 0.25)}, "hallucination"),
+        ({"probes": probes(0.9, 0.7)}, "probe_f1"),
+        ({"domain": None}, "domain_gain"),
+        ({"general": None}, "general_kept"),
+        ({"absent": None, "probes": None}, "hallucination"),
     ],
 )
 def test_each_criterion_alone_stops_a_promotion(changes: dict, failing: str) -> None:
-    made = runs(**{"hybrid_rl": {"domain_accuracy": measure(0.8)}, **changes})
-    if "domain_accuracy" not in changes.get("hybrid_rl", {}) and "hybrid_rl" in changes:
-        made = runs(hybrid_rl={"domain_accuracy": measure(0.8), **changes["hybrid_rl"]})
-    found = outcomes(made)
-    assert [name for name, passed in found.items() if not passed] == [failing]
-    assert not passes(judge(made, Criteria()))
+    findings = judge([comparison(**changes)], lengths(), Criteria())
+    assert [finding.name for finding in findings if not finding.passed] == [failing]
+    assert not passes(findings)
 
 
-def test_references_can_be_chosen() -> None:
-    made = runs(
-        sft_3_align={"hallucination_rate": measure(0.1)}, base={"mean_response_tokens": measure(10, 1)}
+def test_length_stops_a_promotion() -> None:
+    assert outcomes(comparison(), ratio=1.1)["length"] is True
+    assert outcomes(comparison(), ratio=1.11)["length"] is False
+
+
+def test_a_gain_that_could_be_chance_is_none() -> None:
+    # 20 items, 2 gained and none lost: 10 points, but a fair coin does that every second time (p = 0.5).
+    few = Pairs(np.zeros(20), np.array([1.0] * 2 + [0.0] * 18), [f"g{i}" for i in range(20)])
+    finding = judge([comparison(domain=few)], {}, Criteria())[0]
+    assert finding.measured == 10
+    assert finding.p_value == 0.5
+    assert finding.passed is False
+
+
+def test_the_rule_decides_a_small_loss() -> None:
+    small = pairs(0.9, 0.88)  # 2 points lost; the interval reaches beyond 3
+    found = judge([comparison(general=small)], {}, Criteria())[1]
+    assert found.measured == pytest.approx(-2)
+    assert found.low is not None and found.low < -3
+    assert found.passed is False
+    assert outcomes(comparison(general=small), rule="point")["general_kept"] is True
+    assert outcomes(comparison(general=small), general_margin_points=5)["general_kept"] is True
+
+
+def test_against_the_incumbent_any_significant_gain_counts() -> None:
+    better = comparison("incumbent", domain=pairs(0.5, 0.545))
+    assert outcomes(better)["domain_gain_vs_incumbent"] is True
+    assert outcomes(better, incumbent_gain_points=5)["domain_gain_vs_incumbent"] is False
+    equal = comparison("incumbent", domain=pairs(0.5, 0.5))
+    assert outcomes(equal)["domain_gain_vs_incumbent"] is False
+
+
+def test_unmeasured_metrics_can_be_skipped_but_the_domain_must_be_judged() -> None:
+    nothing_general = comparison(general=None, notes={"general": "base answered another version"})
+    findings = judge([nothing_general], lengths(), Criteria(unmeasured="skip"))
+    kept = next(finding for finding in findings if finding.name == "general_kept")
+    assert kept.passed is None
+    assert "base answered another version; skipped" in kept.note
+    assert passes(findings)
+    nothing = comparison(domain=None)
+    assert not passes(judge([nothing], lengths(), Criteria(unmeasured="skip")))
+
+
+def test_findings_survive_json() -> None:
+    for finding in judge([comparison()], lengths(), Criteria()):
+        assert Finding.model_validate_json(finding.model_dump_json()) == finding
+
+
+def test_f1_of_hand_counted_probes() -> None:
+    # Truth: y y y y n n. Reference says y y n n y n: TP 2, FP 1, FN 2 -> 4/7. Final says y y y n n n: 6/7.
+    truth = np.array([1, 1, 1, 1, 0, 0], dtype=bool)
+    given = ProbePairs(
+        np.array([1, 1, 0, 0, 1, 0], dtype=bool),
+        np.array([1, 1, 1, 0, 0, 0], dtype=bool),
+        truth,
+        [f"g{i}" for i in range(6)],
     )
-    assert outcomes(made) == dict.fromkeys(("domain_gain", "general_kept", "hallucination", "length"), True)
-    assert outcomes(made, hallucination_reference="sft_3_align")["hallucination"] is False
-    assert outcomes(made, length_reference="base")["length"] is False
+    before, after, difference = f1_difference(given, Bootstrap())
+    assert (before, after) == pytest.approx((4 / 7, 6 / 7))
+    assert difference.value == pytest.approx(2 / 7)
+    assert difference.low < 2 / 7 < difference.high
 
 
-def test_unmeasured_metrics_can_be_skipped_but_something_must_be_judged() -> None:
-    none = {"general_accuracy": None, "hallucination_rate": None}
-    made = runs(base=none, hybrid_rl={**none, "domain_accuracy": measure(0.8)})
-    assert outcomes(made, unmeasured="skip")["general_kept"] is None
-    assert passes(judge(made, Criteria(unmeasured="skip")))
-    assert not passes(judge(made, Criteria()))
-    everything = dict.fromkeys(
-        ("domain_accuracy", "general_accuracy", "hallucination_rate", "mean_response_tokens")
-    )
-    nothing = runs(**dict.fromkeys(STAGES, everything))
-    assert not passes(judge(nothing, Criteria(unmeasured="skip")))
+def test_the_interval_of_f1_covers_the_truth() -> None:
+    rng, hits, trials = np.random.default_rng(0), 0, 300
+    p_before, p_after, p_false = 0.7, 0.8, 0.1
+
+    def f1(recall: float) -> float:
+        return 2 * recall / (recall + p_false + 1)
+
+    for _ in range(trials):
+        truth = np.arange(400) % 2 == 0
+        luck = np.repeat(
+            rng.random(200), 2
+        )  # one draw a picture and model: answers about a picture go together
+        before = np.where(truth, luck < p_before, rng.random(400) < p_false)
+        after = np.where(truth, luck < p_after, rng.random(400) < p_false)
+        estimate = f1_difference(ProbePairs(before, after, truth, GROUPS), Bootstrap(resamples=300))[2]
+        hits += estimate.low <= f1(p_after) - f1(p_before) <= estimate.high
+    assert 0.92 <= hits / trials <= 0.98

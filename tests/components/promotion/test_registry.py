@@ -1,172 +1,215 @@
+"""The registry's guarantees, on a directory and on a real S3 server."""
+
 from __future__ import annotations
 
 import json
 import multiprocessing
-import os
-import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from components.core.errors import DataError
-from components.core.manifest import Checkpoint, commit_checkpoint, open_checkpoint
-from components.promotion.registry import POINTER, DomainRegistry, Pointer
-
-
-def checkpoint(root: Path, content: str) -> Checkpoint:
-    directory = root / f"checkpoint-{content}"
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / "weights").write_text(content)
-    return commit_checkpoint(directory)
+from components.core.errors import ConfigError, DataError, NoInputError, StageError
+from components.core.storage import LocalStore
+from components.promotion import registry as module
+from components.promotion.pointer import Pointer, PointerLog
+from components.promotion.registry import DomainRegistry, Version
 
 
 @pytest.fixture
-def registry(tmp_path: Path) -> DomainRegistry:
-    return DomainRegistry(tmp_path / "registry", "cars")
+def registry(root: str) -> DomainRegistry:
+    return DomainRegistry(root, "cars")
 
 
-def promote(
-    registry: DomainRegistry, weights: Checkpoint, passed: bool = True, expected: Pointer | None = None
-):
-    expected = expected or registry.pointer()
-    with registry.locked():
-        version, is_new = registry.publish(weights, {"passed": passed}, {"rows": []}, {"code": "x"})
-        return version, is_new, registry.point_to(version.number, expected)[1] if passed else "fail"
+def publish(
+    registry: DomainRegistry, content: str, passed: bool = True, judged_at: int | None = None
+) -> Version:
+    at = registry.pointer().sequence if judged_at is None else judged_at
+    files = {"checkpoint/weights": content.encode(), "verdict.json": b"{}"}
+    return registry.publish(f"{content}@{at}", files, {"passed": passed, "judged_at": at})
 
 
-def test_versions_are_numbered_whole_and_verified(registry: DomainRegistry, tmp_path: Path) -> None:
+def promote(registry: DomainRegistry, content: str) -> Version:
+    version = publish(registry, content)
+    assert registry.point_to(version)[1] == ""
+    return version
+
+
+def test_versions_are_numbered_whole_and_checked(registry: DomainRegistry, tmp_path: Path) -> None:
+    assert (registry.pointer(), registry.versions()) == (Pointer(), [])
     for number, content in enumerate("ab", start=1):
-        version, is_new, why_not = promote(registry, checkpoint(tmp_path, content))
-        assert (version.number, is_new, why_not) == (number, True, "")
-        assert open_checkpoint(version.path / "checkpoint").digest == version.manifest["checkpoint_digest"]
-        assert sorted(p.name for p in version.path.iterdir()) == [
-            "_VERSION.json", "checkpoint", "summary.json", "verdict.json",
-        ]  # fmt: skip
-    assert registry.pointer() == Pointer(2, 1, (1, 2))
+        assert promote(registry, content).number == number
+    assert [version.number for version in registry.versions()] == [1, 2]
+    assert registry.pointer() == Pointer(2, 2, 1, (1, 2), "promote")
+    fetched = registry.fetch(registry.version(2), tmp_path / "fetched", under="checkpoint/")
+    assert [path.name for path in fetched.rglob("*") if path.is_file()] == ["weights"]
+    assert (fetched / "checkpoint" / "weights").read_text() == "b"
+    with pytest.raises(NoInputError, match="no version 3"):
+        registry.version(3)
 
 
-def test_the_same_promotion_twice_changes_nothing(registry: DomainRegistry, tmp_path: Path) -> None:
-    weights = checkpoint(tmp_path, "a")
-    promote(registry, weights)
-    before = {path: path.read_bytes() for path in registry.path.rglob("*") if path.is_file()}
-    version, is_new, why_not = promote(registry, weights)
-    assert (version.number, is_new, why_not) == (1, False, "it is current already")
-    assert {path: path.read_bytes() for path in registry.path.rglob("*") if path.is_file()} == before
+def test_publishing_twice_gives_the_same_version(registry: DomainRegistry) -> None:
+    first = publish(registry, "a")
+    assert publish(registry, "a") == first
+    assert publish(registry, "b").number == 2
 
 
-def test_another_verdict_on_the_same_weights_is_another_version(
-    registry: DomainRegistry, tmp_path: Path
+def test_a_version_that_passed_moves_the_pointer_once(registry: DomainRegistry) -> None:
+    first = promote(registry, "a")
+    promote(registry, "b")
+    pointer, why_not = registry.point_to(first)
+    assert "was current before" in why_not
+    assert pointer.version == 2
+
+
+def test_of_two_judged_against_the_same_pointer_one_wins(registry: DomainRegistry) -> None:
+    first, second = publish(registry, "a", judged_at=0), publish(registry, "b", judged_at=0)
+    assert registry.point_to(second)[1] == ""
+    pointer, why_not = registry.point_to(first)
+    assert "another promotion made version 2 current meanwhile" in why_not
+    assert pointer == registry.pointer() == Pointer(1, 2, None, (2,), "promote")
+
+
+def test_rollback_goes_back_step_by_step_and_is_no_promotion(registry: DomainRegistry) -> None:
+    for content in "abc":
+        promote(registry, content)
+    assert registry.rollback() == Pointer(4, 2, 1, (1, 2, 3), "rollback")
+    assert "was current before" in registry.point_to(registry.version(3))[1], "a re-run does not undo it"
+    assert registry.rollback().version == 1
+    with pytest.raises(DataError, match="no previous version"):
+        registry.rollback()
+    assert registry.rollback(to=3).version == 3
+    assert promote(registry, "d").number == 4
+    assert registry.pointer().previous == 3
+    assert [entry.action for entry in registry.pointers()] == [
+        *["promote"] * 3, *["rollback"] * 3, "promote",
+    ]  # fmt: skip
+
+
+def test_rollback_to_what_never_passed_is_refused(registry: DomainRegistry) -> None:
+    promote(registry, "a")
+    publish(registry, "bad", passed=False)
+    with pytest.raises(DataError, match="never current"):
+        registry.rollback(to=2)
+
+
+def test_a_half_written_version_is_invisible_and_the_same_promotion_finishes_it(root: str) -> None:
+    registry = DomainRegistry(root, "cars")
+    claimed = registry._claim("a@0")
+    registry._store.put(registry._key(claimed, "checkpoint/weights"), b"half")
+    assert (registry.versions(), registry.find(1), registry.unfinished()) == ([], None, [1])
+    assert publish(registry, "other").number == 2
+    assert publish(registry, "a", judged_at=0).number == 1
+    assert registry.read(registry.version(1), "checkpoint/weights") == b"a"
+    assert registry.unfinished() == []
+
+
+def test_pruned_versions_stay_invisible_and_their_writer_starts_again(registry: DomainRegistry) -> None:
+    claimed = registry._claim("a@0")
+    registry._store.put(registry._key(claimed, "checkpoint/weights"), b"half")
+    assert registry.prune(1) == 1
+    assert (registry.versions(), registry.unfinished()) == ([], [])
+    assert publish(registry, "a").number == 2
+    with pytest.raises(DataError, match="is published"):
+        registry.prune(2)
+
+
+def test_a_writer_that_was_given_up_meanwhile_says_so(
+    registry: DomainRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = checkpoint(tmp_path, "a")
-    promote(registry, weights, passed=False)
-    assert registry.pointer() == Pointer()
-    version, is_new, _ = promote(registry, weights, passed=True)
-    assert (version.number, is_new) == (2, True)
-    assert registry.pointer().version == 2
+    check = registry._check_stored
+
+    def pruned_meanwhile(number: int, listed: list) -> None:
+        check(number, listed)
+        DomainRegistry(registry.root, "cars").prune(number)
+
+    monkeypatch.setattr(registry, "_check_stored", pruned_meanwhile)
+    with pytest.raises(StageError, match="given up"):
+        publish(registry, "a")
 
 
-def test_running_an_old_promotion_again_does_not_undo_a_later_one(
-    registry: DomainRegistry, tmp_path: Path
-) -> None:
-    first, second = checkpoint(tmp_path, "a"), checkpoint(tmp_path, "b")
-    promote(registry, first)
-    promote(registry, second)
-    assert "was current before" in promote(registry, first)[2]
-    assert registry.pointer().version == 2
-
-
-def test_a_promotion_killed_before_the_pointer_moved_is_finished(
-    registry: DomainRegistry, tmp_path: Path
-) -> None:
-    weights = checkpoint(tmp_path, "a")
-    with registry.locked():
-        registry.publish(weights, {"passed": True}, {"rows": []}, {})
-    assert registry.pointer() == Pointer()
-    assert promote(registry, weights)[1:] == (False, "")
-    assert registry.pointer() == Pointer(1, None, (1,))
-
-
-def test_a_late_finisher_does_not_step_back(registry: DomainRegistry, tmp_path: Path) -> None:
-    first = checkpoint(tmp_path, "a")
-    with registry.locked():
-        registry.publish(first, {"passed": True}, {"rows": []}, {})
-    promote(registry, checkpoint(tmp_path, "b"))
-    assert "registered later" in promote(registry, first)[2]
-    assert registry.pointer().version == 2
-
-
-def test_of_two_promotions_that_saw_the_same_pointer_one_wins(
-    registry: DomainRegistry, tmp_path: Path
-) -> None:
-    seen = registry.pointer()
-    assert promote(registry, checkpoint(tmp_path, "a"), expected=seen)[2] == ""
-    version, _, why_not = promote(registry, checkpoint(tmp_path, "b"), expected=seen)
-    assert "made version 1 current meanwhile" in why_not
-    assert version.number == 2
-    assert registry.pointer().version == 1
-    assert promote(registry, checkpoint(tmp_path, "b"))[2] == "", "run again, it follows"
-    assert registry.pointer() == Pointer(2, 1, (1, 2))
-
-
-def test_what_a_killed_process_left_is_removed(registry: DomainRegistry, tmp_path: Path) -> None:
-    registry.path.mkdir(parents=True)
-    (registry.path / ".staging" / "checkpoint").mkdir(parents=True)
-    (registry.path / ".staging" / "checkpoint" / "half").write_text("half a file")
-    assert registry.versions() == []
-    version, _, _ = promote(registry, checkpoint(tmp_path, "a"))
-    assert version.number == 1
-    assert not (version.path / "checkpoint" / "half").exists()
-    assert not (registry.path / ".staging").exists()
-
-
-def test_a_damaged_pointer_or_version_is_named(registry: DomainRegistry, tmp_path: Path) -> None:
-    version, _, _ = promote(registry, checkpoint(tmp_path, "a"))
-    (registry.path / POINTER).write_text("{}")
-    with pytest.raises(DataError, match="current"):
+def test_damage_is_named(tmp_path: Path) -> None:
+    registry = DomainRegistry(str(tmp_path), "cars")
+    version = promote(registry, "a")
+    (tmp_path / "cars" / "1" / "checkpoint" / "weights").write_text("z")
+    with pytest.raises(DataError, match="checksum differs"):
+        registry.fetch(version, tmp_path / "out")
+    with pytest.raises(DataError, match="checksum differs"):
+        registry.read(version, "checkpoint/weights")
+    (tmp_path / "cars" / "pointer" / "000001.json").write_text("{}")
+    with pytest.raises(DataError, match="not a pointer"):
         registry.pointer()
-    (version.path / "_VERSION.json").unlink()
-    with pytest.raises(DataError, match="damaged version"):
+    (tmp_path / "cars" / "1" / "_VERSION.json").write_text("{")
+    with pytest.raises(DataError, match="damaged"):
         registry.versions()
 
 
-def _promote_in_process(root: str, content: str, tmp: str) -> None:
-    promote(DomainRegistry(root, "cars"), checkpoint(Path(tmp), content))
+def test_an_entry_that_the_listing_lacks_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = DomainRegistry(str(tmp_path), "cars")
+    for content in "ab":
+        promote(registry, content)
+    everything = LocalStore.list
+    monkeypatch.setattr(
+        LocalStore,
+        "list",
+        lambda self, prefix="": (o for o in everything(self, prefix) if "000002" not in o.key),
+    )
+    assert registry.pointer().version == 2
+    assert len(registry.versions()) == 2
 
 
-def test_processes_at_once_make_distinct_whole_versions(tmp_path: Path) -> None:
+def test_a_store_that_ignores_conditions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = LocalStore.put
+    monkeypatch.setattr(LocalStore, "put", lambda self, key, data, if_absent=False: put(self, key, data))
+    with pytest.raises(ConfigError, match="ignores conditional writes"):
+        publish(DomainRegistry(str(tmp_path), "cars"), "a")
+
+
+def test_a_write_whose_answer_was_lost_counts(tmp_path: Path) -> None:
+    class Forgetful(LocalStore):
+        """Stores, but reports that somebody else was first: what a repeated request hears."""
+
+        def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
+            return super().put(key, data, if_absent=if_absent) and False
+
+    log = PointerLog(Forgetful(tmp_path), "pointer/")
+    assert log.append(Pointer().promoted(7))
+    assert log.current().version == 7
+    assert not log.append(Pointer().promoted(8))
+
+
+def _promote_in_process(root: str, content: str, seen: int, results: str) -> None:
+    registry = DomainRegistry(root, "cars")
+    version = publish(registry, content, judged_at=seen)
+    _, why_not = registry.point_to(version)
+    Path(results, content).write_text(json.dumps([version.number, why_not]))
+
+
+def test_processes_at_once_make_distinct_whole_versions_and_one_wins(root: str, tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
-    root = str(tmp_path / "registry")
-    processes = [context.Process(target=_promote_in_process, args=(root, c, str(tmp_path))) for c in "abcdef"]
+    names = "abcd"
+    processes = [
+        context.Process(target=_promote_in_process, args=(root, name, 0, str(tmp_path))) for name in names
+    ]
     for process in processes:
         process.start()
     for process in processes:
-        process.join(30)
-    assert [process.exitcode for process in processes] == [0] * 6
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * len(names)
+    outcomes = {name: json.loads((tmp_path / name).read_text()) for name in names}
     registry = DomainRegistry(root, "cars")
-    versions = registry.versions()
-    assert [version.number for version in versions] == [1, 2, 3, 4, 5, 6]
-    assert len({version.manifest["checkpoint_digest"] for version in versions}) == 6
-    pointer = registry.pointer()
-    assert pointer.version == pointer.history[-1]
-    assert list(pointer.history) == sorted(set(pointer.history))
+    assert sorted(number for number, _ in outcomes.values()) == [1, 2, 3, 4]
+    assert [version.number for version in registry.versions()] == [1, 2, 3, 4]
+    for name, (number, _) in outcomes.items():
+        assert registry.read(registry.version(number), "checkpoint/weights") == name.encode()
+    winners = [number for number, why_not in outcomes.values() if not why_not]
+    assert winners == [registry.pointer().version]
+    assert all("another promotion made version" in why_not for _, why_not in outcomes.values() if why_not)
 
 
-def test_the_lock_of_a_killed_process_is_free(registry: DomainRegistry, tmp_path: Path) -> None:
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        with registry.locked():
-            os.write(writer, b"x")
-            signal.pause()
-        os._exit(0)
-    assert os.read(reader, 1) == b"x"
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    os.close(reader)
-    os.close(writer)
-    assert promote(registry, checkpoint(tmp_path, "a"))[2] == ""
-    assert json.loads((registry.path / POINTER).read_text()) == {
-        "history": [1],
-        "previous": None,
-        "version": 1,
-    }
+def test_many_claims_at_once_are_distinct(registry: DomainRegistry) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(registry._claim, [f"p{i}" for i in range(16)]))
+    assert sorted(numbers) == list(range(1, 17))
+    assert registry.versions() == []
+    assert module.highest(registry._store, registry._claims) == 16
