@@ -50,9 +50,9 @@ def main() -> None:
         }
         other = next((folder / "pictures").iterdir()).read_bytes()
         endpoint.faults = Faults(
-            arguments.rate, arguments.seed, hang_s=1.5, retry_after="1", other_image=other
+            arguments.rate, arguments.seed, hang_s=4, retry_after="1", other_image=other
         )
-        half = DataHalf.over(folder / "pictures", endpoint.url, timeout_s=1, max_retries=8)
+        half = DataHalf.over(folder / "pictures", endpoint.url, timeout_s=3, max_retries=8)
         for stage in ASKING:
             ran, under_faults_s = harness.timed(
                 lambda stage=stage: run_under_faults(  # type: ignore[misc]

@@ -74,7 +74,7 @@ def run(config: Config, ctx: StageContext) -> None:
     ctx.metrics["proposals_refused"] = float(len(growth.refused))
     ctx.metrics["branches_asked"] = float(sum(r.asked for r in growth.rounds))
     ctx.metrics["branches_failed"] = float(sum(r.failed for r in growth.rounds))
-    ctx.metrics["completion_tokens"] = float(teacher.usage.completion_tokens)
+    ctx.metrics.update(teacher.usage.metrics("teacher") | embedder.usage.metrics("embedder"))
     planted = len(plant(config.experts))
     alike = lookalikes(start, planted, growth.vectors, config.merge_similarity) if config.previous else []
     write_report(ctx.report, growth, start, edits, alike)

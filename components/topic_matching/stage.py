@@ -86,7 +86,7 @@ def run(config: Config, ctx: StageContext) -> None:
     with ctx.writer("coverage", table="coverage") as coverage:
         coverage.write(tally.coverage.rows())
     _summarise(ctx, topics, tally)
-    ctx.metrics["completion_tokens"] = float(teacher.usage.completion_tokens)
+    ctx.metrics.update(teacher.usage.metrics("teacher") | embedder.usage.metrics("embedder"))
 
 
 def _summarise(ctx: StageContext, topics: Topics, tally: Tally) -> None:

@@ -1,0 +1,174 @@
+"""Quantise a finished checkpoint, measure what that costs, and write a recipe to serve it.
+
+    python -m components.export --checkpoint DIR --scheme int8 --output DIR [--benchmark NAME=DIR]...
+
+The checkpoint is a directory that training, or `vlm-posttrain registry fetch`, wrote. Beside the weights the output holds
+`export.json`, `report.html`, `README.md` and `serve.sh`, and a manifest that names the checkpoint it was made from. The
+same command again finds the finished output and changes nothing; an interrupted one starts anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+from components.core import log as logs
+from components.core.errors import ConfigError, DataError, StageError
+from components.core.log import ProgressBar
+from components.core.manifest import MANIFEST_NAME, commit_checkpoint, open_checkpoint, write_json_atomic
+from components.core.report import Report
+from components.export.measure import choose, compare, scores
+from components.export.quantise import Scheme, quantise, size_bytes
+from components.export.recipe import NAME, readme, serve_script
+
+
+def export(
+    checkpoint: Path,
+    output: Path,
+    scheme: Scheme,
+    *,
+    benchmarks: dict[str, Path],
+    group_size: int,
+    limit: int,
+    max_new_tokens: int,
+    max_model_tokens: int,
+    name: str,
+    log: logging.Logger,
+) -> dict[str, Any]:
+    """Do it all; what `export.json` holds.
+
+    Raises:
+        ConfigError: the library is missing, or the group size does not fit.
+        DataError: the checkpoint or a benchmark is unusable, or `output` holds something else.
+    """
+    source = open_checkpoint(checkpoint)
+    provenance = {
+        "made_by": "components.export", "checkpoint": source.digest, "scheme": scheme, "group_size": group_size,
+    }  # fmt: skip
+    if (output / MANIFEST_NAME).is_file():
+        return _finished(output, provenance)
+    if output.exists() and any(output.iterdir()):
+        raise DataError(f"{output}: holds files that are no export; choose another directory")
+    # Made beside its place and put there by one rename: whoever serves the directory never sees half of it.
+    staging = output.with_name(f".{output.name}.unfinished")
+    shutil.rmtree(staging, ignore_errors=True)
+    staging.mkdir(parents=True)
+
+    log.info("quantising", extra={"scheme": scheme, "of": str(checkpoint)})
+    layers = quantise(checkpoint, staging, scheme, group_size)
+    sizes = {"before_mb": size_bytes(checkpoint) / 1e6, "after_mb": size_bytes(staging) / 1e6}
+    found: dict[str, Any] = {}
+    for label, path in benchmarks.items():
+        asked = choose(label, path, limit)
+        with ProgressBar(2 * len(asked.items), f"{label}: before and after", log) as bar:
+            before = scores(checkpoint, asked, max_new_tokens, bar.update)
+            after = scores(staging, asked, max_new_tokens, bar.update)
+        found[label] = {
+            "items": len(asked.items),
+            "accuracy_before": round(sum(before) / len(before), 6),
+            "accuracy_after": round(sum(after) / len(after), 6),
+            "change": compare(before, after, asked).to_json(),
+        }
+    figures = {
+        **provenance,
+        "layers": layers,
+        **{key: round(mb, 3) for key, mb in sizes.items()},
+        "benchmarks": found,
+    }
+    _write(staging, name, scheme, figures, max_model_tokens)
+    commit_checkpoint(staging, provenance=provenance, extra={"layers": layers})
+    if output.exists():
+        output.rmdir()
+    os.rename(staging, output)
+    return figures
+
+
+def _finished(output: Path, provenance: dict[str, Any]) -> dict[str, Any]:
+    if json.loads((output / MANIFEST_NAME).read_text(encoding="utf-8"))["provenance"] != provenance:
+        raise DataError(f"{output}: holds another export; choose another directory or delete it")
+    open_checkpoint(output)
+    figures: dict[str, Any] = json.loads((output / "export.json").read_text(encoding="utf-8"))
+    return figures
+
+
+def _write(output: Path, name: str, scheme: Scheme, figures: dict[str, Any], max_model_tokens: int) -> None:
+    rows = [
+        {
+            "benchmark": label,
+            "items": row["items"],
+            "before %": round(100 * row["accuracy_before"], 2),
+            "after %": round(100 * row["accuracy_after"], 2),
+            "change, points": round(100 * row["change"]["difference"]["value"], 2),
+            "95 % interval": f"{100 * row['change']['difference']['low']:.2f} to {100 * row['change']['difference']['high']:.2f}",
+        }
+        for label, row in figures["benchmarks"].items()
+    ]
+    write_json_atomic(output / "export.json", figures)
+    report = Report(f"{name}, {scheme}")
+    report.text(
+        f"{figures['before_mb']:.1f} MB before, {figures['after_mb']:.1f} MB after; {figures['layers']} layers quantised."
+    )
+    report.heading("Accuracy on the same items")
+    report.table(rows) if rows else report.text("No benchmark was given.")
+    report.write(output / "report.html")
+    lines = [f"- {row['benchmark']} ({row['items']} items): {row['before %']} % before, {row['after %']} % after "
+             f"(change {row['change, points']} points, {row['95 % interval']})" for row in rows]  # fmt: skip
+    (output / "README.md").write_text(readme(name, scheme, figures, lines), encoding="utf-8")
+    script = output / NAME
+    script.write_text(serve_script(name, max_model_tokens), encoding="utf-8")
+    script.chmod(0o755)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and run; the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m components.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="directory of a finished checkpoint")
+    parser.add_argument("--output", type=Path, required=True, help="directory to write")
+    parser.add_argument("--scheme", choices=get_args(Scheme), default="int8")
+    parser.add_argument(
+        "--benchmark", action="append", default=[], metavar="NAME=DIR", help="measure on it; repeatable"
+    )
+    parser.add_argument("--group-size", type=int, default=128, help="columns that share a scale (int4)")
+    parser.add_argument("--limit", type=int, default=0, help="most items of each benchmark; 0 for all")
+    parser.add_argument("--max-new-tokens", type=int, default=64)
+    parser.add_argument("--max-model-tokens", type=int, default=32768, help="context length in the recipe")
+    parser.add_argument("--name", default="domain-expert", help="model name that the server announces")
+    options = parser.parse_args(arguments)
+    log = logs.get_logger("export")
+    try:
+        wrong = [text for text in options.benchmark if "=" not in text]
+        if wrong:
+            raise ConfigError(f"--benchmark {wrong[0]}: expected NAME=DIR")
+        figures = export(
+            options.checkpoint,
+            options.output,
+            options.scheme,
+            benchmarks={
+                name: Path(path) for name, _, path in (text.partition("=") for text in options.benchmark)
+            },
+            group_size=options.group_size,
+            limit=options.limit,
+            max_new_tokens=options.max_new_tokens,
+            max_model_tokens=options.max_model_tokens,
+            name=options.name,
+            log=log,
+        )
+    except StageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    log.info("exported", extra={"before_mb": figures["before_mb"], "after_mb": figures["after_mb"]})
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,91 @@
+"""Weight-only quantisation of a checkpoint with compressed-tensors, whose format transformers and vLLM read.
+
+Each weight of the language model's linear layers is rounded to the nearest of 2^bits levels of its block: a row (int8) or
+a group of columns (int4). Symmetric, so a block has one scale and no zero point. The vision tower, the embeddings and the
+output layer keep their weights: they are a small part of a large model's bytes and the first to show in its answers.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from components.core.errors import ConfigError, DataError
+from components.core.vlm import load_model, load_processor
+
+Scheme = Literal["int8", "int4"]
+BITS: dict[Scheme, int] = {"int8": 8, "int4": 4}
+KEPT = ("lm_head", "re:.*visual.*")
+"""Layers that stay as they are; `re:` marks a pattern."""
+
+
+def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) -> int:
+    """Write the quantised checkpoint, with its processor, to `target`.
+
+    Args:
+        source: directory of a checkpoint.
+        target: where to write; the directory is made.
+        scheme: `int8`, a scale for each row; `int4`, a scale for each `group_size` columns of a row.
+        group_size: columns that share a scale; has to divide the width of every layer.
+
+    Returns:
+        The number of layers that were quantised.
+
+    Raises:
+        ConfigError: compressed-tensors is not installed, or the group size does not divide a layer's width.
+        DataError: `source` is no checkpoint, or is quantised already.
+    """
+    try:
+        from compressed_tensors.compressors import ModelCompressor
+        from compressed_tensors.quantization import (
+            QuantizationArgs,
+            QuantizationConfig,
+            QuantizationScheme,
+            QuantizationStatus,
+            apply_quantization_config,
+        )
+        from compressed_tensors.quantization.utils import calculate_qparams
+    except ImportError as error:
+        raise ConfigError("export needs compressed-tensors; install it with the extra `export`") from error
+
+    model: Any = load_model(source, device="cpu")
+    if getattr(model.config, "quantization_config", None) is not None:
+        raise DataError(f"{source}: is quantised already; export the checkpoint that it was made from")
+    group = None if scheme == "int8" else group_size
+    weights = QuantizationArgs(
+        num_bits=BITS[scheme],
+        type="int",
+        symmetric=True,
+        strategy="group" if group else "channel",
+        group_size=group,
+    )
+    config = QuantizationConfig(
+        config_groups={"linear": QuantizationScheme(targets=["Linear"], weights=weights)},
+        ignore=list(KEPT),
+        format="pack-quantized",
+    )
+    apply_quantization_config(model, config)
+    layers = {
+        name: m for name, m in model.named_modules() if getattr(m, "quantization_scheme", None) is not None
+    }
+    for name, layer in layers.items():
+        rows, columns = layer.weight.shape
+        if columns % (group or columns):
+            raise ConfigError(
+                f"group_size {group} does not divide the {columns} columns of {name}; choose one that does"
+            )
+        blocks = layer.weight.detach().reshape(rows, -1, group or columns)
+        scales, _ = calculate_qparams(blocks.amin(-1), blocks.amax(-1), weights)
+        layer.weight_scale.data.copy_(scales)
+        layer.quantization_status = QuantizationStatus.FROZEN
+    compressor = ModelCompressor.from_pretrained_model(model)
+    compressor.compress_model(model)
+    model.save_pretrained(target)
+    compressor.update_config(str(target))
+    load_processor(source).save_pretrained(target)
+    return len(layers)
+
+
+def size_bytes(checkpoint: Path) -> int:
+    """Bytes of a checkpoint's weights."""
+    return sum(path.stat().st_size for path in checkpoint.glob("*.safetensors"))
