@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import platform
+import re
 import statistics
 import threading
 import time
@@ -92,6 +93,12 @@ def tree_rss_mb(pid: int) -> float:
         total += pages.get(process, 0)
         open_ += children.get(process, [])
     return total * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def high_water_mb() -> float:
+    """Highest resident memory of this process so far, in MB. (`getrusage` would count the parent's before the exec.)"""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1e3
 
 
 @contextlib.contextmanager

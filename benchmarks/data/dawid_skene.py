@@ -14,16 +14,14 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import re
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness import result, side_by_side
+from benchmarks.harness import high_water_mb, result, side_by_side
 from components.voting_filter.dawid_skene import DawidSkene, fit
 
 ITEMS, VOTES_PER_ITEM, VOTERS, LABELS = 200_000, 5, 12, 4
@@ -75,20 +73,14 @@ def peak_mb(which: str, n_items: int) -> tuple[float, float]:
     """Peak resident memory of this process before and after a fit, in MB; to be called in a process of its own."""
     small, votes = make_votes(100), make_votes(n_items)
     if which == "ours":
-        before = _high_water_mb()
+        before = high_water_mb()
         fit_ours(votes)
     else:
         fit_peer(to_frame(small))  # its imports are not the fit's memory
         frame = to_frame(votes)
-        before = _high_water_mb()
+        before = high_water_mb()
         fit_peer(frame)
-    return before, _high_water_mb()
-
-
-def _high_water_mb() -> float:
-    """Highest resident memory of this process so far. (`getrusage` would count the parent's before the exec.)"""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1e3
+    return before, high_water_mb()
 
 
 def main() -> None:

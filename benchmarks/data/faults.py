@@ -49,9 +49,7 @@ def main() -> None:
             for stage in STAGES
         }
         other = next((folder / "pictures").iterdir()).read_bytes()
-        endpoint.faults = Faults(
-            arguments.rate, arguments.seed, hang_s=4, retry_after="1", other_image=other
-        )
+        endpoint.faults = Faults(arguments.rate, arguments.seed, hang_s=4, retry_after="1", other_image=other)
         half = DataHalf.over(folder / "pictures", endpoint.url, timeout_s=3, max_retries=8)
         for stage in ASKING:
             ran, under_faults_s = harness.timed(

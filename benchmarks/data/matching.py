@@ -18,15 +18,13 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import re
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.harness import result, side_by_side, timed
+from benchmarks.harness import high_water_mb, result, side_by_side, timed
 from components.topic_matching.search import TopicSearch
 
 TOPICS, IMAGES, TOP = 38_455, 100_000, 8
@@ -109,14 +107,9 @@ def wrong(images: Floats, topics: Floats, found: NDArray[np.int64], rows: NDArra
 def peak_mb(kind: str, n_topics: int, n_images: int, width: int) -> tuple[float, float]:
     """Peak resident memory of this process with the data made, and after a search, in MB."""
     topics, images = make_data(kind, n_topics, n_images, width)
-    before = _high_water_mb()
+    before = high_water_mb()
     TopicSearch(topics).top(images, TOP)
-    return before, _high_water_mb()
-
-
-def _high_water_mb() -> float:
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1e3
+    return before, high_water_mb()
 
 
 def main() -> None:
