@@ -26,6 +26,7 @@ METRICS = (
     "domain_accuracy",
     "general_accuracy",
     "hallucination_rate",
+    "probe_f1",
     "pass_at_1",
     "pass_at_8",
     "mean_response_tokens",
@@ -112,7 +113,7 @@ def test_lineage_is_in_the_manifests(finished, miniature):
     assert all(re.fullmatch("[0-9a-f]{64}", digest) for digest in inputs.values())
 
 
-def test_summary_has_five_rows_and_six_metrics_with_intervals(finished, miniature):
+def test_summary_has_five_rows_and_seven_metrics_with_intervals(finished, miniature):
     summary = json.loads((miniature.root / "summary.json").read_text())
     assert [row["stage"] for row in summary["rows"]] == list(EVALUATED)
     assert tuple(summary["columns"]) == METRICS
