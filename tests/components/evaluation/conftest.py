@@ -122,17 +122,12 @@ def _qa(image: int, number: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run_stage(tmp_path: Path, tiny_checkpoint: Path, voted: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
-    """Run the stage from its command line; returns the exit code and the directory of its outputs."""
-    from components.core.runner import stage_main
-    from components.evaluation.config import Config
-    from components.evaluation.stage import IO, run
+def stage_argv(tmp_path: Path, tiny_checkpoint: Path, voted: dict[str, Path]):
+    """The stage's command line for benchmarks and settings, and the directory of its outputs."""
 
-    monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
-
-    def start(
+    def build(
         benchmarks: list[dict[str, str]], config: dict[str, Any], name: str = "out", **more: str
-    ) -> tuple[int, Path]:
+    ) -> tuple[list[str], Path]:
         out = tmp_path / name
         arguments = {
             "config": json.dumps({"max_new_tokens": 4, "samples_per_item": 2, "pass_k": [1, 2], **config}),
@@ -143,7 +138,24 @@ def run_stage(tmp_path: Path, tiny_checkpoint: Path, voted: dict[str, Path], mon
             **{key: str(out / key) for key in OUTPUTS},
             **{key.replace("_", "-"): value for key, value in more.items()},
         }
-        argv = [part for key, value in arguments.items() for part in (f"--{key}", value)]
+        return [part for key, value in arguments.items() for part in (f"--{key}", value)], out
+
+    return build
+
+
+@pytest.fixture
+def run_stage(stage_argv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Run the stage from its command line; returns the exit code and the directory of its outputs."""
+    from components.core.runner import stage_main
+    from components.evaluation.config import Config
+    from components.evaluation.stage import IO, run
+
+    monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
+
+    def start(
+        benchmarks: list[dict[str, str]], config: dict[str, Any], name: str = "out", **more: str
+    ) -> tuple[int, Path]:
+        argv, out = stage_argv(benchmarks, config, name, **more)
         return stage_main("evaluation", Config, IO, run, argv), out
 
     return start
