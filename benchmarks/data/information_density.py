@@ -165,7 +165,7 @@ def main() -> None:
     )
     parser.add_argument("--budget", type=int, default=3200, help="questions to ask the teacher for")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of the training")
-    parser.add_argument("--epochs", type=float, default=8.0, help="passes of the training over its questions")
+    parser.add_argument("--epochs", type=float, default=4.0, help="passes of the training over its questions")
     parser.add_argument("--scale", type=float, default=1.0, help=f"1.0 measures on {ITEMS} held-out items")
     parser.add_argument("--mini", action="store_true", help="the miniature world, to try this program out")
     args = parser.parse_args()
