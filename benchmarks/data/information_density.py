@@ -1,6 +1,6 @@
 """Does information density pay? The same number of questions, spread by score or evenly, then the same training.
 
-    python -m benchmarks.data.information_density [--budget 3200] [--seeds 0 1 2] [--epochs 8] [--mini]
+    python -m benchmarks.data.information_density [--budget 3200] [--seeds 0 1 2] [--epochs 4] [--mini]
 
 Two runs of the pipeline on the demo world, from pictures to `evaluation_sft_1_domain`, that differ in one thing: how many questions
 a picture gets. `by_ids` gives n_i in proportion to its Information Density Score (1 to 8, largest remainder), `uniform` gives
