@@ -14,6 +14,8 @@ from components.core.config import STAGES, Settings, stage_config
 from components.core.images import code_version, image
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMANDS = ("export",)
+"""Folders of components that people run by hand; they keep the rules of imports that stages keep."""
 PRODUCTION = sorted(path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 STAGE_FILES = ("__init__.py", "__main__.py", "component.py", "config.py", "stage.py", "README.md")
 HEAVY = {
@@ -55,12 +57,12 @@ def test_a_stage_has_the_files_of_a_stage(stage):
     assert not missing
 
 
-def test_every_folder_of_components_is_a_known_stage():
+def test_every_folder_of_components_is_a_known_stage_or_command():
     folders = {path.parent.name for path in (ROOT / "components").glob("*/__init__.py")}
-    assert folders == {*STAGES, "core"}
+    assert folders == {*STAGES, *COMMANDS, "core"}
 
 
-@pytest.mark.parametrize("stage", [*STAGES, "core"])
+@pytest.mark.parametrize("stage", [*STAGES, *COMMANDS, "core"])
 def test_a_stage_imports_the_core_and_itself_only(stage):
     for path in (ROOT / "components" / stage).rglob("*.py"):
         assert stages_in(imported(path)) <= {stage}, path

@@ -113,9 +113,9 @@ def collect(
 
 
 def collect_blind(
-    rows: Sequence[Row], voter: str, ask: Ask, known: Known, *, questions_per_request: int, answer_tokens: int
+    rows: Sequence[Row], voter: str, ask: Ask, known: Known, *, answer_tokens: int
 ) -> tuple[list[CastVote], list[LostVote]]:
-    """One voter's answers to all `rows` without images.
+    """One voter's answers to all `rows` without images, one question a request.
 
     Without an image the same question has the same answer, so each different question is asked once, whatever images
     it is about, and `known` carries its vote on to later calls. Repeats cost nothing: their votes have no tokens.
@@ -130,7 +130,8 @@ def collect_blind(
         voter,
         ask,
         None,
-        questions_per_request=questions_per_request,
+        # Alone: a question written from a picture that carries instructions must not stand beside another's.
+        questions_per_request=1,
         answer_tokens=answer_tokens,
     )
     outcomes: dict[str, CastVote | LostVote] = {vote.qa_id: vote for vote in cast} | {

@@ -100,13 +100,15 @@ def _ask_all(
 ) -> tuple[list[CastVote], list[LostVote]]:
     """All voters at once, each by its own client; the result is in the order of the voters, seeing before blind."""
     pictures = {image_id: images.get(image_id) for image_id in dict.fromkeys(row["image_id"] for row in rows)}
-    sizes = {"questions_per_request": config.questions_per_request, "answer_tokens": config.answer_tokens}
+    room = config.answer_tokens
 
     def vote(model: str) -> tuple[list[CastVote], list[LostVote]]:
         ask = partial(clients[model].map, bar=False)
-        cast, lost = collect(rows, model, ask, pictures, **sizes)
+        cast, lost = collect(
+            rows, model, ask, pictures, questions_per_request=config.questions_per_request, answer_tokens=room
+        )
         if model in known:
-            blind_cast, blind_lost = collect_blind(rows, model, ask, known[model], **sizes)
+            blind_cast, blind_lost = collect_blind(rows, model, ask, known[model], answer_tokens=room)
             cast, lost = cast + blind_cast, lost + blind_lost
         return cast, lost
 

@@ -70,7 +70,6 @@ def test_every_other_row_is_the_same(runs, stage, name):
     assert others == before
 
 
-@pytest.mark.xfail(strict=True, reason="questions of several images share a blind request")
 def test_every_other_blind_vote_is_the_same(runs):
     others, before = others_and_before(runs, "voting_filter", "votes")
     assert others == before

@@ -69,25 +69,26 @@ def test_missing_answers_and_failed_requests_are_reported():
     assert {vote.reason for vote in lost} <= set(LOST_REASONS)
 
 
-def test_blind_voters_see_no_image_and_answer_each_question_once():
+def test_blind_voters_see_no_image_and_answer_each_question_once_and_alone():
     ask, known = Recorder(), {}
-    cast, _ = collect_blind(ROWS, "v", ask, known, **SIZES)
-    assert [request.images for request in ask.requests] == [(), ()]  # One and Two, then Three
+    cast, _ = collect_blind(ROWS, "v", ask, known, answer_tokens=32)
+    assert [request.images for request in ask.requests] == [(), (), ()]  # One, Two, Three
+    assert all("2. " not in request.prompt for request in ask.requests)
     assert [(vote.qa_id, vote.answer, vote.tokens) for vote in cast] == [
-        ("1", "1", 20),
-        ("2", "2", 20),
+        ("1", "1", 40),
+        ("2", "1", 40),
         ("3", "1", 40),
         ("4", "1", 0),
     ]
     assert all(vote.blind for vote in cast)
-    again, _ = collect_blind([row("5", "z", "Two?")], "v", ask, known, **SIZES)
-    assert len(ask.requests) == 2 and [(vote.qa_id, vote.answer, vote.tokens) for vote in again] == [
-        ("5", "2", 0)
+    again, _ = collect_blind([row("5", "z", "Two?")], "v", ask, known, answer_tokens=32)
+    assert len(ask.requests) == 3 and [(vote.qa_id, vote.answer, vote.tokens) for vote in again] == [
+        ("5", "1", 0)
     ]
 
 
 def test_a_lost_blind_vote_is_lost_for_every_item_with_the_question():
-    _, lost = collect_blind(ROWS, "v", Recorder(fail=True), {}, **SIZES)
+    _, lost = collect_blind(ROWS, "v", Recorder(fail=True), {}, answer_tokens=32)
     assert [vote.id for vote in lost] == ["1:v:blind", "2:v:blind", "3:v:blind", "4:v:blind"]
 
 
@@ -97,5 +98,7 @@ def test_the_same_words_with_other_choices_are_another_question():
         row("2", "y", "Which?", "choice", ["blue", "red"]),
     ]
     ask = Recorder()
-    collect_blind(rows, "v", ask, {}, **SIZES)
-    assert "1. Which?\n   A. red\n   B. blue\n2. Which?\n   A. blue\n   B. red" in ask.requests[0].prompt
+    collect_blind(rows, "v", ask, {}, answer_tokens=32)
+    first, second = (request.prompt for request in ask.requests)
+    assert "1. Which?\n   A. red\n   B. blue" in first
+    assert "1. Which?\n   A. blue\n   B. red" in second
