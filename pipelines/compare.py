@@ -180,9 +180,9 @@ def _flips(report: Report, pair: Pair, labels: tuple[str, str], runs: tuple[Path
         key: (pair.a.answers[key]["score"] >= RIGHT, pair.b.answers[key]["score"] >= RIGHT)
         for key in pair.common
     }
-    for title, flip in (("Only B is right", (False, True)), ("Only A is right", (True, False))):
+    for title, flip in (("only B is right", (False, True)), ("only A is right", (True, False))):
         flipped = [key for key, outcome in outcomes.items() if outcome == flip]
-        report.heading(f"{pair.model}: {title.lower()} ({len(flipped)} items)")
+        report.heading(f"{pair.model}: {title} ({len(flipped)} items)")
         keys = sorted(flipped, key=lambda key: sha256_hex("/".join(key)))[:SHOWN]
         items = find_items(runs[1], keys)
         pictures = [(items[key].image, caption(items[key], said, key)) for key in keys if key in items]
