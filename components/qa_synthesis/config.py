@@ -60,6 +60,10 @@ class Config(Settings):
     answer_mix: dict[AnswerType, float] = {}
     """Shares in which first drafts are asked for by answer type, e.g. `{number: 2, choice: 1}`; only the ratios matter.
     Empty leaves the mix to the teacher."""
+    absent_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of an image's first drafts that ask whether something is there that is not, and that could well be: the
+    answer is no (negative instructions, arXiv 2306.14565). They are not evolved. Teachers left to themselves ask about what they see, and a
+    model trained on that learns to say yes."""
     steered_share: float = Field(default=0.5, ge=0, le=1)
     """Share of an image's first drafts that are asked for by aspect, in proportion to its four dimension scores (much
     text: questions about text); the rest are about anything."""
@@ -94,4 +98,6 @@ class Config(Settings):
     def _mix_is_of_accepted_types(self) -> Config:
         if unwanted := sorted(set(self.answer_mix) - set(self.answer_types)):
             raise ValueError(f"answer_mix names types that answer_types leaves out: {', '.join(unwanted)}")
+        if self.absent_share and "yes_no" not in self.answer_types:
+            raise ValueError("absent_share asks for yes/no items, which answer_types leaves out")
         return self

@@ -64,22 +64,47 @@ def evolve_round(
         ask: sends requests.
 
     Returns:
-        The items after the round, aligned with the input; as many as before.
+        The items after the round, aligned with the input; as many as before. Items about what is not there stay as
+        they are (see `about_absent`).
     """
-    active = [i for i, own in enumerate(items) if own]
-    attempts = _rewrite([tasks[i] for i in active], [items[i] for i in active], round_no, config, ask)
+    fixed = [about_absent(own, task.absent) for task, own in zip(tasks, items, strict=True)]
+    open_ = [[item for item in own if item.qa_id not in stay] for own, stay in zip(items, fixed, strict=True)]
+    active = [i for i, own in enumerate(open_) if own]
+    attempts = _rewrite(
+        [tasks[i] for i in active],
+        [open_[i] for i in active],
+        [fixed[i] for i in active],
+        round_no,
+        config,
+        ask,
+    )
     verdicts, judge_hash = _judge([tasks[i] for i in active], attempts, round_no, config, ask)
     after = [list(own) for own in items]
     for i, tried, judged in zip(active, attempts, verdicts, strict=True):
-        after[i] = [
+        settled = (
             settle(attempt, judged.get(position), round_no, config.min_score, judge_hash)
             for position, attempt in enumerate(tried)
-        ]
+        )
+        after[i] = [item if item.qa_id in fixed[i] else next(settled) for item in items[i]]
     return after
 
 
+def about_absent(items: Sequence[Item], asked: int) -> frozenset[str]:
+    """Ids of the first `asked` items whose answer is no: those that were asked for about what is not there.
+
+    They are as they have to be: evolution would turn them into questions about what is there.
+    """
+    denied = [item.qa_id for item in items if (item.answer_type, item.answer) == ("yes_no", "no")]
+    return frozenset(denied[:asked])
+
+
 def _rewrite(
-    tasks: Sequence[Task], items: Sequence[Sequence[Item]], round_no: int, config: Config, ask: Ask
+    tasks: Sequence[Task],
+    items: Sequence[Sequence[Item]],
+    fixed: Sequence[frozenset[str]],
+    round_no: int,
+    config: Config,
+    ask: Ask,
 ) -> list[list[Attempt]]:
     drawn = [
         [(item, draw_direction(item.qa_id, round_no, config.directions)) for item in own] for own in items
@@ -106,17 +131,18 @@ def _rewrite(
             )
         )
     attempts = []
-    for own, answer in zip(drawn, ask(requests), strict=True):
+    for own, stay, answer in zip(drawn, fixed, ask(requests), strict=True):
         versions: dict[int, EvolvedItem] = {}
         if isinstance(answer.value, QAEvolved):
             for version in answer.value.items:
                 versions.setdefault(version.index, version)
-        attempts.append(_check(own, versions, answer.error or "", round_no, prompt_hash, config))
+        attempts.append(_check(own, stay, versions, answer.error or "", round_no, prompt_hash, config))
     return attempts
 
 
 def _check(
     drawn: Sequence[tuple[Item, str]],
+    fixed: frozenset[str],
     versions: dict[int, EvolvedItem],
     error: str,
     round_no: int,
@@ -124,7 +150,7 @@ def _check(
     config: Config,
 ) -> list[Attempt]:
     """Turn an image's rewritten items into attempts; a question that the image already has is no new version."""
-    taken = {item.qa_id for item, _ in drawn}
+    taken = {item.qa_id for item, _ in drawn} | fixed
     attempts = []
     for position, (parent, direction) in enumerate(drawn):
         version = versions.get(position + 1)

@@ -38,6 +38,8 @@ class Task:
     """What to ask about -> how many items; empty leaves it to the teacher."""
     types: Mapping[str, int] = field(default_factory=dict)
     """Answer type -> how many items; empty leaves it to the teacher."""
+    absent: int = 0
+    """Items that ask whether something is there that is not."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def generate(tasks: Sequence[Task], config: Config, ask: Ask) -> tuple[list[list
             topics=[topic.text for topic in task.topics],
             aspects=task.aspects,
             types=task.types,
+            absent=task.absent,
             answer_types=config.answer_types,
             abilities=ABILITIES,
         )

@@ -68,6 +68,11 @@ def aspects(scores: Mapping[str, float], total: int, steered_share: float, offse
     return {text: n for text, n in zip((*ASPECTS.values(), ANYTHING), counts, strict=True) if n}
 
 
+def absent(share: float, total: int, offset: float) -> int:
+    """How many items to ask for about something that is not there; `offset` as in `apportion`."""
+    return apportion([share, 1 - share], total, offset)[0]
+
+
 def answer_types(mix: Mapping[AnswerType, float], total: int, offset: float) -> dict[str, int]:
     """How many items to ask for by answer type; {} if no mix is set."""
     if not mix:

@@ -18,7 +18,7 @@ from components.qa_synthesis.evolve import evolve_round
 from components.qa_synthesis.generate import Rejection, Task, Topic, generate
 from components.qa_synthesis.history import evolution, reasoning
 from components.qa_synthesis.items import Item
-from components.qa_synthesis.mix import ASPECTS, answer_types, aspects
+from components.qa_synthesis.mix import ASPECTS, absent, answer_types, aspects
 from components.qa_synthesis.reasoning import sample_reasoning
 from components.qa_synthesis.report import Sample, write_report
 from components.qa_synthesis.schemas import MAX_ITEMS
@@ -103,7 +103,7 @@ def plan(
 def _task(row: dict[str, Any], scored: dict[str, Any], topics: tuple[Topic, ...], config: Config) -> Task:
     """What to ask about one image: the rounding of its shares is drawn by its id."""
     image_id, count = row["image_id"], scored["n_qa"]
-    offsets = rng_for("mix", image_id).random(2)
+    offsets = rng_for("mix", image_id).random(3)
     return Task(
         image_id,
         row["bytes"],
@@ -112,6 +112,7 @@ def _task(row: dict[str, Any], scored: dict[str, Any], topics: tuple[Topic, ...]
         topics,
         aspects=aspects(scored, count, config.steered_share, float(offsets[0])),
         types=answer_types(config.answer_mix, count, float(offsets[1])),
+        absent=absent(config.absent_share, count, float(offsets[2])),
     )
 
 

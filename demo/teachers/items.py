@@ -39,6 +39,10 @@ def _anything(qa: TruthQA) -> bool:
     return True
 
 
+def _missing(qa: TruthQA) -> bool:
+    return qa.kind == EXISTENCE and not qa.present
+
+
 def about(aspect: str) -> _Wanted:
     """Whether a question is about an aspect, as prompts name them; an unknown aspect wants anything."""
     skill = next((skill for word, skill in _ASPECT_SKILLS.items() if word in aspect), "")
@@ -101,18 +105,22 @@ def choose_items(
     rng: random.Random,
     aspects: Sequence[str] = (),
     types: Sequence[str] = (),
+    absent: int = 0,
 ) -> list[TruthQA]:
     """At most `count` seed questions (levels 0 and 1), mixed over kinds, all different.
 
     `aspects` and `types` name what single questions should be about and how they should be answered, as far as the
-    picture has such questions; which aspect meets which type is drawn.
+    picture has such questions; which aspect meets which type is drawn. The first `absent` questions ask whether
+    something is there that is not.
     """
     pool = _Pool(knowledge, rng, set())
+    missing = [qa for _ in range(absent) if (qa := pool.draw(0, 3, wanted=_missing)) is not None]
+    count -= len(missing)
     if not aspects and not types:
         drawn = (pool.draw(0, 1) or pool.draw(0, 3) for _ in range(count))
-        return [qa for qa in drawn if qa is not None]
+        return missing + [qa for qa in drawn if qa is not None]
     own_aspects, own_types = rng.sample(aspects, len(aspects)), rng.sample(types, len(types))
-    chosen = []
+    chosen = missing
     for place in range(count):
         fits = about(own_aspects[place]) if place < len(own_aspects) else _anything
         answer_type = own_types[place] if place < len(own_types) else ""

@@ -12,6 +12,7 @@ _DIRECTED = re.compile(r"^\[(\w+)\] (?:before: )?(.*)$")
 _COUNT = re.compile(r"\bwrite (\d+)\b", re.IGNORECASE)
 _AT_MOST = re.compile(r"\b(?:at most|up to|no more than) (\d+)\b", re.IGNORECASE)
 _QUOTA = re.compile(r"^- (\d+) (about|of type): (.+)$", re.MULTILINE)
+_ABSENT = re.compile(r"^Of these, (\d+) ask as yes_no whether something is there", re.MULTILINE)
 _TOPIC = re.compile(r"^(?:Topic|Parent): (.+)$", re.MULTILINE)
 
 
@@ -60,6 +61,12 @@ def quotas(prompt: str, what: str) -> list[str]:
     """What a prompt wants so many of, by `what` ("about" or "of type"): the line "- 2 about: x" gives ["x", "x"]."""
     found = _QUOTA.findall(prompt)
     return [name for count, kind, name in found if kind == what for _ in range(int(count))]
+
+
+def absent(prompt: str) -> int:
+    """How many items a prompt wants about things that are not there."""
+    match = _ABSENT.search(prompt)
+    return int(match[1]) if match else 0
 
 
 def limit(prompt: str, default: int) -> int:

@@ -88,6 +88,7 @@ class Speaker:
             self._rng(request, "items"),
             parse.quotas(request.prompt, "about"),
             parse.quotas(request.prompt, "of type"),
+            parse.absent(request.prompt),
         )
         topics = [(line.index, line.text) for line in parse.numbered(request.prompt)]
         return {"items": [{**self._item(qa, request), "topic": topic_number(qa, topics)} for qa in chosen]}

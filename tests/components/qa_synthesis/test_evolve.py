@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -120,6 +121,19 @@ def test_two_items_may_not_evolve_into_the_same_question():
     )
     (after,) = evolve_round([TASK], [ITEMS], 1, CONFIG, ask)
     assert [item.question for item in after] == ["Same?", "Two?", "Other?"]
+
+
+def test_items_about_absent_things_stay_as_they_are():
+    denied = [Item("image", f"Is there a {name}?", "no", "yes_no") for name in ("cat", "dog")]
+    items = [ITEMS[0], denied[0], ITEMS[1], denied[1]]
+    ask = scripted(
+        QAEvolved(items=[evolved(1, "Is there a cat?"), evolved(2, "Second?"), evolved(3, "Third?")]),
+        QAJudged(items=[judgement(1), judgement(2)]),
+    )
+    (after,) = evolve_round([replace(TASK, absent=1)], [items], 1, CONFIG, ask)
+    assert [item.question for item in after] == ["One?", "Is there a cat?", "Second?", "Third?"]
+    assert after[1] == denied[0] and not after[1].history
+    assert after[0].history[0]["verdict"] == "duplicate"  # of the item that stays
 
 
 def test_a_failed_request_keeps_all_items():

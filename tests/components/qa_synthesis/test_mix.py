@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from components.core.config import Endpoint
 from components.qa_synthesis.config import Config
-from components.qa_synthesis.mix import ANYTHING, ASPECTS, answer_types, apportion, aspects
+from components.qa_synthesis.mix import ANYTHING, ASPECTS, absent, answer_types, apportion, aspects
 
 SHARES = st.lists(st.floats(0, 10), min_size=1, max_size=6).filter(lambda shares: sum(shares) > 1e-3)
 OFFSET = st.floats(0, 1, exclude_max=True)
@@ -59,12 +59,18 @@ def test_answer_types_follow_the_mix():
     assert answer_types({}, 8, 0.0) == {}
 
 
+def test_absent_items_are_their_share_on_average():
+    assert [absent(0.25, 6, u) for u in (0.0, 0.5, 0.75)] == [1, 2, 2]
+    assert absent(0.0, 6, 0.99) == 0 and absent(1.0, 6, 0.0) == 6
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"answer_mix": {"number": -1, "open": 2}}, "negative"),
         ({"answer_mix": {"number": 0}}, "all 0"),
         ({"answer_mix": {"open": 1}, "answer_types": ["number"]}, "open"),
+        ({"absent_share": 0.1, "answer_types": ["number"]}, "yes/no"),
     ],
 )
 def test_bad_mixes_are_refused(settings, words):

@@ -114,6 +114,12 @@ def test_answer_types_come_in_the_mix_that_is_asked_for(run_stage, read):
     assert types["yes_no"] > types["number"] > 0 and types["yes_no"] + types["number"] >= 30
 
 
+def test_a_share_of_the_questions_is_about_what_is_not_there(run_stage, read):
+    _, out = run_stage(absent_share=1.0, model="oracle")
+    rows = read(out, "qa")
+    assert rows and {(row["answer_type"], row["answer"]) for row in rows} == {("yes_no", "no")}
+
+
 def test_scores_steer_what_is_asked(run_stage, read, inputs):
     """The same images with nothing but text: more questions that need reading."""
 

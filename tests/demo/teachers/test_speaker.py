@@ -234,6 +234,17 @@ def test_answer_types_are_those_asked_for(make_speaker, scenes):
         assert sorted(item["answer_type"] for item in items) == ["choice", "number", "number"]
 
 
+def test_as_many_items_as_asked_for_are_about_absent_things(make_speaker, scenes):
+    line = (
+        "Of these, 2 ask as yes_no whether something is there that could well be in such an image and is not."
+    )
+    for scene in scenes[:30]:
+        items = draft(make_speaker(), scene, line, 3)
+        denied = [i for i in items if "existence" in i["skills"] and i["objects"][0] not in
+                  {light.name for light in scene.lights}]  # fmt: skip
+        assert len(items) == 3 and len(denied) >= 2
+
+
 PATHS = "\n".join(f"{i}. {question}" for i, question in enumerate(READING, start=1))
 
 
