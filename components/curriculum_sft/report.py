@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from components.core.report import figure_axes
 from components.core.runner import StageContext
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.mixture import answer_share
+from components.curriculum_sft.probes import PREFIX, Asked
 from components.curriculum_sft.samples import Row, count_answers, parts_of
 from components.curriculum_sft.training import Fitted
 
@@ -24,9 +25,15 @@ _FINAL = {"rewards/accuracies": "pairs_ranked_right", "mean_token_accuracy": "to
 
 
 def write_report(
-    ctx: StageContext, config: Config, rows: list[Row], bad: list[Row], fitted: Fitted, pictures: Any
+    ctx: StageContext,
+    config: Config,
+    rows: list[Row],
+    bad: list[Row],
+    fitted: Fitted,
+    pictures: Any,
+    asked: Sequence[Asked] = (),
 ) -> None:
-    """Fill the stage's metrics and report."""
+    """Fill the stage's metrics and report; `asked` are rows with the answers before and after."""
     logged = [entry for entry in fitted.history if "loss" in entry]
     ctx.metrics |= {"steps": fitted.steps, "samples": len(rows), "rejected": len(bad)}
     ctx.metrics |= {
@@ -53,6 +60,10 @@ def write_report(
     report.heading("Training")
     for title, keys in _CURVES.items():
         _curve(report, logged, title, keys)
+    _probe_curve(report, fitted.history)
+    if asked:
+        report.heading("Answers before and after")
+        report.images([(pictures.get(one.row["image_ids"][0]), _answers(one)) for one in asked])
     report.heading("Samples")
     report.images(
         [(pictures.get(row["image_ids"][0]), _caption(row)) for row in _shown(rows, config.report_samples)]
@@ -72,6 +83,29 @@ def _curve(report: Any, logged: list[dict[str, float]], title: str, keys: Iterab
     if len(lines) > 1:
         axes.legend(frameon=False)
     report.figure(figure, title)
+
+
+def _probe_curve(report: Any, history: list[dict[str, float]]) -> None:
+    points = [entry for entry in history if any(key.startswith(PREFIX) for key in entry)]
+    names = dict.fromkeys(key for entry in points for key in entry if key.startswith(PREFIX))
+    if not names:
+        return
+    figure, axes = figure_axes(height=2.6)
+    for name in names:
+        axes.plot(
+            [entry["step"] for entry in points], [entry[name] for entry in points], label=name[len(PREFIX) :]
+        )
+    axes.set_xlabel("step")
+    axes.set_ylabel("nats a token")
+    axes.legend(frameon=False)
+    report.figure(figure, "loss on the same few samples of every source")
+
+
+def _answers(asked: Asked) -> str:
+    return (
+        f"[{asked.row['source']}] {asked.question}\nbefore: {asked.before}\nafter: {asked.after}\n"
+        f"trained on: {asked.reference}"
+    )
 
 
 def _shown(rows: list[Row], count: int) -> list[Row]:

@@ -43,7 +43,9 @@ def run(config: Config, ctx: StageContext) -> None:
     from components.core.vlm import load_processor, set_threads
     from components.curriculum_sft.checks import partition
     from components.curriculum_sft.collator import PictureStores
+    from components.curriculum_sft.probes import Probes
     from components.curriculum_sft.report import write_report
+    from components.curriculum_sft.throughput import utilisation
     from components.curriculum_sft.training import fit, save_model
 
     transformers_logging.disable_progress_bar()
@@ -67,6 +69,8 @@ def run(config: Config, ctx: StageContext) -> None:
     pictures = PictureStores([ImageStore(images) for images in image_sets])
     directory = ctx.work.dir("checkpoints")
     trainer = make_trainer(start, processor, rows, pictures, config, directory)
+    probes = Probes(rows, config.report_samples, processor, pictures, ctx.work.journal("probes"))
+    probes.watch(trainer)
     fitted = fit(trainer, directory, config.objective, ctx.provenance, ctx.log)
     save_model(trainer, processor, ctx.outputs["checkpoint"])
     commit_checkpoint(
@@ -74,7 +78,8 @@ def run(config: Config, ctx: StageContext) -> None:
         provenance=ctx.provenance,
         extra={"objective": config.objective, "steps": fitted.steps, "samples": len(rows)},
     )
-    write_report(ctx, config, rows, bad, fitted, pictures)
+    ctx.metrics |= utilisation(trainer, rows, fitted.tokens_per_s, config)
+    write_report(ctx, config, rows, bad, fitted, pictures, probes.asked())
     shutil.rmtree(directory)  # optimizer states are three times the model, and the result is committed
 
 
