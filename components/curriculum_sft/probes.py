@@ -87,7 +87,7 @@ class Probes(TrainerCallback):
         """Add the mean loss of every source's rows to the trainer's log."""
         if not state.is_world_process_zero or "messages" not in self.chosen[0]:
             return
-        model = self._trainer.accelerator.unwrap_model(self._trainer.model)
+        model = bare(self._trainer)
         sums: dict[str, list[float]] = {}
         with inference(model):
             for start in range(0, len(self.chosen), _BATCH):
@@ -99,7 +99,7 @@ class Probes(TrainerCallback):
         state.log_history.append({**entry, "step": state.global_step})
 
     def _answers(self) -> list[str]:
-        model = self._trainer.accelerator.unwrap_model(self._trainer.model)
+        model = bare(self._trainer)
         asked = [first_turn(row) for row in self.chosen]
         with inference(model):
             answered = generate(
@@ -123,6 +123,12 @@ class Probes(TrainerCallback):
             Asked(row, words(first_turn(row)[0]), first_turn(row)[1], *answers)
             for row, *answers in zip(self.chosen, before, after, strict=True)
         ]
+
+
+def bare(trainer: Any) -> Any:
+    """The trainer's model without wrappers; adapters stay, inside its layers."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def one_in_turn(rows: Sequence[Row], count: int) -> list[Row]:

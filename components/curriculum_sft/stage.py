@@ -72,6 +72,7 @@ def run(config: Config, ctx: StageContext) -> None:
     probes = Probes(rows, config.report_samples, processor, pictures, ctx.work.journal("probes"))
     probes.watch(trainer)
     fitted = fit(trainer, directory, config.objective, ctx.provenance, ctx.log)
+    asked = probes.asked()  # before adapters are merged
     save_model(trainer, processor, ctx.outputs["checkpoint"])
     commit_checkpoint(
         ctx.outputs["checkpoint"],
@@ -79,7 +80,7 @@ def run(config: Config, ctx: StageContext) -> None:
         extra={"objective": config.objective, "steps": fitted.steps, "samples": len(rows)},
     )
     ctx.metrics |= utilisation(trainer, rows, fitted.tokens_per_s, config)
-    write_report(ctx, config, rows, bad, fitted, pictures, probes.asked())
+    write_report(ctx, config, rows, bad, fitted, pictures, asked)
     shutil.rmtree(directory)  # optimizer states are three times the model, and the result is committed
 
 
