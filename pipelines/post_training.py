@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from kfp import compiler, dsl
 
 from components.curriculum_sft.component import curriculum_sft
@@ -36,11 +37,35 @@ DESCRIPTION = (
 )
 
 
+AFTER_CHECK = ("ids-scoring", "label-tree")
+"""Tasks that a run with too few new pictures skips; all others depend on one of them."""
+
+
 def compile_pipeline(profile: Profile, output: Path) -> Path:
     """Write the pipeline's IR, with the profile's settings as parameter defaults and its resources fixed."""
     output.parent.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(post_training(profile), str(output))
+    if waits_for_new_images(profile):
+        _skip_without_new_images(output)
     return output
+
+
+def waits_for_new_images(profile: Profile) -> bool:
+    """Whether the run ends after ingest where there are too few new pictures."""
+    return bool(profile.sections["image_ingest"]["min_new_images"])
+
+
+def _skip_without_new_images(ir: Path) -> None:
+    """Give the tasks behind ingest the condition that there is enough new.
+
+    `dsl.If` would nest them in a graph of their own, which Retry does not reach into. Kubeflow's driver honours a
+    condition on a container task all the same; what depends on a skipped task is omitted, and the run succeeds.
+    """
+    documents = list(yaml.safe_load_all(ir.read_text(encoding="utf-8")))
+    tasks = documents[0]["root"]["dag"]["tasks"]
+    for name in AFTER_CHECK:
+        tasks[name]["triggerPolicy"] = {"condition": "inputs.parameter_values['enough'] == 'true'"}
+    ir.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
 
 
 def post_training(profile: Profile) -> Any:
@@ -48,7 +73,8 @@ def post_training(profile: Profile) -> Any:
 
     def pipeline(*values: Any) -> None:
         names = [section.name for section in SECTIONS]
-        _Graph(profile.resources).build(dict(zip(names, values, strict=True)))
+        graph = _Graph(profile.resources, checks_for_new=waits_for_new_images(profile))
+        graph.build(dict(zip(names, values, strict=True)))
 
     # KFP reads the pipeline's parameters from the signature: one dict a section, described, with its default.
     pipeline.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
@@ -70,8 +96,8 @@ def post_training(profile: Profile) -> Any:
 class _Graph:
     """Creates the tasks and wires them."""
 
-    def __init__(self, resources: Mapping[str, Resources]) -> None:
-        self._resources = resources
+    def __init__(self, resources: Mapping[str, Resources], checks_for_new: bool = False) -> None:
+        self._resources, self._checks_for_new = resources, checks_for_new
 
     def build(self, settings: Mapping[str, Any]) -> None:
         """Create every task; `settings` maps section names to pipeline parameters."""
@@ -85,17 +111,22 @@ class _Graph:
         checks.set_caching_options(False)
         world = checks.outputs
 
-        images = self._task(
+        ingested = self._task(
             "image_ingest",
             image_ingest,
             config=settings["image_ingest"],
             source=world["images"],
             benchmarks=world["benchmarks"],
-        ).outputs["images"]
-        tree = self._task("label_tree", label_tree, config=settings["label_tree"]).outputs["label_tree"]
-        ids = self._task("ids_scoring", ids_scoring, config=settings["ids_scoring"], images=images).outputs[
-            "ids"
+            seen=world["seen"],
+        )
+        enough = {"enough": ingested.outputs["enough"]} if self._checks_for_new else {}
+        images = ingested.outputs["images"]
+        tree = self._task("label_tree", label_tree, config=settings["label_tree"], **enough).outputs[
+            "label_tree"
         ]
+        ids = self._task(
+            "ids_scoring", ids_scoring, config=settings["ids_scoring"], images=images, **enough
+        ).outputs["ids"]
         matches = self._task(
             "topic_matching",
             topic_matching,
@@ -166,6 +197,7 @@ class _Graph:
             predictions_base=evaluated["base"]["predictions"],
             predictions_hybrid_rl=evaluated["hybrid_rl"]["predictions"],
             qa_kept=votes["qa_kept"],
+            images=images,
         )
 
     def _task(self, name: str, component: Any, **inputs: Any) -> Any:

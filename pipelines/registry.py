@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from components.core.errors import StageError
-from components.promotion.registry import DomainRegistry
+from components.core.registry import DomainRegistry
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 

@@ -13,12 +13,14 @@ def ids_scoring(
     rejected: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    enough: str = "true",
 ):
     """Score each image's information density in four dimensions and allot it questions; what cannot be scored goes to `rejected`.
 
     Args:
         config: Settings of the stage.
         images: The ingested images.
+        enough: Whether there are enough new pictures to go on; the task's condition reads it, the stage does not.
     """
     return dsl.ContainerSpec(
         image=image("ids_scoring"),

@@ -14,6 +14,8 @@ def image_ingest(
     rejected: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    enough: dsl.OutputPath(str),
+    seen: str = "",
 ):
     """Verify, orient, deduplicate, decontaminate and split a folder of images; what is refused goes to `rejected`.
 
@@ -21,6 +23,7 @@ def image_ingest(
         config: Settings of the stage.
         source: Pinned reference of the image folder, from preflight.
         benchmarks: Pinned references of the benchmarks whose images must not be trained on, from preflight.
+        seen: Pinned list of the pictures that the model to start from has seen, from preflight; empty for none.
     """
     return dsl.ContainerSpec(
         image=image("image_ingest"),
@@ -29,6 +32,8 @@ def image_ingest(
             "--config", config,
             "--source", source,
             "--benchmarks", benchmarks,
+            "--seen", seen,
+            "--enough", enough,
             "--images", images.path,
             "--rejected", rejected.path,
             "--metrics", metrics.path,

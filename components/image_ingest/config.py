@@ -92,6 +92,12 @@ class Config(Settings):
     decontamination_bits: Bits = 4
     """Hamming distance up to which a picture counts as one of a benchmark's; -1 or null compares pixels
     only."""
+    min_new_images: int = Field(default=0, ge=0)
+    """Fewer new pictures than this end the run here, as a success: the output `enough` is false, and the tasks behind it
+    are skipped. 0 goes on whatever there is. For scheduled runs."""
+    replay_share: float = Field(default=0.1, ge=0.0, le=1.0)
+    """Share of the pictures that the promoted model has seen, chosen by a hash of the image id, that are taken again with
+    the new ones, where a run starts from that model (`preflight.start_from`)."""
     heldout_fraction: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of the pictures held out from training, chosen by a hash of the image id."""
     engine: EngineSettings = EngineSettings()

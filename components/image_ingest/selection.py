@@ -142,6 +142,10 @@ class Chooser:
                 result[row] = same or self._repeat(Reason.DUPLICATE, self._ids.find(id_))
         return result
 
+    def member(self, id_: bytes) -> int:
+        """The member with this digest, -1 if there is none."""
+        return self._ids.find(id_)
+
     def image_id(self, member: int) -> str:
         """Id of a member."""
         return self._ids.get(member).hex()

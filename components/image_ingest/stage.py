@@ -25,10 +25,16 @@ from components.image_ingest.phash import to_unsigned
 from components.image_ingest.reasons import Reason
 from components.image_ingest.report import write_report
 from components.image_ingest.scan import Scan, scan
+from components.image_ingest.seen import read_seen
 from components.image_ingest.selection import Chooser, Nearness, Repeat
 from components.image_ingest.sources import Entry, open_source
 
-IO = StageIO(params=("source", "benchmarks"), outputs=("images", "rejected"))
+IO = StageIO(
+    params=("source", "benchmarks"),
+    optional_params=("seen",),
+    outputs=("images", "rejected"),
+    output_params=("enough",),
+)
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -62,7 +68,7 @@ def run(config: Config, ctx: StageContext) -> None:
             rejected.write(out)
         if not summary.kept and not summary.counts[Reason.KNOWN.value]:
             raise _nothing_left(uri, summary, folder)
-    _tell(config, ctx, summary, selection.known)
+    _tell(config, ctx, summary, selection)
 
 
 def _benchmark_images(config: Config, ctx: StageContext) -> BenchmarkImages:
@@ -96,6 +102,9 @@ class _Selection:
         ctx.provenance["catalogue"] = [dataset.digest for dataset in catalogue]
         self._vectors = ctx.work.dir("embeddings") if self._encoder else ctx.work.path
         self.known = add_catalogue(self._chooser, catalogue, self._encoder, self._hashed, self._vectors)
+        self._seen = read_seen(ctx.params["seen"], config.replay_share)
+        self.replayed = 0
+        """Pictures that an earlier model has seen and that were taken again."""
 
     def choose(
         self, number: int, entries: list[Entry], findings: pa.Table
@@ -111,6 +120,12 @@ class _Selection:
         ids = [bytes.fromhex(id_) for id_ in images["image_id"].to_pylist()]
         positions = number * self._job.listing.chunk_files + good
         found = self._chooser.choose(ids, rows, positions)
+        for row, id_ in enumerate(ids):
+            if row not in found and id_.hex() in self._seen:
+                if self._seen.replays(id_.hex()):
+                    self.replayed += 1
+                else:
+                    found[row] = Repeat(Reason.KNOWN, self._chooser.member(id_), "seen by the promoted model")
         stays = np.delete(good, list(found))
         return stays, {int(good[row]): repeat for row, repeat in found.items()}
 
@@ -132,10 +147,18 @@ def _nothing_left(uri: str, summary: Summary, folder: Path) -> StageError:
     return DataError(f"{uri}: none of {summary.counts.total()} entries is usable: {counts}")
 
 
-def _tell(config: Config, ctx: StageContext, summary: Summary, catalogue: int) -> None:
+def _tell(config: Config, ctx: StageContext, summary: Summary, selection: _Selection) -> None:
     counts = summary.counts
+    new = summary.kept - selection.replayed
+    enough = new >= config.min_new_images
+    ctx.set_output("enough", "true" if enough else "false")
+    ctx.metrics |= {"new": new, "replayed": selection.replayed, "enough": float(enough)}
+    if not enough:
+        told = f"{new} new pictures are fewer than min_new_images ({config.min_new_images}): nothing to train on yet."
+        ctx.log.info(told)
+        ctx.report.text(told)
     ctx.metrics |= {"files": counts.total(), "kept": summary.kept, "heldout": counts["heldout"]}
-    ctx.metrics |= {"rejected": counts.total() - summary.kept, "catalogue": catalogue}
+    ctx.metrics |= {"rejected": counts.total() - summary.kept, "catalogue": selection.known}
     ctx.metrics |= {"known": counts[Reason.KNOWN.value]}
     ctx.metrics |= {
         f"rejected_{reason.value}": counts[reason.value] for reason in Reason if counts[reason.value]

@@ -12,8 +12,14 @@ def label_tree(
     rejected: dsl.Output[dsl.Dataset],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    enough: str = "true",
 ):
-    """Grow the experts' first-level topics to a tree of three levels with a model."""
+    """Grow the experts' first-level topics to a tree of three levels with a model.
+
+    Args:
+        config: Settings of the stage.
+        enough: Whether there are enough new pictures to go on; the task's condition reads it, the stage does not.
+    """
     return dsl.ContainerSpec(
         image=image("label_tree"),
         command=["python3", "-m", "components.label_tree"],

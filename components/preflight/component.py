@@ -26,6 +26,7 @@ def preflight(
     benchmarks: dsl.OutputPath(str),
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    seen: dsl.OutputPath(str),
 ):
     """Check every setting, source and endpoint of the run before anything is paid for, and pin what comes from outside.
 
@@ -65,6 +66,7 @@ def preflight(
             "--general-data", general_data,
             "--base-model", base_model,
             "--benchmarks", benchmarks,
+            "--seen", seen,
             "--metrics", metrics.path,
             "--report", report.path,
             "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER,

@@ -37,6 +37,9 @@ class Config(Settings):
     """Directory with `images/` and `samples/`: general training data that keeps the model's general ability."""
     base_model: str
     """Directory of the base model: configuration, safetensors weights, tokenizer, processor."""
+    start_from: Literal["base_model", "promoted"] = "base_model"
+    """What training starts from. `promoted`: the domain's current model in `promotion.registry` (a directory), where there
+    is one, and pictures that it has seen come again only as a replay sample (`image_ingest.replay_share`)."""
     benchmarks: tuple[Benchmark, ...] = ()
     """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes the held-out
     images' voted questions."""

@@ -14,6 +14,7 @@ from components.preflight.base_model import check_base_model
 from components.preflight.config import Benchmark, Config
 from components.preflight.endpoints import find_probes, probe
 from components.preflight.general_data import check_general_data
+from components.preflight.promoted import starting_model
 from components.preflight.sections import SECTION_STAGES, validate_sections
 from components.preflight.sources import check_benchmark, check_disk, check_images
 
@@ -23,7 +24,7 @@ _BY_WEIGHT: tuple[type[StageError], ...] = (ConfigError, NoInputError, DataError
 
 IO = StageIO(
     optional_params=tuple(f"{_SECTION}{name}" for name in SECTION_STAGES),
-    output_params=("images", "general_data", "base_model", "benchmarks"),
+    output_params=("images", "general_data", "base_model", "benchmarks", "seen"),
 )
 
 
@@ -47,7 +48,7 @@ def run(config: Config, ctx: StageContext) -> None:
     checks.add(
         "general data", general, lambda: check_general_data(local_path(general), config.checked_samples)
     )
-    model = config.base_model
+    model, seen = starting_model(config, sections["promotion"])
     checks.add("base model", model, lambda: check_base_model(local_path(model), config.supported_model_types))
     for item in config.benchmarks:
         checks.add(f"benchmark {item.name} ({item.role})", item.uri, partial(_check_benchmark, item))
@@ -68,7 +69,8 @@ def run(config: Config, ctx: StageContext) -> None:
     benchmarks = [
         {**item.model_dump(mode="json", exclude={"uri"}), "ref": pin(item.uri)} for item in config.benchmarks
     ]
-    pinned = {name: pin(getattr(config, name)) for name in ("images", "general_data", "base_model")}
+    pinned = {name: pin(getattr(config, name)) for name in ("images", "general_data")}
+    pinned |= {"base_model": pin(model), "seen": pin(seen) if seen else ""}
     pinned["benchmarks"] = json.dumps(benchmarks)
     for name, reference in pinned.items():
         ctx.set_output(name, reference)

@@ -34,6 +34,7 @@ def promotion(
     summary: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    images: dsl.Input[dsl.Dataset] = None,
 ):
     """Judge the final model against base and incumbent, register it, and make it current if it passes.
 
@@ -80,6 +81,7 @@ def promotion(
             "--predictions-base", predictions_base.path,
             "--predictions-hybrid-rl", predictions_hybrid_rl.path,
             "--qa-kept", qa_kept.path,
+            dsl.IfPresentPlaceholder(input_name="images", then=["--images", images.path]),
             "--verdict", verdict.path,
             "--summary", summary.path,
             "--metrics", metrics.path,

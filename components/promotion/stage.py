@@ -10,13 +10,12 @@ from components.core.config import canonical_json, sha256_hex
 from components.core.errors import DataError
 from components.core.manifest import MANIFEST_NAME, Checkpoint, Dataset, write_json_atomic
 from components.core.pins import fingerprint
+from components.core.registry import SEEN_IMAGES, DomainRegistry, Pointer, Version, encode
 from components.core.runner import StageContext, StageIO
 from components.promotion.config import Config
 from components.promotion.criteria import CANDIDATE, Finding, Lengths, judge, passes
 from components.promotion.lineage import TRAINING_IMAGES, lineage, provenance
 from components.promotion.paired import Comparison, compare, read_answers
-from components.promotion.pointer import Pointer, encode
-from components.promotion.registry import DomainRegistry, Version
 from components.promotion.report import write_report
 from components.promotion.scores import STAGES, Scores, parse_scores, read_scores, summarise
 
@@ -32,6 +31,7 @@ IO = StageIO(
         f"predictions_{CANDIDATE}",
         "qa_kept",
     ),
+    optional_inputs=("images",),
     outputs=("verdict", "summary"),
     optional_params=("general_data", *(f"section_{name}" for name in SECTIONS)),
 )
@@ -75,7 +75,9 @@ def run(config: Config, ctx: StageContext) -> None:
             "provenance": {key: ctx.provenance[key] for key in ("stage", "code_version", "inputs")},
         }
         identity = sha256_hex(canonical_json([request, before.sequence]))
-        version = registry.publish(identity, _files(config, ctx, checkpoint, runs, verdict), described)
+        version = registry.publish(
+            identity, _files(config, ctx, checkpoint, runs, verdict) | _seen(ctx, registry, before), described
+        )
     _conclude(ctx, registry, version, is_new)
 
 
@@ -175,6 +177,18 @@ def _files(
         "lineage.json": encode(record),
         TRAINING_IMAGES: pictures,
     }
+
+
+def _seen(ctx: StageContext, registry: DomainRegistry, pointer: Pointer) -> dict[str, Path | bytes]:
+    """The ids of all pictures of this run and of the incumbent's: what a later run need not take again."""
+    if "images" not in ctx.inputs:
+        return {}
+    ids = {row["image_id"] for row in ctx.dataset("images", table="images").rows_iter(["image_id"])}
+    if pointer.version:
+        incumbent = registry.version(pointer.version)
+        if any(entry["name"] == SEEN_IMAGES for entry in incumbent.manifest["files"]):
+            ids |= set(registry.read(incumbent, SEEN_IMAGES).decode("ascii").split())
+    return {SEEN_IMAGES: "".join(f"{image_id}\n" for image_id in sorted(ids)).encode("ascii")}
 
 
 def _directory(name: str, path: Path) -> dict[str, Path]:

@@ -17,6 +17,7 @@ import skimage.data
 import sklearn.datasets
 
 from components.core.manifest import Dataset, open_checkpoint
+from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.core.tables import SCHEMAS
 from pipelines.sections import EVALUATED, TASKS, TRAINING
 
@@ -193,6 +194,43 @@ def test_an_image_that_appears_is_noticed(finished, miniature, tmp_path):
     process.wait(timeout=60)
     images = Dataset.open(root / "outputs" / "image_ingest" / "images", "images")
     assert images.rows == table(miniature, "image_ingest", "images").rows + 1
+
+
+def test_retraining_waits_for_new_pictures_and_starts_from_the_promoted_model(finished, miniature, tmp_path):
+    """All pictures were seen: seconds, a success, nothing behind ingest. One more: the promoted model is trained on."""
+    seen = sorted(
+        row["image_id"] for row in table(miniature, "image_ingest", "images").rows_iter(["image_id"])
+    )
+    checkpoint = miniature.root / "outputs" / "sft_1_domain" / "checkpoint"
+    registry = DomainRegistry(str(tmp_path / "registry"), "instrument_cluster")
+    files = {f"checkpoint/{path.name}": path for path in checkpoint.iterdir()}
+    listed = "".join(f"{image_id}\n" for image_id in seen).encode()
+    version = registry.publish("v", {**files, SEEN_IMAGES: listed}, {"passed": True, "judged_at": 0})
+    assert registry.point_to(version)[1] == ""
+    fresh = tmp_path / "images"
+    shutil.copytree(miniature.world / "images", fresh)
+    settings = [
+        "--set", f"preflight.images={fresh}", "--set", "preflight.start_from=promoted", "--set", "image_ingest.min_new_images=1",
+        "--set", "image_ingest.replay_share=0.5", "--set", f"promotion.registry={tmp_path}/registry",
+    ]  # fmt: skip
+    root = tmp_path / "run"
+    done = miniature.run(*settings, root=root)
+    assert done.returncode == 0, done.stderr
+    assert "too few new pictures" in done.stdout and not (root / "outputs" / "label_tree").exists()
+    shutil.copy(Path(sklearn.datasets.__file__).parent / "images" / "flower.jpg", fresh)
+    process = subprocess.Popen(
+        miniature.command(*settings, root=root),
+        cwd=miniature.cwd, env=miniature.environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if re.match(r" ?\d+/\d+ (label_tree|ids_scoring)", line):
+            process.terminate()
+    process.wait(timeout=60)
+    metrics = json.loads((root / "outputs" / "image_ingest" / "metrics").read_text())
+    assert metrics["new"] == 1 and 0 < metrics["replayed"] < len(seen)
+    model = (root / "outputs" / "preflight" / "base_model").read_text()
+    assert model.startswith(f"{version.uri}/checkpoint#sha256=")
 
 
 @pytest.mark.parametrize(

@@ -69,16 +69,20 @@ class Ingested:
 
 @pytest.fixture
 def ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ingested]:
-    """Run the stage as its container does: ingest(source, out="...", benchmarks=[...], **settings)."""
+    """Run the stage as its container does: ingest(source, out="...", benchmarks=[...], seen="...", **settings)."""
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
 
     def go(
-        source: Path, out: str = "out", benchmarks: list[dict[str, str]] | None = None, **settings: Any
+        source: Path,
+        out: str = "out",
+        benchmarks: list[dict[str, str]] | None = None,
+        seen: str = "",
+        **settings: Any,
     ) -> Ingested:
         folder = tmp_path / out
         argv = ["--config", json.dumps({"engine": {"workers": 1}, **settings}), "--source", str(source)]
-        argv += ["--benchmarks", json.dumps(benchmarks or [])]
-        for name in ("images", "rejected"):
+        argv += ["--benchmarks", json.dumps(benchmarks or []), "--seen", seen]
+        for name in ("images", "rejected", "enough"):
             argv += [f"--{name}", str(folder / name)]
         argv += ["--metrics", str(folder / "metrics.json"), "--report", str(folder / "report.html")]
         return Ingested(stage_main("image_ingest", Config, IO, run, argv), folder)

@@ -140,6 +140,8 @@ def test_killed_and_run_again_gives_the_same_bytes(ingest, photographs, tmp_path
         str(out / "images"),
         "--rejected",
         str(out / "rejected"),
+        "--enough",
+        str(out / "enough"),
     ]
     command += ["--metrics", str(out / "metrics.json"), "--report", str(out / "report.html")]
     process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)

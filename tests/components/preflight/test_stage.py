@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.core.pins import split_pin
+from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.preflight.sections import SECTION_STAGES
 from pipelines.sections import SECTIONS
 
@@ -41,6 +42,24 @@ def test_references_change_exactly_when_the_content_does(preflight, settings, wo
     preflight(settings)
     after = outputs(world)
     assert [name for name in PINNED if after[name] != before[name]] == ["images"]
+
+
+def test_training_starts_from_the_promoted_model_where_there_is_one(preflight, settings, world) -> None:
+    settings |= {"start_from": "promoted"}
+    assert preflight(settings)[0] == 78  # no registry is named
+    section = {"registry": str(world / "registry"), "domain": "cars"}
+    assert preflight(settings, promotion=section)[0] == 0
+    assert split_pin((world / "out/base-model").read_text())[0] == world / "model"
+    assert (world / "out/seen").read_text() == ""
+    registry = DomainRegistry(section["registry"], section["domain"])
+    files = {f"checkpoint/{path.name}": path for path in (world / "model").iterdir()}
+    version = registry.publish("v", {**files, SEEN_IMAGES: b"ab\n"}, {"passed": True, "judged_at": 0})
+    registry.point_to(version)
+    assert preflight(settings, promotion=section)[0] == 0
+    assert split_pin((world / "out/base-model").read_text())[0] == world / "registry/cars/1/checkpoint"
+    assert split_pin((world / "out/seen").read_text())[0].read_text() == "ab\n"
+    code, message = preflight(settings, promotion={**section, "registry": "s3://bucket/models"})
+    assert code == 78 and "mounted volume" in message
 
 
 def test_sections_are_those_of_the_pipeline() -> None:

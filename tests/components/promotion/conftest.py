@@ -94,6 +94,16 @@ class World:
                 + [{**blank, "qa_id": "h", "image_id": "f" * 64, "split": "heldout"}]
             )
 
+    def images(self, first: int = 0, count: int = 5) -> None:
+        """An `images` dataset of so many pictures, of which only the ids matter."""
+        rows = [
+            {"image_id": f"{number:064x}", "bytes": b"", "format": "PNG", "width": 1, "height": 1, "phash": number,
+             "source_uri": "", "split": "train"}
+            for number in range(first, first + count)
+        ]  # fmt: skip
+        with DatasetWriter(self.path / "images", "images") as writer:
+            writer.write(rows)
+
     def argv(self, registry: str, out: str = "out", **criteria: object) -> list[str]:
         config = {"domain": "cars", "registry": registry, "criteria": criteria}
         argv = ["--config", json.dumps(config), "--section-evaluation", json.dumps({"batch_size": 8})]
@@ -104,7 +114,7 @@ class World:
             "predictions_hybrid_rl",
             "qa_kept",
         )
-        for name in names:
+        for name in (*names, *(["images"] if (self.path / "images").is_dir() else [])):
             argv += [f"--{name.replace('_', '-')}", str(self.path / name)]
         for name in ("verdict", "summary", "metrics", "report"):
             argv += [f"--{name}", str(self.path / out / name)]

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from components.core.manifest import Dataset, open_checkpoint
+from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.core.runner import stage_main
 from components.promotion.config import Config
-from components.promotion.registry import DomainRegistry
 from components.promotion.scores import STAGES
 from components.promotion.stage import IO, run
 from tests.components.promotion.conftest import BENCHMARKS, World
@@ -43,6 +43,19 @@ def contents(directory: Path) -> dict[str, str]:
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
+
+
+def test_a_version_lists_the_pictures_that_it_and_its_incumbent_have_seen(
+    world: World, root: str, another: Callable[[bytes, float], World]
+) -> None:
+    world.images(0, 3)
+    call(world, root)
+    later = another(b"other", 0.95)
+    later.images(2, 4)
+    call(later, root)
+    registry = DomainRegistry(root, "cars")
+    listed = [registry.read(registry.version(number), SEEN_IMAGES).decode().split() for number in (1, 2)]
+    assert listed == [[f"{i:064x}" for i in range(3)], [f"{i:064x}" for i in range(6)]]
 
 
 def test_a_pass_is_registered_whole_and_becomes_current(world: World, root: str, tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from typing import Any
 
 from components.core.errors import ConfigError, DataError, NoInputError, StageError
 from components.core.manifest import file_sha256
+from components.core.registry.pointer import Pointer, PointerLog, create, encode, highest, numbered
 from components.core.storage import open_store
-from components.promotion.pointer import Pointer, PointerLog, create, encode, highest, numbered
 
 VERSION_MANIFEST = "_VERSION.json"
 _GIVEN_UP = {"given_up": True}

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from components.core.errors import ConfigError, DataError, NoInputError, StageError
+from components.core.registry import DomainRegistry, Version
+from components.core.registry import domain as module
+from components.core.registry.pointer import Pointer, PointerLog
 from components.core.storage import LocalStore
-from components.promotion import registry as module
-from components.promotion.pointer import Pointer, PointerLog
-from components.promotion.registry import DomainRegistry, Version
 
 
 @pytest.fixture

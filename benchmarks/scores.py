@@ -1,0 +1,141 @@
+"""What evaluations of several seeds say together: one estimate a measure, with an interval over pictures and seeds.
+
+The items of one picture, in all seeds, form a cluster: seeds do not make a picture count more than once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from benchmarks.stages import DEMO, Finished
+from components.core.manifest import Dataset
+from components.core.stats import Estimate, mean_estimate, paired_comparison
+
+Row = dict[str, Any]
+K = 8
+
+
+@dataclass(frozen=True)
+class Values:
+    """One measure's value of every item, with the picture it belongs to."""
+
+    by_item: Mapping[str, float]
+    clusters: Mapping[str, str]
+    bounded: bool = True
+
+
+def predictions(evaluation: Finished) -> list[Row]:
+    """The rows of an evaluation's answers."""
+    return list(Dataset.open(evaluation.output("predictions"), "predictions").rows_iter())
+
+
+@lru_cache
+def _absent() -> frozenset[str]:
+    """Ids of the probes about lights that are off."""
+    rows = Dataset.open(DEMO / "world/benchmarks/hallucination", "benchmark").rows_iter(["item_id", "answer"])
+    return frozenset(row["item_id"] for row in rows if row["answer"] == "no")
+
+
+def _greedy(benchmark: str) -> Callable[[list[Row]], Values]:
+    return lambda rows: _values(
+        [r for r in rows if r["benchmark"] == benchmark and r["sample_no"] == 0], lambda own: own[0]["score"]
+    )
+
+
+def _hallucination(rows: list[Row]) -> Values:
+    probes = [r for r in rows if r["benchmark"] == "hallucination" and r["item_id"] in _absent()]
+    return _values(probes, lambda own: float(own[0]["extracted"] == "yes"))
+
+
+def _probe_accuracy(rows: list[Row]) -> Values:
+    return _greedy("hallucination")(rows)
+
+
+def _sampled(rows: list[Row], measure: Callable[[list[Row]], float]) -> Values:
+    return _values([r for r in rows if r["benchmark"] == "domain" and r["sample_no"] > 0], measure)
+
+
+def _pass_1(rows: list[Row]) -> Values:
+    return _sampled(rows, lambda own: float(np.mean([r["score"] for r in own])))
+
+
+def _pass_k(rows: list[Row]) -> Values:
+    return _sampled(rows, lambda own: max(r["score"] for r in own[:K]))
+
+
+def _distinct(rows: list[Row]) -> Values:
+    """Different answers among the samples of questions whose answer is a word or phrase."""
+    values = _sampled(
+        [r for r in rows if r["category"] in OPEN],
+        lambda own: len({r["extracted"].casefold() for r in own[:K]}),
+    )
+    return Values(values.by_item, values.clusters, bounded=False)
+
+
+def _tokens(rows: list[Row]) -> Values:
+    greedy = [r for r in rows if r["benchmark"] == "domain" and r["sample_no"] == 0]
+    values = _values(greedy, lambda own: float(own[0]["response_tokens"]))
+    return Values(values.by_item, values.clusters, bounded=False)
+
+
+OPEN = frozenset({"meaning", "action", "end_action", "end_meaning", "next_right", "end"})
+"""Categories of the domain benchmark whose answers are words or phrases."""
+MEASURES: dict[str, Callable[[list[Row]], Values]] = {
+    "domain": _greedy("domain"),
+    "general": _greedy("general"),
+    "pass@1": _pass_1,
+    f"pass@{K}": _pass_k,
+    "distinct": _distinct,
+    "tokens": _tokens,
+    "hallucination": _hallucination,
+    "probe accuracy": _probe_accuracy,
+}
+
+
+def _values(rows: Iterable[Row], measure: Callable[[list[Row]], float]) -> Values:
+    items: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        items[row["item_id"]].append(row)
+    ordered = {item: sorted(own, key=lambda r: r["sample_no"]) for item, own in items.items()}
+    return Values(
+        {item: measure(own) for item, own in ordered.items()},
+        {item: own[0]["image_group"] for item, own in ordered.items()},
+    )
+
+
+def over_seeds(runs: Sequence[list[Row]], measure: str) -> Estimate:
+    """A measure's mean over the items of all seeds' runs."""
+    found = [MEASURES[measure](rows) for rows in runs]
+    values = [value for one in found for value in one.by_item.values()]
+    clusters = [cluster for one in found for cluster in one.clusters.values()]
+    return mean_estimate(values, clusters, bounds=(0.0, 1.0) if found[0].bounded else None)
+
+
+def difference(incumbent: Sequence[list[Row]], candidate: Sequence[list[Row]], measure: str) -> Estimate:
+    """Candidate minus incumbent on the same items of the same seeds; for measures in [0, 1]."""
+    before, after, clusters = [], [], []
+    for rows, others in zip(incumbent, candidate, strict=True):
+        own, other = MEASURES[measure](rows), MEASURES[measure](others)
+        for item, value in own.by_item.items():
+            before.append(value)
+            after.append(other.by_item[item])
+            clusters.append(own.clusters[item])
+    return paired_comparison(before, after, clusters).difference
+
+
+def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    rows = [list(head), ["---"] * len(head), *lines]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def shown(estimate: Estimate, *, percent: bool = True) -> str:
+    """`value [low, high]`."""
+    scale, digits = (100, 1) if percent else (1, 2)
+    return f"{estimate.value * scale:.{digits}f} [{estimate.low * scale:.{digits}f}, {estimate.high * scale:.{digits}f}]"

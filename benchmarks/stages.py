@@ -1,0 +1,122 @@
+"""Runs single stages of the pipeline through their own command line, on what `make demo` left in `build/demo`.
+
+What finished is found again: a benchmark that was killed goes on where it was, and benchmarks share what they share.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import RESULTS
+from components.core.config import canonical_json, sha256_hex
+from components.core.images import code_version
+from components.core.pins import fingerprint
+from components.core.runner import StageIO
+from pipelines.process import torch_defaults
+from pipelines.profile import Profile, load_profile
+
+DEMO = Path("build/demo")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A stage's outputs and metrics."""
+
+    path: Path
+    metrics: Mapping[str, float]
+
+    def output(self, name: str) -> Path:
+        """Directory of one output."""
+        return self.path / name
+
+
+def demo_profile() -> Profile:
+    """The demo's settings."""
+    return load_profile(Path("configs/demo.yaml"))
+
+
+def demo_output(task: str, name: str) -> Path:
+    """An output of the finished demo.
+
+    Raises:
+        SystemExit: there is none.
+    """
+    path = DEMO / "outputs" / task / name
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: run `make demo` first")
+    return path.resolve()
+
+
+def demo_param(name: str) -> str:
+    """An output parameter of the demo's preflight: a pinned reference, or the list of benchmarks."""
+    return demo_output("preflight", name).read_text(encoding="utf-8")
+
+
+def run_stage(
+    stage: str, config: Mapping[str, Any], inputs: Mapping[str, Path | str], *, group: str, note: str
+) -> Finished:
+    """Run a stage, or find what the same settings, code and inputs gave before.
+
+    Args:
+        stage: name of the component.
+        config: its settings.
+        inputs: its inputs (paths) and parameters (strings).
+        group: directory below `build/bench`.
+        note: what this run is, for whoever watches.
+    """
+    io: StageIO = import_module(f"components.{stage}.stage").IO
+    digests = {
+        name: fingerprint(value) if isinstance(value, Path) else value for name, value in inputs.items()
+    }
+    key = sha256_hex(canonical_json([stage, code_version(stage), config, digests]))[:16]
+    path = RESULTS / group / f"{stage}-{key}"
+    metrics = path / "metrics.json"
+    if not (path / "done").is_file():
+        argv = [sys.executable, "-m", f"components.{stage}", "--config", json.dumps(config)]
+        for name, value in inputs.items():
+            argv += [_flag(name), str(value)]
+        for name in (*io.outputs, *io.output_params):
+            argv += [_flag(name), str(path / name)]
+        argv += ["--metrics", str(metrics), "--report", str(path / "report.html")]
+        print(f"{note}: {stage} ...", file=sys.stderr, flush=True)
+        env = {**torch_defaults(), **os.environ, "VLM_WORK_ROOT": str(path / "work")}
+        path.mkdir(parents=True, exist_ok=True)
+        with open(path / "log.txt", "ab") as log:
+            ended = subprocess.run(argv, check=False, env=env, stdout=log, stderr=log)
+        if ended.returncode:
+            raise SystemExit(f"{note}: {stage} ended with exit code {ended.returncode}; see {path}/log.txt")
+        (path / "done").touch()
+    return Finished(path, json.loads(metrics.read_text(encoding="utf-8")))
+
+
+def forget_work(finished: Finished) -> None:
+    """Delete a finished stage's work directory."""
+    shutil.rmtree(finished.path / "work", ignore_errors=True)
+
+
+def evaluate(checkpoint: Path | None, *, group: str, note: str, **settings: Any) -> Finished:
+    """The demo's evaluation of a checkpoint, or of the base model; `settings` over the demo's."""
+    inputs: dict[str, Path | str] = {
+        "base_model": demo_param("base_model"),
+        "benchmarks": demo_param("benchmarks"),
+        "label": "model",
+        "images": demo_output("image_ingest", "images"),
+        "qa_kept": demo_output("voting_filter", "qa_kept"),
+    }
+    if checkpoint is not None:
+        inputs["checkpoint"] = checkpoint
+    config = {**demo_profile().sections["evaluation"], **settings}
+    return run_stage("evaluation", config, inputs, group=group, note=note)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
