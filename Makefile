@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo test lint format compile bench-data bench-eval bench-sft clean
+.PHONY: help setup demo test lint format compile images sbom locks test-containers bench-data bench-eval bench-sft clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -14,6 +14,10 @@ help:
 	@echo "make test     all tests"
 	@echo "make lint     ruff and mypy"
 	@echo "make compile  write build/post_training.yaml for Kubeflow; PROFILE=configs/... chooses the settings"
+	@echo "make images   build all stage images; IMAGES='ids_scoring ...' ARGS='--gpu --push ...' (docs/images.md)"
+	@echo "make sbom     likewise, and a bill of materials of each in build/sbom"
+	@echo "make locks    write requirements/*.lock anew after a change of dependencies; needs uv"
+	@echo "make test-containers  the miniature pipeline in real containers (podman, debootstrap, root)"
 	@echo "make bench-data  measure the data stages; one JSON line each, kept in build/bench (about an hour)"
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
 	@echo "make bench-sft   measure packed training against TRL's trainer (minutes)"
@@ -47,6 +51,27 @@ format: setup
 
 compile: setup
 	$(BIN)/python -m pipelines compile --profile $(PROFILE) --output build/post_training.yaml
+
+# Build what is not built yet. IMAGES: which, all by default. ARGS: options of `python -m images.build`.
+images: setup
+	$(BIN)/python -m images.build $(IMAGES) $(ARGS)
+
+sbom: setup
+	$(BIN)/python -m images.build $(IMAGES) $(ARGS) --sbom build/sbom
+
+# Complete, with hashes, one file a dependency group. FIND_LINKS: a directory with wheels that no index has.
+UV ?= uv
+LOCK := $(UV) pip compile --quiet --generate-hashes --no-header --no-annotate --no-emit-package vlm-posttrain \
+	$(addprefix --find-links ,$(FIND_LINKS)) pyproject.toml
+LOCK_3_11 := $(LOCK) --python-version 3.11 --python-platform x86_64-manylinux_2_28 --constraint $(CONSTRAINTS)
+
+locks:
+	set -e; for group in core data train; do $(LOCK_3_11) --extra $$group --output-file requirements/$$group.lock; done
+	$(LOCK_3_11) requirements/cli.in --extra pipelines --output-file requirements/cli.lock
+	$(LOCK) requirements/gpu.in --python-version 3.12 --python-platform x86_64-manylinux_2_39 --extra data --extra train --output-file requirements/gpu.lock
+
+test-containers: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/containers
 
 BENCH_DATA := ingest matching dawid_skene voting evolution faults kills information_density
 BENCH_EVAL := scoring_speed throughput coverage gate quantisation

@@ -41,6 +41,12 @@ def run(
         Path | None, typer.Option(help="Directory of the run. [default: build/runs/<profile name>]")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the resolved profile and stop.")] = False,
+    containers: Annotated[
+        bool, typer.Option("--containers", help="Run each stage in a container of its image.")
+    ] = False,
+    network: Annotated[
+        str, typer.Option(help="Network of the containers: host, none, or one of the engine's.")
+    ] = "host",
 ) -> None:
     """Run the compiled pipeline on this machine.
 
@@ -53,7 +59,9 @@ def run(
         if dry_run:
             typer.echo(checked.as_yaml(), nl=False)
             return
-        run_profile(checked, root or Path("build/runs") / checked.name, rerun)
+        run_profile(
+            checked, root or Path("build/runs") / checked.name, rerun, network if containers else None
+        )
 
 
 @app.command("compile")
@@ -68,6 +76,7 @@ def compile_(
     with clear_errors():
         from pipelines.post_training import compile_pipeline
 
+        refuse_stale_images()
         typer.echo(f"wrote {compile_pipeline(load_profile(profile, set_ or []), output)}")
 
 
@@ -99,13 +108,16 @@ def compare(
         typer.echo(f"comparison: {written}")
 
 
-def run_profile(profile: Profile, root: Path, rerun: str | None = None) -> None:
-    """Compile the pipeline for `profile` and run that very file below `root`.
+def run_profile(
+    profile: Profile, root: Path, rerun: str | None = None, container_network: str | None = None
+) -> None:
+    """Compile the pipeline for `profile` and run that very file below `root`; with a network, in containers on it.
 
     Raises:
         StageError: with the message and exit code of the stage that failed.
         Interrupted: by Ctrl-C or SIGTERM.
     """
+    from pipelines.containers import Containers
     from pipelines.local import LocalRun, TaskFailed, TaskResult
     from pipelines.post_training import compile_pipeline
 
@@ -129,6 +141,7 @@ def run_profile(profile: Profile, root: Path, rerun: str | None = None) -> None:
         on_start=lambda task: say(f"{place(task)} ..."),
         on_done=done,
         console=out.buffer,
+        containers=Containers(profile, container_network) if container_network else None,
     )
     try:
         local_run.execute(ir)
@@ -137,8 +150,26 @@ def run_profile(profile: Profile, root: Path, rerun: str | None = None) -> None:
         failure = StageError(str(error))
         failure.exit_code = error.exit_code
         raise failure from error
+    if local_run.skipped:
+        say(f"too few new pictures: the other tasks are skipped; {time.monotonic() - started:.1f} s")
+        return
     say(f"all {len(TASKS)} tasks done in {time.monotonic() - started:.1f} s")
     _conclude(root)
+
+
+def refuse_stale_images() -> None:
+    """Before a pipeline goes to a cluster: no released image may be of other code than the tree.
+
+    Raises:
+        ConfigError: naming each such image.
+    """
+    from components.core.images import stale_digests
+
+    stale = [f"images/digests.yaml: {stage}: {why}" for stage, why in stale_digests().items()]
+    if stale:
+        raise ConfigError(
+            "\n".join([*stale, "build and push them with `make images ARGS=--push`, or delete the entries"])
+        )
 
 
 def _conclude(root: Path) -> None:

@@ -1,11 +1,12 @@
-"""Run a compiled pipeline on this machine, without containers: a thin adapter around `kfp.local`.
+"""Run a compiled pipeline on this machine, with or without containers: a thin adapter around `kfp.local`.
 
 `kfp.local` brings the orchestration: it reads the compiled IR, resolves placeholders, wires outputs to inputs, retries,
 and keeps the cache. Four seams are changed, all in `_adapted`, for as long as a run lasts:
 
 - its subprocess runner refuses container components, by one validation method; ours accepts them, because the
   command of a stage (`python3 -m components.<stage> ...`) is the same inside and outside a container;
-- the stage runs through `pipelines.process`, so progress bars, Ctrl-C and exit codes arrive;
+- the stage runs through `pipelines.process`, so progress bars, Ctrl-C and exit codes arrive; a containerised stage
+  through `pipelines.containers`, likewise;
 - ready tasks run in the pipeline's own order instead of alphabetically;
 - each finished task is recorded, with its outputs, for the report.
 """
@@ -29,9 +30,14 @@ from kfp.local import cache, graph_utils, pipeline_orchestrator, status, subproc
 from kfp.local.orchestrator import task_executor
 
 from components.core.errors import PERMANENT_EXIT_CODES
+from pipelines.containers import Containers
 from pipelines.process import Ended, Interrupted, Signals, run_child, torch_defaults
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+class _Skipped(BaseException):
+    """The condition of a task is false; what is left of the run depends on it."""
 
 
 class TaskFailed(Exception):
@@ -73,6 +79,8 @@ class LocalRun:
     """Called when a task starts to run (not for one answered from the cache)."""
     on_done: Callable[[TaskResult], None] = lambda result: None
     console: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
+    containers: Containers | None = None
+    """How to run each task in a container of its image; without it, tasks are subprocesses."""
 
     def __post_init__(self) -> None:
         self.root = self.root.absolute()
@@ -81,6 +89,9 @@ class LocalRun:
         self._task = ""
         self._executed = False
         self._failure: TaskFailed | None = None
+        self._conditional: frozenset[str] = frozenset()
+        self.skipped = False
+        """Whether the run ended early, as a success, because there was too little new to train on."""
 
     def execute(self, ir: Path, arguments: Mapping[str, Any] | None = None) -> list[TaskResult]:
         """Run the IR file with its default parameters, or with `arguments` in their place.
@@ -90,8 +101,13 @@ class LocalRun:
             Interrupted: by SIGINT or SIGTERM.
         """
         pipeline = components.load_component_from_file(str(ir))
+        spec = pipeline.pipeline_spec
+        self._conditional = _without_conditions(spec)
+        self.skipped = False
+        if self.containers:
+            self.containers.prepare(self.root)
         local.init(
-            runner=local.SubprocessRunner(use_venv=False),
+            runner=local.DockerRunner() if self.containers else local.SubprocessRunner(use_venv=False),
             pipeline_root=str(self.root / "artifacts"),
             workspace_root=str(self.root / "workspace"),
             enable_caching=True,
@@ -102,11 +118,13 @@ class LocalRun:
             link.unlink()
         with self._signals.watch(), self._adapted():
             try:
-                pipeline_orchestrator.run_local_pipeline(pipeline.pipeline_spec, dict(arguments or {}))
+                pipeline_orchestrator.run_local_pipeline(spec, dict(arguments or {}))
             except RuntimeError as error:
                 if self._failure is None:
                     raise
                 raise self._failure from error
+            except _Skipped:
+                self.skipped = True
         return list(self.results)
 
     @contextlib.contextmanager
@@ -125,7 +143,19 @@ class LocalRun:
             def run(self) -> status.Status:
                 return run_child_of(self.full_command, self.env_vars)
 
+        class ContainerHandler(Handler):
+            """Runs the command of a container component in a container of its image."""
+
+            def run(self) -> status.Status:
+                return run_child_of(self.full_command, self.env_vars, self.image)
+
         with contextlib.ExitStack() as stack:
+            if self.containers:
+                from kfp.local import docker_task_handler  # which imports docker
+
+                stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler", ContainerHandler))
+                # What kfp makes must be writable for the stages' user, who has group 0 in common with us.
+                stack.callback(os.umask, os.umask(0o002))
             stack.enter_context(_replaced(subprocess_task_handler, "SubprocessTaskHandler", Handler))
             stack.enter_context(_replaced(graph_utils, "topological_sort_tasks", self._stack_of_tasks))
             original = task_executor.execute_single_task
@@ -152,6 +182,8 @@ class LocalRun:
         if self._signals.received is not None:
             raise Interrupted(self._signals.received)
         self._task, self._executed = task_name(kwargs["task_name"]), False
+        if self._task in self._conditional and any(r.outputs.get("enough") == "false" for r in self.results):
+            raise _Skipped
         started = time.monotonic()
         with self._without_cache() if self._task == self.rerun else contextlib.nullcontext():
             outputs, task_status = execute(**kwargs)
@@ -169,13 +201,20 @@ class LocalRun:
         with _replaced(cache.LocalCache, "get", lambda _self, _key: None):
             yield
 
-    def _run_command(self, command: Sequence[str], env: Mapping[str, str]) -> status.Status:
+    def _run_command(self, command: Sequence[str], env: Mapping[str, str], image: str = "") -> status.Status:
         if not self._executed:
             self._executed = True
             self.on_start(self._task)
-        program = sys.executable if command[0] == "python3" else command[0]
-        log = self.root / "logs" / f"{self._task}.log"
-        ended = run_child([program, *command[1:]], self._environment(env), log, self.console, self._signals)
+        if self.containers:
+            ended = self.containers.run(
+                self.root, self._task, image, command, env, self.console, self._signals
+            )
+        else:
+            program = sys.executable if command[0] == "python3" else command[0]
+            log = self.root / "logs" / f"{self._task}.log"
+            ended = run_child(
+                [program, *command[1:]], self._environment(env), log, self.console, self._signals
+            )
         if ended.exit_code == 0:
             return status.Status.SUCCESS
         if self._signals.received is not None:
@@ -203,6 +242,19 @@ class LocalRun:
         fresh.unlink(missing_ok=True)
         fresh.symlink_to(os.path.relpath(paths[0].parent, link.parent))
         fresh.replace(link)
+
+
+def _without_conditions(spec: Any) -> frozenset[str]:
+    """Take the tasks' conditions out of a pipeline; the names of the tasks that had one.
+
+    kfp.local would run a pipeline with conditions by another orchestrator, which goes on behind a skipped task.
+    """
+    found = []
+    for name, task in spec.root.dag.tasks.items():
+        if task.trigger_policy.condition:
+            task.trigger_policy.condition = ""
+            found.append(task_name(name))
+    return frozenset(found)
 
 
 def task_name(name_in_ir: str) -> str:

@@ -3,7 +3,9 @@
 The image reference is part of Kubeflow's cache key (and of ``kfp.local``'s), so it has to change when, and only
 when, the code that the stage runs changes: a global tag would bust every stage's cache on any edit, ``latest`` would
 serve results of old code. Released images are pinned by digest in ``images/digests.yaml``; an unreleased tree gets a
-tag made from the content of what the stage imports: its own folder, ``components/core`` and the pinned requirements.
+tag made from the content of what the stage imports: its own folder, ``components/core`` and its locked packages.
+A digest that was made from other code than the tree holds is never used: `stale_digests` names it, and the compiler
+refuses to write a pipeline for a cluster until it is built again.
 
 Imports nothing beyond the standard library unless a digest file exists: stages and the compiler both use it.
 """
@@ -21,6 +23,25 @@ REGISTRY_ENV = "VLM_POSTTRAIN_REGISTRY"
 DEFAULT_REGISTRY = "localhost/vlm-posttrain"
 TAG_HEX = 12
 
+GROUPS = {
+    "preflight": "core",
+    "image_ingest": "data",
+    "label_tree": "core",
+    "ids_scoring": "data",
+    "topic_matching": "core",
+    "qa_synthesis": "core",
+    "voting_filter": "data",
+    "curriculum_sft": "train",
+    "hybrid_rl": "train",
+    "evaluation": "train",
+    "promotion": "core",
+}
+"""Stage -> the dependency group that its image holds: the extra of pyproject.toml, locked in requirements/<group>.lock."""
+CHECKS_ALL = ("preflight",)
+"""Stages that read the settings of all others, and so carry all code. Their results are never cached."""
+LOCKS = {"core": ("core",), "data": ("data",), "train": ("train", "gpu")}
+"""Group -> the locks that its images may be built from: training stages run on CPUs and on GPUs."""
+
 
 def image(stage: str) -> str:
     """The reference of the image that runs `stage`: the pinned digest if released, else a content tag.
@@ -37,7 +58,7 @@ def image(stage: str) -> str:
 
 @cache
 def code_version(stage: str) -> str:
-    """Twelve hex digits of a hash over all code that `stage` can import, and over the pinned requirements.
+    """Twelve hex digits of a hash over all code that `stage` can import, and over its locked packages.
 
     Raises:
         ValueError: there is no stage of this name.
@@ -46,11 +67,9 @@ def code_version(stage: str) -> str:
     if not (folder / "__init__.py").is_file():
         raise ValueError(f"there is no stage {stage!r}: {folder} is not a package")
     digest = hashlib.sha256()
-    for path in (
-        folder,
-        COMPONENTS / "core",
-        ROOT / "requirements" / "constraints.txt",
-    ):
+    locks = [ROOT / "requirements" / f"{lock}.lock" for lock in LOCKS[GROUPS.get(stage, "core")]]
+    code = [COMPONENTS] if stage in CHECKS_ALL else [folder, COMPONENTS / "core"]
+    for path in (*code, *locks):
         digest.update(_content_hash(path))
     return digest.hexdigest()[:TAG_HEX]
 
@@ -69,12 +88,42 @@ def _content_hash(path: Path) -> bytes:
     return digest.digest()
 
 
+def stale_digests() -> dict[str, str]:
+    """Stage -> why its entry in `images/digests.yaml` is not used; empty where all entries match the tree."""
+    return {
+        stage: f"built from code {entry['code_version']}, the tree is at {code_version(stage)}"
+        for stage, entry in _entries().items()
+        if stage in GROUPS and entry["code_version"] not in ("", code_version(stage))
+    }
+
+
 @cache
 def _digests() -> dict[str, str]:
-    """`images/digests.yaml`: stage -> ``registry/name@sha256:...``; empty for a tree without released images."""
+    """Stage -> ``registry/name@sha256:...`` of the released images that were built from the code of this tree."""
+    stale = stale_digests()
+    return {stage: entry["image"] for stage, entry in _entries().items() if stage not in stale}
+
+
+def _entries() -> dict[str, dict[str, str]]:
+    """`images/digests.yaml`: stage -> image and the code version that it was built from; empty without the file.
+
+    An entry may be the reference alone: pinned by hand, and not checked.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
     path = ROOT / "images" / "digests.yaml"
     if not path.is_file():
         return {}
     import yaml
 
-    return dict(yaml.safe_load(path.read_text()) or {})
+    entries = {}
+    for stage, entry in (yaml.safe_load(path.read_text()) or {}).items():
+        if isinstance(entry, str):
+            entry = {"image": entry, "code_version": ""}
+        if not isinstance(entry, dict) or not {"image", "code_version"} <= set(entry):
+            raise ValueError(
+                f"{path}: {stage} needs 'image' and 'code_version'; `make images` writes the file"
+            )
+        entries[stage] = {key: str(value) for key, value in entry.items()}
+    return entries

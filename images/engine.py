@@ -1,0 +1,106 @@
+"""The container engine's command line: build, look, push. The same commands for podman and docker."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.core.errors import ConfigError, StageError
+
+ENGINES = ("podman", "docker")
+
+
+@dataclass(frozen=True)
+class Engine:
+    """podman or docker, by the name of its program."""
+
+    program: str
+
+    @classmethod
+    def find(cls, name: str = "auto") -> Engine:
+        """The named engine, or the first that is installed.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        wanted = ENGINES if name == "auto" else (name,)
+        for program in wanted:
+            if shutil.which(program):
+                return cls(program)
+        raise ConfigError(f"{' and '.join(wanted)} not found; install podman or docker")
+
+    @property
+    def is_podman(self) -> bool:
+        """Whether podman's own options are understood."""
+        return Path(self.program).name == "podman"
+
+    def build(
+        self,
+        tag: str,
+        dockerfile: Path,
+        context: Path,
+        arguments: Mapping[str, str],
+        wheels: Path | None = None,
+        pip_config: Path | None = None,
+    ) -> None:
+        """Build `dockerfile` and name the result `tag`.
+
+        Raises:
+            StageError: the build failed; the engine has said why.
+        """
+        command = ["build", "--file", str(dockerfile), "--tag", tag]
+        # Health checks are Docker's own; the OCI format has no place for them.
+        command += ["--format", "docker", "--layers"] if self.is_podman else []
+        for name, value in arguments.items():
+            command += ["--build-arg", f"{name}={value}"]
+        if wheels:
+            command += ["--build-context", f"wheels={wheels}"]
+        if pip_config:
+            command += ["--secret", f"id=pip.conf,src={pip_config}"]
+        self._run([*command, str(context)])
+
+    def exists(self, image: str) -> bool:
+        """Whether the image is in the engine's own storage."""
+        found = subprocess.run([self.program, "image", "inspect", image], capture_output=True, check=False)
+        return found.returncode == 0
+
+    def push(self, image: str) -> str:
+        """Push; returns the digest by which the registry knows the image, ``sha256:...``.
+
+        Raises:
+            StageError: the push failed, or the registry named no digest.
+        """
+        if self.is_podman:
+            with tempfile.NamedTemporaryFile("r") as file:
+                self._run(["push", "--digestfile", file.name, image])
+                return file.read().strip()
+        self._run(["push", image])
+        repository = image.rpartition(":")[0]
+        for digest in json.loads(
+            self._output(["image", "inspect", "--format", "{{json .RepoDigests}}", image])
+        ):
+            if digest.startswith(f"{repository}@"):
+                return str(digest.rpartition("@")[2])
+        raise StageError(f"{image}: pushed, but the engine knows no digest for {repository}")
+
+    def read(self, image: str, path: str) -> str:
+        """The text of a file in an image."""
+        return self._output(["run", "--rm", "--network", "none", "--entrypoint", "cat", image, path])
+
+    def _run(self, arguments: Sequence[str]) -> None:
+        ended = subprocess.run([self.program, *arguments], check=False)
+        if ended.returncode:
+            raise StageError(
+                f"{self.program} {arguments[0]} ended with exit code {ended.returncode}; see above"
+            )
+
+    def _output(self, arguments: Sequence[str]) -> str:
+        ended = subprocess.run([self.program, *arguments], capture_output=True, text=True, check=False)
+        if ended.returncode:
+            raise StageError(f"{self.program} {arguments[0]}: {ended.stderr.strip()}")
+        return ended.stdout
