@@ -63,7 +63,8 @@ def get_logger(stage: str) -> logging.Logger:
         handler = _StderrHandler()
         handler.setFormatter(_JsonFormatter() if log_format() == "json" else _HumanFormatter())
         logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+        # Of several processes of a stage, the first one speaks for all.
+        logger.setLevel(logging.INFO if os.environ.get("RANK", "0") == "0" else logging.WARNING)
         logger.propagate = False
     return logger
 
@@ -86,7 +87,7 @@ class ProgressBar:
         )
         self._done, self._last = 0, time.monotonic()
         self._bar: tqdm[Any] | None = None
-        if log_format() == "human":
+        if log_format() == "human" and logger.isEnabledFor(logging.INFO):
             self._bar = tqdm(
                 total=total,
                 desc=f"[{logger.name}] {desc}",

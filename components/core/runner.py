@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,7 @@ from components.core import log as logs
 from components.core.config import Settings, canonical_json, identity, parse_settings, sha256_hex
 from components.core.errors import DataError, NoInputError, StageError
 from components.core.images import code_version
+from components.core.launch import launch, processes_wanted, rank
 from components.core.manifest import (
     MANIFEST_NAME,
     Checkpoint,
@@ -142,6 +144,8 @@ def stage_main(
     started = time.monotonic()
     try:
         config = parse_settings(config_class, _read_config(args["config"]), stage)
+        if (processes := processes_wanted(config)) > 1:
+            return launch(stage, sys.argv[1:] if argv is None else argv, processes, log)
         context = _prepare(stage, config, io, args, log)
         run(config, context)
         context.metrics["seconds"] = round(time.monotonic() - started, 3)
@@ -186,6 +190,9 @@ def _prepare(
     work_root = Path(os.environ.get(WORK_ROOT_ENV, DEFAULT_WORK_ROOT))
     key = sha256_hex(canonical_json(provenance))[:24]
     outputs = {name: args[name] for name in (*io.outputs, *io.output_params)}
+    work = WorkDir(work_root / stage / key, rank())
+    if rank():  # what other ranks write is thrown away
+        outputs = {name: work.own / "outputs" / name for name in outputs}
     for name in io.outputs:
         outputs[name].parent.mkdir(parents=True, exist_ok=True)
         if outputs[name].is_dir():  # leftovers of a killed attempt
@@ -197,7 +204,7 @@ def _prepare(
         outputs=outputs,
         params=params,
         provenance=provenance,
-        work=WorkDir(work_root / stage / key),
+        work=work,
         log=log,
         report=Report(stage),
     )
@@ -211,6 +218,10 @@ def _input_digest(path: Path) -> str:
 
 
 def _finish(context: StageContext, args: dict[str, Any]) -> None:
+    if rank():
+        context.work.close()
+        shutil.rmtree(context.work.own, ignore_errors=True)
+        return
     for name in context.io.output_params:
         if name not in context._output_params:
             raise RuntimeError(f"stage {context.stage} did not set its output parameter '{name}'")

@@ -138,17 +138,27 @@ def _digest(key: str) -> bytes:
 
 
 class WorkDir:
-    """The directory in which one stage, with one configuration and one set of inputs, keeps its progress."""
+    """The directory in which one stage, with one configuration and one set of inputs, keeps its progress.
 
-    def __init__(self, path: Path) -> None:
+    Several processes of one stage share its sub-directories; a journal belongs to one process, so every rank but the
+    first has its own.
+
+    Args:
+        path: the directory.
+        rank: of this process.
+    """
+
+    def __init__(self, path: Path, rank: int = 0) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        self.own = path / f"rank-{rank}" if rank else path
+        """What this process has for itself."""
+        self.own.mkdir(parents=True, exist_ok=True)
         self._journals: dict[str, Journal] = {}
 
     def journal(self, name: str) -> Journal:
         """The journal `<name>.jsonl`; one object per name."""
         if name not in self._journals:
-            self._journals[name] = Journal(self.path / f"{name}.jsonl")
+            self._journals[name] = Journal(self.own / f"{name}.jsonl")
         return self._journals[name]
 
     def dir(self, name: str) -> Path:

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from components.core.errors import DataError
+from components.core.launch import any_rank
 from components.core.log import ProgressBar
 from components.core.manifest import commit_checkpoint, open_checkpoint
 
@@ -27,6 +29,7 @@ class CommitCheckpoints(TrainerCallback):
         self._provenance = provenance
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        PartialState().wait_for_everyone()  # every rank has written its random state
         if state.is_world_process_zero:
             path = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
             commit_checkpoint(path, provenance=self._provenance, extra={"step": state.global_step})
@@ -43,7 +46,7 @@ def newest_committed(directory: Path, log: logging.Logger) -> Path | None:
             open_checkpoint(path, verify=newest is None)
         except DataError as error:
             log.warning("removed a torn checkpoint: %s", error)
-            shutil.rmtree(path)
+            shutil.rmtree(path, ignore_errors=True)  # another rank may be at it too
             continue
         newest = newest or path
     return newest
@@ -116,7 +119,8 @@ class StopOnSignal(TrainerCallback):
                 signal.signal(number, handler)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        if self.received is not None:
+        if any_rank(self.received is not None):
+            self.received = self.received or signal.SIGTERM
             control.should_save = True
             control.should_training_stop = True
         return control

@@ -103,6 +103,8 @@ class Config(Settings):
     only). 0 pads samples of similar length instead. At least `max_length_tokens`."""
     accumulation_steps: int = Field(default=1, ge=1)
     """Forward passes in one optimizer step."""
+    processes: int = Field(default=0, ge=0)
+    """Training processes, one a GPU; 0 takes all GPUs of the machine, and one process where there is none."""
     seed: int = 0
     """Seed of every draw: response styles, mixture, order."""
 

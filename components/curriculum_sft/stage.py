@@ -81,7 +81,9 @@ def run(config: Config, ctx: StageContext) -> None:
     )
     ctx.metrics |= utilisation(trainer, rows, fitted.tokens_per_s, config)
     write_report(ctx, config, rows, bad, fitted, pictures, asked)
-    shutil.rmtree(directory)  # optimizer states are three times the model, and the result is committed
+    shutil.rmtree(
+        directory, ignore_errors=True
+    )  # optimizer states are three times the model, and the result is committed
 
 
 def starting_point(ctx: StageContext) -> Path:

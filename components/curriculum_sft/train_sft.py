@@ -6,11 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from accelerate import PartialState
 from datasets import Dataset
 from torch.utils.data import Sampler, SequentialSampler
 from trl import SFTConfig, SFTTrainer
 
+from components.core.launch import world_size
 from components.curriculum_sft.collator import ConversationCollator, PackCollator, Pictures
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.optimizer import MuonAdamW
@@ -65,7 +65,7 @@ def sft_trainer(
     collate: Any = ConversationCollator(processor, pictures)
     kind: type[StageSFTTrainer] = StageSFTTrainer
     if config.pack_tokens:
-        packs = packs_of(rows, config, ranks=PartialState().num_processes)
+        packs = packs_of(rows, config, ranks=world_size())
         collate, kind = PackCollator(collate, columns), PackedSFTTrainer
         columns = [{"pack": pack, "images": []} for pack in packs]
         arguments["num_train_epochs"] = 1  # the plan holds the packs of every epoch

@@ -6,6 +6,7 @@ Source: "Pass@k Training for Adaptively Balancing Exploration and Exploitation o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import comb
 from typing import Literal
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 Mode = Literal["pass_at_k", "pass_at_1", "blend"]
-Schedule = Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1"]
+Schedule = Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1", "adaptive"]
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
@@ -81,13 +82,36 @@ def correctness_advantage(correct: NDArray[np.bool_], k: int, mode: Mode) -> Flo
     return group_advantage(correct, k) if mode == "pass_at_k" else blended_advantage(correct, k)
 
 
-def mode_at(schedule: Schedule, progress: float, switch_at: float) -> Mode:
-    """Mode in force at a point of training.
+def modes_at(
+    schedule: Schedule, progress: float, switch_at: float, entropies: Sequence[float], adaptive_share: float
+) -> list[Mode]:
+    """Mode in force for every group of a batch.
+
+    Under `adaptive`, exploration goes where it is missing: the groups of lowest entropy get the pass@k advantage, the
+    others pass@1 (the paper's adaptive training; there the policy's token entropy ranks the problems, here the entropy
+    over the meanings of the answers, which any rollout engine can tell).
 
     Args:
         progress: steps done / steps in all, in [0, 1).
         switch_at: progress from which `pass_at_k_then_1` is pass@1 (the paper's best order: explore, then sharpen).
+        entropies: of each group (see `answer_entropy`).
+        adaptive_share: share of the groups that count as low; among equals, earlier ones first.
     """
-    if schedule != "pass_at_k_then_1":
-        return schedule
-    return "pass_at_k" if progress < switch_at else "pass_at_1"
+    if schedule == "adaptive":
+        order = sorted(range(len(entropies)), key=lambda i: (entropies[i], i))
+        low = set(order[: round(adaptive_share * len(order))])
+        return ["pass_at_k" if i in low else "pass_at_1" for i in range(len(entropies))]
+    if schedule == "pass_at_k_then_1":
+        return ["pass_at_k" if progress < switch_at else "pass_at_1"] * len(entropies)
+    return [schedule] * len(entropies)
+
+
+def answer_entropy(cluster_of: Sequence[int]) -> float:
+    """Entropy in nats over the meanings of a group's answers (semantic entropy, Kuhn et al., arXiv 2302.09664).
+
+    Args:
+        cluster_of: cluster number of every response.
+    """
+    counts = np.unique(np.asarray(cluster_of), return_counts=True)[1]
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from components.core.config import seed_for
+from components.core.launch import any_rank
 from components.core.manifest import write_json_atomic
 from components.core.work import Journal
 
+from .prompts import Prompt
 from .sampler import PromptSampler
 from .scoring import Scored
 
@@ -73,9 +75,41 @@ class StopOnSigterm(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Ask the trainer to save and stop when the signal has come."""
+        self.received = any_rank(self.received)
         if self.received and state.global_step % self.updates_per_generation == 0:
             control.should_save = True
             control.should_training_stop = True
+
+
+class RefreshPassRates(TrainerCallback):
+    """Measures the present policy's pass rates anew every so many steps, before the step's checkpoint is saved.
+
+    A draw that the data loader has fetched ahead was made before; the draws after it follow the new rates.
+
+    Args:
+        sampler: gets the rates.
+        prompts: the questions, in the sampler's order.
+        every: steps between two measurements; 0 makes none.
+        measure: the questions with their rates at a step.
+    """
+
+    def __init__(
+        self,
+        sampler: PromptSampler,
+        prompts: Sequence[Prompt],
+        every: int,
+        measure: Callable[[int, Sequence[Prompt]], Sequence[Prompt]],
+    ) -> None:
+        self.sampler, self.prompts, self.every, self.measure = sampler, list(prompts), every, measure
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Measure, where it is time."""
+        if self.every and state.global_step % self.every == 0 and state.global_step < state.max_steps:
+            rated = self.measure(state.global_step, self.prompts)
+            rates = {prompt.prompt_id: prompt.pass_rate for prompt in rated}
+            self.sampler.refresh(rates, [prompt.hardness for prompt in rated])
 
 
 class Progress(TrainerCallback):

@@ -8,7 +8,7 @@ how groups are split.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,14 +41,15 @@ def component_advantages(
     rewards: Mapping[str, Floats],
     group_size: int,
     scored: NDArray[np.bool_],
-    mode: Mode,
+    modes: Sequence[Mode],
     k: int,
 ) -> dict[str, Floats]:
     """Each component's advantages, normalised within groups of `group_size` consecutive rollouts.
 
     Args:
         rewards: raw rewards by component, each of shape (n,), whole groups in order. NaN = does not apply here.
-            `correctness` is 0 or 1 and goes through the advantage `mode`; all others become z-scores.
+            `correctness` is 0 or 1 and goes through its group's advantage mode; all others become z-scores.
+        modes: of every group.
         scored: shape (n,); False takes a rollout out of its group's statistics and gives it advantage 0.
 
     Returns:
@@ -68,7 +69,9 @@ def component_advantages(
             valid = scored[group] & ~np.isnan(values[group])
             if name == CORRECTNESS:
                 inside = np.zeros(group_size)
-                inside[valid] = correctness_advantage(values[group][valid] > 0.5, k, mode)
+                inside[valid] = correctness_advantage(
+                    values[group][valid] > 0.5, k, modes[start // group_size]
+                )
                 advantages[group] = inside
             else:
                 advantages[group] = standardise(values[group], valid)

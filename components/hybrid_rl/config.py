@@ -101,6 +101,9 @@ class Prompts(Settings):
     """Share of the questions, easiest first, that is open at the first step; 1 opens all."""
     curriculum_finish: float = Field(default=0.5, ge=0, le=1)
     """Share of the steps after which all questions are open."""
+    refresh_every_steps: int = Field(default=0, ge=0)
+    """Steps after which the present policy's pass rates are measured anew: they set the curriculum's order and the
+    running success rates. 0 never does."""
     prioritised: bool = True
     """Draw questions in proportion to one minus their running success rate; otherwise evenly."""
     success_decay: float = Field(default=0.5, ge=0, lt=1)
@@ -135,6 +138,8 @@ class VLLM(Settings):
 class Config(Settings):
     """Settings of the hybrid_rl stage."""
 
+    processes: int = Field(default=0, ge=0)
+    """Training processes, one a GPU; 0 takes all GPUs of the machine, and one process where there is none."""
     seed: int = 0
     """Seed of prompt selection, sampling order and rollouts."""
     max_steps: int = Field(default=200, ge=1)
@@ -156,8 +161,11 @@ class Config(Settings):
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of rollouts."""
 
-    advantage: Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1"] = "pass_at_k_then_1"
-    """How correctness becomes an advantage (arXiv 2508.10751)."""
+    advantage: Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1", "adaptive"] = "pass_at_k_then_1"
+    """How correctness becomes an advantage (arXiv 2508.10751); `adaptive`: pass@k for the groups whose answers vary least,
+    pass@1 for the others."""
+    adaptive_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of a batch's groups, those of lowest entropy, that get the pass@k advantage under `adaptive`."""
     k: int = Field(default=4, ge=1)
     """k of pass@k."""
     switch_at: float = Field(default=0.5, ge=0, le=1)
@@ -173,9 +181,11 @@ class Config(Settings):
     guards: Guards = Guards()
     """Reward hacking limits."""
 
-    loss: Literal["dapo", "grpo", "dr_grpo", "gspo"] = "dapo"
+    loss: Literal["dapo", "grpo", "dr_grpo", "gspo", "opmd"] = "dapo"
     """`dapo`: token-level loss over the batch; `grpo`: mean per response; `dr_grpo`: constant length; `gspo`:
-    sequence-level importance ratios (for mixture-of-experts models)."""
+    sequence-level importance ratios (for mixture-of-experts models); `opmd`: Kimi k1.5's online policy mirror descent."""
+    opmd_tau: float = Field(default=0.1, ge=0)
+    """How hard `opmd` holds the policy to the one that generated."""
     epsilon_low: float = Field(default=0.2, gt=0)
     """Lower clipping range of the importance ratio."""
     epsilon_high: float = Field(default=0.28, gt=0)
@@ -222,6 +232,10 @@ class Config(Settings):
             raise ValueError("overlong_cache_tokens must not exceed max_completion_tokens")
         if self.save_steps % self.updates_per_generation:
             raise ValueError("save_steps must be a multiple of updates_per_generation")
+        if self.prompts.refresh_every_steps % self.updates_per_generation:
+            raise ValueError("prompts.refresh_every_steps must be a multiple of updates_per_generation")
+        if self.prompts.refresh_every_steps and not self.prompts.pass_rate_samples:
+            raise ValueError("prompts.refresh_every_steps needs prompts.pass_rate_samples")
         if self.prompts.min_pass_rate >= self.prompts.max_pass_rate:
             raise ValueError("prompts.min_pass_rate must lie below prompts.max_pass_rate")
         names = [extra.name for extra in self.extra_rewards]

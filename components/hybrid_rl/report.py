@@ -58,6 +58,7 @@ def write_report(
         ),
         ("Mean response length in tokens", ["response_tokens"]),
         ("Distinct answers in a group", ["distinct_clusters"]),
+        ("Entropy over the meanings of a group's answers", ["answer_entropy"]),
         ("Entropy of the policy per token", ["entropy"]),
         ("Share of importance ratios clipped", ["clip_ratio/low_mean", "clip_ratio/high_mean"]),
     ]

@@ -84,6 +84,17 @@ class PromptSampler:
             self.success[i] = rate if self.visits[i] == 0 else decay * self.success[i] + (1.0 - decay) * rate
             self.visits[i] += 1
 
+    def refresh(self, rates: Mapping[str, float], difficulty: Sequence[float]) -> None:
+        """Take pass rates that were measured anew: they are the success rates now, and order the curriculum.
+
+        Args:
+            rates: of every question.
+            difficulty: of each question, in their order.
+        """
+        self.success = np.array([rates[key] for key in self.ids], dtype=np.float64)
+        self.visits = np.maximum(self.visits, 1)
+        self._easy_first = np.argsort(np.asarray(difficulty, dtype=np.float64), kind="stable")
+
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes, JSON-able."""
         return {
@@ -91,6 +102,7 @@ class PromptSampler:
             "drawn": self.drawn,
             "success": self.success.tolist(),
             "visits": self.visits.tolist(),
+            "easy_first": self._easy_first.tolist(),
             "pending": self.pending(),
             "rng": self._rng.bit_generator.state,
         }
@@ -106,5 +118,6 @@ class PromptSampler:
         self.drawn = int(state["drawn"])
         self.success = np.asarray(state["success"], dtype=np.float64)
         self.visits = np.asarray(state["visits"], dtype=np.int64)
+        self._easy_first = np.asarray(state["easy_first"], dtype=np.int64)
         self._pending = deque([list(indices) for indices in state["pending"]])
         self._rng.bit_generator.state = state["rng"]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from components.core import answers
 
-from .advantage import Floats, mode_at, pass_at_k
+from .advantage import Floats, answer_entropy, modes_at, pass_at_k
 from .combine import combine, component_advantages
 from .config import Config, Ramp
 from .extra import ExtraRewards, load_function
@@ -152,8 +152,14 @@ class Scorer:
                 found = [0] * len(right)
             cluster_of.append(found)
             rewards["diversity"][group] = diversity(found, right)
-        mode = mode_at(config.advantage, progress, config.switch_at)
-        components = component_advantages(rewards, size, scored, mode, config.k)
+        modes = modes_at(
+            config.advantage,
+            progress,
+            config.switch_at,
+            [answer_entropy(found) for found in cluster_of],
+            config.adaptive_share,
+        )
+        components = component_advantages(rewards, size, scored, modes, config.k)
         weights = {name: weight_at(weight, progress) for name, weight in self.settings.items()}
         advantages = combine(components, weights, config.batch_normalise)
         return Scored(rollouts, rewards, components, weights, advantages, cluster_of, scored, errors)
@@ -170,6 +176,7 @@ def metrics(scored: Scored, k: int) -> dict[str, float]:
         "mixed_groups": float(np.mean((right > 0) & (right < size))),
         "response_tokens": float(np.mean([rollout.tokens for rollout in scored.rollouts])),
         "truncated": float(np.mean([rollout.truncated for rollout in scored.rollouts])),
+        "answer_entropy": float(np.mean([answer_entropy(group) for group in scored.clusters])),
         "unscored": float((~scored.scored).sum()),
     }
     for name, values in scored.rewards.items():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.errors import DataError, StageError
+from components.core.launch import world_size
 from components.core.manifest import commit_checkpoint, open_checkpoint
 from components.core.runner import StageContext, StageIO
 from components.hybrid_rl.config import Config
@@ -109,19 +111,20 @@ def train(
     Raises:
         StageError: SIGTERM came; progress is saved and the same command goes on.
     """
-    from accelerate import PartialState
     from safetensors.torch import load_model as load_weights
     from transformers import PrinterCallback, TrainerState
 
     from components.hybrid_rl.callbacks import (
         Checkpoints,
         Progress,
+        RefreshPassRates,
         RolloutRecorder,
         SeedEachStep,
         StopOnSigterm,
         newest,
         restore_sampler,
     )
+    from components.hybrid_rl.prompts import measure
     from components.hybrid_rl.sampler import PromptSampler
     from components.hybrid_rl.trainer import (
         HybridReward,
@@ -171,15 +174,31 @@ def train(
         end_tokens(model, processor),
         [lambda scored, step: sampler.observe(scored.success), recorder, note_errors],
     )
+
+    def measured(step: int, asked: Sequence[Prompt]) -> Sequence[Prompt]:
+        journal = ctx.work.journal(f"pass_rates_{step}")
+        model.eval()
+        try:
+            return measure(asked, model, processor, store, config, journal, lambda count: None)
+        finally:
+            model.train()
+
     bar = iter(ctx.progress(range(config.max_steps - done), total=config.max_steps - done, desc="training"))
     with StopOnSigterm(config.updates_per_generation) as stop:
         trainer = HybridTrainer(
+            opmd_tau=config.opmd_tau if config.loss == "opmd" else None,
             model=model,
             processing_class=processor,
             reward_funcs=[reward],
-            args=grpo_config(config, str(root), PartialState().num_processes, vision_tokens(processor)),
+            args=grpo_config(config, str(root), world_size(), vision_tokens(processor)),
             train_dataset=training_set(prompts, store),
-            callbacks=[SeedEachStep(), Checkpoints(sampler, config.keep_checkpoints), Progress(bar), stop],
+            callbacks=[
+                SeedEachStep(),
+                RefreshPassRates(sampler, prompts, config.prompts.refresh_every_steps, measured),
+                Checkpoints(sampler, config.keep_checkpoints),
+                Progress(bar),
+                stop,
+            ],
             prompt_sampler=sampler,
         )
         trainer.remove_callback(PrinterCallback)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import accumulate, groupby
 from math import ceil
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import PartialState
 from accelerate.utils import gather_object
@@ -25,6 +26,7 @@ from components.core.config import seed_for
 from components.core.image_store import ImageStore
 from components.core.vlm import generate, open_image
 
+from .opmd import opmd_loss
 from .prompts import Prompt
 from .sampler import PromptSampler
 from .scoring import Scored, Scorer, make_rollout, metrics
@@ -108,8 +110,17 @@ class HybridTrainer(GRPOTrainer):
     They step aside where the model is sharded or checkpoints activations, and rollouts where vLLM makes them.
     """
 
-    def __init__(self, *, prompt_sampler: PromptSampler, processing_class: Any, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        prompt_sampler: PromptSampler,
+        processing_class: Any,
+        opmd_tau: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         self.prompt_sampler = prompt_sampler
+        self._opmd_tau = opmd_tau
+        self._logps = torch.empty(0)  # (B, T) of the latest forward pass
         # TRL pads prompts on the left itself but takes token types as the processor pads them, on the right by default.
         self._processor: Any = copy.deepcopy(processing_class)
         self._processor.tokenizer.padding_side = "left"
@@ -165,6 +176,7 @@ class HybridTrainer(GRPOTrainer):
         # Consecutive rows of one question are a group, or the part of it that is this process's.
         groups = [list(rows) for _, rows in groupby(self._rows, key=lambda row: row["prompt_id"])]
         longest = max(len(rows) for rows in groups)
+        starts = [0, *accumulate(len(rows) for rows in groups)]
         with self.accelerator.autocast():
             sampled = generate(
                 self.accelerator.unwrap_model(self.model),
@@ -174,18 +186,45 @@ class HybridTrainer(GRPOTrainer):
                 temperature=self.temperature,
                 num_samples=longest,
                 batch_size=longest * len(groups),
-                seed=seed_for(
-                    self.args.seed, "rollout", self.state.global_step, self.accelerator.process_index
-                ),
+                draws_of=lambda number: self._draws(starts[number], longest),
             )
         chosen = [completions[: len(rows)] for completions, rows in zip(sampled, groups, strict=True)]
         return [list(completion.ids) for completions in chosen for completion in completions], None
 
+    def _draws(self, first: int, count: int) -> np.ndarray:
+        """Random numbers of `count` rollouts from this process's row `first` on, (count, tokens) in [0, 1).
+
+        They belong to the step and to the rollout's place in the whole batch, so that rollouts are the same however many
+        processes share them.
+        """
+        start = self.accelerator.process_index * len(self._rows) + first
+        size, drawn = self.num_generations, []
+        for group in range(start // size, (start + count - 1) // size + 1):
+            seed = seed_for(self.args.seed, "rollout", self.state.global_step, group)
+            drawn.append(np.random.default_rng(seed).random((size, self.max_completion_length)))
+        return np.concatenate(drawn)[start % size :][:count]
+
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         self._group = inputs["group"]
-        return super()._compute_loss(model, inputs)
+        loss = super()._compute_loss(model, inputs)
+        if self._opmd_tau is None:
+            return loss
+        # TRL's loss has logged its figures and is dropped: no gradient was taken of it.
+        reference = inputs.get("old_per_token_logps")
+        reference = self._logps.detach() if reference is None else reference
+        loss = opmd_loss(
+            self._logps, reference, inputs["completion_mask"], inputs["advantages"], self._opmd_tau
+        )
+        return loss / (self.current_gradient_accumulation_steps if self.model.training else 1)
 
     def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        found = self._per_token_logps(model, input_ids, *args, **kwargs)
+        self._logps = found[0]
+        return found
+
+    def _per_token_logps(
         self,
         model: Any,
         input_ids: torch.Tensor,

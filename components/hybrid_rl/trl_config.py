@@ -18,6 +18,7 @@ _LOSSES = {
     "grpo": ("grpo", "token"),
     "dr_grpo": ("dr_grpo", "token"),
     "gspo": ("grpo", "sequence"),
+    "opmd": ("grpo", "token"),  # the trainer puts its own loss in place of this one
 }
 
 

@@ -46,6 +46,7 @@ def generate(
     num_samples: int = 1,
     batch_size: int = 128,
     seed: int = 0,
+    draws_of: Callable[[int], np.ndarray] | None = None,
     on_batch: Callable[[int], object] | None = None,
 ) -> list[list[Completion]]:
     """Answer questions about pictures.
@@ -59,6 +60,8 @@ def generate(
         num_samples: responses an item.
         batch_size: most sequences (items × samples) decoded together.
         seed: of the sampling; equal seeds give equal responses.
+        draws_of: item number -> the uniform numbers that choose its tokens, (num_samples, max_new_tokens) in [0, 1), in
+            place of those that belong to the seed and the item's place.
         on_batch: called with the number of items each batch has finished (progress).
 
     Returns:
@@ -89,9 +92,10 @@ def generate(
         chosen = order[start : start + step]
         draws = None
         if temperature > 0:
-            draws = np.stack(
-                [np.random.default_rng([seed, i]).random((num_samples, max_new_tokens)) for i in chosen]
+            drawn = draws_of or (
+                lambda i: np.random.default_rng([seed, i]).random((num_samples, max_new_tokens))
             )
+            draws = np.stack([drawn(i) for i in chosen])
             draws = torch.from_numpy(draws.reshape(len(chosen) * num_samples, max_new_tokens))
         inputs = processor(
             text=[prompts[i] for i in chosen],

@@ -153,7 +153,7 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
         settle = lambda scored, step: sampler.observe(scored.success)  # noqa: E731
         reward = HybridReward(Scorer(settings), end_tokens(model, processor), [settle, *observers])
         return HybridTrainer(
-            model=model, processing_class=processor, reward_funcs=[reward],
+            opmd_tau=settings.opmd_tau if settings.loss == "opmd" else None, model=model, processing_class=processor, reward_funcs=[reward],
             args=grpo_config(settings, str(tmp_path / "trainer"), 1, vision_tokens(processor)), train_dataset=training_set(prompts, Pictures()),
             prompt_sampler=sampler,
         )  # fmt: skip

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from itertools import combinations
 
 import numpy as np
@@ -8,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.hybrid_rl.advantage import (
+    answer_entropy,
     blended_advantage,
     correctness_advantage,
     group_advantage,
-    mode_at,
+    modes_at,
     pass_at_k,
 )
 
@@ -105,7 +107,37 @@ def test_k_is_cut_to_what_is_left_of_a_group():
 
 
 def test_schedule_changes_once():
-    assert [mode_at("pass_at_k_then_1", p, 0.5) for p in (0.0, 0.49, 0.5, 0.99)] == ["pass_at_k"] * 2 + [
+    def mode(schedule, progress):
+        (found,) = modes_at(schedule, progress, 0.5, [0.0], 0.5)
+        return found
+
+    assert [mode("pass_at_k_then_1", p) for p in (0.0, 0.49, 0.5, 0.99)] == ["pass_at_k"] * 2 + [
         "pass_at_1"
     ] * 2
-    assert mode_at("blend", 0.9, 0.5) == "blend"
+    assert mode("blend", 0.9) == "blend"
+
+
+def test_adaptive_explores_where_answers_vary_least():
+    entropies = [0.7, 0.0, 1.4, 0.0]
+    assert modes_at("adaptive", 0.9, 0.5, entropies, 0.5) == [
+        "pass_at_1",
+        "pass_at_k",
+        "pass_at_1",
+        "pass_at_k",
+    ]
+    assert modes_at("adaptive", 0.9, 0.5, entropies, 0.25) == [
+        "pass_at_1",
+        "pass_at_k",
+        "pass_at_1",
+        "pass_at_1",
+    ]
+    assert modes_at("adaptive", 0.0, 0.5, entropies, 0.0) == ["pass_at_1"] * 4
+    assert modes_at("adaptive", 0.0, 0.5, entropies, 1.0) == ["pass_at_k"] * 4
+
+
+def test_answer_entropy_is_that_of_the_clusters_shares():
+    """Two meanings, half and half: ln 2; a quarter and three quarters: 0.25 ln 4 + 0.75 ln 4/3."""
+    assert answer_entropy([0, 0, 0, 0]) == 0
+    assert answer_entropy([0, 1, 1, 0]) == pytest.approx(math.log(2))
+    assert answer_entropy([0, 1, 1, 1]) == pytest.approx(0.25 * math.log(4) + 0.75 * math.log(4 / 3))
+    assert answer_entropy([0, 1, 2, 3]) == pytest.approx(math.log(4))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -48,39 +49,68 @@ def test_training_moves_the_weights_with_a_users_reward(world, my_rewards):
     assert any(not torch.equal(before[name], after[name]) for name in after)
 
 
-def test_killed_and_resumed_ends_with_the_same_weights(world, my_rewards, tmp_path):
-    """A run killed hard after a checkpoint, and one stopped by SIGTERM, both end where the uninterrupted run ends."""
+FIVE_KILLS = {"max_steps": 12, "save_steps": 2, "keep_checkpoints": 3}
+
+
+def start(world, out: str, tmp_path, **config) -> subprocess.Popen:
+    """The stage as a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}{os.pathsep}{tmp_path}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "components.hybrid_rl", *world.argv(out, **config)]
+    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+
+
+def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_path):
+    """SIGKILL and SIGTERM in turn, each at a random moment after a further checkpoint: the bytes of the uninterrupted run."""
     config = {
+        **FIVE_KILLS,
         "extra_rewards": [{"name": "checksum", "function": f"{my_rewards}:checksum", "weight": 1.0}],
-        "max_steps": 5, "save_steps": 2, "keep_checkpoints": 5,
+        "prompts": {"max_candidates": 4, "pass_rate_samples": 2, "refresh_every_steps": 5},
     }  # fmt: skip
-    assert world.run("whole", **config) == 0
+    assert start(world, "whole", tmp_path, **config).wait(240) == 0
     work = world.root / "work"
     work.rename(world.root / "work_whole")
-    kept = sorted(p.name for p in (world.root / "work_whole").glob("hybrid_rl/*/checkpoints/checkpoint-*"))
-    assert kept == ["checkpoint-2", "checkpoint-4", "checkpoint-5"]
-    environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}{os.pathsep}{tmp_path}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "components.hybrid_rl", *world.argv("killed", **config)]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 240
-    while not list(work.glob("hybrid_rl/*/checkpoints/checkpoint-2/COMMITTED.json")):
-        assert process.poll() is None and time.monotonic() < deadline, "no checkpoint appeared"
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    for leftover in work.glob(
-        "hybrid_rl/*/checkpoints/checkpoint-[45]"
-    ):  # in case it was quicker than the signal
-        (leftover / "COMMITTED.json").unlink(missing_ok=True)
-    assert world.run("killed", **config) == 0
+    rng, killed = random.Random(0), 0
+    while killed < 5:
+        committed = set(work.glob("hybrid_rl/*/checkpoints/checkpoint-*/COMMITTED.json"))
+        process = start(world, "killed", tmp_path, **config)
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline:
+            if set(work.glob("hybrid_rl/*/checkpoints/checkpoint-*/COMMITTED.json")) - committed:
+                time.sleep(rng.uniform(0, 0.2))
+                process.send_signal(signal.SIGKILL if killed % 2 == 0 else signal.SIGTERM)
+                break
+            time.sleep(0.005)
+        if process.wait(120) == 0:
+            break  # it was quicker than the signals
+        killed += 1
+    assert killed >= 4
+    assert start(world, "killed", tmp_path, **config).wait(240) == 0
     expected, got = weights(world, "whole"), weights(world, "killed")
-    for name, value in expected.items():
-        torch.testing.assert_close(got[name], value, rtol=0, atol=1e-6, msg=name)
+    assert all(torch.equal(got[name], value) for name, value in expected.items())
     rollouts = [
         list(Dataset.open(world.root / out / "rollouts", "predictions").rows_iter())
         for out in ("whole", "killed")
     ]
     assert rollouts[0] == rollouts[1]
+
+
+@pytest.mark.parametrize("prompts_per_step", [2, 1], ids=["groups whole", "a group split over processes"])
+def test_two_processes_make_the_update_of_one(world, my_rewards, tmp_path, prompts_per_step):
+    """The same rollouts, the same advantages, and weights within 1e-5 after three steps."""
+    config = {
+        "extra_rewards": [{"name": "checksum", "function": f"{my_rewards}:checksum", "weight": 1.0}],
+        "prompts_per_step": prompts_per_step, "max_grad_norm": 1e9,
+    }  # fmt: skip
+    assert start(world, "one", tmp_path, **config, processes=1).wait(240) == 0
+    assert start(world, "two", tmp_path, **config, processes=2).wait(240) == 0
+    one, two = weights(world, "one"), weights(world, "two")
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=0, atol=1e-5, msg=name)
+    advantages = []
+    for out in ("one", "two"):
+        rows = Dataset.open(world.root / out / "rollouts", "predictions").rows_iter()
+        advantages.append([(row["model"], row["item_id"], row["sample_no"], row["response"]) for row in rows])
+    assert advantages[0] == advantages[1]
 
 
 def test_finished_training_is_not_repeated(world):

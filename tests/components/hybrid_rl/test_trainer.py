@@ -128,6 +128,32 @@ def test_off_policy_updates_and_micro_batches(make_trainer):
     )
 
 
+@pytest.mark.parametrize("loss", ["dapo", "grpo", "dr_grpo", "gspo", "opmd"])
+def test_every_loss_trains(make_trainer, my_rewards, loss):
+    extra = [{"name": "checksum", "function": f"{my_rewards}:checksum", "weight": 1.0}]
+    trainer = make_trainer(
+        loss=loss,
+        updates_per_generation=2,
+        max_steps=4,
+        save_steps=4,
+        extra_rewards=extra,
+        learning_rate=1e-2,
+    )
+    before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    trainer.train()
+    moved = [not torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True)]
+    assert any(moved) and all(torch.isfinite(p).all() for p in trainer.model.parameters())
+
+
+def test_rollouts_belong_to_their_place_in_the_batch(make_trainer):
+    """A process that holds the second half of the rows draws for them what a process with all rows does."""
+    trainer = make_trainer()
+    trainer._rows = [{}] * 8
+    whole = trainer._draws(0, 8)
+    assert (trainer._draws(2, 3) == whole[2:5]).all() and (trainer._draws(6, 2) == whole[6:]).all()
+    assert len({row.tobytes() for row in whole}) == 8
+
+
 def test_generation_sampler_repeats_each_question_for_its_group(make_trainer):
     trainer = make_trainer()
     sampler = GenerationSampler(trainer.prompt_sampler, draws=2, count=2, group_size=3, repeat=2)

@@ -1,0 +1,36 @@
+"""Online policy mirror descent, the loss of Kimi k1.5 (arXiv 2501.12599, section 2.3.2).
+
+Its gradient for a response y of a group is ∇log π(y)·A − τ/2 · ∇(log π(y) / π_ref(y))², with π_ref the policy that
+generated: no importance ratio and no clipping; a squared log ratio holds the policy near instead.
+
+Shapes: B responses, T tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+def opmd_loss(
+    logps_BT: torch.Tensor,
+    reference_BT: torch.Tensor,
+    mask_BT: torch.Tensor,
+    advantages_B: torch.Tensor,
+    tau: float,
+) -> torch.Tensor:
+    """Mean over the responses of −A · log π(y) + τ/2 · (log π(y) − log π_ref(y))², with log π(y) summed over tokens.
+
+    Args:
+        logps_BT: log-probabilities of the response tokens under the policy, with gradient.
+        reference_BT: the same under the policy that generated, without.
+        mask_BT: 1 on the tokens that count; a response without any adds nothing.
+        advantages_B: of each response.
+        tau: weight of the squared log ratio.
+
+    Returns:
+        A scalar.
+    """
+    response_B = (logps_BT * mask_BT).sum(dim=1)
+    ratio_B = ((logps_BT - reference_BT) * mask_BT).sum(dim=1)
+    loss: torch.Tensor = (-advantages_B * response_B + 0.5 * tau * ratio_B**2).mean()
+    return loss
