@@ -50,7 +50,13 @@ found.to_parquet(sys.argv[2] + "/out.parquet")
 
 def ours(files: Path, out: Path) -> list[str]:
     """Command line of our stage."""
-    paths = {"images": "images", "rejected": "rejected", "enough": "enough", "metrics": "metrics.json", "report": "report.html"}
+    paths = {
+        "images": "images",
+        "rejected": "rejected",
+        "enough": "enough",
+        "metrics": "metrics.json",
+        "report": "report.html",
+    }
     outputs = [part for name, path in paths.items() for part in (f"--{name}", str(out / path))]
     command = [sys.executable, "-m", "components.image_ingest", "--config", "{}", "--benchmarks", "[]"]
     return [*command, "--source", str(files), *outputs]

@@ -75,7 +75,9 @@ def train(arm: str, seed: int, scale: float) -> tuple[Path, Path | None]:
 def sealed(saved: Path, out: Path) -> Path:
     """The model of a trainer's checkpoint as a checkpoint of its own."""
     if not (out / MANIFEST_NAME).is_file():
-        shutil.copytree(saved, out, ignore=shutil.ignore_patterns("*.pt", "*.pth", "*.bin"), dirs_exist_ok=True)
+        shutil.copytree(
+            saved, out, ignore=shutil.ignore_patterns("*.pt", "*.pth", "*.bin"), dirs_exist_ok=True
+        )
         commit_checkpoint(out)
     return out
 
