@@ -31,6 +31,7 @@ def run(config: Config, ctx: StageContext) -> None:
 
     from components.core.image_store import ImageStore
     from components.core.vlm import load_model, load_processor, set_threads
+    from components.hybrid_rl.limits import check_same_limits
     from components.hybrid_rl.prompts import candidates
     from components.hybrid_rl.report import write_report
     from components.hybrid_rl.scoring import Scorer
@@ -50,6 +51,7 @@ def run(config: Config, ctx: StageContext) -> None:
     processor = load_processor(start.path)
     model = load_model(start.path, "float32")
     saved_dtype = model.config.dtype if config.dtype == "auto" else config.dtype
+    check_same_limits(processor, Path(model.config._name_or_path or start.path))
     rated, chosen = choose_prompts(found, model, processor, store, config, ctx)
     history = train(chosen, model, processor, store, scorer, config, ctx)
 

@@ -1,0 +1,119 @@
+"""What a step of reinforcement learning costs besides generating and the policy's forward and backward passes.
+
+    python -m benchmarks.rl.overhead [--prompts 64] [--group 16] [--tokens 512] [--steps 1]
+
+One step of the stage's own trainer at 64 prompts x 16 rollouts x at most 512 tokens, on the demo's architecture with random
+weights and the demo's pictures and questions. Timed inside the trainer: `generate` (rollouts), the policy's forward
+pass, the backward pass, the optimizer; and the scorer alone (all rewards, clusters, advantages). What is left of the step
+is everything else: decoding pictures, preparing and padding, gathering, logging.
+
+Target: everything but rollouts, forward and backward at most 3 % of the step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import components.hybrid_rl.trainer as trainer_module
+from benchmarks.harness import result
+from benchmarks.stages import demo_output
+from benchmarks.training.packing import write_model
+from components.core.image_store import ImageStore
+from components.core.manifest import Dataset
+from components.core.vlm import load_model, load_processor, set_threads
+from components.hybrid_rl.config import Config
+from components.hybrid_rl.prompts import candidates
+from components.hybrid_rl.sampler import PromptSampler
+from components.hybrid_rl.scoring import Scorer
+from components.hybrid_rl.trl_config import grpo_config
+
+
+TEMPERATURE = 50.0
+"""High, so that random weights write random tokens and not one of them again and again."""
+
+
+class Clock:
+    """Seconds by name, of functions that it wraps."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, its time added to `name`."""
+
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            started = time.perf_counter()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                self.seconds[name] += time.perf_counter() - started
+
+        return timed
+
+
+def main(prompts: int, group: int, tokens: int, steps: int) -> None:
+    """Train so many steps and print where the time went."""
+    set_threads()
+    config = Config(
+        max_steps=steps, prompts_per_step=prompts, group_size=group, max_completion_tokens=tokens, micro_batch_rollouts=group,
+        save_steps=steps, temperature=TEMPERATURE, prompts={"pass_rate_samples": 0, "max_candidates": 4 * prompts},
+    )  # fmt: skip
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as directory:
+        path = write_model(Path(directory) / "model")
+        model, processor = load_model(path, "float32"), load_processor(path)
+        kept = Dataset.open(demo_output("voting_filter", "qa_kept"), "qa_kept").rows_iter()
+        chosen = candidates(kept, config.prompts.max_candidates, 0)
+        store = ImageStore(Dataset.open(demo_output("image_ingest", "images"), "images"))
+        sampler = PromptSampler(
+            [p.prompt_id for p in chosen], [p.hardness for p in chosen], config.prompts, steps, 0
+        )
+        scorer = Scorer(config)
+        lengths: list[int] = []
+
+        def observe(scored: Any, step: int) -> None:
+            sampler.observe(scored.success)
+            lengths.extend(rollout.tokens for rollout in scored.rollouts)
+
+        reward = trainer_module.HybridReward(scorer, trainer_module.end_tokens(model, processor), [observe])
+        trainer = trainer_module.HybridTrainer(
+            model=model, processing_class=processor, reward_funcs=[reward],
+            args=grpo_config(config, str(Path(directory) / "out"), 1, trainer_module.vision_tokens(processor)),
+            train_dataset=trainer_module.training_set(chosen, store), prompt_sampler=sampler,
+        )  # fmt: skip
+        trainer.args.save_strategy = "no"
+        trainer_module.generate = clock.wrap("rollouts", trainer_module.generate)  # type: ignore[assignment]
+        trainer._per_token_logps = clock.wrap("forward", trainer._per_token_logps)
+        trainer.accelerator.backward = clock.wrap("backward", trainer.accelerator.backward)
+        scorer.singles = clock.wrap("scoring", scorer.singles)  # type: ignore[method-assign]
+        scorer.score = clock.wrap("scoring", scorer.score)  # type: ignore[method-assign]
+        started = time.perf_counter()
+        trainer.train()
+        total = time.perf_counter() - started
+    policy = sum(clock.seconds[name] for name in ("rollouts", "forward", "backward"))
+    share = (total - policy) / total
+    result(
+        "rl_overhead",
+        shape={"prompts": prompts, "group": group, "max_tokens": tokens, "steps": steps},
+        mean_response_tokens=round(sum(lengths) / len(lengths), 1),
+        step_s=round(total / steps, 2),
+        **{f"{name}_s": round(seconds / steps, 3) for name, seconds in clock.seconds.items()},
+        other_s=round((total - policy) / steps, 3),
+        other_share=round(share, 4),
+        scoring_share=round(clock.seconds["scoring"] / total, 4),
+        target_share=0.03,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (("prompts", 64), ("group", 16), ("tokens", 512), ("steps", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    given = parser.parse_args()
+    main(given.prompts, given.group, given.tokens, given.steps)

@@ -1,0 +1,48 @@
+"""One set of image limits for rollout and update: a picture that is more tokens to one than to the other cannot be trained on.
+
+vLLM reads the limits from the checkpoint's own files; the trainer has them from its processor. Where the two differ, the
+rollout's image tokens are not those that the update computes ("image features and image tokens do not match").
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from components.core.errors import ConfigError
+from components.core.vlm import load_processor
+
+_LIMITS = ("patch_size", "merge_size", "temporal_patch_size")
+
+
+def image_limits(processor: Any) -> dict[str, int]:
+    """Smallest and largest picture in pixels, and what a vision token covers."""
+    image = processor.image_processor
+    size = image.size
+    return {
+        "min_pixels": int(size["shortest_edge"]),
+        "max_pixels": int(size["longest_edge"]),
+        **{name: int(getattr(image, name)) for name in _LIMITS},
+    }
+
+
+def check_same_limits(trainer: Any, rollout: Path) -> None:
+    """Compare the trainer's processor with the one that the rollout engine loads from the checkpoint.
+
+    Args:
+        trainer: processor of the update.
+        rollout: checkpoint that the engine loads.
+
+    Raises:
+        ConfigError: with every limit that differs, and both values.
+    """
+    ours, theirs = image_limits(trainer), image_limits(load_processor(rollout))
+    differing = [
+        f"{name} is {ours[name]} in training and {theirs[name]} in rollouts"
+        for name in ours
+        if ours[name] != theirs[name]
+    ]
+    if differing:
+        raise ConfigError(
+            f"hybrid_rl: {'; '.join(differing)}; give {rollout} the training processor's preprocessor_config.json"
+        )
