@@ -27,12 +27,11 @@ from benchmarks.training.packing import write_model
 from components.core.image_store import ImageStore
 from components.core.manifest import Dataset
 from components.core.vlm import load_model, load_processor, set_threads
-from components.hybrid_rl.config import Config
+from components.hybrid_rl.config import Config, Prompts
 from components.hybrid_rl.prompts import candidates
 from components.hybrid_rl.sampler import PromptSampler
 from components.hybrid_rl.scoring import Scorer
 from components.hybrid_rl.trl_config import grpo_config
-
 
 TEMPERATURE = 50.0
 """High, so that random weights write random tokens and not one of them again and again."""
@@ -44,8 +43,9 @@ class Clock:
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
 
-    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, its time added to `name`."""
+    def time(self, owner: Any, attribute: str, name: str) -> None:
+        """Add the time that a function or method of `owner` takes to `name`."""
+        function: Callable[..., Any] = getattr(owner, attribute)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             started = time.perf_counter()
@@ -54,7 +54,7 @@ class Clock:
             finally:
                 self.seconds[name] += time.perf_counter() - started
 
-        return timed
+        setattr(owner, attribute, timed)
 
 
 def main(prompts: int, group: int, tokens: int, steps: int) -> None:
@@ -62,7 +62,7 @@ def main(prompts: int, group: int, tokens: int, steps: int) -> None:
     set_threads()
     config = Config(
         max_steps=steps, prompts_per_step=prompts, group_size=group, max_completion_tokens=tokens, micro_batch_rollouts=group,
-        save_steps=steps, temperature=TEMPERATURE, prompts={"pass_rate_samples": 0, "max_candidates": 4 * prompts},
+        save_steps=steps, temperature=TEMPERATURE, prompts=Prompts(pass_rate_samples=0, max_candidates=4 * prompts),
     )  # fmt: skip
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
@@ -88,11 +88,11 @@ def main(prompts: int, group: int, tokens: int, steps: int) -> None:
             train_dataset=trainer_module.training_set(chosen, store), prompt_sampler=sampler,
         )  # fmt: skip
         trainer.args.save_strategy = "no"
-        trainer_module.generate = clock.wrap("rollouts", trainer_module.generate)  # type: ignore[assignment]
-        trainer._per_token_logps = clock.wrap("forward", trainer._per_token_logps)
-        trainer.accelerator.backward = clock.wrap("backward", trainer.accelerator.backward)
-        scorer.singles = clock.wrap("scoring", scorer.singles)  # type: ignore[method-assign]
-        scorer.score = clock.wrap("scoring", scorer.score)  # type: ignore[method-assign]
+        clock.time(trainer_module, "generate", "rollouts")
+        clock.time(trainer, "_per_token_logps", "forward")
+        clock.time(trainer.accelerator, "backward", "backward")
+        clock.time(scorer, "singles", "scoring")
+        clock.time(scorer, "score", "scoring")
         started = time.perf_counter()
         trainer.train()
         total = time.perf_counter() - started
@@ -112,7 +112,9 @@ def main(prompts: int, group: int, tokens: int, steps: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     for name, default in (("prompts", 64), ("group", 16), ("tokens", 512), ("steps", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     given = parser.parse_args()
