@@ -108,6 +108,81 @@ def compare(
         typer.echo(f"comparison: {written}")
 
 
+HostOption = Annotated[str, typer.Option(help="Address of Kubeflow Pipelines. [default: $KFP_ENDPOINT]")]
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the runs.")]
+
+
+@app.command()
+def submit(
+    profile: ProfileOption = DEFAULT_PROFILE,
+    set_: SetOption = None,
+    host: HostOption = "",
+    namespace: NamespaceOption = "",
+    name: Annotated[str, typer.Option(help="Name of the run. [default: the profile's]")] = "",
+    wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
+) -> None:
+    """Start a run on Kubeflow, and follow it.
+
+    Exit code 0: succeeded; 1: failed; 3: canceled. Ctrl-C ends the following, not the run.
+    """
+    with clear_errors():
+        from pipelines.kubeflow import connect
+
+        refuse_stale_images()
+        checked = load_profile(profile, set_ or [])
+        kubeflow = connect(host, namespace)
+        run_id = kubeflow.submit(checked, Path("build/kubeflow"), name or checked.name)
+        typer.echo(f"started run {run_id}; follow it with: vlm-posttrain status {run_id} --wait")
+        if wait:
+            kubeflow.follow(run_id, typer.echo)
+
+
+@app.command()
+def status(
+    run_id: Annotated[str, typer.Argument(help="Id of the run.")],
+    host: HostOption = "",
+    namespace: NamespaceOption = "",
+    wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = False,
+) -> None:
+    """Show the state of a run on Kubeflow and of its tasks."""
+    with clear_errors():
+        from pipelines.kubeflow import connect, explained, task_states
+
+        kubeflow = connect(host, namespace)
+        if wait:
+            kubeflow.follow(run_id, typer.echo)
+            return
+        with explained():
+            found = kubeflow.client.get_run(run_id)
+        for task, state in task_states(found).items():
+            typer.echo(f"{task}: {state.lower()}")
+        typer.echo(f"run {run_id}: {str(found.state).lower()}")
+
+
+@app.command()
+def schedule(
+    name: Annotated[str, typer.Argument(help="Name of the recurring run.")],
+    profile: ProfileOption = DEFAULT_PROFILE,
+    set_: SetOption = None,
+    cron: Annotated[str, typer.Option(help="Six fields, seconds first.")] = "0 0 1 * * *",
+    timezone: Annotated[str, typer.Option(help="Of the cron expression.")] = "Etc/UTC",
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it instead.")] = False,
+    host: HostOption = "",
+    namespace: NamespaceOption = "",
+) -> None:
+    """Make a recurring run on Kubeflow, replacing the one of this name."""
+    with clear_errors():
+        from pipelines.kubeflow import connect
+
+        if delete:
+            typer.echo(f"deleted {connect(host, namespace).unschedule(name)} recurring runs named {name}")
+            return
+        refuse_stale_images()
+        checked = load_profile(profile, set_ or [])
+        made = connect(host, namespace).schedule(checked, Path("build/kubeflow"), name, cron, timezone)
+        typer.echo(f"recurring run {name}: {made}")
+
+
 def run_profile(
     profile: Profile, root: Path, rerun: str | None = None, container_network: str | None = None
 ) -> None:

@@ -20,6 +20,21 @@ class Freeze(Settings):
     """The language model, its embeddings and head."""
 
 
+class PartRates(Settings):
+    """Peak learning rates of single parts of the model; 0 takes the common one."""
+
+    vision: float = Field(default=0.0, ge=0)
+    """The vision tower without its projectors."""
+    projector: float = Field(default=0.0, ge=0)
+    """What maps vision features into the language model."""
+    language: float = Field(default=0.0, ge=0)
+    """The language model, its embeddings and head."""
+
+    def of(self, part: Literal["vision", "projector", "language"], common: float) -> float:
+        """The rate of a part."""
+        return float(getattr(self, part)) or common
+
+
 class Lora(Settings):
     """Low-rank adapters (arXiv 2106.09685) in place of full fine-tuning; they are merged into the saved weights."""
 
@@ -84,6 +99,8 @@ class Config(Settings):
     """Peak learning rate of AdamW."""
     muon_learning_rate: float = Field(default=0.0, ge=0)
     """Peak learning rate of Muon; 0 takes `learning_rate`."""
+    learning_rates: PartRates = PartRates()
+    """Peak learning rates of single parts, for AdamW and Muon alike."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """Learning rate over the run, after the warm-up."""
     warmup_share: float = Field(default=0.03, ge=0, lt=1)
@@ -92,6 +109,9 @@ class Config(Settings):
     """AdamW's weight decay."""
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
+    max_loss_ratio: float = Field(default=0.0, ge=0)
+    """A loss above this multiple of the running median stops the stage and names its samples; 0 lets it pass. A loss
+    that is not finite always does."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the samples or pairs."""
     max_steps: int = Field(default=0, ge=0)
@@ -105,6 +125,9 @@ class Config(Settings):
     """Forward passes in one optimizer step."""
     processes: int = Field(default=0, ge=0)
     """Training processes, one a GPU; 0 takes all GPUs of the machine, and one process where there is none."""
+    sharding: Literal["none", "zero2", "zero3"] = "none"
+    """What the processes hold a share of instead of a copy, by DeepSpeed: zero2 optimizer states and gradients, zero3
+    the weights too. Needs the package deepspeed."""
     seed: int = 0
     """Seed of every draw: response styles, mixture, order."""
 
@@ -139,6 +162,10 @@ class Config(Settings):
             raise ValueError("optimizer: muon is for the sft objective; use adamw with dpo")
         if self.optimizer == "muon" and self.lora is not None:
             raise ValueError("optimizer: muon trains whole matrices; use adamw with lora")
+        if self.optimizer == "muon" and self.sharding != "none":
+            raise ValueError("optimizer: muon shards its states itself; leave sharding at none, or use adamw")
+        if self.learning_rates != PartRates() and (self.lora is not None or self.sharding != "none"):
+            raise ValueError("learning_rates by part are for whole weights without sharding")
         return self
 
     @model_validator(mode="after")

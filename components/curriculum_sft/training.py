@@ -17,8 +17,9 @@ from transformers.trainer import TRAINER_STATE_NAME
 from components.core.errors import ConfigError, DataError, StageError
 from components.core.vlm import load_model
 from components.curriculum_sft.callbacks import CommitCheckpoints, Progress, StopOnSignal, newest_committed
-from components.curriculum_sft.config import Config, Freeze
+from components.curriculum_sft.config import Config
 from components.curriculum_sft.order import LengthGroupedOrder
+from components.curriculum_sft.parts import freeze_parts
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,6 @@ def trainable_model(path: Path, config: Config) -> Any:
     model = load_model(path, dtype="float32", attn=config.attention)
     freeze_parts(model, config.freeze)
     return model
-
-
-def part_of(name: str) -> str:
-    """The part of the model that a parameter belongs to: `vision`, `projector` or `language`."""
-    if ".visual." not in f".{name}":
-        return "language"
-    return "projector" if "merger" in name else "vision"
-
-
-def freeze_parts(model: torch.nn.Module, freeze: Freeze) -> None:
-    """Stop gradients of the parameters of the frozen parts."""
-    for name, parameter in model.named_parameters():
-        if getattr(freeze, part_of(name)):
-            parameter.requires_grad_(False)
 
 
 def adapter_config(config: Config) -> Any:
