@@ -23,16 +23,21 @@ from components.core.manifest import commit_checkpoint, open_checkpoint
 
 
 class CommitCheckpoints(TrainerCallback):
-    """Seals each checkpoint that the trainer has written, so that a torn one is never continued from."""
+    """Seals each checkpoint that the trainer has written, so that a torn one is never continued from.
 
-    def __init__(self, provenance: dict[str, Any]) -> None:
-        self._provenance = provenance
+    Args:
+        provenance: of the run.
+        extra: what its manifest says beside the step.
+    """
+
+    def __init__(self, provenance: dict[str, Any], extra: dict[str, Any]) -> None:
+        self._provenance, self._extra = provenance, extra
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         PartialState().wait_for_everyone()  # every rank has written its random state
         if state.is_world_process_zero:
             path = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-            commit_checkpoint(path, provenance=self._provenance, extra={"step": state.global_step})
+            commit_checkpoint(path, provenance=self._provenance, extra=self._extra | {"step": state.global_step})
 
 
 def newest_committed(directory: Path, log: logging.Logger) -> Path | None:

@@ -166,6 +166,8 @@ class Config(Settings):
             raise ValueError("optimizer: muon shards its states itself; leave sharding at none, or use adamw")
         if self.learning_rates != PartRates() and (self.lora is not None or self.sharding != "none"):
             raise ValueError("learning_rates by part are for whole weights without sharding")
+        if self.lora is not None and self.sharding != "none":
+            raise ValueError("sharding is for whole weights; leave it at none with lora")
         return self
 
     @model_validator(mode="after")

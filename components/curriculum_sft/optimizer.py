@@ -83,6 +83,7 @@ class MuonAdamW(Optimizer):
         matrices = [(name, p) for name, p in trained if takes_muon(name, p)]
         rest = [(name, p) for name, p in trained if not takes_muon(name, p)]
         self._parts: list[Optimizer] = []
+        self._gathered = False
         if matrices:
             groups: dict[float, list[nn.Parameter]] = {}
             for name, parameter in matrices:
@@ -120,13 +121,20 @@ class MuonAdamW(Optimizer):
         for part in self._parts:
             if isinstance(part, ZeroRedundancyOptimizer):
                 part.consolidate_state_dict(to=0)
+                self._gathered = distributed.get_rank() == 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The parts' states, in order; over several processes those that were last gathered, on rank 0.
+        """The parts' states, in order, in a form that does not depend on the number of processes.
 
-        The format does not depend on the number of processes.
+        Over several processes rank 0 gives the states that were last gathered. Before that, and on other ranks, there
+        are the groups alone: accelerate reads a new optimizer's state on every rank and writes it back.
         """
-        return {"parts": [part.state_dict() for part in self._parts]}
+        return {"parts": [self._state_of(part) for part in self._parts]}
+
+    def _state_of(self, part: Optimizer) -> dict[str, Any]:
+        if isinstance(part, ZeroRedundancyOptimizer) and not self._gathered:
+            return {**Optimizer.state_dict(part), "state": {}}
+        return part.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` gave, on this number of processes or another; each rank keeps its share."""
@@ -143,8 +151,4 @@ def _sharded(groups: list[dict[str, Any]], kind: type[Optimizer], **defaults: An
     """An optimizer whose states are spread over the processes, where there are several."""
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return kind(groups, **defaults)
-    sharded = ZeroRedundancyOptimizer(groups, optimizer_class=kind, **defaults)
-    # accelerate reads and writes back the state of a new optimizer on every rank; it is empty, and has to be there.
-    for rank in range(distributed.get_world_size()):
-        sharded.consolidate_state_dict(to=rank)
-    return sharded
+    return ZeroRedundancyOptimizer(groups, optimizer_class=kind, **defaults)

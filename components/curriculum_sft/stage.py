@@ -71,7 +71,7 @@ def run(config: Config, ctx: StageContext) -> None:
     trainer = make_trainer(start, processor, rows, pictures, config, directory)
     probes = Probes(rows, config.report_samples, processor, pictures, ctx.work.journal("probes"))
     probes.watch(trainer)
-    fitted = fit(trainer, directory, config.objective, ctx.provenance, ctx.log)
+    fitted = fit(trainer, directory, config, ctx.provenance, ctx.log)
     asked = probes.asked()  # before adapters are merged
     save_model(trainer, processor, ctx.outputs["checkpoint"])
     commit_checkpoint(

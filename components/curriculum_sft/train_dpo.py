@@ -11,6 +11,7 @@ from trl import DPOConfig, DPOTrainer
 from components.core.vlm import load_model
 from components.curriculum_sft.collator import Pictures, PreferenceCollator
 from components.curriculum_sft.config import Config
+from components.curriculum_sft.optimizer import optimizer_for
 from components.curriculum_sft.samples import Row
 from components.curriculum_sft.training import (
     StageTrainerMixin,
@@ -53,12 +54,14 @@ def dpo_trainer(
         loss_weights=list(weighted.values()),
     )
     adapters = adapter_config(config)
+    model = trainable_model(start, config)
     return StageDPOTrainer(
-        model=trainable_model(start, config),
+        model=model,
         ref_model=None if adapters else load_model(start, dtype="float32", attn=config.attention),
         args=arguments,
         data_collator=PreferenceCollator(processor, pictures),
         train_dataset=Dataset.from_list(columns),
         processing_class=processor,
         peft_config=adapters,
+        optimizers=(optimizer_for(model, config), None),
     )

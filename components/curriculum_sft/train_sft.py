@@ -13,7 +13,7 @@ from trl import SFTConfig, SFTTrainer
 from components.core.launch import world_size
 from components.curriculum_sft.collator import ConversationCollator, PackCollator, Pictures
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.optimizer import MuonAdamW
+from components.curriculum_sft.optimizer import optimizer_for
 from components.curriculum_sft.packed import flatten, use_packed_attention
 from components.curriculum_sft.packing import plan
 from components.curriculum_sft.samples import Row
@@ -60,7 +60,6 @@ def sft_trainer(
     # TRL knows a vision dataset by its column `images`; here it holds ids, which the collator resolves.
     columns = [{"sample_id": row["sample_id"], "messages": row["messages"], "images": row["image_ids"],
                 "length": row["length"]} for row in rows]  # fmt: skip
-    model = trainable_model(start, config)
     arguments = trainer_arguments(config, directory)
     collate: Any = ConversationCollator(processor, pictures)
     kind: type[StageSFTTrainer] = StageSFTTrainer
@@ -69,18 +68,18 @@ def sft_trainer(
         collate, kind = PackCollator(collate, columns), PackedSFTTrainer
         columns = [{"pack": pack, "images": []} for pack in packs]
         arguments["num_train_epochs"] = 1  # the plan holds the packs of every epoch
+    settings = SFTConfig(**arguments)  # first: it joins the processes, and chooses this one's GPU
+    model = trainable_model(start, config)
+    if config.pack_tokens:
         use_packed_attention(model, config.attention)
-    optimizer = None
-    if config.optimizer == "muon":
-        optimizer = MuonAdamW(model, config.learning_rate, config.muon_learning_rate, config.weight_decay)
     return kind(
         model=model,
-        args=SFTConfig(**arguments),
+        args=settings,
         data_collator=collate,
         train_dataset=Dataset.from_list(columns),
         processing_class=processor,
         peft_config=adapter_config(config),
-        optimizers=(optimizer, None),
+        optimizers=(optimizer_for(model, config), None),
     )
 
 

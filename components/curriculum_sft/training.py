@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import signal
+import statistics
+from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,13 @@ from components.core.errors import ConfigError, DataError, StageError
 from components.core.vlm import load_model
 from components.curriculum_sft.callbacks import CommitCheckpoints, Progress, StopOnSignal, newest_committed
 from components.curriculum_sft.config import Config
+from components.curriculum_sft.distributed import (
+    SAMPLES_PER_STEP,
+    check_same_run,
+    deepspeed_config,
+    samples_per_step,
+)
+from components.curriculum_sft.optimizer import MuonAdamW
 from components.curriculum_sft.order import LengthGroupedOrder
 from components.curriculum_sft.parts import freeze_parts
 
@@ -33,20 +43,58 @@ class Fitted:
     """Tokens trained on in a second by this process; 0 if a finished run was only reloaded."""
 
 
+class LossGuard:
+    """Tells a loss that a run should not go on with: not finite, or far above what it has been.
+
+    Args:
+        max_ratio: largest multiple of the median of the last losses; 0 for none.
+    """
+
+    WINDOW, FEWEST = 50, 10
+    """Losses that the median is taken over, and how many there must be before it counts."""
+
+    def __init__(self, max_ratio: float) -> None:
+        self._max_ratio = max_ratio
+        self._last: deque[float] = deque(maxlen=self.WINDOW)
+
+    def check(self, loss: float, sample_ids: list[str]) -> None:
+        """Look at the loss of one batch.
+
+        Raises:
+            DataError: with the ids of the batch's samples.
+        """
+        advice = f"lower the learning rate or look at the samples {sample_ids}"
+        if not math.isfinite(loss):
+            raise DataError(f"the loss is {loss}; {advice}")
+        if self._max_ratio and len(self._last) >= self.FEWEST:
+            median = statistics.median(self._last)
+            if loss > self._max_ratio * median:
+                raise DataError(
+                    f"the loss is {loss:.4g}, more than max_loss_ratio ({self._max_ratio:g}) times the running "
+                    f"median of {median:.4g}; {advice}"
+                )
+        self._last.append(loss)
+
+
 class StageTrainerMixin:
-    """What a TRL trainer gets here: a reproducible order, and a stop with sample ids when the loss is not finite."""
+    """What a TRL trainer gets here: a reproducible order, a stop with sample ids at a bad loss, sharded states saved."""
 
     tokens_seen = 0
+    guard = LossGuard(0.0)
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         sample_ids = inputs.pop("sample_ids")
         self.tokens_seen += int(inputs["attention_mask"].sum())
         loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
-        if not torch.isfinite(loss):
-            raise DataError(
-                f"the loss is {loss.item()}; lower the learning rate or look at the samples {sample_ids}"
-            )
+        self.guard.check(loss.item(), sample_ids)
         return loss
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        optimizer = self.optimizer  # type: ignore[attr-defined]
+        inner = getattr(optimizer, "optimizer", optimizer)  # without accelerate's wrapper
+        if isinstance(inner, MuonAdamW):
+            inner.gather_states()
+        super()._save_optimizer_and_scheduler(output_dir)  # type: ignore[misc]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset = train_dataset if train_dataset is not None else self.train_dataset  # type: ignore[attr-defined]
@@ -97,6 +145,7 @@ def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
         "gradient_accumulation_steps": config.accumulation_steps,
         "bf16": auto if config.precision == "auto" else config.precision == "bfloat16",
         "gradient_checkpointing": config.gradient_checkpointing,
+        "deepspeed": deepspeed_config(config),
         "seed": config.seed,
         "data_seed": config.seed,
         "max_length": None,
@@ -115,24 +164,30 @@ def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
     }
 
 
-def fit(trainer: Any, directory: Path, desc: str, provenance: dict[str, Any], log: logging.Logger) -> Fitted:
+def fit(
+    trainer: Any, directory: Path, config: Config, provenance: dict[str, Any], log: logging.Logger
+) -> Fitted:
     """Train to the end, from the newest committed checkpoint in `directory` if there is one.
 
     Raises:
         StageError: a signal stopped the run; it was saved, and the same command continues it.
-        DataError: the loss is not finite; the message names the samples.
+        DataError: the loss is not finite, or exploded; the message names the samples.
+        ConfigError: the checkpoint is another run's, or another global batch's.
     """
+    per_step = samples_per_step(config)
+    trainer.guard = LossGuard(config.max_loss_ratio)
     newest = newest_committed(directory, log)
     if newest is not None:
+        check_same_run(newest, provenance, per_step)
         state = TrainerState.load_from_json(str(newest / TRAINER_STATE_NAME))
         log.info("continuing", extra={"step": state.global_step, "of": state.max_steps})
         if state.global_step >= state.max_steps:
             trainer._load_from_checkpoint(str(newest))
             return Fitted(state.log_history, state.global_step, 0.0)
     stop = StopOnSignal(log)
-    progress = Progress(desc, log, lambda: trainer.tokens_seen)
+    progress = Progress(config.objective, log, lambda: trainer.tokens_seen)
     trainer.remove_callback(PrinterCallback)
-    for callback in (CommitCheckpoints(provenance), progress, stop):
+    for callback in (CommitCheckpoints(provenance, {SAMPLES_PER_STEP: per_step}), progress, stop):
         trainer.add_callback(callback)
     with stop.installed():
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
@@ -146,10 +201,12 @@ def fit(trainer: Any, directory: Path, desc: str, provenance: dict[str, Any], lo
 
 
 def save_model(trainer: Any, processor: Any, output: Path) -> None:
-    """Write the trained weights (adapters merged), the processor and the tokenizer."""
+    """Write the trained weights (adapters merged), the processor and the tokenizer; every rank has to call it."""
     model = trainer.accelerator.unwrap_model(trainer.model)
+    # Weights that are spread over the ranks have to be brought together first.
+    whole = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_deepspeed_enabled else None
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     shutil.rmtree(output, ignore_errors=True)
-    model.save_pretrained(output)
+    model.save_pretrained(output, state_dict=whole)
     processor.save_pretrained(output)

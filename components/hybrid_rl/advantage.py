@@ -83,7 +83,12 @@ def correctness_advantage(correct: NDArray[np.bool_], k: int, mode: Mode) -> Flo
 
 
 def modes_at(
-    schedule: Schedule, progress: float, switch_at: float, entropies: Sequence[float], adaptive_share: float
+    schedule: Schedule,
+    progress: float,
+    switch_at: float,
+    entropies: Sequence[float],
+    mixed: Sequence[bool],
+    adaptive_share: float,
 ) -> list[Mode]:
     """Mode in force for every group of a batch.
 
@@ -95,10 +100,11 @@ def modes_at(
         progress: steps done / steps in all, in [0, 1).
         switch_at: progress from which `pass_at_k_then_1` is pass@1 (the paper's best order: explore, then sharpen).
         entropies: of each group (see `answer_entropy`).
-        adaptive_share: share of the groups that count as low; among equals, earlier ones first.
+        mixed: whether each group has right and wrong responses. The others are not ranked: their advantages are 0.
+        adaptive_share: share of the mixed groups that count as low; among equals, earlier ones first.
     """
     if schedule == "adaptive":
-        order = sorted(range(len(entropies)), key=lambda i: (entropies[i], i))
+        order = sorted((i for i in range(len(entropies)) if mixed[i]), key=lambda i: (entropies[i], i))
         low = set(order[: round(adaptive_share * len(order))])
         return ["pass_at_k" if i in low else "pass_at_1" for i in range(len(entropies))]
     if schedule == "pass_at_k_then_1":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 import queue
 import threading
@@ -10,6 +11,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from components.core.errors import ConfigError
 
@@ -30,11 +33,11 @@ class ExtraScores:
     first_error: str | None
 
 
-def load_function(path: str, where: str) -> Callable[..., Any]:
+def load_function(path: str, where: str, arguments: int = 1) -> Callable[..., Any]:
     """The object that `module:function` names.
 
     Raises:
-        ConfigError: no such module or function, or not callable.
+        ConfigError: no such module or function, not callable, or not with so many arguments.
     """
     module, _, name = path.partition(":")
     try:
@@ -43,6 +46,12 @@ def load_function(path: str, where: str) -> Callable[..., Any]:
         raise ConfigError(f"{where}: cannot load '{path}' ({error})") from error
     if not callable(function):
         raise ConfigError(f"{where}: '{path}' is not a function")
+    try:
+        inspect.signature(function).bind(*[None] * arguments)
+    except TypeError as error:
+        raise ConfigError(f"{where}: '{path}' has to take {arguments} argument(s) ({error})") from error
+    except ValueError:
+        return function  # a builtin that tells no signature
     return function
 
 
@@ -118,6 +127,6 @@ def run_limited(function: RewardFunction, rollouts: Sequence[Rollout], timeout_s
 
 
 def _problem(value: object) -> str | None:
-    if isinstance(value, (int, float)) and math.isfinite(value):
+    if isinstance(value, (int, float, np.number)) and math.isfinite(value):
         return None
     return f"returned {value!r}, expected a finite number or None"

@@ -96,7 +96,9 @@ class Scorer:
         }
         named: dict[str, Similarity] = {"answer": answer_similarity, "words": word_similarity}
         how = config.diversity.similarity
-        self._similarity: Similarity = named.get(how) or load_function(how, "diversity.similarity")
+        self._similarity: Similarity = named.get(how) or load_function(
+            how, "diversity.similarity", arguments=2
+        )
 
     def singles(self, rollouts: Sequence[Rollout]) -> list[Single]:
         """Rewards that need one rollout alone; what raises is recorded with the rollout, never passed on."""
@@ -157,6 +159,10 @@ class Scorer:
             progress,
             config.switch_at,
             [answer_entropy(found) for found in cluster_of],
+            [
+                0 < right < size
+                for right in np.nan_to_num(rewards["correctness"]).reshape(-1, size).sum(axis=1)
+            ],
             config.adaptive_share,
         )
         components = component_advantages(rewards, size, scored, modes, config.k)

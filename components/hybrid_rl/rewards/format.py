@@ -29,6 +29,12 @@ def lists_all_choices(text: str, choices: tuple[str, ...]) -> bool:
     return all(re.search(pattern, text.lower()) for pattern in patterns)
 
 
+def names_several_letters(text: str, choices: tuple[str, ...]) -> bool:
+    """Whether an answer names two options or more by their letters: "A or B" is no choice."""
+    letters = {chr(ord("A") + i) for i in range(len(choices))}
+    return len(letters & set(_LETTER.findall(text))) > 1
+
+
 def hedges_yes_no(text: str) -> bool:
     """Whether an answer says both yes and no."""
     return {"yes", "no"} <= set(re.findall(r"\w+", text.lower()))
@@ -40,12 +46,15 @@ def _final(response: str) -> str:
 
 
 def hacked(rollout: Rollout, max_ngram_repeats: int = 3, ngram_words: int = 4) -> bool:
-    """Whether a response trips a guard: repetition, all choices listed, yes and no at once, several final answers."""
+    """Whether a response trips a guard: repetition, several choices named, yes and no at once, several final answers."""
     final = _final(rollout.response)
     return (
         repeats(rollout.response, ngram_words) > max_ngram_repeats
         or len(MARKER.findall(rollout.response)) > 1
-        or (rollout.answer_type == "choice" and lists_all_choices(final, rollout.choices))
+        or (
+            rollout.answer_type == "choice"
+            and (names_several_letters(final, rollout.choices) or lists_all_choices(final, rollout.choices))
+        )
         or (rollout.answer_type == "yes_no" and hedges_yes_no(final))
     )
 

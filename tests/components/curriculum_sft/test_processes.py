@@ -14,8 +14,11 @@ from pathlib import Path
 import pytest
 
 from components.core.manifest import open_checkpoint
+from components.core.vlm import load_model
 
 PADDED = {"batch_samples": 4, "max_steps": 6, "save_steps": 3, "log_steps": 1, "learning_rate": 1e-3}
+PACKED = PADDED | {"batch_samples": 1, "pack_tokens": 256, "max_length_tokens": 256}
+LONG = {"max_steps": 20, "learning_rate": 1e-4}
 
 
 def metrics(argv, world, out: Path, config: dict, processes: int) -> dict[str, float]:
@@ -26,13 +29,27 @@ def metrics(argv, world, out: Path, config: dict, processes: int) -> dict[str, f
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "starting 2 processes" in done.stderr or processes == 1
-    assert open_checkpoint(out / "checkpoint").extra["steps"] == 6
+    assert open_checkpoint(out / "checkpoint").extra["steps"] == config["max_steps"]
+    load_model(out / "checkpoint")
     return json.loads((out / "metrics.json").read_text())
 
 
-def test_two_processes_see_the_losses_of_one(sft_world, argv, tmp_path):
-    one = metrics(argv, sft_world, tmp_path / "one", PADDED, 1)
-    two = metrics(argv, sft_world, tmp_path / "two", PADDED, 2)
+@pytest.mark.parametrize(
+    ("config", "only_two"),
+    [
+        (PADDED, {}),
+        (PACKED | {"optimizer": "muon", "learning_rates": {"vision": 5e-4}}, {}),
+        (PADDED | LONG, {"sharding": "zero2"}),
+        (PACKED | LONG, {"sharding": "zero2"}),
+        (PADDED | LONG, {"sharding": "zero3"}),
+    ],
+    ids=["padded", "packed, sharded Muon", "ZeRO-2", "ZeRO-2, packed", "ZeRO-3"],
+)
+def test_two_processes_see_the_losses_of_one(sft_world, argv, tmp_path, config, only_two):
+    if only_two:
+        pytest.importorskip("deepspeed")
+    one = metrics(argv, sft_world, tmp_path / "one", config, 1)
+    two = metrics(argv, sft_world, tmp_path / "two", config | only_two, 2)
     for name in ("loss_first", "loss_final"):
         assert two[name] == pytest.approx(one[name], rel=1e-4), name
-    assert two["tokens"] == one["tokens"] and two["steps"] == one["steps"] == 6
+    assert two["tokens"] == one["tokens"] and two["steps"] == one["steps"] == config["max_steps"]

@@ -126,6 +126,7 @@ def test_finished_training_is_not_repeated(world):
 @pytest.mark.parametrize(
     ("config", "code"),
     [({"k": 9}, 78), ({"group_sise": 8}, 78), ({"extra_rewards": [{"name": "x", "function": "nowhere:f"}]}, 78),
+     ({"extra_rewards": [{"name": "x", "function": "math:atan2"}]}, 78),
      ({"prompts": {"on_too_few": "fail", "max_candidates": 1, "pass_rate_samples": 0}}, 65)],
 )  # fmt: skip
 def test_bad_settings_and_data_end_with_their_exit_code(world, config, code):
