@@ -6,8 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 from aiohttp import web
+
+# How long an example takes says something about the machine, not about the code.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 class ChatServer:

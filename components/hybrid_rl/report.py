@@ -12,6 +12,7 @@ from components.core.report import Report, figure_axes
 
 from .config import Config
 from .prompts import Prompt
+from .rewards.format import GUARDS
 
 _SHOWN_ROLLOUTS = 8
 
@@ -59,6 +60,7 @@ def write_report(
         ("Mean response length in tokens", ["response_tokens"]),
         ("Distinct answers in a group", ["distinct_clusters"]),
         ("Entropy over the meanings of a group's answers", ["answer_entropy"]),
+        ("Share of responses that trip a guard", [f"guard_{kind}" for kind in GUARDS]),
         ("Entropy of the policy per token", ["entropy"]),
         ("Share of importance ratios clipped", ["clip_ratio/low_mean", "clip_ratio/high_mean"]),
     ]

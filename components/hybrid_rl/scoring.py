@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,12 +16,12 @@ from components.core import answers
 
 from .advantage import Floats, answer_entropy, modes_at, pass_at_k
 from .combine import combine, component_advantages
-from .config import Config, Ramp
+from .config import Config, Guards, Ramp
 from .extra import ExtraRewards, load_function
 from .rewards import Rollout
 from .rewards.correctness import correctness
 from .rewards.diversity import Similarity, answer_similarity, clusters, diversity, word_similarity
-from .rewards.format import well_formed
+from .rewards.format import GUARDS, guard, well_formed
 from .rewards.length import length, overlong
 from .rewards.perception import perception
 
@@ -171,8 +172,11 @@ class Scorer:
         return Scored(rollouts, rewards, components, weights, advantages, cluster_of, scored, errors)
 
 
-def metrics(scored: Scored, k: int) -> dict[str, float]:
-    """What is shown of one batch: pass@1, pass@k, distinct answers, lengths, and each component's raw mean."""
+def metrics(scored: Scored, k: int, guards: Guards | None = None) -> dict[str, float]:
+    """What is shown of one batch: pass@1, pass@k, distinct answers, lengths, tripped guards by kind, and each component's
+    raw mean."""
+    limits = guards or Guards()
+    tripped = Counter(guard(r, limits.max_ngram_repeats, limits.ngram_words) for r in scored.rollouts)
     size = scored.group_size
     right = np.nan_to_num(scored.rewards["correctness"]).reshape(-1, size).sum(axis=1).astype(int)
     result = {
@@ -185,6 +189,7 @@ def metrics(scored: Scored, k: int) -> dict[str, float]:
         "answer_entropy": float(np.mean([answer_entropy(group) for group in scored.clusters])),
         "unscored": float((~scored.scored).sum()),
     }
+    result |= {f"guard_{kind}": tripped[kind] / len(scored.rollouts) for kind in GUARDS}
     for name, values in scored.rewards.items():
         valid = values[~np.isnan(values)]
         result[f"reward_{name}"] = float(valid.mean()) if len(valid) else math.nan

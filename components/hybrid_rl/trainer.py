@@ -68,7 +68,7 @@ class HybridReward:
         ]
         singles = gather_object(self.scorer.singles(rollouts))
         scored = self.scorer.score(singles, trainer_state.global_step / max(trainer_state.max_steps, 1))
-        for name, value in metrics(scored, self.scorer.config.k).items():
+        for name, value in metrics(scored, self.scorer.config.k, self.scorer.config.guards).items():
             log_metric(name, value)
         for observer in self.observers:
             observer(scored, trainer_state.global_step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.core import answers
 
-from .format import hacked
+from .format import guard
 from .rollout import Rollout
 
 
@@ -12,8 +12,8 @@ def correctness(rollout: Rollout, max_ngram_repeats: int = 3, ngram_words: int =
     """1.0 when right, else 0.0.
 
     The comparison is the voting filter's own (`components.core.answers.agree`), so that what was voted right is rewarded
-    as right. A response that trips a guard (`format.hacked`) is never right, whatever it contains.
+    as right. A response that trips a guard (`format.guard`) is never right, whatever it contains.
     """
-    if not rollout.answer or hacked(rollout, max_ngram_repeats, ngram_words):
+    if guard(rollout, max_ngram_repeats, ngram_words):
         return 0.0
     return float(answers.agree(rollout.answer, rollout.reference, rollout.answer_type, list(rollout.choices)))

@@ -45,21 +45,25 @@ def _final(response: str) -> str:
     return MARKER.split(response)[-1]
 
 
-def hacked(rollout: Rollout, max_ngram_repeats: int = 3, ngram_words: int = 4) -> bool:
-    """Whether a response trips a guard: repetition, several choices named, yes and no at once, several final answers."""
+GUARDS = ("empty", "repetition", "several_answers", "several_choices", "yes_and_no")
+
+
+def guard(rollout: Rollout, max_ngram_repeats: int = 3, ngram_words: int = 4) -> str:
+    """The guard that a response trips, one of `GUARDS`; "" for none."""
     final = _final(rollout.response)
-    return (
-        repeats(rollout.response, ngram_words) > max_ngram_repeats
-        or len(MARKER.findall(rollout.response)) > 1
-        or (
-            rollout.answer_type == "choice"
-            and (names_several_letters(final, rollout.choices) or lists_all_choices(final, rollout.choices))
-        )
-        or (rollout.answer_type == "yes_no" and hedges_yes_no(final))
-    )
+    if not rollout.answer.strip():
+        return "empty"
+    if repeats(rollout.response, ngram_words) > max_ngram_repeats:
+        return "repetition"
+    if len(MARKER.findall(rollout.response)) > 1:
+        return "several_answers"
+    if rollout.answer_type == "choice" and (
+        names_several_letters(final, rollout.choices) or lists_all_choices(final, rollout.choices)
+    ):
+        return "several_choices"
+    return "yes_and_no" if rollout.answer_type == "yes_no" and hedges_yes_no(final) else ""
 
 
 def well_formed(rollout: Rollout, max_ngram_repeats: int = 3, ngram_words: int = 4) -> float:
     """1.0 for a finished response with an answer of its type that trips no guard, else 0.0."""
-    finished = bool(rollout.answer.strip()) and not rollout.truncated
-    return float(finished and not hacked(rollout, max_ngram_repeats, ngram_words))
+    return float(not rollout.truncated and not guard(rollout, max_ngram_repeats, ngram_words))
