@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo test lint format compile images sbom locks test-containers bench-data bench-eval bench-sft clean
+.PHONY: help setup demo test lint format compile images sbom locks test-containers bench-data bench-eval bench-sft bench-rl clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -21,6 +21,7 @@ help:
 	@echo "make bench-data  measure the data stages; one JSON line each, kept in build/bench (about an hour)"
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
 	@echo "make bench-sft   measure packed training against TRL's trainer (minutes)"
+	@echo "make bench-rl    hybrid rewards against plain GRPO, three seeds, and what a step costs besides the policy (an hour; wants make demo)"
 	@echo "make clean    delete build/"
 
 setup: $(STAMP)
@@ -84,6 +85,10 @@ bench-eval: setup
 
 bench-sft: setup
 	$(BIN)/python -m benchmarks.training.packing
+
+bench-rl: setup
+	$(BIN)/python -m benchmarks.rl.hybrid
+	$(BIN)/python -m benchmarks.rl.overhead
 
 clean:
 	rm -rf build
