@@ -37,7 +37,9 @@ class CommitCheckpoints(TrainerCallback):
         PartialState().wait_for_everyone()  # every rank has written its random state
         if state.is_world_process_zero:
             path = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
-            commit_checkpoint(path, provenance=self._provenance, extra=self._extra | {"step": state.global_step})
+            commit_checkpoint(
+                path, provenance=self._provenance, extra=self._extra | {"step": state.global_step}
+            )
 
 
 def newest_committed(directory: Path, log: logging.Logger) -> Path | None:

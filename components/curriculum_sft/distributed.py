@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 from components.core.errors import ConfigError
-from components.core.launch import world_size
+from components.core.launch import gpus, world_size
 from components.core.manifest import MANIFEST_NAME
 from components.curriculum_sft.config import Config
 
@@ -38,6 +39,22 @@ def deepspeed_config(config: Config) -> dict[str, Any] | None:
         "train_batch_size": "auto",
         "train_micro_batch_size_per_gpu": "auto",
     }
+
+
+def join_processes(config: Config) -> bool:
+    """Join DeepSpeed's processes on CPUs, where the trainer itself would not; whether it has been done.
+
+    accelerate chooses a backend by device and finds none there. On GPUs the trainer does all of it.
+    """
+    if config.sharding == "none" or gpus(os.environ) or world_size() == 1:
+        return False
+    from accelerate import PartialState
+
+    os.environ.pop("ACCELERATE_USE_CPU", None)
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    PartialState(backend="gloo")
+    return True
 
 
 def samples_per_step(config: Config) -> int:

@@ -72,7 +72,7 @@ def sft_trainer(
     model = trainable_model(start, config)
     if config.pack_tokens:
         use_packed_attention(model, config.attention)
-    return kind(
+    trainer = kind(
         model=model,
         args=settings,
         data_collator=collate,
@@ -81,6 +81,10 @@ def sft_trainer(
         peft_config=adapter_config(config),
         optimizers=(optimizer_for(model, config), None),
     )
+    # Qwen3-VL says that it takes no token count, TRL's loss does: without it every rank and every accumulated pass
+    # would count alike, however many tokens it supervises.
+    trainer.model_accepts_loss_kwargs = True
+    return trainer
 
 
 def packs_of(rows: list[Row], config: Config, ranks: int) -> list[list[int]]:

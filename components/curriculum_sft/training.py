@@ -18,6 +18,7 @@ from transformers import PrinterCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from components.core.errors import ConfigError, DataError, StageError
+from components.core.launch import world_size
 from components.core.vlm import load_model
 from components.curriculum_sft.callbacks import CommitCheckpoints, Progress, StopOnSignal, newest_committed
 from components.curriculum_sft.config import Config
@@ -25,6 +26,7 @@ from components.curriculum_sft.distributed import (
     SAMPLES_PER_STEP,
     check_same_run,
     deepspeed_config,
+    join_processes,
     samples_per_step,
 )
 from components.curriculum_sft.optimizer import MuonAdamW
@@ -130,6 +132,12 @@ def adapter_config(config: Config) -> Any:
 
 def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
     """Keyword arguments that SFTConfig and DPOConfig have in common."""
+    if config.sharding != "none" and world_size() == 1:
+        raise ConfigError(
+            "curriculum_sft.sharding: needs several processes; set processes, or sharding to none"
+        )
+    sharding = deepspeed_config(config)
+    joined = join_processes(config)
     gpu = torch.cuda.is_available()
     auto = gpu and torch.cuda.is_bf16_supported()
     return {
@@ -145,7 +153,9 @@ def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
         "gradient_accumulation_steps": config.accumulation_steps,
         "bf16": auto if config.precision == "auto" else config.precision == "bfloat16",
         "gradient_checkpointing": config.gradient_checkpointing,
-        "deepspeed": deepspeed_config(config),
+        "deepspeed": sharding,
+        "accelerator_config": {"use_configured_state": joined},
+        "use_cpu": joined,
         "seed": config.seed,
         "data_seed": config.seed,
         "max_length": None,
@@ -174,6 +184,10 @@ def fit(
         DataError: the loss is not finite, or exploded; the message names the samples.
         ConfigError: the checkpoint is another run's, or another global batch's.
     """
+    if config.sharding != "none" and not trainer.is_deepspeed_enabled:
+        raise ConfigError(
+            "curriculum_sft.sharding: the trainer runs without DeepSpeed; see accelerate's settings"
+        )
     per_step = samples_per_step(config)
     trainer.guard = LossGuard(config.max_loss_ratio)
     newest = newest_committed(directory, log)
@@ -204,7 +218,9 @@ def save_model(trainer: Any, processor: Any, output: Path) -> None:
     """Write the trained weights (adapters merged), the processor and the tokenizer; every rank has to call it."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     # Weights that are spread over the ranks have to be brought together first.
-    whole = trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_deepspeed_enabled else None
+    whole = (
+        trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_deepspeed_enabled else None
+    )
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
     shutil.rmtree(output, ignore_errors=True)

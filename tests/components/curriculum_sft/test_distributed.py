@@ -102,7 +102,9 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
 def test_zero_stages():
     assert deepspeed_config(Config()) is None
     pytest.importorskip("deepspeed")
-    stages = [deepspeed_config(Config(sharding=name))["zero_optimization"]["stage"] for name in ("zero2", "zero3")]
+    stages = [
+        deepspeed_config(Config(sharding=name))["zero_optimization"]["stage"] for name in ("zero2", "zero3")
+    ]
     assert stages == [2, 3]
 
 

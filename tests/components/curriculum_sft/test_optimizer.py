@@ -6,7 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from components.curriculum_sft.optimizer import MuonAdamW, takes_muon
+from components.core.errors import DataError
+from components.curriculum_sft.config import Config
+from components.curriculum_sft.optimizer import MuonAdamW, optimizer_for, takes_muon
+from components.curriculum_sft.training import LossGuard
 
 
 class Toy(nn.Module):
@@ -92,3 +95,41 @@ def test_frozen_parameters_stay(model):
     before = model.linear.weight.clone()
     train(model, MuonAdamW(model, 1e-2, 0.0, 0.1), 2)
     torch.testing.assert_close(model.linear.weight, before, rtol=0, atol=0)
+
+
+class Parts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.visual = nn.ModuleDict({"block": nn.Linear(3, 3), "merger": nn.Linear(3, 3)})
+        self.language_model = nn.Linear(3, 3)
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_parts_have_rates_of_their_own(kind):
+    model = Parts()
+    config = Config(optimizer=kind, learning_rate=1e-3, learning_rates={"vision": 1e-4, "projector": 2e-3})
+    optimizer = optimizer_for(model, config)
+    rate_of = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    rates = {name: rate_of[id(p)] for name, p in model.named_parameters()}
+    assert rates == {
+        "visual.block.weight": 1e-4,
+        "visual.block.bias": 1e-4,
+        "visual.merger.weight": 2e-3,
+        "visual.merger.bias": 2e-3,
+        "language_model.weight": 1e-3,
+        "language_model.bias": 1e-3,
+    }
+    assert optimizer_for(model, Config()) is None
+
+
+def test_a_loss_far_above_the_median_stops_and_names_its_samples():
+    guard = LossGuard(4.0)
+    for _ in range(10):
+        guard.check(2.0, ["a"])
+    guard.check(7.9, ["b"])
+    with pytest.raises(DataError, match=r"more than max_loss_ratio \(4\) .* median of 2; .*'bad-1'"):
+        guard.check(8.1, ["bad-1"])
+    for loss in (1.0, 1.0, 100.0):
+        LossGuard(0.0).check(loss, ["c"])
+    with pytest.raises(DataError, match="the loss is nan"):
+        LossGuard(0.0).check(float("nan"), ["d"])

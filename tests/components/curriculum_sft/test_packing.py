@@ -42,11 +42,13 @@ def _wide(count: int) -> tuple[list[int], list[int]]:
     return lengths.tolist(), (lengths * rng.uniform(1 / 3, 2 / 3, count)).astype(int).tolist()
 
 
-def test_packs_are_full_and_even_at_a_wide_spread_of_lengths():
+@pytest.mark.parametrize(("ranks", "packs_per_rank"), [(2, 1), (2, 2), (4, 1), (4, 2)])
+def test_packs_are_full_and_even_at_a_wide_spread_of_lengths(ranks, packs_per_rank):
     lengths, vision = _wide(2000)
-    packs = plan_epoch(lengths, vision, 2048, ranks=2, packs_per_rank=2, seed=0, epoch=0)
+    options = {"ranks": ranks, "packs_per_rank": packs_per_rank}
+    packs = plan_epoch(lengths, vision, 2048, seed=0, epoch=0, **options)
     assert fill(packs, lengths, 2048) >= 0.95
-    assert vision_imbalance(packs, vision, 2, 2) <= 0.1
+    assert vision_imbalance(packs, vision, ranks, packs_per_rank) <= 0.1
 
 
 def test_dealing_is_what_makes_the_ranks_even():
