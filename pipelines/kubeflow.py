@@ -1,13 +1,14 @@
 """Runs on Kubeflow Pipelines: submit, follow, schedule. A thin use of the kfp SDK's own client.
 
 Where the API is and who we are comes from the environment or options, never from a profile: `KFP_ENDPOINT` (for example
-http://ml-pipeline-ui.kubeflow.svc), `KFP_TOKEN` or `KFP_TOKEN_FILE`; in a cluster without these, the pod's own.
+http://ml-pipeline-ui.kubeflow.svc), `KFP_TOKEN` or `KFP_TOKEN_FILE`, `KFP_CA_CERT`; in a cluster without these, the pod's own.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import time
 import warnings
@@ -50,11 +51,9 @@ class Kubeflow:
         ir = compile_pipeline(profile, work / "post_training.yaml")
         name = sha256_hex(ir.read_bytes())[:12]
         with explained(), quiet():
-            pipeline = self.client.get_pipeline_id(NAME)
+            pipeline = self._pipeline()
             if pipeline is None:
-                pipeline = self.client.upload_pipeline(
-                    str(ir), NAME, DESCRIPTION, self.namespace or None
-                ).pipeline_id
+                pipeline = self._make_pipeline()
             found = self._version(pipeline, name)
             if found is None:
                 try:
@@ -67,6 +66,26 @@ class Kubeflow:
                     if found is None:
                         raise
         return pipeline, found
+
+    def _pipeline(self) -> str | None:
+        """Id of the pipeline in this namespace. (The SDK's `get_pipeline_id` looks in the shared ones only.)"""
+        wanted = {"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": NAME}]}
+        page = self.client.list_pipelines(namespace=self.namespace or None, filter=json.dumps(wanted))
+        return str(page.pipelines[0].pipeline_id) if page.pipelines else None
+
+    def _make_pipeline(self) -> str:
+        """A pipeline without a version: uploading a file would make a version under the pipeline's name."""
+        wanted = kfp_server_api.V2beta1Pipeline(
+            display_name=NAME, description=DESCRIPTION, namespace=self.namespace or None
+        )
+        try:
+            made = self.client._pipelines_api.pipeline_service_create_pipeline(pipeline=wanted)
+            return str(made.pipeline_id)
+        except kfp_server_api.ApiException as error:
+            found = self._pipeline() if error.status == 409 else None  # another submission was quicker
+            if found is None:
+                raise
+            return found
 
     def _version(self, pipeline: str, name: str) -> str | None:
         token = ""
@@ -128,8 +147,8 @@ class Kubeflow:
     def schedule(self, profile: Profile, work: Path, name: str, cron: str, timezone: str) -> str:
         """Make the recurring run `name`, or replace the one there is; its id.
 
-        The new one is made disabled, the old ones are deleted, then it is enabled: at no time are two enabled, and a
-        call that was killed in between is finished by the next one.
+        The new one is made disabled, the old ones are deleted, then it is enabled: at no time are two enabled. A call
+        that was killed in between may leave none enabled; the next one finishes it.
         """
         pipeline, version = self.version(profile, work)
         with explained(), quiet():
@@ -186,7 +205,10 @@ def connect(host: str, namespace: str) -> Kubeflow:
         warnings.simplefilter("ignore")
         try:
             client = Client(
-                host=host or os.environ.get("KFP_ENDPOINT"), existing_token=token or None, namespace=namespace
+                host=host or os.environ.get("KFP_ENDPOINT"),
+                existing_token=token or None,
+                namespace=namespace,
+                ssl_ca_cert=os.environ.get("KFP_CA_CERT") or None,
             )
         except TimeoutError as error:
             raise EndpointError("Kubeflow does not answer; set --host or KFP_ENDPOINT") from error
@@ -227,6 +249,10 @@ def explained() -> Iterator[None]:
         failure.transient = error.status in _TRANSIENT  # type: ignore[attr-defined]
         raise failure from error
     except urllib3.exceptions.HTTPError as error:
+        if isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError):
+            raise ConfigError(
+                f"Kubeflow's certificate is not trusted ({error}); set KFP_CA_CERT to your authority's file"
+            ) from error
         failure = EndpointError(f"Kubeflow is not reachable ({error}); set --host or KFP_ENDPOINT")
         failure.transient = True  # type: ignore[attr-defined]
         raise failure from error

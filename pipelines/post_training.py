@@ -58,8 +58,8 @@ def waits_for_new_images(profile: Profile) -> bool:
 def _skip_without_new_images(ir: Path) -> None:
     """Give the tasks behind ingest the condition that there is enough new.
 
-    `dsl.If` would nest them in a graph of their own, which Retry does not reach into. Kubeflow's driver honours a
-    condition on a container task all the same; what depends on a skipped task is omitted, and the run succeeds.
+    `dsl.If` would nest them in a graph of their own; the graph stays flat. Kubeflow's driver honours a condition on a
+    container task all the same; what depends on a skipped task is omitted, and the run succeeds.
     """
     documents = list(yaml.safe_load_all(ir.read_text(encoding="utf-8")))
     tasks = documents[0]["root"]["dag"]["tasks"]

@@ -75,15 +75,17 @@ class Handler(BaseHTTPRequestHandler):
             return self._answer(200, {"multi_user": False})
         if kind == ("GET", "/pipelines"):
             wanted = json.loads(query["filter"])["predicates"][0]["stringValue"]
-            found = [p for p in state.pipelines if p["display_name"] == wanted]
+            found = [
+                p
+                for p in state.pipelines
+                if p["display_name"] == wanted and p.get("namespace", "") == query.get("namespace", "")
+            ]
             return self._answer(200, {"pipelines": found} if found else {})
-        if path in ("/pipelines/upload", "/pipelines/upload_version"):
+        if kind == ("POST", "/pipelines"):
+            state.pipelines.append({**json.loads(sent), "pipeline_id": f"p{len(state.pipelines)}"})
+            return self._answer(200, state.pipelines[-1])
+        if path == "/pipelines/upload_version":
             assert b"components:" in sent and b"deploymentSpec:" in sent
-            if path.endswith("upload"):
-                state.pipelines.append(
-                    {"pipeline_id": f"p{len(state.pipelines)}", "display_name": query["name"]}
-                )
-                return self._answer(200, state.pipelines[-1])
             if any(v["display_name"] == query["name"] for v in state.versions):
                 return self._answer(409, {"error": "there is one"})
             made = {
