@@ -17,7 +17,7 @@ from components.core.launch import any_rank
 from components.core.manifest import write_json_atomic
 from components.core.work import Journal
 
-from .prompts import Prompt
+from .prompts import Prompt, select
 from .sampler import PromptSampler
 from .scoring import Scored
 
@@ -82,15 +82,17 @@ class StopOnSigterm(TrainerCallback):
 
 
 class RefreshPassRates(TrainerCallback):
-    """Measures the present policy's pass rates anew every so many steps, before the step's checkpoint is saved.
+    """Measures the present policy's pass rates anew every so many steps, before the step's checkpoint is saved, and
+    closes the questions that the policy by now always or never solves (`select`).
 
     A draw that the data loader has fetched ahead was made before; the draws after it follow the new rates.
 
     Args:
-        sampler: gets the rates.
+        sampler: gets the rates; its settings say which questions stay open.
         prompts: the questions, in the sampler's order.
         every: steps between two measurements; 0 makes none.
         measure: the questions with their rates at a step.
+        at_least: questions to keep open.
     """
 
     def __init__(
@@ -99,8 +101,10 @@ class RefreshPassRates(TrainerCallback):
         prompts: Sequence[Prompt],
         every: int,
         measure: Callable[[int, Sequence[Prompt]], Sequence[Prompt]],
+        at_least: int = 1,
     ) -> None:
         self.sampler, self.prompts, self.every, self.measure = sampler, list(prompts), every, measure
+        self.at_least = at_least
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -109,7 +113,10 @@ class RefreshPassRates(TrainerCallback):
         if self.every and state.global_step % self.every == 0 and state.global_step < state.max_steps:
             rated = self.measure(state.global_step, self.prompts)
             rates = {prompt.prompt_id: prompt.pass_rate for prompt in rated}
-            self.sampler.refresh(rates, [prompt.hardness for prompt in rated])
+            # However few they are, a run that is under way goes on with the nearest.
+            fill = self.sampler.settings.model_copy(update={"on_too_few": "fill"})
+            kept = [prompt.prompt_id for prompt in select(rated, fill, self.at_least)]
+            self.sampler.refresh(rates, [prompt.hardness for prompt in rated], kept)
 
 
 class Progress(TrainerCallback):

@@ -103,7 +103,7 @@ class Prompts(Settings):
     """Share of the steps after which all questions are open."""
     refresh_every_steps: int = Field(default=0, ge=0)
     """Steps after which the present policy's pass rates are measured anew: they set the curriculum's order and the
-    running success rates. 0 never does."""
+    running success rates, and questions outside the kept range are closed until a later measurement. 0 never does."""
     prioritised: bool = True
     """Draw questions in proportion to one minus their running success rate; otherwise evenly."""
     success_decay: float = Field(default=0.5, ge=0, lt=1)

@@ -1,15 +1,16 @@
-"""Rewards of the user's own: loaded by name, run beside the training thread, never able to stop it."""
+"""Rewards of the user's own: loaded by name, run in processes of their own, never able to stop training."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import math
-import queue
-import threading
+import multiprocessing
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.pool import Pool
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from .config import ExtraReward
 from .rewards import Rollout
 
 RewardFunction = Callable[[Rollout], float | None]
-_WORKERS = 4
+_WORKERS = 2
+_START_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,7 @@ def load_function(path: str, where: str, arguments: int = 1) -> Callable[..., An
 
 
 class ExtraRewards:
-    """The user's reward functions, called rollout by rollout on daemon threads under a time limit a batch.
-
-    Python cannot stop a thread, so one that is late is abandoned (it does not hold up the process's end) and the next
-    batch gets fresh workers.
-    """
+    """The user's reward functions, called rollout by rollout under a time limit a batch."""
 
     def __init__(self, settings: Sequence[ExtraReward]) -> None:
         """Load every function.
@@ -69,61 +67,103 @@ class ExtraRewards:
             ConfigError: one cannot be loaded.
         """
         self.settings = {extra.name: extra for extra in settings}
-        self._functions: dict[str, RewardFunction] = {
-            extra.name: load_function(extra.function, f"extra_rewards.{extra.name}") for extra in settings
-        }
+        for extra in settings:
+            load_function(extra.function, f"extra_rewards.{extra.name}")
+        self._calls = {extra.name: LimitedCalls(extra.function, extra.timeout_s) for extra in settings}
 
     def score(self, rollouts: Sequence[Rollout]) -> dict[str, ExtraScores]:
         """Scores of all rollouts by every function."""
-        return {
-            name: run_limited(function, rollouts, self.settings[name].timeout_s)
-            for name, function in self._functions.items()
-        }
+        return {name: call(rollouts) for name, call in self._calls.items()}
+
+    def close(self) -> None:
+        """End the processes."""
+        for call in self._calls.values():
+            call.close()
 
 
-def run_limited(function: RewardFunction, rollouts: Sequence[Rollout], timeout_s: float) -> ExtraScores:
-    """Call `function` for every rollout on a few threads; what is not done after `timeout_s` counts as failed."""
-    values = [math.nan] * len(rollouts)
-    failed = [True] * len(rollouts)
-    errors: dict[int, str] = {}
-    tasks: queue.SimpleQueue[int] = queue.SimpleQueue()
-    done: queue.SimpleQueue[tuple[int, float | None, str | None]] = queue.SimpleQueue()
-    closed = threading.Event()
-    for index in range(len(rollouts)):
-        tasks.put(index)
+class LimitedCalls:
+    """One function in processes of its own, which are killed when a batch is late.
 
-    def work() -> None:
-        while not closed.is_set():
-            try:
-                index = tasks.get_nowait()
-            except queue.Empty:
-                return
-            try:
-                done.put((index, function(rollouts[index]), None))
-            except Exception as error:  # noqa: BLE001 - a user's function may raise anything; it is counted and logged
-                done.put((index, None, f"{type(error).__name__}: {error}"))
+    A thread could not be killed, and a function that keeps the interpreter to itself (a runaway regular expression)
+    would stop training with it. The processes are started when first needed and live from batch to batch, so a
+    function may keep what it loads; there are two, each with its own copy.
+    """
 
-    for _ in range(min(_WORKERS, len(rollouts))):
-        threading.Thread(target=work, daemon=True).start()
-    deadline = time.monotonic() + timeout_s
-    for _ in rollouts:
-        try:
-            index, value, error = done.get(timeout=max(0.0, deadline - time.monotonic()))
-        except queue.Empty:
-            closed.set()
-            break
-        if error is None and value is not None:
-            error = _problem(value)
-        if error is None:
-            failed[index] = False
-            values[index] = math.nan if value is None else float(value)
-        else:
-            errors[index] = error
-    late = sum(failed) - len(errors)
-    first = next(
-        iter(errors.values()), f"{late} rollouts not scored within {timeout_s:g} s" if late else None
-    )
-    return ExtraScores(values, failed, first)
+    def __init__(self, path: str, timeout_s: float) -> None:
+        """Args:
+        path: `module:function`.
+        timeout_s: for one batch.
+        """
+        self.path, self.timeout_s = path, timeout_s
+        self._pool: Pool | None = None
+
+    def __call__(self, rollouts: Sequence[Rollout]) -> ExtraScores:
+        """Scores of rollouts; what is not done in time, or dies, counts as failed."""
+        pool = self._started()
+        jobs = [pool.apply_async(_call, (rollout,)) for rollout in rollouts]
+        deadline = time.monotonic() + self.timeout_s
+        values, errors, late = [math.nan] * len(jobs), dict[int, str](), 0
+        failed = [True] * len(jobs)
+        for index, job in enumerate(jobs):
+            job.wait(max(0.0, deadline - time.monotonic()))
+            if not job.ready():
+                late += 1
+                continue
+            value, error = job.get()
+            failed[index] = error is not None
+            if error is not None:
+                errors[index] = error
+            elif value is not None:
+                values[index] = value
+        if late:
+            self.close()
+        first = next(
+            iter(errors.values()), f"{late} rollouts not scored within {self.timeout_s:g} s" if late else None
+        )
+        return ExtraScores(values, failed, first)
+
+    def _started(self) -> Pool:
+        if self._pool is None:
+            # Not forked: a process that has used a GPU or threads must not be.
+            self._pool = multiprocessing.get_context("spawn").Pool(_WORKERS, _load, (self.path,))
+            # Importing the function's module does not count against the limit.
+            for ready in [self._pool.apply_async(_is_loaded) for _ in range(_WORKERS)]:
+                ready.wait(_START_S)
+        return self._pool
+
+    def close(self) -> None:
+        """Kill the processes; the next batch gets new ones."""
+        if self._pool is not None:
+            self._pool.terminate()
+            self._pool.join()
+            self._pool = None
+
+
+_function: RewardFunction | None = None
+"""In a worker process: what it calls."""
+
+
+def _load(path: str) -> None:
+    global _function
+    # A process that ends here would be replaced without end.
+    with contextlib.suppress(ConfigError):
+        _function = load_function(path, "extra_rewards")
+
+
+def _is_loaded() -> bool:
+    return _function is not None
+
+
+def _call(rollout: Rollout) -> tuple[float | None, str | None]:
+    """Value and error of one call; never raises, for not every exception can travel between processes."""
+    if _function is None:
+        return None, "cannot be loaded in a process of its own"
+    try:
+        value = _function(rollout)
+    except Exception as error:  # noqa: BLE001 - a user's function may raise anything; it is counted and logged
+        return None, f"{type(error).__name__}: {error}"
+    problem = None if value is None else _problem(value)
+    return (None, problem) if problem or value is None else (float(value), None)
 
 
 def _problem(value: object) -> str | None:

@@ -113,7 +113,7 @@ def measure(
     journal: Journal,
     on_batch: Callable[[int], object],
 ) -> list[Prompt]:
-    """The prompts with the policy's pass rate and, if perception is rewarded, its answer to the blanked image.
+    """The prompts with the policy's pass rate and, if perception is rewarded and it is not known, its answer to the blanked image.
 
     Batches are cut from the whole list and seeded by their place, so that a resumed measurement gives what an
     uninterrupted one would; measured prompts are kept in `journal`.
@@ -123,7 +123,7 @@ def measure(
     """
     settings = config.prompts
     samples = settings.pass_rate_samples
-    ask_blank = config.weights.perception != 0.0
+    ask_blank = config.weights.perception != 0.0 and any(prompt.blank_answer is None for prompt in prompts)
     size = max(1, settings.pass_rate_batch_size // max(1, samples))
     for number, start in enumerate(range(0, len(prompts), size)):
         batch = prompts[start : start + size]
@@ -149,7 +149,7 @@ def measure(
                     prompt.prompt_id,
                     {
                         "pass_rate": sum(right) / len(right) if right else -1.0,
-                        "blank_answer": _extract(prompt, without[0].text) if without else None,
+                        "blank_answer": _extract(prompt, without[0].text) if without else prompt.blank_answer,
                     },
                 )
         on_batch(len(batch))
@@ -160,10 +160,12 @@ def select(prompts: Sequence[Prompt], settings: Prompts, at_least: int) -> list[
     """Prompts whose pass rate lies strictly inside the kept range, in their order.
 
     A prompt that is always or never solved has a group without variance: it costs rollouts and teaches nothing. When
-    fewer than `at_least` remain and the settings say `fill`, those nearest to the range join, hardest last.
+    fewer than `at_least` remain and the settings say `fill`, those nearest to the range join, hardest last. Of yes/no
+    prompts as many ask for "no" as for "yes": a policy that says one of them too readily fails at the other only, and
+    the range alone would leave those.
     """
     low, high = settings.min_pass_rate, settings.max_pass_rate
-    kept = {p.prompt_id for p in prompts if p.pass_rate < 0 or low < p.pass_rate < high}
+    kept = _balanced([p for p in prompts if p.pass_rate < 0 or low < p.pass_rate < high])
     if len(kept) < at_least and settings.on_too_few == "fill":
         rest = [p for p in prompts if p.prompt_id not in kept]
         rest.sort(
@@ -176,6 +178,21 @@ def select(prompts: Sequence[Prompt], settings: Prompts, at_least: int) -> list[
         )
         kept |= {p.prompt_id for p in rest[: at_least - len(kept)]}
     return [p for p in prompts if p.prompt_id in kept]
+
+
+def _balanced(prompts: Sequence[Prompt]) -> set[str]:
+    """Ids without those yes/no prompts that have no counterpart, the surest and the most hopeless first."""
+    polar: dict[str, list[Prompt]] = {"yes_no yes": [], "yes_no no": []}
+    for prompt in prompts:
+        if (own := polar.get(_stratum(prompt))) is not None:
+            own.append(prompt)
+    room = min(len(own) for own in polar.values())
+    dropped = {
+        p.prompt_id
+        for own in polar.values()
+        for p in sorted(own, key=lambda p: (abs(p.pass_rate - 0.5), p.prompt_id))[room:]
+    }
+    return {p.prompt_id for p in prompts} - dropped
 
 
 def _extract(prompt: Prompt, response: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -50,11 +50,11 @@ class PromptSampler:
         start = self.settings.curriculum_start
         ramp = self.settings.curriculum_finish * self.generations
         share = 1.0 if self.drawn >= ramp else start + (1.0 - start) * self.drawn / ramp
-        return max(1, ceil(share * len(self.ids)))
+        return max(1, ceil(share * len(self._easy_first)))
 
     def draw(self, count: int) -> list[int]:
         """Indices of the next `count` questions; one comes twice only when fewer are open."""
-        open_ = self._easy_first[: max(self.open_questions(), min(count, len(self.ids)))]
+        open_ = self._easy_first[: max(self.open_questions(), count)]
         weights = np.ones(len(open_))
         if self.settings.prioritised:
             weights = np.maximum(1.0 - self.success[open_], self.settings.priority_floor)
@@ -84,16 +84,20 @@ class PromptSampler:
             self.success[i] = rate if self.visits[i] == 0 else decay * self.success[i] + (1.0 - decay) * rate
             self.visits[i] += 1
 
-    def refresh(self, rates: Mapping[str, float], difficulty: Sequence[float]) -> None:
+    def refresh(self, rates: Mapping[str, float], difficulty: Sequence[float], kept: Collection[str]) -> None:
         """Take pass rates that were measured anew: they are the success rates now, and order the curriculum.
 
         Args:
             rates: of every question.
             difficulty: of each question, in their order.
+            kept: ids of the questions that stay open, at least one; the others are drawn again when a later
+                refresh keeps them.
         """
         self.success = np.array([rates[key] for key in self.ids], dtype=np.float64)
         self.visits = np.maximum(self.visits, 1)
-        self._easy_first = np.argsort(np.asarray(difficulty, dtype=np.float64), kind="stable")
+        open_ = np.array([key in kept for key in self.ids])
+        order = np.argsort(np.asarray(difficulty, dtype=np.float64), kind="stable")
+        self._easy_first = order[open_[order]]
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that changes, JSON-able."""

@@ -54,6 +54,7 @@ def run(config: Config, ctx: StageContext) -> None:
     check_same_limits(processor, Path(model.config._name_or_path or start.path))
     rated, chosen = choose_prompts(found, model, processor, store, config, ctx)
     history = train(chosen, model, processor, store, scorer, config, ctx)
+    scorer.extra.close()
 
     output = ctx.outputs["checkpoint"]
     model.to(_stored_dtype(start.path) or saved_dtype)
@@ -196,7 +197,9 @@ def train(
             train_dataset=training_set(prompts, store),
             callbacks=[
                 SeedEachStep(),
-                RefreshPassRates(sampler, prompts, config.prompts.refresh_every_steps, measured),
+                RefreshPassRates(
+                    sampler, prompts, config.prompts.refresh_every_steps, measured, config.prompts_per_step
+                ),
                 Checkpoints(sampler, config.keep_checkpoints),
                 Progress(bar),
                 stop,

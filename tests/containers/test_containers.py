@@ -100,9 +100,9 @@ def test_an_image_that_is_not_built_is_named(finished, engine, world, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("number", "code", "running"), [(signal.SIGTERM, 143, 0), (signal.SIGKILL, -9, 1)], ids=str
+    ("number", "code", "most_running"), [(signal.SIGTERM, 143, 0), (signal.SIGKILL, -9, 1)], ids=str
 )
-def test_no_container_outlives_its_run_for_long(finished, engine, world, number, code, running):
+def test_no_container_outlives_its_run_for_long(finished, engine, world, number, code, most_running):
     """Asked to end, a run ends its container, which saves; one that was killed has its container ended by the next."""
     folder, _ = finished
     arguments = [
@@ -113,7 +113,10 @@ def test_no_container_outlives_its_run_for_long(finished, engine, world, number,
         sys.executable, DRIVE, "end", str(world), str(folder), str(int(number)), *arguments
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert json.loads(done.stdout.split("ENDED")[1]) == {"code": code, "running": running, "left": 0}
+    ended = json.loads(done.stdout.split("ENDED")[1])
+    assert (ended["code"], ended["left"]) == (code, 0)
+    # After a kill, the container's own watcher may have ended it already, when it found nobody to write to.
+    assert ended["running"] <= most_running
     if number == signal.SIGTERM:
         assert "interrupted" in done.stderr
 

@@ -20,6 +20,8 @@ FAST: dict[str, Any] = {
 
 
 MY_REWARDS = """
+import os
+import re
 import time
 import zlib
 
@@ -37,6 +39,18 @@ def fussy(rollout):
 def slow(rollout):
     time.sleep(30 if rollout.response == "8" else 0)
     return 1.0
+
+def stuck(rollout):
+    # Backtracks for centuries inside one call, in which no other thread of its process runs.
+    return float(re.fullmatch("(a+)+b", "a" * (99 if rollout.response == "8" else 3)) is None)
+
+def dies(rollout):
+    if rollout.response == "8":
+        os._exit(1)
+    return 1.0
+
+def endless(rollout):
+    return float("inf")
 """
 
 

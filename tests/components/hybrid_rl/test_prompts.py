@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 
 import pytest
+from transformers import TrainerState
 
 from components.core.vlm import load_model, load_processor
 from components.core.work import Journal
+from components.hybrid_rl.callbacks import RefreshPassRates
 from components.hybrid_rl.config import Config, Prompts
 from components.hybrid_rl.prompts import Prompt, blanked, candidates, measure, select
 from components.hybrid_rl.sampler import PromptSampler
@@ -76,6 +79,17 @@ def test_too_few_prompts_are_filled_up_or_not():
     assert [p.prompt_id for p in select(rated, narrow.model_copy(update={"on_too_few": "fail"}), 3)] == ["c"]
 
 
+def test_what_remains_asks_for_no_as_often_as_for_yes():
+    def polar(name: str, reference: str, rate: float) -> Prompt:
+        return Prompt(name, "i", "q", reference, "yes_no", (), 0.0, rate)
+
+    rated = [polar("a", "yes", 0.9), polar("b", "no", 0.1), polar("c", "no", 0.4), polar("d", "no", 1.0)]
+    rated += [prompt("e", 0.5), polar("f", "no", 0.2)]
+    # One "yes" remains, so one "no" may: the one that is least sure.
+    assert [p.prompt_id for p in select(rated, Prompts(), 1)] == ["a", "c", "e"]
+    assert [p.prompt_id for p in select([rated[1], prompt("e", 0.5)], Prompts(), 1)] == ["e"]
+
+
 def test_hardness_goes_by_measured_failure_then_by_votes():
     assert prompt("a", 0.9).hardness < prompt("b", 0.1).hardness
     assert prompt("a", 0.5, 0.1).hardness < prompt("b", 0.5, 0.3).hardness
@@ -111,6 +125,17 @@ def test_interrupted_measurement_goes_on_where_it_was(tiny_checkpoint, coloured_
     run(journal, asked[:2])  # the first batch, then the process dies
     assert len(journal) == 2
     assert run(Journal(tmp_path / "part.jsonl"), asked) == whole
+
+
+def test_what_was_answered_without_the_picture_is_not_asked_again(
+    tiny_checkpoint, coloured_pictures, tmp_path
+):
+    model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
+    known = [Prompt("p", "0", "How many shapes?", "7", "number", (), 0.1, blank_answer="as before")]
+    config = Config.model_validate({"max_completion_tokens": 8, "weights": {"perception": 0.1}})
+    pictures, journal = Pictures(coloured_pictures), Journal(tmp_path / "again.jsonl")
+    again = measure(known, model, processor, pictures, config, journal, lambda done: None)
+    assert again[0].blank_answer == "as before" and again[0].pass_rate >= 0
 
 
 def test_blanked_picture_keeps_its_size(coloured_pictures):
@@ -168,6 +193,35 @@ def test_state_goes_through_json_and_continues_exactly():
     c.load_state_dict(json.loads(json.dumps(b.state_dict())))
     assert c.pending() == a.pending()
     assert [c.draw(3) for _ in range(5)] == [a.draw(3) for _ in range(5)]
+
+
+def test_closed_questions_are_not_drawn_until_they_are_opened_again():
+    s = sampler(n=6, curriculum_start=1.0)
+    rates = {f"p{i}": i / 6 for i in range(6)}
+    s.refresh(rates, [1 - rate for rate in rates.values()], kept=["p1", "p4"])
+    assert s.open_questions() == 2 and set(s.draw(2)) == {1, 4}
+    again = sampler(n=6, curriculum_start=1.0)
+    again.load_state_dict(json.loads(json.dumps(s.state_dict())))
+    assert set(again.draw(2)) == {1, 4}
+    s.refresh(rates, [1 - rate for rate in rates.values()], kept=list(rates))
+    assert len(set(s.draw(6))) == 6
+
+
+def test_refreshed_rates_close_what_the_policy_always_or_never_solves():
+    asked = [prompt(f"p{i}", 0.5) for i in range(4)]
+    s = PromptSampler([p.prompt_id for p in asked], [0.5] * 4, Prompts(curriculum_start=1.0), 10, seed=0)
+    now = {"p0": 0.0, "p1": 0.3, "p2": 1.0, "p3": 0.6}
+    told: list[int] = []
+
+    def measured(step: int, prompts):
+        told.append(step)
+        return [replace(p, pass_rate=now[p.prompt_id]) for p in prompts]
+
+    callback = RefreshPassRates(s, asked, every=5, measure=measured, at_least=2)
+    for step in (4, 5, 10):
+        callback.on_step_end(None, TrainerState(global_step=step, max_steps=10), None)
+    assert told == [5] and set(s.draw(2)) == {1, 3}
+    assert s.success.tolist() == [0.0, 0.3, 1.0, 0.6]
 
 
 def test_rollouts_of_other_questions_are_refused():

@@ -99,6 +99,27 @@ def test_advantages_reach_the_update_unchanged(make_trainer, my_rewards):
     assert batch["advantages"].abs().max() > 0
 
 
+@pytest.mark.parametrize("masked", [True, False])
+def test_truncated_responses_leave_the_loss_but_not_their_group(make_trainer, my_rewards, masked):
+    seen = []
+    extra = [{"name": "checksum", "function": f"{my_rewards}:checksum"}]
+    trainer = make_trainer(
+        (lambda scored, step: seen.append(scored),),
+        mask_truncated=masked,
+        max_completion_tokens=16,
+        temperature=5.0,
+        prompts_per_step=6,
+        extra_rewards=extra,
+    )
+    batch = generation(trainer)
+    truncated = torch.tensor([rollout.truncated for rollout in seen[0].rollouts])
+    assert truncated.any() and not truncated.all()
+    trained = batch["completion_mask"].any(dim=1)
+    assert trained.tolist() == (~truncated).tolist() if masked else trained.all()
+    # Their rewards count in the mean of the group all the same.
+    assert batch["advantages"][truncated].abs().max() > 0
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_no_response_contains_a_vision_token(make_trainer, shared):
     trainer = make_trainer(max_completion_tokens=48, temperature=5.0, prompts_per_step=6)
