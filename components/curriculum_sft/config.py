@@ -63,6 +63,13 @@ class Preferences(Settings):
     """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to the same content without it."""
     contrast: bool = True
     """Also build yes/no pairs from kept items, against the opposite answer."""
+    own_samples: int = Field(default=0, ge=0)
+    """Answers that the starting model gives to each of `own_questions` training questions; where it errs, its wrong answer
+    is rejected against its right or the voted one. These pairs come before those from voters. 0 asks nothing."""
+    own_questions: int = Field(default=2000, ge=1)
+    """Questions asked for that, drawn evenly over answer types."""
+    own_max_tokens: int = Field(default=256, ge=1)
+    """Longest such answer; longer ones are left out."""
     denial_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the yes/no pairs in which "no" is chosen. 0.5 keeps DPO from learning to deny everything; a model whose
     data made it say yes too readily (teachers ask about what is there) needs more."""
@@ -74,11 +81,35 @@ class Preferences(Settings):
         return self
 
 
+class Distillation(Settings):
+    """On-policy distillation from the base model: what it would have said to the general data's questions."""
+
+    beta: float = Field(default=1.0, ge=0, le=1)
+    """Divergence between model and teacher: 1 reverse KL, 0 forward KL, between them a generalised Jensen-Shannon
+    divergence (GKD, arXiv 2306.13649)."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the sampled answers, and of both distributions in the divergence."""
+    max_new_tokens: int = Field(default=256, ge=1)
+    """Longest sampled answer."""
+    max_questions: int = Field(default=0, ge=0)
+    """Most questions, drawn evenly over the general samples; 0 takes all."""
+    supervised_samples: int = Field(default=0, ge=0)
+    """Samples that one forward pass trains on by likelihood beside its questions, `domain_share` of their answers from
+    the domain; 0 distils alone."""
+    supervised_weight: float = Field(default=1.0, gt=0)
+    """Weight of their loss, in nats a token like the divergence."""
+    rollout: Literal["generate", "vllm"] = "generate"
+    """What samples the answers: transformers' `generate` (any machine) or vLLM in the training processes (GPUs)."""
+    gpu_memory_utilization: float = Field(default=0.3, gt=0, lt=1)
+    """Share of GPU memory for vLLM."""
+
+
 class Config(Settings):
     """Settings of one use of the stage `curriculum_sft`."""
 
-    objective: Literal["sft", "dpo"] = "sft"
-    """sft: maximum likelihood of voted answers and general data; dpo: preferences built from the votes."""
+    objective: Literal["sft", "dpo", "distill"] = "sft"
+    """sft: maximum likelihood of voted answers and general data; dpo: preferences built from the votes; distill: on-policy
+    distillation from the base model on the general data's questions."""
     domain_share: float = Field(default=1.0, ge=0, le=1)
     """Share of the supervised answers that come from the domain; the others come from the general data. 1 for
     learning the domain, about 0.3 for restoring general ability."""
@@ -92,9 +123,11 @@ class Config(Settings):
     """Longest sample, vision tokens included; longer ones go to the rejected table, none is ever cut."""
     preferences: Preferences = Preferences()
     """Pairs and loss of the dpo objective."""
+    distillation: Distillation = Distillation()
+    """Rollouts and loss of the distill objective; `batch_samples` counts its questions."""
 
     optimizer: Literal["adamw", "muon"] = "adamw"
-    """adamw: for every parameter; muon: Muon for weight matrices, AdamW for the rest (supervised objective only)."""
+    """adamw: for every parameter; muon: Muon for weight matrices, AdamW for the rest (not with dpo)."""
     learning_rate: float = Field(default=1e-5, gt=0)
     """Peak learning rate of AdamW."""
     muon_learning_rate: float = Field(default=0.0, ge=0)
@@ -158,8 +191,8 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _optimizer_fits(self) -> Config:
-        if self.optimizer == "muon" and self.objective != "sft":
-            raise ValueError("optimizer: muon is for the sft objective; use adamw with dpo")
+        if self.optimizer == "muon" and self.objective == "dpo":
+            raise ValueError("optimizer: muon is for the sft and distill objectives; use adamw with dpo")
         if self.optimizer == "muon" and self.lora is not None:
             raise ValueError("optimizer: muon trains whole matrices; use adamw with lora")
         if self.optimizer == "muon" and self.sharding != "none":
@@ -175,7 +208,7 @@ class Config(Settings):
         if not self.pack_tokens:
             return self
         if self.objective != "sft":
-            raise ValueError("pack_tokens is for the sft objective; leave it 0 with dpo")
+            raise ValueError("pack_tokens is for the sft objective; leave it 0 with dpo and distill")
         if self.pack_tokens < self.max_length_tokens:
             raise ValueError(
                 f"pack_tokens ({self.pack_tokens}) must hold the longest sample: at least max_length_tokens "

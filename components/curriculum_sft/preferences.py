@@ -2,6 +2,7 @@
 
 A pair says which of two responses to the same question about the same picture is better, and why:
 
+    own          a right answer over a wrong one that the starting model gave when asked
     outvoted     the voters' answer over the proposed one that they rejected
     dissent      the accepted answer over that of a voter who was outvoted
     contrast     an accepted yes (no) over its opposite
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.core.answers import agree, normalise
+from components.core.answers import agree, extract, normalise
 from components.core.vlm.messages import format_question, format_response
 from components.curriculum_sft.config import Preferences
 from components.curriculum_sft.mixture import shuffled
@@ -31,11 +32,21 @@ def build_pairs(
     *,
     reasoning_share: float,
     seed: int,
+    own: Mapping[str, list[str]] | None = None,
 ) -> list[Row]:
     """Build and choose preference pairs from the train split.
 
     "No" is chosen in `settings.denial_share` of the yes/no pairs: pairs against hallucination alone ("yes" about
     things that are not there) would teach the model to deny everything.
+
+    Args:
+        kept: rows of `qa_kept`.
+        rejected: rows of `qa_rejected`.
+        votes: rows of `votes`.
+        settings: which pairs, and how many.
+        reasoning_share: share of answers written with their reasoning, as in fine-tuning.
+        seed: of every draw.
+        own: responses of the starting model by `qa_id` (see `own_answers`).
 
     Returns:
         At most `settings.max_pairs` rows {sample_id, image_ids, prompt, chosen, rejected, why, answer_type, source},
@@ -43,7 +54,11 @@ def build_pairs(
     """
     kept = [row for row in kept if row["split"] == "train"]
     rejected = [row for row in rejected if row["split"] == "train"]
-    wrong = [*_outvoted(rejected), *_dissent(kept, votes, reasoning_share, seed)]
+    wrong = [
+        *_own(kept, own or {}, reasoning_share, seed),
+        *_outvoted(rejected),
+        *_dissent(kept, votes, reasoning_share, seed),
+    ]
     if settings.contrast:
         wrong += _contrast(kept, reasoning_share, seed)
     verbose_count = round(settings.max_pairs * settings.verbose_share)
@@ -69,13 +84,31 @@ def _wrong_answers(pairs: list[Row], room: int, denial_share: float, seed: int) 
             count = min(count, int(len(polar[answer]) / share))
     balanced: list[Row] = []
     for answer, share in shares.items():
-        ranked = sorted(shuffled(polar[answer], seed, answer), key=_made_up)
+        ranked = sorted(shuffled(polar[answer], seed, answer), key=_remoteness)
         balanced += ranked[: int(count * share)]
-    return balanced + shuffled(others, seed, "others")[: room - len(balanced)]
+    ranked = sorted(shuffled(others, seed, "others"), key=_remoteness)
+    return balanced + ranked[: room - len(balanced)]
 
 
-def _made_up(pair: Row) -> bool:
-    return bool(pair["why"] == "contrast")
+def _remoteness(pair: Row) -> int:
+    """How far the rejected response is from what the model itself would say."""
+    return {"own": 0, "contrast": 2}.get(pair["why"], 1)
+
+
+def _own(
+    kept: list[Mapping[str, Any]], own: Mapping[str, list[str]], reasoning_share: float, seed: int
+) -> Iterable[Row]:
+    """Of each question that the model answered wrongly: its shortest wrong response; against it its shortest right one, or
+    where it has none the voted answer."""
+    for row in kept:
+        responses = sorted(own.get(row["qa_id"], ()), key=lambda text: (len(text), text))
+        kind, choices = row["answer_type"], row["choices"]
+        found = [(text, extract(text, kind, choices)) for text in responses]
+        right = [text for text, answer in found if answer and agree(answer, row["answer"], kind, choices)]
+        wrong = [text for text, answer in found if answer and not agree(answer, row["answer"], kind, choices)]
+        if wrong:
+            chosen = right[0] if right else response_of(row, reasoning_share, seed)
+            yield _pair(row, chosen, wrong[0], "own", polarity=_polarity(row, row["answer"]))
 
 
 def _outvoted(rows: Iterable[Mapping[str, Any]]) -> Iterable[Row]:

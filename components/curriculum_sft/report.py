@@ -20,6 +20,8 @@ _CURVES = {
     "learning rate": ("learning_rate",),
     "rewards of the chosen and the rejected response": ("rewards/chosen", "rewards/rejected"),
     "share of pairs ranked right": ("rewards/accuracies",),
+    "divergence from the teacher (nats a token)": ("divergence",),
+    "tokens of a sampled answer": ("completions/mean_length",),
 }
 _FINAL = {"rewards/accuracies": "pairs_ranked_right", "mean_token_accuracy": "token_accuracy"}
 
@@ -42,8 +44,10 @@ def write_report(
     }
     if logged:
         ctx.metrics |= {"loss_first": logged[0]["loss"], "loss_final": logged[-1]["loss"]}
+        if "grad_norm" in logged[0]:
+            ctx.metrics["grad_norm_first"] = logged[0]["grad_norm"]
         ctx.metrics |= {name: logged[-1][key] for key, name in _FINAL.items() if key in logged[-1]}
-    if config.objective == "sft":
+    if config.objective != "dpo":
         ctx.metrics |= {
             "answers": sum(map(count_answers, rows)),
             "domain_answer_share": round(answer_share(rows), 4),

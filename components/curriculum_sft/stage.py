@@ -31,7 +31,7 @@ def run(config: Config, ctx: StageContext) -> None:
     datasets = {name: ctx.dataset(name, table=name) for name in IO.inputs}
     image_sets = [datasets["images"]]
     general: Dataset | None = None
-    if config.objective == "sft" and config.domain_share < 1:
+    if config.objective == "distill" or (config.objective == "sft" and config.domain_share < 1):
         root, _ = split_pin(ctx.params["general_data"])
         image_sets.append(Dataset.open(root / "images", "images"))
         general = Dataset.open(root / "samples", "samples")
@@ -53,7 +53,12 @@ def run(config: Config, ctx: StageContext) -> None:
         "training", extra={"objective": config.objective, "start": str(start), "threads": set_threads()}
     )
     processor = load_processor(start)
-    found = pairs_of(config, datasets) if config.objective == "dpo" else samples_of(config, datasets, general)
+    pictures = PictureStores([ImageStore(images) for images in image_sets])
+    if config.objective == "dpo":
+        own = own_answers(config, datasets, start, processor, pictures, ctx)
+        found = pairs_of(config, datasets, own)
+    else:
+        found = samples_of(config, datasets, general)
     planner = planner_for(processor, image_sets, config.max_length_tokens)
     rows, bad = partition(
         found, planner, lambda items: ctx.progress(items, total=len(found), desc="checking samples")
@@ -66,9 +71,8 @@ def run(config: Config, ctx: StageContext) -> None:
         )
     ctx.log.info("checked samples", extra={"kept": len(rows), "rejected": len(bad)})
 
-    pictures = PictureStores([ImageStore(images) for images in image_sets])
     directory = ctx.work.dir("checkpoints")
-    trainer = make_trainer(start, processor, rows, pictures, config, directory)
+    trainer = make_trainer(start, processor, rows, pictures, config, directory, teacher_path(ctx))
     probes = Probes(rows, config.report_samples, processor, pictures, ctx.work.journal("probes"))
     probes.watch(trainer)
     fitted = fit(trainer, directory, config, ctx.provenance, ctx.log)
@@ -93,8 +97,15 @@ def starting_point(ctx: StageContext) -> Path:
     return open_checkpoint(path).path if sealed else path
 
 
+def teacher_path(ctx: StageContext) -> Path:
+    """Directory of the weights that are distilled from: the base model, verified if it is sealed."""
+    path = split_pin(ctx.params["base_model"])[0]
+    return open_checkpoint(path).path if (path / MANIFEST_NAME).is_file() else path
+
+
 def samples_of(config: Config, datasets: dict[str, Dataset], general: Dataset | None) -> list[Row]:
-    """Training samples: the kept train split, mixed with general data by the configured share."""
+    """Training samples: the kept train split, mixed with general data by the configured share; all of the general data
+    where it is distilled on."""
     from components.curriculum_sft.mixture import mix
     from components.curriculum_sft.samples import domain_samples
 
@@ -105,6 +116,8 @@ def samples_of(config: Config, datasets: dict[str, Dataset], general: Dataset | 
         seed=config.seed,
     )
     others = [{**row, "source": "general"} for row in general.rows_iter()] if general else []
+    if config.objective == "distill":
+        return others + (domain if config.distillation.supervised_samples else [])
     return mix(
         domain,
         others,
@@ -114,8 +127,45 @@ def samples_of(config: Config, datasets: dict[str, Dataset], general: Dataset | 
     )
 
 
-def pairs_of(config: Config, datasets: dict[str, Dataset]) -> list[Row]:
-    """Preference pairs from the votes on the train split."""
+def own_answers(
+    config: Config,
+    datasets: dict[str, Dataset],
+    start: Path,
+    processor: Any,
+    pictures: Any,
+    ctx: StageContext,
+) -> dict[str, list[str]]:
+    """The starting model's responses to training questions by `qa_id`; none where the settings ask for none."""
+    settings = config.preferences
+    if not settings.own_samples:
+        return {}
+    from components.core.vlm import load_model
+    from components.curriculum_sft.own_answers import ask, questions_to_ask
+
+    asked = questions_to_ask(datasets["qa_kept"].rows_iter(), settings.own_questions, config.seed)
+    bar = iter(ctx.progress(range(len(asked)), total=len(asked), desc="asking the starting model"))
+
+    def advance(count: int) -> None:
+        for _ in range(count):
+            next(bar, None)
+
+    answered = ask(
+        asked,
+        load_model(start, "float32", attn=config.attention),
+        processor,
+        pictures,
+        samples=settings.own_samples,
+        max_new_tokens=settings.own_max_tokens,
+        seed=config.seed,
+        journal=ctx.work.journal("own_answers"),
+        on_batch=advance,
+    )
+    next(bar, None)
+    return answered
+
+
+def pairs_of(config: Config, datasets: dict[str, Dataset], own: dict[str, list[str]]) -> list[Row]:
+    """Preference pairs from the votes on the train split, and from the model's own answers."""
     from components.curriculum_sft.preferences import build_pairs
 
     return build_pairs(
@@ -125,6 +175,7 @@ def pairs_of(config: Config, datasets: dict[str, Dataset]) -> list[Row]:
         config.preferences,
         reasoning_share=config.reasoning_share,
         seed=config.seed,
+        own=own,
     )
 
 
@@ -151,13 +202,41 @@ def planner_for(processor: Any, image_sets: list[Dataset], max_length_tokens: in
 
 
 def make_trainer(
-    start: Path, processor: Any, rows: list[Row], pictures: Any, config: Config, directory: Path
+    start: Path,
+    processor: Any,
+    rows: list[Row],
+    pictures: Any,
+    config: Config,
+    directory: Path,
+    teacher: Path,
 ) -> Any:
-    """The trainer of the configured objective."""
+    """The trainer of the configured objective.
+
+    Raises:
+        DataError: there is no general sample to distil on, or not enough for one step.
+    """
     if config.objective == "dpo":
         from components.curriculum_sft.train_dpo import dpo_trainer
 
         return dpo_trainer(start, processor, rows, pictures, config, directory)
-    from components.curriculum_sft.train_sft import sft_trainer
+    if config.objective == "sft":
+        from components.curriculum_sft.train_sft import sft_trainer
 
-    return sft_trainer(start, processor, rows, pictures, config, directory)
+        return sft_trainer(start, processor, rows, pictures, config, directory)
+    from components.curriculum_sft.mixture import mix
+    from components.curriculum_sft.questions import questions
+    from components.curriculum_sft.train_distill import distillation_trainer, questions_per_step
+
+    settings = config.distillation
+    general = [row for row in rows if row["source"] == "general"]
+    asked = questions(general, settings.max_questions, config.seed)
+    if len(asked) < questions_per_step(config):
+        raise DataError(
+            f"{len(asked)} general questions are fewer than one step takes ({questions_per_step(config)}); give more "
+            "general_data, or lower batch_samples"
+        )
+    domain = [row for row in rows if row["source"] != "general"]
+    supervised: list[Row] = []
+    if settings.supervised_samples:
+        supervised = mix(domain, general, domain_share=config.domain_share, seed=config.seed)
+    return distillation_trainer(start, teacher, processor, asked, supervised, pictures, config, directory)

@@ -1,4 +1,4 @@
-"""What both objectives share: the model to train, the trainer's arguments, the loop that survives a kill."""
+"""What all objectives share: the model to train, the trainer's arguments, the loop that survives a kill."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def adapter_config(config: Config) -> Any:
 
 
 def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
-    """Keyword arguments that SFTConfig and DPOConfig have in common."""
+    """Keyword arguments that the trainers' configurations have in common."""
     if config.sharding != "none" and world_size() == 1:
         raise ConfigError(
             "curriculum_sft.sharding: needs several processes; set processes, or sharding to none"

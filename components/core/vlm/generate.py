@@ -21,8 +21,9 @@ from components.core.vlm.processor import open_image, vision_token_count
 Picture = bytes | Image.Image
 Pictures = Picture | Sequence[Picture]
 """One picture, or several (or none) in the order in which the prompt shows them."""
-Prompt = str | Sequence[Mapping[str, str]]
-"""A text that all pictures precede, or the content parts of a user's turn, `{"type": "image"}` once for each picture."""
+Prompt = str | Sequence[Mapping[str, Any]]
+"""A text that all pictures precede; the content parts of a user's turn, `{"type": "image"}` once for each picture; or a
+conversation's messages, their parts likewise."""
 
 
 @dataclass(frozen=True)

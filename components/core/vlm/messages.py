@@ -48,17 +48,20 @@ def build_conversation(turns: Iterable[tuple[str, str | None]], images: int = 1)
     return messages
 
 
-def prompt_text(processor: Any, text: str | Sequence[Mapping[str, str]], images: int = 1) -> str:
-    """Chat-templated prompt of one user turn, open for the assistant's answer.
+def prompt_text(processor: Any, text: str | Sequence[Mapping[str, Any]], images: int = 1) -> str:
+    """Chat-templated prompt, open for the assistant's answer.
 
     Args:
         processor: a multimodal processor with a chat template.
-        text: the question text (see `format_question`), or the turn's content parts, placeholders included.
+        text: the question text (see `format_question`); or a user turn's content parts, placeholders included; or a
+            whole conversation that ends with a user turn, as messages.
         images: number of image placeholders before a text.
     """
-    turn = (
-        build_conversation([(text, None)], images)
-        if isinstance(text, str)
-        else [{"role": "user", "content": [dict(part) for part in text]}]
-    )
-    return processor.apply_chat_template(turn, tokenize=False, add_generation_prompt=True)
+    turns: list[dict[str, Any]]
+    if isinstance(text, str):
+        turns = build_conversation([(text, None)], images)
+    elif text and "role" in text[0]:
+        turns = [dict(message) for message in text]
+    else:
+        turns = [{"role": "user", "content": [dict(part) for part in text]}]
+    return processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)

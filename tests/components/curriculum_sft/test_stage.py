@@ -56,7 +56,11 @@ def test_restoration_mixes_general_data(sft_world, argv, tmp_path):
 
 
 def test_dpo_raises_the_margin(sft_world, argv, tmp_path):
-    config = FAST | {"objective": "dpo", "max_steps": 12, "preferences": {"max_pairs": 60}}
+    config = FAST | {
+        "objective": "dpo",
+        "max_steps": 12,
+        "preferences": {"max_pairs": 60, "own_samples": 2, "own_questions": 9, "own_max_tokens": 8},
+    }
     assert _run(argv(sft_world, tmp_path, config, init_checkpoint=sft_world["base"])) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["samples"] == 60
