@@ -6,11 +6,13 @@ other, so accelerate, TRL and DeepSpeed find them as under `torchrun`. Rank 0 al
 runner gives the others a scratch directory.
 
 SIGTERM and SIGINT go on to every rank, which save and stop in their own time. When one rank fails the others are stopped,
-and the stage ends with the failed rank's exit code.
+and the stage ends with the failed rank's exit code. When the command itself is killed, the kernel ends its ranks with it (on
+Linux): the next attempt must not meet them at work in the same directories.
 """
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -19,7 +21,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,11 +87,29 @@ def launch(stage: str, argv: Sequence[str], processes: int, log: logging.Logger)
     if not gpus(os.environ):
         shared["ACCELERATE_USE_CPU"] = "true"
     ranks = [
-        subprocess.Popen(command, env={**os.environ, **shared, RANK_ENV: str(n), "LOCAL_RANK": str(n)})
+        subprocess.Popen(
+            command,
+            env={**os.environ, **shared, RANK_ENV: str(n), "LOCAL_RANK": str(n)},
+            preexec_fn=_die_with(os.getpid()),  # noqa: PLW1509 - it makes two system calls and takes no lock
+        )
         for n in range(processes)
     ]
     with _forwarding(ranks):
         return _wait(ranks, log)
+
+
+def _die_with(parent: int) -> Callable[[], None] | None:
+    """What a rank does before it starts: ask to be killed when the thread that started it is gone."""
+    if sys.platform != "linux":
+        return None
+    prctl, set_death_signal = ctypes.CDLL(None).prctl, 1
+
+    def ask() -> None:
+        prctl(set_death_signal, signal.SIGKILL)
+        if os.getppid() != parent:  # it was killed meanwhile
+            os._exit(1)
+
+    return ask
 
 
 def exit_code(codes: Sequence[int]) -> int:

@@ -139,6 +139,8 @@ def stage_main(
     argv: list[str] | None = None,
 ) -> int:
     """Run a stage from its command line; returns the process exit code (see `components.core.errors`)."""
+    # Weights come from the user's storage. Without this, libraries that a stage loads ask the hub for news and report use.
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
     log = logs.get_logger(stage)
     args = vars(build_parser(stage, io).parse_args(argv))
     started = time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
 import signal
 import threading
@@ -20,6 +21,7 @@ from components.core.errors import DataError
 from components.core.launch import any_rank
 from components.core.log import ProgressBar
 from components.core.manifest import commit_checkpoint, open_checkpoint
+from components.curriculum_sft.order import LengthGroupedOrder
 
 
 class CommitCheckpoints(TrainerCallback):
@@ -57,6 +59,19 @@ def newest_committed(directory: Path, log: logging.Logger) -> Path | None:
             continue
         newest = newest or path
     return newest
+
+
+class FollowEpoch(TrainerCallback):
+    """Tells the order which epoch begins, or goes on after a resumption: the one that the step lies in."""
+
+    def __init__(self, order: LengthGroupedOrder) -> None:
+        self._order = order
+
+    def on_epoch_begin(
+        self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **kwargs: Any
+    ) -> None:
+        steps = max(1, math.ceil(len(train_dataloader) / args.gradient_accumulation_steps))
+        self._order.epoch = state.global_step // steps
 
 
 class Progress(TrainerCallback):

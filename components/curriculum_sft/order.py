@@ -26,17 +26,16 @@ class LengthGroupedOrder(Sampler[int]):
 
     def __init__(self, lengths: Sequence[int], batch: int, seed: int) -> None:
         self._lengths = np.asarray(lengths)
-        self._batch, self._seed, self._epoch = batch, seed, 0
+        self._batch, self._seed = batch, seed
+        self.epoch = 0
+        """The epoch whose order the next iteration gives. Not by a method `set_epoch`: accelerate calls it for a resumed
+        epoch with 0."""
 
     def __len__(self) -> int:
         return len(self._lengths)
 
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order the next iteration gives."""
-        self._epoch = epoch
-
     def __iter__(self) -> Iterator[int]:
-        rng = rng_for("order", self._seed, self._epoch)
+        rng = rng_for("order", self._seed, self.epoch)
         indices = rng.permutation(len(self._lengths))
         group = self._batch * _GROUP_BATCHES
         batches: list[np.ndarray] = []

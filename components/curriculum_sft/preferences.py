@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from components.core.answers import agree, extract, normalise
-from components.core.vlm.messages import format_question, format_response
+from components.core.config import rng_for
+from components.core.vlm.messages import ANSWER_MARK, format_question, format_response
 from components.curriculum_sft.config import Preferences
 from components.curriculum_sft.mixture import shuffled
 from components.curriculum_sft.samples import Row, content_id, is_reasoned, response_of
@@ -55,7 +56,7 @@ def build_pairs(
     kept = [row for row in kept if row["split"] == "train"]
     rejected = [row for row in rejected if row["split"] == "train"]
     wrong = [
-        *_own(kept, own or {}, reasoning_share, seed),
+        *_own(kept, own or {}, seed),
         *_outvoted(rejected),
         *_dissent(kept, votes, reasoning_share, seed),
     ]
@@ -95,20 +96,27 @@ def _remoteness(pair: Row) -> int:
     return {"own": 0, "contrast": 2}.get(pair["why"], 1)
 
 
-def _own(
-    kept: list[Mapping[str, Any]], own: Mapping[str, list[str]], reasoning_share: float, seed: int
-) -> Iterable[Row]:
-    """Of each question that the model answered wrongly: its shortest wrong response; against it its shortest right one, or
-    where it has none the voted answer."""
+def _own(kept: list[Mapping[str, Any]], own: Mapping[str, list[str]], seed: int) -> Iterable[Row]:
+    """Of each question that the model answered wrongly, a wrong response; against it a right one of about the same length,
+    or where it has none the voted answer in the wrong one's style. What differs has to be the answer: preferring short
+    responses as well would teach a model that reasons to guess."""
     for row in kept:
-        responses = sorted(own.get(row["qa_id"], ()), key=lambda text: (len(text), text))
         kind, choices = row["answer_type"], row["choices"]
-        found = [(text, extract(text, kind, choices)) for text in responses]
+        found = [(text, extract(text, kind, choices)) for text in sorted(set(own.get(row["qa_id"], ())))]
         right = [text for text, answer in found if answer and agree(answer, row["answer"], kind, choices)]
         wrong = [text for text, answer in found if answer and not agree(answer, row["answer"], kind, choices)]
-        if wrong:
-            chosen = right[0] if right else response_of(row, reasoning_share, seed)
-            yield _pair(row, chosen, wrong[0], "own", polarity=_polarity(row, row["answer"]))
+        if not wrong:
+            continue
+        if right:
+            chosen, rejected = min(
+                ((good, bad) for good in right for bad in wrong),
+                key=lambda pair: (abs(len(pair[0]) - len(pair[1])), pair),
+            )
+        else:
+            rejected = rng_for("own", seed, row["qa_id"]).choice(wrong)
+            reasoned = ANSWER_MARK in rejected
+            chosen = format_response(row["answer"], row["reasoning"] if reasoned else "")
+        yield _pair(row, chosen, str(rejected), "own", polarity=_polarity(row, row["answer"]))
 
 
 def _outvoted(rows: Iterable[Mapping[str, Any]]) -> Iterable[Row]:

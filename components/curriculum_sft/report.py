@@ -41,6 +41,7 @@ def write_report(
     ctx.metrics |= {
         "tokens_per_s": round(fitted.tokens_per_s, 1),
         "tokens": sum(row["length"] for row in rows),
+        "tokens_trained": fitted.tokens,
     }
     if logged:
         ctx.metrics |= {"loss_first": logged[0]["loss"], "loss_final": logged[-1]["loss"]}

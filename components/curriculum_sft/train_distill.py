@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
-from torch.utils.data import Sampler
 from trl import DistillationConfig, DistillationTrainer
 
 from components.core.config import seed_for
@@ -78,7 +77,7 @@ class Supervised:
     def batch(self, number: int) -> dict[str, Any]:
         """The batch of this number, over all passes and ranks; after the last sample the next epoch begins."""
         per_epoch = max(1, len(self._rows) // self._count)
-        self._order.set_epoch(number // per_epoch)
+        self._order.epoch = number // per_epoch
         start = number % per_epoch * self._count
         chosen = [self._rows[i] for i in islice(iter(self._order), start, start + self._count)]
         return self._collate([{**row, "images": row["image_ids"]} for row in chosen])
@@ -95,7 +94,7 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
         self._rows: list[Row] = []
         self._batch: dict[str, Any] | None = None
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+    def _order(self, train_dataset: Any) -> LengthGroupedOrder:
         args = self.args
         generation = args.train_batch_size * args.world_size * args.gradient_accumulation_steps
         return GenerationOrder(self._lengths, generation, args.gradient_accumulation_steps, args.seed)

@@ -20,7 +20,13 @@ from transformers.trainer import TRAINER_STATE_NAME
 from components.core.errors import ConfigError, DataError, StageError
 from components.core.launch import world_size
 from components.core.vlm import load_model
-from components.curriculum_sft.callbacks import CommitCheckpoints, Progress, StopOnSignal, newest_committed
+from components.curriculum_sft.callbacks import (
+    CommitCheckpoints,
+    FollowEpoch,
+    Progress,
+    StopOnSignal,
+    newest_committed,
+)
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.distributed import (
     SAMPLES_PER_STEP,
@@ -43,6 +49,8 @@ class Fitted:
     steps: int
     tokens_per_s: float
     """Tokens trained on in a second by this process; 0 if a finished run was only reloaded."""
+    tokens: int = 0
+    """Tokens trained on by this process since it began or continued."""
 
 
 class LossGuard:
@@ -91,6 +99,13 @@ class StageTrainerMixin:
         self.guard.check(loss.item(), sample_ids)
         return loss
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        args = self.args  # type: ignore[attr-defined]
+        if args.device.type == "cpu":
+            # Ranks on CPUs get numbered devices, and torch restores nothing to "cpu:1".
+            vars(args)["_setup_devices"] = torch.device("cpu")
+        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         optimizer = self.optimizer  # type: ignore[attr-defined]
         inner = getattr(optimizer, "optimizer", optimizer)  # without accelerate's wrapper
@@ -100,6 +115,11 @@ class StageTrainerMixin:
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         dataset = train_dataset if train_dataset is not None else self.train_dataset  # type: ignore[attr-defined]
+        order = self._order(dataset)
+        self.add_callback(FollowEpoch(order))  # type: ignore[attr-defined]
+        return order
+
+    def _order(self, dataset: Any) -> LengthGroupedOrder:
         args = self.args  # type: ignore[attr-defined]
         return LengthGroupedOrder(dataset["length"], args.train_batch_size * args.world_size, args.seed)
 
@@ -211,7 +231,8 @@ def fit(
         raise StageError(
             f"stopped by {name} after step {state.global_step} of {state.max_steps}; run again to continue"
         )
-    return Fitted(state.log_history, state.global_step, trainer.tokens_seen / max(progress.seconds, 1e-9))
+    speed = trainer.tokens_seen / max(progress.seconds, 1e-9)
+    return Fitted(state.log_history, state.global_step, speed, trainer.tokens_seen)
 
 
 def save_model(trainer: Any, processor: Any, output: Path) -> None:

@@ -86,7 +86,7 @@ def test_every_pass_of_a_step_gets_the_step_s_questions():
     assert drawn[:3] == drawn[3:6] and drawn[6:9] == drawn[9:] and len(set(drawn)) == 6
     later = []
     for epoch in range(1, 6):
-        order.set_epoch(epoch)
+        order.epoch = epoch
         later.append(list(order))
     assert any(other != drawn for other in later)
 

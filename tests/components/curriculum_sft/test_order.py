@@ -16,9 +16,9 @@ def test_order_is_a_function_of_seed_and_epoch():
     lengths = np.random.default_rng(0).integers(1, 500, 300)
     order = LengthGroupedOrder(lengths, 8, seed=1)
     first = list(order)
-    order.set_epoch(1)
+    order.epoch = 1
     second = list(order)
-    order.set_epoch(0)
+    order.epoch = 0
     assert list(order) == first != second
     assert first != list(LengthGroupedOrder(lengths, 8, seed=2))
 

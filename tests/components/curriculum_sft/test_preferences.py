@@ -117,21 +117,24 @@ def test_pairs_depend_on_the_seed_alone(row):
 
 
 def test_the_model_s_own_mistakes_come_first(row):
-    """Its wrong answer is rejected: against its own right one, or the voted one where it never was right."""
+    """Its wrong answer is rejected: against its own right one, or the voted one where it never was right, in one style."""
     kept = [
         row("a", "img", "How many?", "7", "number"),
-        row("b", "img", "What?", "lamp", "span"),
+        row("b", "img", "What?", "lamp", "span", reasoning="It shines."),
         row("c", "img", "Is there a car?", "no", "yes_no"),
     ]
     own = {
         "a": ["There are 7. Answer: 7", "8", "I see nine. Answer: 9", "7"],
-        "b": ["belt"],
+        "b": ["It is tied. Answer: belt"],
         "c": ["no", "no"],  # never wrong: nothing to correct
         "unknown": ["yes"],
     }
     settings = Preferences(max_pairs=10, verbose_share=0.0, format_share=0.0, contrast=True)
     pairs = build_pairs(kept, (), (), settings, reasoning_share=0.0, seed=0, own=own)
-    assert _sides(pairs) == [("own", "7", "8"), ("own", "lamp", "belt")]
+    assert _sides(pairs) == [
+        ("own", "7", "8"),
+        ("own", "It shines. Answer: lamp", "It is tied. Answer: belt"),
+    ]
     few = build_pairs(kept, (), [ballot_of("a", "9"), ballot_of("b", "tie")], settings.model_copy(update={"max_pairs": 3}),
                       reasoning_share=0.0, seed=0, own=own)  # fmt: skip
     assert Counter(p["why"] for p in few) == {"own": 2, "dissent": 1}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import os
+import random
+import re
 import signal
 import subprocess
 import sys
@@ -96,6 +98,68 @@ def test_resumed_weights_equal_uninterrupted_ones(
     metrics = [json.loads((path / "metrics.json").read_text()) for path in (uninterrupted, tmp_path)]
     assert metrics[0]["loss_first"] == metrics[1]["loss_first"]
     assert metrics[0]["loss_final"] == pytest.approx(metrics[1]["loss_final"], rel=1e-6)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_at_random_five_times_it_ends_with_the_same_weights(sft_world, argv, tmp_path, processes):
+    """SIGKILL and SIGTERM in turn, at random moments; with two processes Muon's states are spread over them.
+
+    A SIGKILL goes to the command alone: its ranks have to end with it, or the next attempt would meet them. What is lost
+    are the steps since the last checkpoint, and none after a SIGTERM.
+    """
+    config = {
+        **CONFIG,
+        "max_steps": 60,
+        "save_steps": 2,
+        "batch_samples": 8 // processes,
+        "processes": processes,
+    }
+    whole = _whole_run(argv, sft_world, tmp_path / "whole", config)
+    out, work = tmp_path / "killed", tmp_path / "killed" / "work"
+    rng, lost = random.Random(processes), []
+    for number in [signal.SIGKILL, signal.SIGTERM] * 2 + [signal.SIGKILL]:
+        before = _steps(work)
+        process = _start(argv(sft_world, out, config), work)
+        while _steps(work) <= before:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.3))
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode != 0, "it was quicker than the signal"
+        if number == signal.SIGTERM:
+            stopped_after = int(re.search(r"stopped by SIGTERM after step (\d+)", errors)[1])
+            lost.append(stopped_after - _steps(work))
+        _no_process_holds(work)
+    process = _start(argv(sft_world, out, config), work)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    expected, got = (load_file(path / "checkpoint" / "model.safetensors") for path in (whole, out))
+    assert all(torch.equal(expected[name], value) for name, value in got.items())
+    assert lost == [0, 0]
+
+
+def _steps(work: Path) -> int:
+    """Step of the newest sealed checkpoint; 0 without one."""
+    return max((int(p.parent.name[11:]) for p in work.rglob("checkpoint-*/_MANIFEST.json")), default=0)
+
+
+def _no_process_holds(work: Path) -> None:
+    """Wait until no process has this work directory in its environment."""
+    mark = f"VLM_WORK_ROOT={work}".encode()
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if not any(mark in _environment(path) for path in Path("/proc").glob("[0-9]*")):
+            return
+        time.sleep(0.05)
+    raise AssertionError("a rank outlives its command")
+
+
+def _environment(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:  # it has ended
+        return b""
 
 
 def test_torn_checkpoints_are_removed_and_ignored(tmp_path):

@@ -1,0 +1,107 @@
+"""Muon against AdamW: training tokens to the same loss, on the demo's model, data and order.
+
+    python -m benchmarks.training.optimizers [--steps 400] [--seeds 0,1,2]
+
+The demo's base model on its domain samples (`make demo` first) with the demo's batches and schedule over `--steps`; AdamW at
+several learning rates, of which the best one counts, Muon (with AdamW for what is no matrix) at the demo's. Losses are
+means over the seeds and over a tenth of the steps. The last tenth has the lowest learning rates, so each run is compared
+with itself at its end, too: how many tokens Muon needs for the loss that AdamW ends with is read off Muon's curve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.harness import result
+from benchmarks.scores import markdown
+from benchmarks.stages import demo_output, demo_param, demo_profile
+from components.core import log as logs
+from components.core.config import parse_settings
+from components.core.image_store import ImageStore
+from components.core.manifest import Dataset
+from components.core.pins import split_pin
+from components.core.vlm import load_processor, set_threads
+from components.curriculum_sft.checks import partition
+from components.curriculum_sft.collator import PictureStores
+from components.curriculum_sft.config import Config
+from components.curriculum_sft.stage import planner_for, samples_of
+from components.curriculum_sft.train_sft import sft_trainer
+from components.curriculum_sft.training import fit
+
+ARMS: dict[str, dict[str, Any]] = {
+    "muon 2e-3": {},
+    **{f"adamw {rate:g}": {"optimizer": "adamw", "learning_rate": rate} for rate in (5e-4, 1e-3, 2e-3, 4e-3)},
+}
+
+
+def losses(arm: str, seed: int, steps: int) -> tuple[np.ndarray, int]:
+    """Loss of every step, and the tokens trained on in all."""
+    section = {**demo_profile().sections["sft_1_domain"], **ARMS[arm], "seed": seed}
+    config = parse_settings(Config, {**section, "max_steps": steps, "save_steps": 10**6, "log_steps": 1})
+    base = split_pin(demo_param("base_model"))[0]
+    images = Dataset.open(demo_output("image_ingest", "images"), "images")
+    kept = {"qa_kept": Dataset.open(demo_output("voting_filter", "qa_kept"), "qa_kept")}
+    processor = load_processor(base)
+    planner = planner_for(processor, [images], config.max_length_tokens)
+    rows, _ = partition(samples_of(config, kept, None), planner)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = sft_trainer(
+            base, processor, rows, PictureStores([ImageStore(images)]), config, Path(folder)
+        )
+        fitted = fit(trainer, Path(folder), config, {}, logs.get_logger(arm))
+    return np.array([entry["loss"] for entry in fitted.history if "loss" in entry]), fitted.tokens
+
+
+def share_until(curve: np.ndarray, loss: float) -> float:
+    """Share of a run's steps after which its smoothed loss is below `loss` for the first time; 1 if it never is."""
+    below = np.flatnonzero(curve < loss)
+    return float(below[0] + 1) / len(curve) if len(below) else 1.0
+
+
+def main(steps: int, seeds: list[int]) -> None:
+    """Train every arm with every seed; print the table."""
+    set_threads()
+    tenth = max(1, steps // 10)
+    curves: dict[str, np.ndarray] = {}
+    tokens = 0
+    for arm in ARMS:
+        runs = []
+        for seed in seeds:
+            run, tokens = losses(arm, seed, steps)
+            runs.append(run)
+        # The mean of the tenth that ends at each step.
+        curves[arm] = np.convolve(np.mean(runs, axis=0), np.ones(tenth) / tenth, mode="valid")
+    adamw = min((arm for arm in ARMS if arm.startswith("adamw")), key=lambda arm: curves[arm][-1])
+    muon = "muon 2e-3"
+    needed = share_until(curves[muon], curves[adamw][-1])
+    lines = [[arm, f"{curve[len(curve) // 2]:.4f}", f"{curve[-1]:.4f}"] for arm, curve in curves.items()]
+    print(markdown(["optimizer", "loss half-way", "loss at the end"], lines))
+    print(f"\n{muon} has the final loss of {adamw} after {needed:.0%} of its {tokens:,} tokens")
+    figures = {
+        arm: {"half_way": round(float(c[len(c) // 2]), 4), "end": round(float(c[-1]), 4)}
+        for arm, c in curves.items()
+    }
+    result(
+        "optimizers",
+        steps=steps,
+        seeds=seeds,
+        tokens=tokens,
+        best_adamw=adamw,
+        share_needed=round(needed, 4),
+        arms=figures,
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
+    given = parser.parse_args()
+    main(given.steps, [int(seed) for seed in given.seeds.split(",")])
