@@ -102,7 +102,14 @@ def _load_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid YAML ({error})") from error
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, found {type(document).__name__}")
-    return document
+    return dict(_unshared(document))
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which sections that used one YAML anchor have a mapping each, so that `--set` changes one of them."""
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
