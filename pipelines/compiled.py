@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from google.protobuf import json_format
 from kfp import compiler
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
+from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.core.config import sha256_hex
 from pipelines.post_training import NAME, compile_pipeline, post_training
@@ -40,6 +42,16 @@ class Compiled:
         if "pipeline_spec" in document:
             return cls(document["pipeline_spec"], document.get("platform_spec") or {})
         return cls(document, {})
+
+    def same_as(self, other: Compiled) -> bool:
+        """Whether both mean the same, however a server wrote numbers, durations and defaults."""
+        return self._messages() == other._messages()
+
+    def _messages(self) -> tuple[Any, Any]:
+        spec, platform = pipeline_spec_pb2.PipelineSpec(), pipeline_spec_pb2.PlatformSpec()
+        json_format.ParseDict(dict(self.spec), spec, ignore_unknown_fields=True)
+        json_format.ParseDict(dict(self.platform), platform, ignore_unknown_fields=True)
+        return spec, platform
 
     def write(self, ir: Path) -> Path:
         """As a file to upload."""
@@ -165,7 +177,7 @@ def compile_manifests(profile: Profile, output: Path, namespace: str = "") -> Pa
         kubernetes_manifest_format=True,
     )
     documents = list(yaml.safe_load_all(output.read_text(encoding="utf-8")))
-    # The SDK's own has no conditions, see `compile_pipeline`.
-    documents[-1]["spec"]["pipelineSpec"] = compiled.spec
+    # The SDK's own has no conditions, see `compile_pipeline`; and the version's name without the pipeline's, as an upload has it.
+    documents[-1]["spec"] |= {"pipelineSpec": compiled.spec, "versionName": version}
     output.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
     return output

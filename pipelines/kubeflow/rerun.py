@@ -41,8 +41,7 @@ def plan(before: Compiled, now: Compiled, states: Mapping[str, str], start: str)
     everything after it. Values that pass between tasks (preflight's references, the count of new pictures) are taken to
     be what they were: only running can tell.
     """
-    unchanged = before.spec == now.spec and before.platform == now.platform
-    if unchanged and states.get(start) != "SUCCEEDED":
+    if states.get(start) != "SUCCEEDED" and before.same_as(now):
         again = {
             task: f"it {_ended(states.get(task))}" for task in now.order if states.get(task) != "SUCCEEDED"
         }
