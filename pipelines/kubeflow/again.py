@@ -78,4 +78,5 @@ def decide(run_id: str, start: str, profile: Profile, host: str, namespace: str,
     with explained(f"the pipeline version of run {run_id}"):
         before = kubeflow.compiled(run)
     now = Compiled.read(compile_pipeline(profile, ir))
-    return Decision(kubeflow, run, start, plan(before, now, runs.task_states(run), start), ir)
+    decided = plan(before, now, runs.task_states(run), start, failed=run.state in ("FAILED", "CANCELED"))
+    return Decision(kubeflow, run, start, decided, ir)

@@ -27,7 +27,7 @@ class Plan:
     """Tasks that come from the cache, provided that preflight finds the data outside as it was."""
 
 
-def plan(before: Compiled, now: Compiled, states: Mapping[str, str], start: str) -> Plan:
+def plan(before: Compiled, now: Compiled, states: Mapping[str, str], start: str, failed: bool = True) -> Plan:
     """Decide how to run again from `start`.
 
     Args:
@@ -35,13 +35,14 @@ def plan(before: Compiled, now: Compiled, states: Mapping[str, str], start: str)
         now: what the profile compiles to today.
         states: task -> state at the end of the run; tasks that never began are left out.
         start: the task to begin with.
+        failed: whether the run failed or was canceled; Kubeflow retries no other.
 
     A task is done again if it is never cached, if its part of the cache key changed, if a task whose output it reads is
     done again, or if it did not succeed. If none of that holds for `start`, the cache is switched off for it and for
     everything after it. Values that pass between tasks (preflight's references, the count of new pictures) are taken to
     be what they were: only running can tell.
     """
-    if states.get(start) != "SUCCEEDED" and before.same_as(now):
+    if failed and states.get(start) != "SUCCEEDED" and before.same_as(now):
         again = {
             task: f"it {_ended(states.get(task))}" for task in now.order if states.get(task) != "SUCCEEDED"
         }
@@ -102,4 +103,5 @@ def _short(value: Any) -> str:
 
 
 def _ended(state: str | None) -> str:
-    return "had not begun" if state is None else f"was {state.lower()}"
+    said = {None: "had not begun", "FAILED": "failed", "SUCCEEDED": "succeeded"}
+    return said.get(state, f"was {str(state).lower()}")

@@ -44,13 +44,21 @@ def failed_at(task: str) -> dict[str, str]:
 def test_nothing_changed_and_failed_is_a_retry(compiled):
     decided = plan(compiled(), compiled(), failed_at("sft_2_restore"), "sft_2_restore")
     assert decided.retry
-    assert decided.again["sft_2_restore"] == "it was failed"
+    assert decided.again["sft_2_restore"] == "it failed"
     assert decided.again["promotion"] == "it had not begun"
     assert {"preflight", "voting_filter", "sft_1_domain"} <= set(decided.cached)
 
 
 def test_nothing_changed_and_not_begun_is_a_retry_too(compiled):
     assert plan(compiled(), compiled(), failed_at("sft_1_domain"), "hybrid_rl").retry
+
+
+def test_a_run_that_succeeded_without_the_task_is_not_retried(compiled):
+    """It was skipped, because there was too little new."""
+    states = {"preflight": "SUCCEEDED", "image_ingest": "SUCCEEDED", "ids_scoring": "SKIPPED"}
+    decided = plan(compiled(), compiled(), states, "ids_scoring", failed=False)
+    assert not decided.retry and decided.again["ids_scoring"] == "it was skipped"
+    assert decided.compiled.is_cached("ids_scoring") and decided.cached == ("image_ingest",)
 
 
 def test_a_changed_setting_runs_its_stage_and_what_reads_it(compiled):
@@ -94,7 +102,7 @@ def test_more_memory_alone_runs_what_failed_and_nothing_else(compiled):
     now = compiled("resources.sft_1_domain.memory=64G")
     decided = plan(compiled(), now, failed_at("sft_1_domain"), "sft_1_domain")
     assert not decided.retry
-    assert decided.again["sft_1_domain"] == "it was failed"
+    assert decided.again["sft_1_domain"] == "it failed"
     assert "voting_filter" in decided.cached and "preflight" in decided.again
 
 
