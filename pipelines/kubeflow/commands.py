@@ -183,7 +183,7 @@ def logs(
 def rerun(
     run_id: RunArgument,
     from_: Annotated[str, typer.Option("--from", metavar="TASK", help="The task to begin with.")],
-    profile: ProfileOption = DEFAULT_PROFILE,
+    profile: ProfileOption,
     set_: SetOption = None,
     host: HostOption = "",
     namespace: NamespaceOption = "",

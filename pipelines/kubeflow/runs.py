@@ -120,10 +120,11 @@ def conclude(run: Any, say: Callable[[str], None]) -> None:
     messages = task_errors(run)
     failed = [task for task, state in task_states(run).items() if state == "FAILED"]
     text = f"run {run.run_id} {run.state.lower()}"
-    text += "".join(f"; {task}{f' ({messages[task]})' if task in messages else ''}" for task in failed)
     if failed:
+        named = (f"{task} ({messages[task]})" if task in messages else task for task in failed)
+        text += f": {', '.join(named)}"
         text += f"; see: vlm-posttrain logs {run.run_id} {failed[0]}"
-        text += f"; again: vlm-posttrain rerun {run.run_id} --from {failed[0]}"
+        text += f"; again: vlm-posttrain rerun {run.run_id} --from {failed[0]} --profile PROFILE"
     ended = RunFailed(text)
     ended.exit_code = 1 if run.state == "FAILED" else 3
     raise ended

@@ -57,6 +57,7 @@ def run_at(run: dict, state: str, tasks: dict[str, str]) -> dict:
                 "task_id": f"t{position}",
                 "create_time": f"2026-01-01T00:{position:02d}:00Z",
                 "child_tasks": [{"pod_name": f"vlm-post-training-x7k2p-{position}"}],
+                **({"error": {"code": 2, "message": "exit code 66"}} if task_state == "FAILED" else {}),
             },
             {"display_name": "executor", "state": task_state},
         ]

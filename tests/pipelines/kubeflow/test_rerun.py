@@ -14,6 +14,7 @@ from pipelines.sections import TASKS
 from tests.pipelines.kubeflow.server import run_states
 
 ROOT = Path(__file__).resolve().parents[3]
+DEMO = ("--profile", "configs/demo.yaml")
 DONE = dict.fromkeys(TASKS, "SUCCEEDED")
 TRAINED = ["sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl"]
 AFTER_VOTES = {*TRAINED, *(f"evaluation_{name}" for name in ("base", *TRAINED)), "promotion"}
@@ -135,7 +136,7 @@ def test_many_changes_are_counted(compiled):
 def test_retry_from_the_command_line(kubeflow, state):
     state.outcome, state.failing = "FAILED", "sft_1_domain"
     assert kubeflow("submit")[0] == 1
-    code, said = kubeflow("rerun", "r0", "--from", "sft_1_domain")
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "sft_1_domain")
     assert code == 0, said
     assert "Kubeflow's Retry" in said and "retrying run r0" in said and "run r0: succeeded" in said
     assert ("POST", "/runs/r0:retry") in state.requests and len(state.runs) == 1
@@ -145,7 +146,7 @@ def test_a_new_run_from_the_command_line(kubeflow, state):
     state.outcome, state.failing = "FAILED", "sft_1_domain"
     assert kubeflow("submit", "--service-account", "vlm-pipeline")[0] == 1
     state.outcome = "SUCCEEDED"
-    code, said = kubeflow("rerun", "r0", "--from", "sft_1_domain", "--set", "sft_1_domain.seed=7")
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "sft_1_domain", "--set", "sft_1_domain.seed=7")
     assert code == 0, said
     assert "  again  sft_1_domain: seed: 0 -> 7" in said and "started run r1" in said
     (cache,) = [line for line in said.splitlines() if line.startswith("  cache")]
@@ -158,7 +159,7 @@ def test_a_new_run_from_the_command_line(kubeflow, state):
 
 def test_a_forced_stage_from_the_command_line(kubeflow, state):
     assert kubeflow("submit")[0] == 0
-    code, said = kubeflow("rerun", "r0", "--from", "promotion")
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "promotion")
     assert code == 0 and "promotion: asked for" in said and "cache off" in said
     found = Compiled.received(state.versions[1]["pipeline_spec"])
     assert [task for task in TASKS if not found.is_cached(task)] == ["preflight", "promotion"]
@@ -167,7 +168,7 @@ def test_a_forced_stage_from_the_command_line(kubeflow, state):
 def test_dry_run_changes_nothing(kubeflow, state):
     assert kubeflow("submit")[0] == 0
     before = len(state.requests)
-    code, said = kubeflow("rerun", "r0", "--from", "promotion", "--dry-run")
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "promotion", "--dry-run")
     assert code == 0 and "promotion: asked for" in said
     assert {method for method, _ in state.requests[before:]} == {"GET"}
 
@@ -182,27 +183,27 @@ def test_dry_run_changes_nothing(kubeflow, state):
 )
 def test_what_cannot_be_run_again(kubeflow, arguments, expected, message):
     assert kubeflow("submit")[0] == 0
-    code, said = kubeflow("rerun", *arguments)
+    code, said = kubeflow("rerun", *DEMO, *arguments)
     assert code == expected and message in said
 
 
 def test_a_run_under_way_is_not_run_again(kubeflow, state):
     state.runs["r0"] = run_states({"run_id": "r0"}, "SUCCEEDED")[:1]
-    code, said = kubeflow("rerun", "r0", "--from", "promotion")
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "promotion")
     assert code == 78 and "run r0 is running" in said
 
 
 def test_a_run_of_another_pipeline(kubeflow, state):
     spec = {"pipelineInfo": {"name": "other"}, "root": {"inputDefinitions": {"parameters": {}}}}
     state.runs["r0"] = run_states({"run_id": "r0", "pipeline_spec": spec}, "FAILED")[-1:]
-    code, said = kubeflow("rerun", "r0", "--from", "preflight")
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "preflight")
     assert code == 66 and "no run of the pipeline vlm-post-training" in said
 
 
 def test_a_version_that_was_deleted(kubeflow, state):
     assert kubeflow("submit")[0] == 0
     state.versions.clear()
-    code, said = kubeflow("rerun", "r0", "--from", "preflight")
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "preflight")
     assert code == 66 and "pipeline version of run r0" in said
 
 
@@ -212,5 +213,5 @@ def test_a_retry_that_kubeflow_refuses(kubeflow, state):
     state.fail_next = []
     run = state.runs["r0"][-1]
     state.runs["r0"] = [run, {**run, "state": "SUCCEEDED"}]
-    code, said = kubeflow("rerun", "r0", "--from", "preflight")
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "preflight")
     assert code == 78 and "Workflow must be Failed/Error to retry" in said

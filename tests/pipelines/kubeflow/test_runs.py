@@ -52,7 +52,9 @@ def test_the_exit_code_is_the_run_s(kubeflow, state, outcome, expected):
     assert code == expected and f"run r0 {outcome.lower()}" in said
     if outcome == "FAILED":
         assert "vlm-posttrain logs r0 voting_filter" in said
+        assert "run r0 failed: voting_filter (exit code 66);" in said
         assert "vlm-posttrain rerun r0 --from voting_filter" in said
+        assert "\nvoting_filter: failed (exit code 66)\n" in kubeflow("status", "r0")[1]
         assert "sft_1_domain" not in said  # left out: it never began
 
 
