@@ -25,6 +25,7 @@ from pipelines.compiled import Compiled, version_name
 from pipelines.post_training import DESCRIPTION, NAME
 
 EXPERIMENT = "vlm-post-training"
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _TRANSIENT = (429, 500, 502, 503, 504)
 _MESSAGE_CHARACTERS = 500
 
@@ -135,27 +136,47 @@ def pages(fetch: Callable[[str], Any], items: str) -> Iterator[Any]:
 def connect(host: str, namespace: str) -> Kubeflow:
     """The installation at `host` ("" looks where the kfp SDK looks: KF_PIPELINES_ENDPOINT, the cluster, a kubeconfig).
 
+    Args:
+        host: address of the API.
+        namespace: of the runs; "" is the only one of a Kubeflow for one user, or the pod's own.
+
     Raises:
-        ConfigError: the token file cannot be read.
+        ConfigError: the token file cannot be read, or several users share this Kubeflow and no namespace is given.
+        EndpointError: nobody answers.
     """
     token = os.environ.get("KFP_TOKEN", "")
     if not token and (file := os.environ.get("KFP_TOKEN_FILE")):
-        try:
-            token = Path(file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError(f"KFP_TOKEN_FILE: {file} cannot be read ({error.strerror})") from error
+        token = _read(Path(file))
+        if not token:
+            raise ConfigError(f"KFP_TOKEN_FILE: {file} cannot be read, or is empty")
+    host = host or os.environ.get("KFP_ENDPOINT") or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
     with warnings.catch_warnings(), explained():
         warnings.simplefilter("ignore")
         try:
             client = Client(
-                host=host or os.environ.get("KFP_ENDPOINT"),
+                host=host or None,
                 existing_token=token or None,
-                namespace=namespace,
+                # To the SDK this is where Kubeflow itself is. Another name than its default keeps it from asking for the
+                # API's health five times, five seconds apart, when that answers 401.
+                namespace="-" if host else "kubeflow",
                 ssl_ca_cert=os.environ.get("KFP_CA_CERT") or None,
             )
         except TimeoutError as error:
             raise EndpointError("Kubeflow does not answer; set --host or KFP_ENDPOINT") from error
+        client._context_setting["namespace"] = namespace
+        if not namespace and client._healthz_api.healthz_service_get_healthz().multi_user:
+            namespace = _read(_POD_NAMESPACE)
+            if not namespace:
+                raise ConfigError("several users share this Kubeflow: say --namespace")
     return Kubeflow(client, namespace)
+
+
+def _read(file: Path) -> str:
+    """The text of a file; "" if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

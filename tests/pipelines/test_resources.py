@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
+from google.protobuf import json_format
+from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConfig
 
 from components.core.config import parse_settings
 from components.core.errors import ConfigError
@@ -118,6 +120,12 @@ def test_pod_settings_are_beside_it(compiled):
     assert training["podMetadata"]["labels"] == {"team": "vision"}
     assert "emptyDirMounts" not in pods["exec-label-tree"] and "tolerations" not in pods["exec-label-tree"]
     assert set(pods) == {f"exec-{task.replace('_', '-')}" for task in TASKS}
+
+
+def test_every_pod_s_settings_are_a_message_that_kubeflow_reads(compiled):
+    _, pods = compiled
+    for settings in pods.values():
+        json_format.ParseDict(settings, KubernetesExecutorConfig())  # an unknown or wrong field raises
 
 
 def test_a_profile_without_resources_makes_a_plain_pipeline(tmp_path, monkeypatch):

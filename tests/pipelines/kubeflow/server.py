@@ -35,6 +35,7 @@ class State:
     fail_next: list[int] = field(default_factory=list)
     """Statuses of the next answers."""
     page_size: int = 100
+    multi_user: bool = False
     token: str = ""
     requests: list[tuple[str, str]] = field(default_factory=list)
     outcome: str = "SUCCEEDED"
@@ -246,7 +247,7 @@ def enable_recurring(state: State, _query: dict, _sent: dict, identifier: str) -
 
 
 ROUTES: list[tuple[str, str, Callable[..., Answer]]] = [
-    ("GET", "/healthz", lambda *_: (200, {"multi_user": False})),
+    ("GET", "/healthz", lambda state, *_: (200, {"multi_user": state.multi_user})),
     ("GET", "/pipelines", list_pipelines),
     ("POST", "/pipelines", create_pipeline),
     ("POST", "/pipelines/upload_version", upload_version),

@@ -107,6 +107,21 @@ def test_refusals_say_what_to_do(kubeflow, state, monkeypatch):
     assert code == 78 and said == "error: Kubeflow refuses the request (400): asked to fail\n"
 
 
+def test_without_a_namespace(call, host, state, monkeypatch, tmp_path):
+    state.runs["r0"] = run_states({"run_id": "r0"}, "SUCCEEDED")
+    assert call("status", "r0", "--host", host)[0] == 0
+    assert state.requests == [("GET", "/healthz"), ("GET", "/runs/r0")]
+    state.token = "secret-token"  # said at once, after one request
+    code, said = call("status", "r0", "--host", host)
+    assert code == 78 and "401" in said and state.requests[2:] == [("GET", "/healthz")]
+    state.token, state.multi_user = "", True
+    code, said = call("status", "r0", "--host", host)
+    assert code == 78 and "say --namespace" in said
+    (tmp_path / "namespace").write_text("team")
+    monkeypatch.setattr("pipelines.kubeflow.client._POD_NAMESPACE", tmp_path / "namespace")
+    assert call("submit", "--no-wait", "--host", host)[0] == 0 and state.pipelines[0]["namespace"] == "team"
+
+
 def test_a_token_file_that_is_not_there(kubeflow, monkeypatch):
     monkeypatch.setenv("KFP_TOKEN_FILE", "/nowhere/token")
     code, said = kubeflow("status", "r0")
