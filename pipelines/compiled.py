@@ -16,7 +16,7 @@ from kfp import compiler
 from kfp.compiler.compiler_utils import KubernetesManifestOptions
 from kfp.pipeline_spec import pipeline_spec_pb2
 
-from components.core.config import sha256_hex
+from components.core.config import canonical_json, sha256_hex
 from pipelines.post_training import NAME, compile_pipeline, post_training
 from pipelines.profile import Profile
 from pipelines.sections import TASKS
@@ -153,8 +153,9 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def version_name(ir: Path) -> str:
-    """Name of the pipeline version that a compiled file becomes: twelve hex digits of its content."""
-    return sha256_hex(ir.read_bytes())[:12]
+    """Name of the pipeline version that a compiled file becomes: twelve hex digits of what it says, however written."""
+    found = Compiled.read(ir)
+    return sha256_hex(canonical_json([found.spec, found.platform]))[:12]
 
 
 def compile_manifests(profile: Profile, output: Path, namespace: str = "") -> Path:

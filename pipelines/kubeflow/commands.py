@@ -108,7 +108,7 @@ def submit(
 
     Exit code 0: succeeded; 1: failed; 3: canceled. Ctrl-C ends the following, not the run.
     """
-    with clear_errors("interrupted before the run was started"):
+    with clear_errors("interrupted; if a run was started by then, Kubeflow lists it"):
         from pipelines.kubeflow import runs
         from pipelines.kubeflow.client import explained
 
@@ -196,7 +196,7 @@ def rerun(
     Where nothing changed and the task did not succeed, this is Kubeflow's Retry of that run. Otherwise a new run with
     today's code and settings, which takes finished tasks before it from the cache; which, is said before it starts.
     """
-    with clear_errors("interrupted before the run was started"):
+    with clear_errors("interrupted; if a run was started by then, Kubeflow lists it"):
         from pipelines.kubeflow import again
 
         known_task(from_)

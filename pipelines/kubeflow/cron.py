@@ -51,9 +51,7 @@ def _shift_minutes(zone: str, kubeflow_zone: str, now: datetime) -> int:
 
 
 def _offset_minutes(zone: ZoneInfo, moment: datetime) -> int:
-    offset = moment.astimezone(zone).utcoffset()
-    assert offset is not None  # an aware time has one
-    return int(offset.total_seconds()) // 60
+    return (moment.astimezone(zone).utcoffset() or timedelta()) // timedelta(minutes=1)
 
 
 def _zone(option: str, name: str) -> ZoneInfo:
@@ -70,17 +68,14 @@ def _shifted(fields: list[str], shift: int) -> str:
     carries = {t // _DAY_MINUTES for t in times}
     if len(minutes) * len(hours) != len(times):
         raise _inexpressible(fields)
-    if len(carries) > 1 or carries != {0}:
+    if carries != {0}:
         if day not in _EVERY or month not in _EVERY or (len(carries) > 1 and weekday not in _EVERY):
             raise _inexpressible(fields)
         if weekday not in _EVERY:
             (carry,) = carries
             days = {(number + carry) % 7 for number in _numbers(weekday, 0, 6, _WEEKDAYS)}
             weekday = ",".join(map(str, sorted(days)))
-    if len(minutes) == 60:
-        minutes_text = "*"
-    else:
-        minutes_text = ",".join(map(str, minutes))
+    minutes_text = "*" if len(minutes) == 60 else ",".join(map(str, minutes))
     hours_text = "*" if len(hours) == 24 else ",".join(map(str, hours))
     return " ".join((second, minutes_text, hours_text, day, month, weekday))
 

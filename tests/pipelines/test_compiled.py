@@ -129,6 +129,12 @@ def test_without_cache_changes_the_caching_of_these_tasks_and_nothing_else(profi
     task["cachingOptions"] = {"enableCache": True}
     assert now == before
     assert Compiled.read(now.write(tmp_path / "w.yaml")) == now
+    assert version_name(now.write(tmp_path / "w.yaml")) == version_name(
+        tmp_path / "p.yaml"
+    )  # other comments, same content
+    assert version_name(now.without_cache({"promotion"}).write(tmp_path / "w.yaml")) != version_name(
+        tmp_path / "p.yaml"
+    )
 
 
 def test_another_spelling_of_the_same_is_the_same(profile, tmp_path):
