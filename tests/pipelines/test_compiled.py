@@ -37,17 +37,25 @@ def _in_repository(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture
-def profile(tmp_path) -> Profile:
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory) -> Profile:
     """With everything that a cluster asks for."""
-    path = tmp_path / "cluster.yaml"
+    path = tmp_path_factory.mktemp("profile") / "cluster.yaml"
     parts = {"extends": str(ROOT / "configs" / "demo.yaml"), "resources": CLUSTER}
     path.write_text(yaml.safe_dump({**parts, "image_ingest": {"min_new_images": 5}}))
-    return load_profile(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return load_profile(path)
 
 
-def compiled(profile: Profile, folder: Path) -> Compiled:
-    return Compiled.read(compile_pipeline(profile, folder / "p.yaml"))
+@pytest.fixture(scope="module")
+def ir(profile, tmp_path_factory) -> Path:
+    return compile_pipeline(profile, tmp_path_factory.mktemp("ir") / "p.yaml")
+
+
+@pytest.fixture
+def found(ir) -> Compiled:
+    return Compiled.read(ir)
 
 
 def changed(before: Compiled, now: Compiled) -> set[str]:
@@ -55,8 +63,7 @@ def changed(before: Compiled, now: Compiled) -> set[str]:
     return {task for task in TASKS if before.key_parts(task) != now.key_parts(task)}
 
 
-def test_the_order_is_a_topological_one(profile, tmp_path):
-    found = compiled(profile, tmp_path)
+def test_the_order_is_a_topological_one(found):
     assert sorted(found.order) == sorted(TASKS)
     assert all(
         found.order.index(need) < found.order.index(task) for task in TASKS for need in found.needs(task)
@@ -69,38 +76,33 @@ def test_the_order_is_a_topological_one(profile, tmp_path):
     )
 
 
-def test_what_follows_a_task(profile, tmp_path):
-    found = compiled(profile, tmp_path)
+def test_what_follows_a_task(found):
     assert found.followers("evaluation_base") == {"evaluation_base", "promotion"}
 
 
 @pytest.mark.parametrize("section", [section.name for section in SECTIONS])
-def test_a_section_is_in_the_key_of_its_own_tasks_alone(profile, tmp_path, section):
-    before = compiled(profile, tmp_path)
+def test_a_section_is_in_the_key_of_its_own_tasks_alone(profile, found, section):
     (parameter,) = [s.parameter for s in SECTIONS if s.name == section]
-    now = before.with_parameters({parameter: {**profile.sections[section], "changed": True}})
-    assert changed(before, now) == {t for t in TASKS if section_of(t).name == section} | ALL_SETTINGS
+    now = found.with_parameters({parameter: {**profile.sections[section], "changed": True}})
+    assert changed(found, now) == {t for t in TASKS if section_of(t).name == section} | ALL_SETTINGS
 
 
-def test_a_new_image_is_in_the_key_of_its_own_tasks_alone(profile, tmp_path, monkeypatch):
-    before = compiled(profile, tmp_path)
+def test_a_new_image_is_in_the_key_of_its_own_tasks_alone(profile, found, tmp_path, monkeypatch):
     from components.ids_scoring import component
 
     monkeypatch.setattr(images, "_digests", lambda: {"ids_scoring": "registry.example/ids@sha256:1"})
     try:
         monkeypatch.setattr(post_training, "ids_scoring", importlib.reload(component).ids_scoring)
-        now = compiled(profile, tmp_path)
+        now = Compiled.read(compile_pipeline(profile, tmp_path / "p.yaml"))
     finally:
         monkeypatch.undo()
         importlib.reload(component)
-    assert changed(before, now) == {"ids_scoring"}
+    assert changed(found, now) == {"ids_scoring"}
 
 
-def test_settings_of_the_cluster_are_in_no_key_but_for_claims(profile, tmp_path, monkeypatch):
-    plain = compiled(
-        load_profile(ROOT / "configs" / "demo.yaml", ["image_ingest.min_new_images=5"]), tmp_path
-    )
-    found = compiled(profile, tmp_path)
+def test_settings_of_the_cluster_are_in_no_key_but_for_claims(found, tmp_path):
+    bare = load_profile(ROOT / "configs" / "demo.yaml", ["image_ingest.min_new_images=5"])
+    plain = Compiled.read(compile_pipeline(bare, tmp_path / "p.yaml"))
     for task in TASKS:
         parts = found.key_parts(task)
         assert parts.pop("claims") == ["vlm-data"]
@@ -108,63 +110,54 @@ def test_settings_of_the_cluster_are_in_no_key_but_for_claims(profile, tmp_path,
         assert expected.pop("claims") == [] and parts == expected
 
 
-def test_no_argument_changes_from_run_to_run(profile, tmp_path, monkeypatch):
+def test_no_argument_changes_from_run_to_run(profile, ir, found, tmp_path, monkeypatch):
     """Arguments are hashed before their placeholders are resolved: fixed text, inputs and outputs are all there may be."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-never-in-here")
-    found = compiled(profile, tmp_path)
     resolved = r"\{\{\$(\.(inputs|outputs)\.(parameters|artifacts)\[[^]]+\](\.(path|output_file))?)?\}\}"
     for task in TASKS:
         for argument in found.key_parts(task)["command"]:
             assert "{{" not in re.sub(resolved, "", argument), (task, argument)
-    text = (tmp_path / "p.yaml").read_text()
+    text = compile_pipeline(profile, tmp_path / "again.yaml").read_text()
     assert "sk-never-in-here" not in text and "workflow." not in text
-    assert compile_pipeline(profile, tmp_path / "again.yaml").read_text() == text
+    assert text == ir.read_text()
 
 
-def test_without_cache_changes_the_caching_of_these_tasks_and_nothing_else(profile, tmp_path):
-    before = compiled(profile, tmp_path)
-    now = before.without_cache({"hybrid_rl"})
-    assert not now.is_cached("hybrid_rl") and before.is_cached("hybrid_rl")
-    task = now.spec["root"]["dag"]["tasks"]["hybrid-rl"]
-    task["cachingOptions"] = {"enableCache": True}
-    assert now == before
-    assert Compiled.read(now.write(tmp_path / "w.yaml")) == now
-    assert version_name(now.write(tmp_path / "w.yaml")) == version_name(
-        tmp_path / "p.yaml"
-    )  # other comments, same content
-    assert version_name(now.without_cache({"promotion"}).write(tmp_path / "w.yaml")) != version_name(
-        tmp_path / "p.yaml"
-    )
+def test_without_cache_changes_the_caching_of_these_tasks_and_nothing_else(ir, found, tmp_path):
+    now = found.without_cache({"hybrid_rl"})
+    assert not now.is_cached("hybrid_rl") and found.is_cached("hybrid_rl")
+    assert version_name(now.write(tmp_path / "w.yaml")) != version_name(ir)
+    now.spec["root"]["dag"]["tasks"]["hybrid-rl"]["cachingOptions"] = {"enableCache": True}
+    assert now == found
+    written = now.write(tmp_path / "w.yaml")
+    assert Compiled.read(written) == now
+    assert version_name(written) == version_name(ir)  # other comments, same content
 
 
-def test_another_spelling_of_the_same_is_the_same(profile, tmp_path):
+def test_another_spelling_of_the_same_is_the_same(found):
     """A Kubeflow that keeps pipelines in Kubernetes writes them anew, e.g. 2 for 2.0 and 2592000s for 2592000.000s."""
-    before = compiled(profile, tmp_path)
     policy = {
         "maxRetryCount": 3.0,
         "backoffDuration": "30.000s",
         "backoffFactor": 2,
         "backoffMaxDuration": "2592000s",
     }
-    spec = json.loads(json.dumps(before.spec))
+    spec = json.loads(json.dumps(found.spec))
     spec["root"]["dag"]["tasks"]["hybrid-rl"]["retryPolicy"] = policy
-    assert Compiled(spec, before.platform) != before and Compiled(spec, before.platform).same_as(before)
+    assert Compiled(spec, found.platform) != found and Compiled(spec, found.platform).same_as(found)
     policy["maxRetryCount"] = 4
-    assert not Compiled(spec, before.platform).same_as(before)
-    assert not Compiled(before.spec, {}).same_as(before)
+    assert not Compiled(spec, found.platform).same_as(found)
+    assert not Compiled(found.spec, {}).same_as(found)
 
 
-def test_what_the_api_answers_is_read_with_and_without_pod_settings(profile, tmp_path):
-    found = compiled(profile, tmp_path)
+def test_what_the_api_answers_is_read_with_and_without_pod_settings(found):
     both = {"pipeline_spec": found.spec, "platform_spec": found.platform}
     assert Compiled.received(both) == found
     assert Compiled.received(found.spec) == Compiled(found.spec, {})
 
 
-def test_manifests_carry_what_an_upload_carries(profile, tmp_path):
-    ir = compile_pipeline(profile, tmp_path / "p.yaml")
+def test_manifests_carry_what_an_upload_carries(profile, ir, tmp_path):
     written = compile_manifests(profile, tmp_path / "out" / "m.yaml", "team")
-    documents: list[dict[str, Any]] = list(yaml.safe_load_all(written.read_text()))
+    documents: list[dict[str, Any]] = list(yaml.load_all(written.read_text(), yaml.CSafeLoader))
     pipeline, version = documents
     assert [d["kind"] for d in documents] == ["Pipeline", "PipelineVersion"]
     assert {d["apiVersion"] for d in documents} == {"pipelines.kubeflow.org/v2beta1"}
@@ -182,9 +175,10 @@ def test_manifests_carry_what_an_upload_carries(profile, tmp_path):
 def test_another_setting_is_another_version_of_the_same_pipeline(profile, tmp_path):
     def version(*overrides: str) -> tuple[str, str]:
         changed = load_profile(ROOT / "configs" / "demo.yaml", overrides)
-        found = list(yaml.safe_load_all(compile_manifests(changed, tmp_path / "m.yaml").read_text()))
+        written = compile_manifests(changed, tmp_path / "m.yaml").read_text()
+        found = list(yaml.load_all(written, yaml.CSafeLoader))
         assert "namespace" not in found[0]["metadata"]
         return found[0]["metadata"]["name"], found[1]["metadata"]["name"]
 
     first, second = version(), version("hybrid_rl.max_steps=7")
-    assert first[0] == second[0] and first[1] != second[1] and version() == first
+    assert first[0] == second[0] and first[1] != second[1]

@@ -46,18 +46,21 @@ STATED = {
 }
 
 
-@pytest.fixture
-def profile(tmp_path, monkeypatch) -> Profile:
-    monkeypatch.chdir(ROOT)
-    path = tmp_path / "run.yaml"
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory) -> Profile:
+    path = tmp_path_factory.mktemp("profile") / "run.yaml"
     path.write_text(yaml.safe_dump({"extends": str(ROOT / "configs" / "demo.yaml"), "resources": STATED}))
-    return load_profile(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return load_profile(path)
 
 
-@pytest.fixture
-def compiled(profile, tmp_path) -> tuple[dict[str, Any], dict[str, Any]]:
+@pytest.fixture(scope="module")
+def compiled(profile, tmp_path_factory) -> tuple[dict[str, Any], dict[str, Any]]:
     """The pipeline, and the pod settings by executor."""
-    spec, platform = yaml.safe_load_all(compile_pipeline(profile, tmp_path / "p.yaml").read_text())
+    spec, platform = yaml.safe_load_all(
+        compile_pipeline(profile, tmp_path_factory.mktemp("ir") / "p.yaml").read_text()
+    )
     return spec, platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
 
 

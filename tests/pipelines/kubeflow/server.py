@@ -123,7 +123,7 @@ def _form(body: bytes, content_type: str) -> list[dict]:
     """The documents of the YAML file that a form carries."""
     message = email.message_from_bytes(f"Content-Type: {content_type}\r\n\r\n".encode() + body)
     (part,) = message.get_payload()
-    return list(yaml.safe_load_all(part.get_payload(decode=True)))
+    return list(yaml.load_all(part.get_payload(decode=True), yaml.CSafeLoader))
 
 
 def _error(status: int, message: str) -> Answer:

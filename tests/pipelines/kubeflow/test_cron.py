@@ -79,7 +79,7 @@ def moments(cron: str, zone: str) -> set[datetime]:
 fields = st.sets(st.integers(0, 23), min_size=1, max_size=3).map(lambda s: ",".join(map(str, sorted(s))))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=15)
 @given(
     hours=fields | st.just("*"),
     minute=st.integers(0, 59),

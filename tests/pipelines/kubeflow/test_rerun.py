@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ def compiled(tmp_path_factory):
     """What the demo's profile compiles to, with overrides."""
     folder = tmp_path_factory.mktemp("ir")
 
+    @cache
     def compiled(*overrides: str) -> Compiled:
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(ROOT)
