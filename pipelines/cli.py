@@ -1,32 +1,27 @@
-"""The command line: `python -m pipelines run | compile | report` (installed as `vlm-posttrain`)."""
+"""The command line: `python -m pipelines run | report | submit | ...` (installed as `vlm-posttrain`)."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from components.core.config import nearest
-from components.core.errors import ConfigError, NoInputError, StageError
+from components.core.errors import NoInputError, StageError
 from pipelines import registry
+from pipelines.commandline import DEFAULT_PROFILE, ProfileOption, SetOption
+from pipelines.commandline import clear_errors as clear_errors
+from pipelines.commandline import known_task as known_task
+from pipelines.kubeflow import commands
 from pipelines.profile import Profile, load_profile
 from pipelines.sections import TASKS
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
 app.add_typer(registry.app, name="registry")
-
-ProfileOption = Annotated[Path, typer.Option("--profile", "-p", help="Run profile (YAML).")]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Override one setting; may be repeated."),
-]
-DEFAULT_PROFILE = Path("configs/demo.yaml")
+app.add_typer(commands.app)
 
 
 @app.command()
@@ -64,22 +59,6 @@ def run(
         )
 
 
-@app.command("compile")
-def compile_(
-    profile: ProfileOption = DEFAULT_PROFILE,
-    set_: SetOption = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where to write the IR.")] = Path(
-        "build/post_training.yaml"
-    ),
-) -> None:
-    """Write the pipeline as a file to upload to Kubeflow, with the profile's settings as defaults."""
-    with clear_errors():
-        from pipelines.post_training import compile_pipeline
-
-        refuse_stale_images()
-        typer.echo(f"wrote {compile_pipeline(load_profile(profile, set_ or []), output)}")
-
-
 @app.command()
 def report(root: Annotated[Path, typer.Option(help="Directory of the run.")]) -> None:
     """Join the stages' reports of a run into report.html, write summary.json and print the table."""
@@ -106,81 +85,6 @@ def compare(
 
         written = write_comparison(run_a, run_b, output or run_b / "compare.html", model)
         typer.echo(f"comparison: {written}")
-
-
-HostOption = Annotated[str, typer.Option(help="Address of Kubeflow Pipelines. [default: $KFP_ENDPOINT]")]
-NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the runs.")]
-
-
-@app.command()
-def submit(
-    profile: ProfileOption = DEFAULT_PROFILE,
-    set_: SetOption = None,
-    host: HostOption = "",
-    namespace: NamespaceOption = "",
-    name: Annotated[str, typer.Option(help="Name of the run. [default: the profile's]")] = "",
-    wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = True,
-) -> None:
-    """Start a run on Kubeflow, and follow it.
-
-    Exit code 0: succeeded; 1: failed; 3: canceled. Ctrl-C ends the following, not the run.
-    """
-    with clear_errors():
-        from pipelines.kubeflow import connect
-
-        refuse_stale_images()
-        checked = load_profile(profile, set_ or [])
-        kubeflow = connect(host, namespace)
-        run_id = kubeflow.submit(checked, Path("build/kubeflow"), name or checked.name)
-        typer.echo(f"started run {run_id}; follow it with: vlm-posttrain status {run_id} --wait")
-        if wait:
-            kubeflow.follow(run_id, typer.echo)
-
-
-@app.command()
-def status(
-    run_id: Annotated[str, typer.Argument(help="Id of the run.")],
-    host: HostOption = "",
-    namespace: NamespaceOption = "",
-    wait: Annotated[bool, typer.Option(help="Follow the run to its end.")] = False,
-) -> None:
-    """Show the state of a run on Kubeflow and of its tasks."""
-    with clear_errors():
-        from pipelines.kubeflow import connect, explained, task_states
-
-        kubeflow = connect(host, namespace)
-        if wait:
-            kubeflow.follow(run_id, typer.echo)
-            return
-        with explained():
-            found = kubeflow.client.get_run(run_id)
-        for task, state in task_states(found).items():
-            typer.echo(f"{task}: {state.lower()}")
-        typer.echo(f"run {run_id}: {str(found.state).lower()}")
-
-
-@app.command()
-def schedule(
-    name: Annotated[str, typer.Argument(help="Name of the recurring run.")],
-    profile: ProfileOption = DEFAULT_PROFILE,
-    set_: SetOption = None,
-    cron: Annotated[str, typer.Option(help="Six fields, seconds first.")] = "0 0 1 * * *",
-    timezone: Annotated[str, typer.Option(help="Of the cron expression.")] = "Etc/UTC",
-    delete: Annotated[bool, typer.Option("--delete", help="Delete it instead.")] = False,
-    host: HostOption = "",
-    namespace: NamespaceOption = "",
-) -> None:
-    """Make a recurring run on Kubeflow, replacing the one of this name."""
-    with clear_errors():
-        from pipelines.kubeflow import connect
-
-        if delete:
-            typer.echo(f"deleted {connect(host, namespace).unschedule(name)} recurring runs named {name}")
-            return
-        refuse_stale_images()
-        checked = load_profile(profile, set_ or [])
-        made = connect(host, namespace).schedule(checked, Path("build/kubeflow"), name, cron, timezone)
-        typer.echo(f"recurring run {name}: {made}")
 
 
 def run_profile(
@@ -232,21 +136,6 @@ def run_profile(
     _conclude(root)
 
 
-def refuse_stale_images() -> None:
-    """Before a pipeline goes to a cluster: no released image may be of other code than the tree.
-
-    Raises:
-        ConfigError: naming each such image.
-    """
-    from components.core.images import stale_digests
-
-    stale = [f"images/digests.yaml: {stage}: {why}" for stage, why in stale_digests().items()]
-    if stale:
-        raise ConfigError(
-            "\n".join([*stale, "build and push them with `make images ARGS=--push`, or delete the entries"])
-        )
-
-
 def _conclude(root: Path) -> None:
     from pipelines.report import load_summary, summary_text, write_report, write_summary
 
@@ -255,30 +144,6 @@ def _conclude(root: Path) -> None:
         typer.echo("\n" + summary_text(summary))
         typer.echo(f"summary: {write_summary(root, summary)}")
     typer.echo(f"report:  {write_report(root)}")
-
-
-def known_task(name: str) -> str:
-    """`name`, if the pipeline has such a task.
-
-    Raises:
-        ConfigError: it has not; the nearest name is given.
-    """
-    if name not in TASKS:
-        raise ConfigError(f"--from {name}: unknown task{nearest(name, list(TASKS))}")
-    return name
-
-
-@contextmanager
-def clear_errors() -> Iterator[None]:
-    """The message alone as the last line, and the exit code that belongs to it."""
-    try:
-        yield
-    except StageError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    except KeyboardInterrupt as error:
-        typer.echo("\ninterrupted; the same command continues where this one stopped", err=True)
-        raise typer.Exit(getattr(error, "exit_code", 130)) from error
 
 
 def main(argv: list[str] | None = None) -> Any:

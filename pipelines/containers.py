@@ -28,7 +28,8 @@ from typing import Any, BinaryIO
 
 from components.core.errors import ConfigError, EndpointError
 from pipelines.process import Ended, Signals, run_child, torch_defaults
-from pipelines.profile import Profile, Resources
+from pipelines.profile import Profile
+from pipelines.resources import Resources
 
 READ = {
     "preflight": ("images", "general_data", "base_model", "benchmarks.uri"),

@@ -103,6 +103,7 @@ class LocalRun:
         pipeline = components.load_component_from_file(str(ir))
         spec = pipeline.pipeline_spec
         self._conditional = _without_conditions(spec)
+        _without_environment(spec)
         self.skipped = False
         if self.containers:
             self.containers.prepare(self.root)
@@ -255,6 +256,12 @@ def _without_conditions(spec: Any) -> frozenset[str]:
             task.trigger_policy.condition = ""
             found.append(task_name(name))
     return frozenset(found)
+
+
+def _without_environment(spec: Any) -> None:
+    """Take the containers' variables out of a pipeline: they are a cluster's, and kfp.local's cache key has them."""
+    for executor in spec.deployment_spec["executors"].values():
+        executor["container"].fields.pop("env", None)
 
 
 def task_name(name_in_ir: str) -> str:

@@ -27,7 +27,9 @@ from components.promotion.component import promotion
 from components.qa_synthesis.component import qa_synthesis
 from components.topic_matching.component import topic_matching
 from components.voting_filter.component import voting_filter
-from pipelines.profile import Profile, Resources
+from pipelines.platform import apply_resources
+from pipelines.profile import Profile
+from pipelines.resources import Resources
 from pipelines.sections import EVALUATED, SECTIONS, TRAINING
 
 NAME = "vlm-post-training"
@@ -202,20 +204,7 @@ class _Graph:
 
     def _task(self, name: str, component: Any, **inputs: Any) -> Any:
         task = _renamed(component, name)(**inputs)
-        wanted = self._resources[name]
-        if wanted.cpu:
-            task.set_cpu_limit(wanted.cpu)
-        if wanted.memory:
-            task.set_memory_limit(wanted.memory)
-        if wanted.gpu:
-            task.set_accelerator_type(wanted.gpu_type).set_accelerator_limit(wanted.gpu)
-        if wanted.retries:
-            task.set_retry(
-                num_retries=wanted.retries,
-                backoff_duration="30s",
-                backoff_factor=2.0,
-                backoff_max_duration="600s",
-            )
+        apply_resources(task, self._resources[name])
         return task
 
 

@@ -5,7 +5,7 @@
     domain: configs/domains/clusters.yaml   # the domain's name and the experts' first-level labels
     x-teacher: &teacher {base_url: ...}     # keys that begin with x- only hold YAML anchors
     voting_filter: {...}                # one section a stage, see pipelines/sections.py
-    resources:                          # per task; `default` holds for every task that does not say otherwise
+    resources:                          # per task, see pipelines/resources.py
       hybrid_rl: {gpu: 8, memory: 400G}
 
 Relative paths are relative to the directory in which the command runs.
@@ -18,36 +18,16 @@ import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import BeforeValidator, Field
 
-from components.core.config import Settings, nearest, parse_settings, stage_config
+from components.core.config import nearest, parse_settings, stage_config
 from components.core.errors import ConfigError
+from pipelines.resources import Resources
 from pipelines.sections import BY_NAME, SECTIONS, TASKS
 
-Quantity = Annotated[
-    str,
-    BeforeValidator(lambda value: str(value) if isinstance(value, (int, float)) else value),
-    Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT]i?)?$"),
-]
 _TOP_LEVEL = ["name", "description", "extends", "domain", "resources", *BY_NAME]
-
-
-class Resources(Settings):
-    """What one task asks of the cluster. Set when the pipeline is compiled; a local run uses the machine it is on."""
-
-    gpu: int = Field(default=0, ge=0)
-    """Number of GPUs."""
-    gpu_type: str = "nvidia.com/gpu"
-    """The extended resource that a GPU counts as."""
-    cpu: Quantity | None = None
-    """CPU limit as a Kubernetes quantity, e.g. `8` or `500m`."""
-    memory: Quantity | None = None
-    """Memory limit as a Kubernetes quantity, e.g. `32G`."""
-    retries: int = Field(default=0, ge=0)
-    """How often a failed attempt is repeated, with exponential backoff. A stage continues where it was."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +102,14 @@ def _load_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid YAML ({error})") from error
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, found {type(document).__name__}")
-    return document
+    return dict(_unshared(document))
+
+
+def _unshared(value: Any) -> Any:
+    """A copy in which sections that used one YAML anchor have a mapping each, so that `--set` changes one of them."""
+    if isinstance(value, dict):
+        return {key: _unshared(inner) for key, inner in value.items()}
+    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,18 +202,24 @@ def _check_section(document: Mapping[str, Any], name: str, problems: list[str]) 
     return section
 
 
-def _resources(stated: Mapping[str, Any], problems: list[str]) -> dict[str, Resources]:
+def _resources(stated: Any, problems: list[str]) -> dict[str, Resources]:
+    """Resources of every task: default, then `evaluation` for its tasks, then the task's own, merged key by key."""
+    if not isinstance(stated, dict):
+        problems.append(f"resources: expected a mapping of tasks, found {type(stated).__name__}")
+        return {}
+    blocks = {name: values or {} for name, values in stated.items()}
     try:
-        _reject_unknown(stated, ["default", *TASKS, "evaluation"], "resources")
-        default = stated.get("default") or {}
-        return {task: _task_resources(stated, task, default) for task in TASKS}
+        _reject_unknown(blocks, ["default", *TASKS, "evaluation"], "resources")
+        for name, values in blocks.items():
+            parse_settings(Resources, values, where=f"resources.{name}")
+        return {task: _task_resources(blocks, task) for task in TASKS}
     except ConfigError as error:
         problems.append(str(error))
         return {}
 
 
-def _task_resources(stated: Mapping[str, Any], task: str, default: Mapping[str, Any]) -> Resources:
-    shared = stated.get("evaluation") or {} if task.startswith("evaluation_") else {}
-    return parse_settings(
-        Resources, {**default, **shared, **(stated.get(task) or {})}, where=f"resources.{task}"
-    )
+def _task_resources(blocks: Mapping[str, Mapping[str, Any]], task: str) -> Resources:
+    merged: dict[str, Any] = {}
+    for name in ("default", *(["evaluation"] if task.startswith("evaluation_") else []), task):
+        merged = _merge(merged, blocks.get(name, {}))
+    return parse_settings(Resources, merged, where=f"resources.{task}")

@@ -18,12 +18,14 @@ def test_the_schedule_is_a_hook_that_replaces_the_recurring_run(named_set):
     assert job["metadata"]["annotations"]["helm.sh/hook"] == "post-install,post-upgrade"
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert container["image"] == "registry.example/team/cli:9a4465c11d20"
-    command, settings = container["args"][:5], container["args"][5:]
-    assert command == ["python3", "-m", "pipelines", "schedule", "weekly"]
+    command, settings = container["args"][:6], container["args"][6:]
+    assert command == ["python3", "-m", "pipelines", "schedule", "replace", "weekly"]
     assert dict(zip(settings[::2], settings[1::2], strict=True)) == {
         "--profile": "/profiles/weekly.yaml",
         "--cron": "0 0 2 * * 0",
         "--timezone": "Europe/Berlin",
+        "--kubeflow-timezone": "Europe/Berlin",
+        "--service-account": "vlm-posttrain-pipeline",
         "--host": "http://ml-pipeline.kubeflow.svc:8888",
         "--namespace": "vlm-posttrain",
     }
@@ -34,9 +36,10 @@ def test_the_schedule_is_a_hook_that_replaces_the_recurring_run(named_set):
 def test_the_command_line_takes_what_the_schedule_s_job_gives_it(named_set, name):
     job = named_set(name).kind("Job")["vlm-posttrain-schedule"]
     (container,) = job["spec"]["template"]["spec"]["containers"]
-    assert container["args"][:3] == ["python3", "-m", "pipelines"]
-    command, arguments = container["args"][3], container["args"][4:]
-    context = typer.main.get_command(app).commands[command].make_context(command, list(arguments))
+    assert container["args"][:4] == ["python3", "-m", "pipelines", "schedule"]
+    command, arguments = container["args"][4], container["args"][5:]
+    schedule = typer.main.get_command(app).commands["schedule"]
+    context = schedule.commands[command].make_context(command, list(arguments))
     assert context.params["name"] == arguments[0]
     assert str(context.params["profile"]).startswith("/profiles/")
     assert len(context.params["cron"].split()) == 6

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from pipelines.containers import Containers, limits
-from pipelines.profile import Resources, load_profile
+from pipelines.profile import load_profile
+from pipelines.resources import Resources
 
 ROOT = Path(__file__).resolve().parents[2]
 

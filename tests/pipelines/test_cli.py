@@ -54,6 +54,15 @@ def test_compile_writes_the_ir(tmp_path):
     )
 
 
+def test_compile_writes_manifests(tmp_path):
+    out = tmp_path / "manifest.yaml"
+    done = cli("compile", "--format", "manifest", "--namespace", "team", "--output", str(out))
+    assert done.returncode == 0, done.stderr
+    assert [d["kind"] for d in yaml.safe_load_all(out.read_text())] == ["Pipeline", "PipelineVersion"]
+    done = cli("compile", "--namespace", "team", "--output", str(out))
+    assert done.returncode == 78 and "--format manifest" in done.stderr
+
+
 def test_missing_data_ends_with_66_and_the_stage_s_own_message(tmp_path):
     settings = {
         name: f"preflight.{name}={tmp_path}/none" for name in ("images", "general_data", "base_model")
@@ -77,4 +86,6 @@ def test_help_names_the_commands():
         [sys.executable, "-m", "pipelines", "--help"],
         cwd=ROOT, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "120"},
     )  # fmt: skip
-    assert all(command in done.stdout for command in ("run", "compile", "report"))
+    assert all(
+        command in done.stdout for command in ("run", "compile", "report", "submit", "rerun", "schedule")
+    )

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipelines.local import REPOSITORY, LocalRun, TaskFailed
 
@@ -194,3 +195,19 @@ def test_outputs_are_the_latest_run_s_alone(toy_pipeline, tmp_path):
     with pytest.raises(TaskFailed):
         local_run(root).execute(toy_pipeline(text="other", do="bad-data"))
     assert [link.name for link in (root / "outputs").iterdir()] == ["aside"]
+
+
+def test_what_is_for_a_cluster_changes_nothing_here(toy_pipeline, tmp_path):
+    root = tmp_path / "run"
+    local_run(root).execute(toy_pipeline())
+    documents = list(yaml.safe_load_all(toy_pipeline().read_text()))
+    for executor in documents[0]["deploymentSpec"]["executors"].values():
+        executor["container"]["env"] = [{"name": "VLM_WORK_ROOT", "value": "/nowhere"}]
+    mounts = {"exec-first": {"pvcMount": [{"constant": "data", "mountPath": "/data"}]}}
+    documents.append({"platforms": {"kubernetes": {"deploymentSpec": {"executors": mounts}}}})
+    ir = tmp_path / "cluster.yaml"
+    ir.write_text(yaml.safe_dump_all(documents))
+    assert all(result.cached for result in local_run(root).execute(ir))
+    fresh = tmp_path / "fresh"
+    local_run(fresh).execute(ir)
+    assert calls(fresh) == ["aside", "one", "two"]

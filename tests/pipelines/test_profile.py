@@ -79,6 +79,13 @@ def test_override_wins_and_is_read_as_yaml():
     assert profile.resources["hybrid_rl"].gpu == 4
 
 
+def test_override_changes_one_section_of_those_that_share_an_anchor():
+    base = load_profile(ROOT / "configs" / "demo.yaml")
+    profile = load_profile(ROOT / "configs" / "demo.yaml", ["ids_scoring.endpoint.max_tokens_total=5"])
+    assert profile.sections["ids_scoring"]["endpoint"]["max_tokens_total"] == 5
+    assert profile.sections["qa_synthesis"] == base.sections["qa_synthesis"]
+
+
 def test_override_with_a_mapping_is_merged():
     base = load_profile(ROOT / "configs" / "demo.yaml").sections["qa_synthesis"]
     profile = load_profile(

@@ -1,0 +1,235 @@
+"""The connection to Kubeflow's API, what is looked up and made there by every command, and its errors in plain words.
+
+Where the API is and who we are comes from the environment or options, never from a profile: `KFP_ENDPOINT` (for example
+http://ml-pipeline-ui.kubeflow.svc), `KFP_TOKEN` or `KFP_TOKEN_FILE`, `KFP_CA_CERT`; in a cluster without these, the pod's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kfp_server_api
+import urllib3
+from kfp.client import Client
+
+from components.core.errors import ConfigError, EndpointError, NoInputError
+from pipelines.compiled import Compiled, version_name
+from pipelines.post_training import DESCRIPTION, NAME
+
+EXPERIMENT = "vlm-post-training"
+_POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_TRANSIENT = (429, 500, 502, 503, 504)
+_MESSAGE_CHARACTERS = 500
+
+
+@dataclass(frozen=True)
+class Kubeflow:
+    """One installation of Kubeflow Pipelines, and a namespace in it."""
+
+    client: Client
+    namespace: str
+
+    def link(self, kind: str, identifier: str) -> str:
+        """Address of a page of the UI; kind: `runs`, `recurringrun`. KF_PIPELINES_UI_ENDPOINT says where the UI is if
+        it is not where the API is."""
+        return f"{self.client._get_url_prefix().rstrip('/')}/#/{kind}/details/{identifier}"
+
+    def experiment(self, make: bool = True) -> str | None:
+        """Id of the experiment that holds the runs; None if there is none and none is to be made."""
+        if make:
+            found = self.client.create_experiment(EXPERIMENT, namespace=self.namespace or None)
+        else:
+            wanted = _named(EXPERIMENT)
+            page = self.client._experiment_api.experiment_service_list_experiments(
+                filter=wanted, **({"namespace": self.namespace} if self.namespace else {})
+            )
+            if not page.experiments:
+                return None
+            found = page.experiments[0]
+        return str(found.experiment_id)
+
+    def version(self, ir: Path) -> tuple[str, str]:
+        """Ids of the pipeline and of the version with this file's content; it is uploaded if it is not there."""
+        name = version_name(ir)
+        pipeline = self._pipeline() or self._make_pipeline()
+        found = self._version(pipeline, name)
+        if found is None:
+            try:
+                made = self.client.upload_pipeline_version(str(ir), name, pipeline_id=pipeline)
+                found = str(made.pipeline_version_id)
+            except kfp_server_api.ApiException as error:
+                # Another submission of the same content was quicker.
+                found = self._version(pipeline, name) if error.status == 409 else None
+                if found is None:
+                    raise
+        return pipeline, found
+
+    def _pipeline(self) -> str | None:
+        """Id of the pipeline in this namespace. (The SDK's `get_pipeline_id` looks in the shared ones only.)"""
+        page = self.client.list_pipelines(namespace=self.namespace or None, filter=_named(NAME))
+        return str(page.pipelines[0].pipeline_id) if page.pipelines else None
+
+    def _make_pipeline(self) -> str:
+        """A pipeline without a version: uploading a file would make a version under the pipeline's name."""
+        wanted = kfp_server_api.V2beta1Pipeline(
+            name=NAME, display_name=NAME, description=DESCRIPTION, namespace=self.namespace or None
+        )
+        try:
+            made = self.client._pipelines_api.pipeline_service_create_pipeline(pipeline=wanted)
+            return str(made.pipeline_id)
+        except kfp_server_api.ApiException as error:
+            found = self._pipeline() if error.status == 409 else None  # another submission was quicker
+            if found is None:
+                raise
+            return found
+
+    def _version(self, pipeline: str, name: str) -> str | None:
+        versions = pages(
+            lambda token: self.client.list_pipeline_versions(pipeline, page_token=token, page_size=100),
+            "pipeline_versions",
+        )
+        return next((str(v.pipeline_version_id) for v in versions if v.display_name == name), None)
+
+    def compiled(self, run: Any) -> Compiled:
+        """The compiled pipeline of a run or recurring run, with the parameters that it was started with.
+
+        Raises:
+            NoInputError: it is of a pipeline with other tasks than ours, or its version was deleted.
+        """
+        document = run.pipeline_spec
+        reference = run.pipeline_version_reference
+        if not document and reference:
+            document = self.client.get_pipeline_version(
+                reference.pipeline_id, reference.pipeline_version_id
+            ).pipeline_spec
+        found = Compiled.received(document or {})
+        if found.spec.get("pipelineInfo", {}).get("name") != NAME:
+            raise NoInputError(f"it is no run of the pipeline {NAME}; give the id of one that is")
+        parameters = run.runtime_config.parameters if run.runtime_config else None
+        return found.with_parameters(parameters or {})
+
+
+def _named(name: str) -> str:
+    """The API's filter for things of exactly this name."""
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
+
+
+def pages(fetch: Callable[[str], Any], items: str) -> Iterator[Any]:
+    """The items of every page of a list; `fetch` takes the token of a page."""
+    token = ""
+    while True:
+        page = fetch(token)
+        yield from getattr(page, items) or []
+        token = page.next_page_token or ""
+        if not token:
+            return
+
+
+def connect(host: str, namespace: str) -> Kubeflow:
+    """The installation at `host` ("" looks where the kfp SDK looks: KF_PIPELINES_ENDPOINT, the cluster, a kubeconfig).
+
+    Args:
+        host: address of the API.
+        namespace: of the runs; "" is the only one of a Kubeflow for one user, or the pod's own.
+
+    Raises:
+        ConfigError: the token file cannot be read, or several users share this Kubeflow and no namespace is given.
+        EndpointError: nobody answers.
+    """
+    token = os.environ.get("KFP_TOKEN", "")
+    if not token and (file := os.environ.get("KFP_TOKEN_FILE")):
+        token = _read(Path(file))
+        if not token:
+            raise ConfigError(f"KFP_TOKEN_FILE: {file} cannot be read, or is empty")
+    host = host or os.environ.get("KFP_ENDPOINT") or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
+    with warnings.catch_warnings(), explained():
+        warnings.simplefilter("ignore")
+        try:
+            client = Client(
+                host=host or None,
+                existing_token=token or None,
+                # To the SDK this is where Kubeflow itself is. Another name than its default keeps it from asking for the
+                # API's health five times, five seconds apart, when that answers 401.
+                namespace="-" if host else "kubeflow",
+                ssl_ca_cert=os.environ.get("KFP_CA_CERT") or None,
+            )
+        except TimeoutError as error:
+            raise EndpointError("Kubeflow does not answer; set --host or KFP_ENDPOINT") from error
+        client._context_setting["namespace"] = namespace
+        if not namespace and client._healthz_api.healthz_service_get_healthz().multi_user:
+            namespace = _read(_POD_NAMESPACE)
+            if not namespace:
+                raise ConfigError("several users share this Kubeflow: say --namespace")
+    return Kubeflow(client, namespace)
+
+
+def _read(file: Path) -> str:
+    """The text of a file; "" if it cannot be read."""
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+@contextlib.contextmanager
+def explained(what: str = "it") -> Iterator[None]:
+    """API errors as errors of ours, with what to do; the SDK's own output is kept back.
+
+    Args:
+        what: what is asked for, as the message is to call it.
+
+    Raises:
+        ConfigError: the API does not know who we are, does not let us, or refuses what we ask.
+        NoInputError: there is no such thing.
+        EndpointError: it is in trouble or not there.
+    """
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    except kfp_server_api.ApiException as error:
+        raise _in_plain_words(error, what) from error
+    except urllib3.exceptions.HTTPError as error:
+        if isinstance(getattr(error, "reason", error), urllib3.exceptions.SSLError):
+            raise ConfigError(
+                f"Kubeflow's certificate is not trusted ({error}); set KFP_CA_CERT to your authority's file"
+            ) from error
+        failure = EndpointError(f"Kubeflow is not reachable ({error}); set --host or KFP_ENDPOINT")
+        failure.transient = True  # type: ignore[attr-defined]
+        raise failure from error
+
+
+def _in_plain_words(error: kfp_server_api.ApiException, what: str) -> Exception:
+    said = _said(error)
+    if error.status == 401:
+        return ConfigError("Kubeflow asks who you are (401): set KFP_TOKEN or KFP_TOKEN_FILE")
+    if error.status == 403:
+        return ConfigError(
+            f"Kubeflow refuses (403): this identity may not act in the namespace; see --namespace{said}"
+        )
+    if error.status == 404:
+        return NoInputError(f"Kubeflow does not know {what} (404): check the id, and --host")
+    if error.status == 409:
+        return ConfigError(f"Kubeflow has one of this name already (409){said}")
+    if error.status == 400:
+        return ConfigError(f"Kubeflow refuses the request (400){said}")
+    failure = EndpointError(f"Kubeflow answered {error.status} {error.reason}{said}")
+    failure.transient = error.status in _TRANSIENT  # type: ignore[attr-defined]
+    return failure
+
+
+def _said(error: kfp_server_api.ApiException) -> str:
+    """The message in the body of an answer, which says what the status does not."""
+    try:
+        body = json.loads(error.body or "")
+        text = str(body.get("message") or body.get("error") or body.get("error_message") or "")
+    except (ValueError, AttributeError):
+        return ""
+    return f": {text[:_MESSAGE_CHARACTERS]}" if text else ""

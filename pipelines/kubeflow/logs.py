@@ -1,0 +1,96 @@
+"""What a task wrote: the log of its pod, from the Kubernetes API. Kubeflow's own API has no logs.
+
+Pods of a run carry the label `pipeline/runid`; which task one belongs to is in Argo's annotation with the name of its node,
+`<workflow>.root.<task>.executor`, with the number of the attempt in brackets where attempts are repeated.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+
+from components.core.errors import ConfigError, EndpointError, NoInputError
+
+RUN_LABEL = "pipeline/runid"
+NODE_ANNOTATION = "workflows.argoproj.io/node-name"
+CONTAINER = "main"
+DEFAULT_NAMESPACE = "kubeflow"
+"""Where runs are in an installation for a single user."""
+
+
+def pod_of(pods: Sequence[Any], task: str) -> Any:
+    """The pod of a task's latest attempt, or None."""
+    node = re.compile(rf"\.{re.escape(task.replace('_', '-'))}\.executor(\(\d+\))?$")
+    found = [pod for pod in pods if node.search((pod.metadata.annotations or {}).get(NODE_ANNOTATION, ""))]
+    return max(found, key=lambda pod: str(pod.metadata.creation_timestamp), default=None)
+
+
+def lines(run_id: str, task: str, namespace: str, follow: bool = False, tail: int = 0) -> Iterator[str]:
+    """The log of the latest attempt of a task, line by line.
+
+    Args:
+        run_id: id of the run.
+        task: e.g. `sft_1_domain`.
+        namespace: of the run; "" is where a Kubeflow for a single user runs everything.
+        follow: go on until the pod ends.
+        tail: only so many lines from the end; 0 is all.
+
+    Raises:
+        ConfigError: no access to the Kubernetes API, or none to pods' logs.
+        NoInputError: the task has no pod.
+        EndpointError: the API is in trouble.
+    """
+    namespace = namespace or DEFAULT_NAMESPACE
+    _configure()
+    api = client.CoreV1Api()
+    try:
+        pods = api.list_namespaced_pod(namespace, label_selector=f"{RUN_LABEL}={run_id}").items
+        pod = pod_of(pods, task)
+        if pod is None:
+            raise NoInputError(
+                f"{task} of run {run_id} has no pod in namespace {namespace}: it has not begun, came from the cache, or its "
+                "pod was removed; see --namespace, and Kubeflow's page of the run for archived logs"
+            )
+        options: dict[str, Any] = {"follow": follow} | ({"tail_lines": tail} if tail else {})
+        stream = api.read_namespaced_pod_log(
+            pod.metadata.name, namespace, container=CONTAINER, _preload_content=False, **options
+        )
+        yield from _text_lines(stream)
+    except client.ApiException as error:
+        raise _in_plain_words(error, namespace) from error
+    except urllib3.exceptions.HTTPError as error:
+        raise EndpointError(f"the Kubernetes API is not reachable ({error}); see KUBECONFIG") from error
+
+
+def _configure() -> None:
+    """Access to the Kubernetes API as kubectl has it, or in a pod as the pod has it."""
+    try:
+        config.load_kube_config()
+    except (config.ConfigException, OSError) as missing:
+        try:
+            config.load_incluster_config()
+        except config.ConfigException:
+            raise ConfigError(f"no access to the Kubernetes API ({missing}): set KUBECONFIG") from missing
+
+
+def _text_lines(stream: Any) -> Iterator[str]:
+    rest = b""
+    for chunk in stream.stream():
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in whole)
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def _in_plain_words(error: client.ApiException, namespace: str) -> Exception:
+    if error.status in (401, 403):
+        return ConfigError(
+            f"Kubernetes refuses ({error.status}): you need to list pods and read their logs in {namespace}"
+        )
+    if error.status in (400, 404):
+        return NoInputError(f"the pod has no log yet, or no more ({error.status})")
+    return EndpointError(f"Kubernetes answered {error.status} {error.reason}")

@@ -1,0 +1,142 @@
+"""Runs: start one, follow it to its end, ask for its state, have its failed tasks tried again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from components.core.errors import ConfigError, EndpointError, StageError
+from pipelines.kubeflow.client import Kubeflow, explained
+from pipelines.sections import TASKS
+
+FINISHED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
+_OMITTED = "RUNTIME_STATE_UNSPECIFIED"
+"""What the API calls the state of a task that Argo left out because one before it failed or was skipped."""
+_PATIENCE_S = 300.0
+
+
+class RunFailed(StageError):
+    """A run on the cluster failed (exit code 1) or was canceled (exit code 3)."""
+
+
+def start(
+    kubeflow: Kubeflow,
+    pipeline: str,
+    version: str,
+    name: str,
+    service_account: str = "",
+    experiment: str = "",
+) -> str:
+    """Start a run of a version, with the version's own settings; its id."""
+    made = kubeflow.client.run_pipeline(
+        experiment or kubeflow.experiment(),
+        name,
+        pipeline_id=pipeline,
+        version_id=version,
+        service_account=service_account or None,
+    )
+    return str(made.run_id)
+
+
+def get(kubeflow: Kubeflow, run_id: str) -> Any:
+    """A run as the API has it.
+
+    Raises:
+        NoInputError: there is none of this id.
+    """
+    with explained(f"a run {run_id}"):
+        return kubeflow.client.get_run(run_id)
+
+
+def retry(kubeflow: Kubeflow, run_id: str) -> None:
+    """Kubeflow's Retry: what failed or was never begun runs again as it was compiled then; what succeeded is kept."""
+    with explained(f"a run {run_id}"):
+        kubeflow.client._run_api.run_service_retry_run(run_id=run_id)
+
+
+def task_states(run: Any) -> dict[str, str]:
+    """Task -> state, of those of our tasks that have begun, in the order of the pipeline.
+
+    Kubeflow lists every node of its workflow: the drivers, the pods, and the tasks, which alone carry the tasks' names.
+    """
+    details = (run.run_details.task_details if run.run_details else None) or []
+    found = {
+        str(detail.display_name).replace("-", "_"): str(detail.state)
+        for detail in sorted(details, key=lambda detail: str(detail.create_time or ""))
+        if detail.display_name and detail.state not in (None, _OMITTED)
+    }
+    return {task: found[task] for task in TASKS if task in found}
+
+
+def task_errors(run: Any) -> dict[str, str]:
+    """Task -> message, of the tasks whose node carries one."""
+    details = (run.run_details.task_details if run.run_details else None) or []
+    return {
+        str(detail.display_name).replace("-", "_"): str(detail.error.message)
+        for detail in details
+        if detail.display_name and detail.error and detail.error.message
+    }
+
+
+def follow(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_s: float = 10.0) -> None:
+    """Tell every change of a task's state until the run has finished; outages of the API are waited out.
+
+    Raises:
+        RunFailed: it failed or was canceled.
+        EndpointError: the API has not answered for five minutes.
+    """
+    told: dict[str, str] = {}
+    silent_since: float | None = None
+    while True:
+        try:
+            run = get(kubeflow, run_id)
+            silent_since = None
+        except EndpointError as error:
+            silent_since = silent_since or time.monotonic()
+            if not getattr(error, "transient", False) or time.monotonic() - silent_since > _PATIENCE_S:
+                raise
+            time.sleep(poll_s)
+            continue
+        for task, state in task_states(run).items():
+            if told.get(task) != state:
+                told[task] = state
+                say(f"{TASKS.index(task) + 1:2d}/{len(TASKS)} {task}: {state.lower()}")
+        if run.state in FINISHED:
+            break
+        time.sleep(poll_s)
+    conclude(run, say)
+
+
+def conclude(run: Any, say: Callable[[str], None]) -> None:
+    """Say how a finished run ended.
+
+    Raises:
+        RunFailed: it failed or was canceled.
+    """
+    if run.state not in ("FAILED", "CANCELED"):
+        say(f"run {run.run_id}: {run.state.lower()}")
+        return
+    messages = task_errors(run)
+    failed = [task for task, state in task_states(run).items() if state == "FAILED"]
+    text = f"run {run.run_id} {run.state.lower()}"
+    if failed:
+        named = (f"{task} ({messages[task]})" if task in messages else task for task in failed)
+        text += f": {', '.join(named)}"
+        text += f"; see: vlm-posttrain logs {run.run_id} {failed[0]}"
+        text += f"; again: vlm-posttrain rerun {run.run_id} --from {failed[0]} --profile PROFILE"
+    ended = RunFailed(text)
+    ended.exit_code = 1 if run.state == "FAILED" else 3
+    raise ended
+
+
+def require_finished(run: Any) -> None:
+    """
+    Raises:
+        ConfigError: the run is under way.
+    """
+    if run.state not in FINISHED:
+        raise ConfigError(
+            f"run {run.run_id} is {str(run.state or 'pending').lower()}: wait for its end "
+            f"(vlm-posttrain status {run.run_id} --wait), or end it in Kubeflow"
+        )
