@@ -20,9 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
+
 import components.hybrid_rl.trainer as trainer_module
 from benchmarks.harness import result
 from benchmarks.stages import demo_output
+from benchmarks.training.gpu import write_2b
 from benchmarks.training.packing import write_model
 from components.core.image_store import ImageStore
 from components.core.manifest import Dataset
@@ -57,7 +60,7 @@ class Clock:
         setattr(owner, attribute, timed)
 
 
-def main(prompts: int, group: int, tokens: int, steps: int) -> None:
+def main(prompts: int, group: int, tokens: int, steps: int, size: str = "demo") -> None:
     """Train so many steps and print where the time went."""
     set_threads()
     config = Config(
@@ -66,7 +69,7 @@ def main(prompts: int, group: int, tokens: int, steps: int) -> None:
     )  # fmt: skip
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:
-        path = write_model(Path(directory) / "model")
+        path = (write_2b if size == "2b" else write_model)(Path(directory) / "model")
         model, processor = load_model(path, "float32"), load_processor(path)
         kept = Dataset.open(demo_output("voting_filter", "qa_kept"), "qa_kept").rows_iter()
         chosen = candidates(kept, config.prompts.max_candidates, 0)
@@ -99,7 +102,8 @@ def main(prompts: int, group: int, tokens: int, steps: int) -> None:
     policy = sum(clock.seconds[name] for name in ("rollouts", "forward", "backward"))
     share = (total - policy) / total
     result(
-        "rl_overhead",
+        "rl_overhead" if size == "demo" else f"rl_overhead_{size}",
+        device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         shape={"prompts": prompts, "group": group, "max_tokens": tokens, "steps": steps},
         mean_response_tokens=round(sum(lengths) / len(lengths), 1),
         step_s=round(total / steps, 2),
@@ -117,5 +121,6 @@ if __name__ == "__main__":
     )
     for name, default in (("prompts", 64), ("group", 16), ("tokens", 512), ("steps", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--model", choices=("demo", "2b"), default="demo", help="whose sizes; 2b wants a GPU")
     given = parser.parse_args()
-    main(given.prompts, given.group, given.tokens, given.steps)
+    main(given.prompts, given.group, given.tokens, given.steps, given.model)

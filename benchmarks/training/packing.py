@@ -121,7 +121,7 @@ class Counted:
 
 
 def run_trl(
-    start: Path, processor: Any, rows: list[Row], pictures: dict[str, bytes], steps: int
+    start: Path, processor: Any, rows: list[Row], pictures: dict[str, bytes], steps: int, bf16: bool = False
 ) -> dict[str, float]:
     """Useful tokens a second, and the share of tokens that are no padding, of TRL's trainer."""
     data = Dataset.from_list(
@@ -133,7 +133,7 @@ def run_trl(
             model=load_model(start, dtype="float32"),
             args=SFTConfig(
                 output_dir=folder, max_steps=steps, per_device_train_batch_size=BATCH, max_length=None,
-                gradient_checkpointing=False, bf16=False, report_to="none", save_strategy="no", logging_steps=steps,
+                gradient_checkpointing=False, bf16=bf16, report_to="none", save_strategy="no", logging_steps=steps,
                 disable_tqdm=True, seed=0,
             ),
             train_dataset=data,
@@ -169,12 +169,18 @@ class Pictures:
 
 
 def run_packed(
-    start: Path, processor: Any, rows: list[Row], pictures: dict[str, bytes], steps: int, pack_tokens: int
+    start: Path,
+    processor: Any,
+    rows: list[Row],
+    pictures: dict[str, bytes],
+    steps: int,
+    pack_tokens: int,
+    **settings: Any,
 ) -> dict[str, float]:
-    """The same of our trainer with packs."""
+    """The same of our trainer with packs; `settings` over those of the comparison."""
     config = Config(
         batch_samples=1, pack_tokens=pack_tokens, max_length_tokens=pack_tokens, max_steps=steps, log_steps=steps,
-        learning_rate=5e-5, save_steps=10**6, precision="float32",
+        learning_rate=5e-5, save_steps=10**6, **{"precision": "float32", **settings},
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         trainer = sft_trainer(start, processor, rows, Pictures(pictures), config, Path(folder))
