@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -50,9 +50,7 @@ class ConversationCollator:
 
     def __init__(self, processor: Any, pictures: Pictures) -> None:
         self.processor, self.pictures = processor, pictures
-        tokenizer = processor.tokenizer
-        self._header = tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
-        self._end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self._header, self._end = marks(processor.tokenizer)
 
     def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         texts = [
@@ -92,9 +90,7 @@ class PreferenceCollator:
 
     def __init__(self, processor: Any, pictures: Pictures) -> None:
         self.processor, self.pictures = processor, pictures
-        tokenizer = processor.tokenizer
-        self._header = tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
-        self._end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self._header, self._end = marks(processor.tokenizer)
 
     def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         texts = [
@@ -121,6 +117,18 @@ def encode(processor: Any, texts: list[str], images: list[list[bytes]]) -> dict[
     return dict(batch)
 
 
+def marks(tokenizer: Any) -> tuple[list[int], int]:
+    """Token ids of the assistant's turn header, and of the end of a turn."""
+    header: list[int] = tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
+    return header, tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+
+def count_answers(tokenizer: Any) -> Callable[[Sequence[int]], int]:
+    """A function that counts the answers which labels would be made of in token ids."""
+    header, end = marks(tokenizer)
+    return lambda ids: len(answer_spans(ids, header, end))
+
+
 def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
     """Half-open spans of assistant answers in a ChatML token sequence, each with its end token.
 
@@ -132,13 +140,22 @@ def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tu
     Returns:
         (start, stop) in order; an answer without its end token runs to the end of the sequence.
     """
-    header, size, spans, position = list(header), len(header), [], 0
-    while position + size <= len(ids):
-        if list(ids[position : position + size]) != header:
-            position += 1
+    ids, header = list(ids), list(header)
+    spans: list[tuple[int, int]] = []
+    position = 0
+    while (found := _index(ids, header[0], position)) < len(ids):
+        start = found + len(header)
+        if ids[found:start] != header:
+            position = found + 1
             continue
-        start = position + size
-        stop = next((i + 1 for i in range(start, len(ids)) if ids[i] == end), len(ids))
-        spans.append((start, stop))
-        position = stop
+        position = min(_index(ids, end, start) + 1, len(ids))
+        spans.append((start, position))
     return spans
+
+
+def _index(ids: list[int], wanted: int, start: int) -> int:
+    """First position of an id from `start` on; the length where there is none."""
+    try:
+        return ids.index(wanted, start)
+    except ValueError:
+        return len(ids)
