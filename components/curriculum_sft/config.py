@@ -80,8 +80,8 @@ class Mixture(Settings):
     by: Literal["answers", "samples", "tokens"] = "answers"
     """What shares count: supervised answers, samples, or tokens (vision tokens included)."""
     weights: dict[str, float] = {}
-    """Weights of the general sets among each other, by name (path below `general_data`); 0 leaves a set out. Without
-    any, the sets are one."""
+    """Weights of the general sets among each other, by name: file or folder below `general_data`, or what the column
+    `source` of the table `samples` says. 0 leaves a set out; without any weights the sets are one."""
     text_image_ratio: float = Field(default=0.0, ge=0)
     """Wanted number of text tokens for one vision token, e.g. 1.0 (Kimi-VL, arXiv 2504.07491): of the samples that
     have too much of one of them, fewer are drawn. 0 takes what comes."""

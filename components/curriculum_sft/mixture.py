@@ -38,7 +38,7 @@ def mix(
 
     Args:
         domain: domain samples.
-        general: general samples; their `source` names their set.
+        general: general samples; `set` names the set of each, where weights are given.
         domain_share: wanted share of the domain, in [0, 1]; 1 leaves the general samples out, 0 the domain's.
         max_general_samples: most different general samples; 0 for no limit.
         seed: of the draw.
@@ -100,7 +100,7 @@ def _sets(general: list[Row], mixture: Mixture) -> dict[str, list[Row]]:
         return {GENERAL: general}
     pools: dict[str, list[Row]] = {}
     for row in general:
-        pools.setdefault(row["source"].removeprefix(f"{GENERAL}/"), []).append(row)
+        pools.setdefault(row["set"], []).append(row)
     if set(pools) != set(mixture.weights):
         raise ConfigError(
             f"curriculum_sft.mixture.weights names {', '.join(mixture.weights)}; the general data has the sets "

@@ -69,15 +69,18 @@ def write_report(
 
 
 def _sources(rows: list[Row]) -> list[dict[str, Any]]:
-    """Rows and tokens of every source, the largest first."""
-    counts = Counter(row["source"] for row in rows)
-    tokens, vision = Counter[str](), Counter[str]()
+    """Rows and tokens of every source and set, the largest first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    tokens, vision = counts.copy(), counts.copy()
     for row in rows:
-        tokens[row["source"]] += row["length"]
-        vision[row["source"]] += row["vision_tokens"]
+        name = row["source"], row.get("set", "")
+        counts[name] += 1
+        tokens[name] += row["length"]
+        vision[name] += row["vision_tokens"]
     return [
         {
-            "source": name,
+            "source": name[0],
+            "set": name[1],
             "rows": count,
             "share": count / len(rows),
             "tokens": tokens[name],

@@ -80,21 +80,21 @@ def check_general_data(root: Path, checked_samples: int) -> str:
 
 def _check_sets(root: Path, general: Any, checked_samples: int) -> str:
     problems: list[str] = []
-    sources: Counter[str] = Counter()
+    sets: Counter[str] = Counter()
     for item in islice(general, checked_samples):
         if isinstance(item, DataError):
             problems.append(str(item))
-            sources["unusable"] += 1
+            sets["unusable"] += 1
             continue
-        sources[item["source"]] += 1
+        sets[item["set"]] += 1
         # Which images exist has been looked up already.
         if problem := sample_problem(item["messages"], item["image_ids"], item["image_ids"]):
             problems.append(f"{item['sample_id']}: {problem}")
-    count = sources.total()
+    count = sets.total()
     if not count:
         raise NoInputError(f"{root}: holds no samples")
     _raise(root, problems, count)
-    named = ", ".join(f"{source} {found:,}" for source, found in sources.items())
+    named = ", ".join(f"{name} {found:,}" for name, found in sets.items())
     return f"{count:,} samples checked in {len(general.sets)} sets: {named}"
 
 

@@ -19,14 +19,13 @@ from pathlib import Path
 from components.core.errors import DataError, NoInputError
 from components.core.image_store import ImageStore
 from components.core.manifest import MANIFEST_NAME, Dataset
-from components.curriculum_sft.sources.base import BadRecord, Ids, Records, Row
+from components.curriculum_sft.sources.base import SOURCE, BadRecord, Ids, Records, Row
 from components.curriculum_sft.sources.json_files import JsonRecords
 from components.curriculum_sft.sources.parquet import ParquetRecords
 from components.curriculum_sft.sources.pictures import FolderPictures
 from components.curriculum_sft.sources.sample_set import SampleSet
 from components.curriculum_sft.sources.saved import SPLITS, STATE, SavedRecords, split_folder
 
-SOURCE = "general"
 _NOT_SAMPLES = (MANIFEST_NAME, STATE, SPLITS, "dataset_info.json", "dataset_infos.json")
 _DEPTH = 2
 
@@ -44,9 +43,12 @@ class GeneralData:
     sets: Sequence[SampleSet] = ()
 
     def __iter__(self) -> Iterator[Row | BadRecord]:
-        """Rows of the table `samples`, the sets one after the other; what cannot be read is there as its fault."""
+        """Rows of the table `samples`, the sets one after the other; what cannot be read is there as its fault.
+
+        Their source is general, and `set` names where in the general data they come from.
+        """
         if self.samples is not None:
-            return ({**row, "source": SOURCE} for row in self.samples.rows_iter())
+            return ({**row, "source": SOURCE, "set": row["source"]} for row in self.samples.rows_iter())
         return chain.from_iterable(self.sets)
 
 
@@ -81,10 +83,7 @@ def open_general(root: Path, *, verify: bool = True) -> GeneralData:
     names = [name for name, _ in found]
     if len(set(names)) < len(names):
         raise DataError(f"{root}: two sets have the same name among {', '.join(names)}; rename one")
-    sets = [
-        SampleSet(name, SOURCE if len(found) == 1 else f"{SOURCE}/{name}", records, folder, known)
-        for name, records in found
-    ]
+    sets = [SampleSet(name, records, folder, known) for name, records in found]
     return GeneralData(image_sets, [*sets, folder], None, sets)
 
 

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from components.core.errors import DataError
 
 Row = dict[str, Any]
-"""A row of the table `samples`."""
+"""A row of the table `samples`, with its `set`."""
+SOURCE = "general"
+"""What the column `source` says of all general samples."""
 
 
 class BadRecord(DataError):

@@ -8,7 +8,16 @@ from typing import Any
 
 from components.core.errors import DataError
 from components.curriculum_sft.sources import chatml, llava
-from components.curriculum_sft.sources.base import BadRecord, Ids, ImageId, Record, Records, Reference, Row
+from components.curriculum_sft.sources.base import (
+    SOURCE,
+    BadRecord,
+    Ids,
+    ImageId,
+    Record,
+    Records,
+    Reference,
+    Row,
+)
 from components.curriculum_sft.sources.pictures import FolderPictures, Size, data_bytes, header_size
 from components.curriculum_sft.sources.turns import Conversation
 
@@ -42,15 +51,14 @@ class SampleSet:
 
     Args:
         name: of the set.
-        source: name of the set in the column `source`.
         records: what its files hold.
         folder: pictures that are named by path.
         known: ids of the dataset `images` beside the set.
     """
 
-    def __init__(self, name: str, source: str, records: Records, folder: FolderPictures, known: Ids) -> None:
+    def __init__(self, name: str, records: Records, folder: FolderPictures, known: Ids) -> None:
         self.name = name
-        self._source, self._records, self._folder, self._known = source, records, folder, known
+        self._records, self._folder, self._known = records, folder, known
         self._sizes: dict[str, Size] = {}
 
     def __getstate__(self) -> dict[str, object]:
@@ -88,7 +96,8 @@ class SampleSet:
             "sample_id": record.place,
             "messages": found.messages,
             "image_ids": ids,
-            "source": self._source,
+            "source": SOURCE,
+            "set": self.name,
             "weight": 1.0,
         }
 

@@ -87,7 +87,7 @@ def test_a_mixture_of_formats_is_trained_on(sft_world, argv, general, tmp_path, 
     assert metrics["rejected"] == 0
     assert open_checkpoint(tmp_path / "checkpoint").extra["samples"] == metrics["samples"]
     page = (tmp_path / "report.html").read_text()
-    assert all(name in page for name in ("general/llava.json", "general/letters", "general/text.jsonl"))
+    assert all(name in page for name in ("llava.json", "letters", "text.jsonl"))
     # 24 domain samples, 12 + 12 + 40 general ones: every candidate was planned, once.
     (lengths,) = (tmp_path / "work").rglob("lengths.jsonl")
     assert len(lengths.read_text().splitlines()) == 24 + 64

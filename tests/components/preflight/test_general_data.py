@@ -68,7 +68,7 @@ def test_sets_in_other_formats_are_read_as_training_reads_them(tmp_path) -> None
     (tmp_path / "a.png").write_bytes(b"looked at when it is trained on")
     _sets(tmp_path, {"messages": [USER, ASSISTANT], "images": ["a.png"]})
     found = check_general_data(tmp_path, 100)
-    assert found == "2 samples checked in 2 sets: general/set.jsonl 1, general/text.json 1"
+    assert found == "2 samples checked in 2 sets: set.jsonl 1, text.json 1"
 
 
 def test_every_unusable_record_is_counted_and_the_first_are_named(tmp_path) -> None:

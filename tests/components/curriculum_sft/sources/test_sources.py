@@ -149,7 +149,7 @@ def test_every_format_gives_the_same_sample(form, root, coloured_pictures, turns
     (row,) = list(general)
     assert turns_of(row) == EXPECTED
     assert row["source"] == "general"
-    assert row["weight"] == 1.0
+    assert row["set"] in ("set.jsonl", "set.json", "set", "set.parquet", root.name)
     pictures, sizes = PictureStores(general.stores), Sizes({}, general.stores)
     assert [pictures.get(image) for image in row["image_ids"]] == [coloured_pictures[0], coloured_pictures[5]]
     assert [sizes[image] for image in row["image_ids"]] == [(48, 48), (64, 32)]
@@ -215,12 +215,12 @@ def test_sets_are_named_by_their_path_in_order(root, lines, coloured_pictures):
             pa.Table.from_pylist([record | {"split": name}] * 2), root / "a" / "data" / f"{name}.parquet"
         )
     general = open_general(root)
-    assert [(row["source"], row["sample_id"]) for row in general] == [
-        ("general/a/data", "a/data/train-0.parquet, row 0"),
-        ("general/a/data", "a/data/train-0.parquet, row 1"),
-        ("general/a/data", "a/data/train-1.parquet, row 0"),
-        ("general/a/data", "a/data/train-1.parquet, row 1"),
-        ("general/b.jsonl", "b.jsonl, line 1"),
+    assert [(row["set"], row["sample_id"]) for row in general] == [
+        ("a/data", "a/data/train-0.parquet, row 0"),
+        ("a/data", "a/data/train-0.parquet, row 1"),
+        ("a/data", "a/data/train-1.parquet, row 0"),
+        ("a/data", "a/data/train-1.parquet, row 1"),
+        ("b.jsonl", "b.jsonl, line 1"),
     ]
 
 
