@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
+from PIL import Image
 
 from components.core.errors import DataError
 from components.core.vlm import build_conversation, open_image
@@ -56,7 +57,7 @@ class ConversationCollator:
         texts = [
             self.processor.apply_chat_template(json.loads(row["messages"]), tokenize=False) for row in rows
         ]
-        batch = encode(self.processor, texts, [[self.pictures.get(i) for i in row["images"]] for row in rows])
+        batch = encode(self.processor, texts, [opened(row, self.pictures) for row in rows])
         labels = torch.full_like(batch["input_ids"], IGNORED)
         for ids, row_labels in zip(batch["input_ids"], labels, strict=True):
             for start, stop in answer_spans(ids.tolist(), self._header, self._end):
@@ -100,7 +101,7 @@ class PreferenceCollator:
             for key in ("chosen", "rejected")
             for row in rows
         ]
-        images = [[self.pictures.get(i) for i in row["images"]] for row in rows]
+        images = [opened(row, self.pictures) for row in rows]
         batch = encode(self.processor, texts, images * 2)
         mask = torch.zeros_like(batch["input_ids"])
         for ids, row_mask in zip(batch["input_ids"], mask, strict=True):
@@ -109,10 +110,28 @@ class PreferenceCollator:
         return {**batch, "completion_mask": mask, "sample_ids": [row["sample_id"] for row in rows]}
 
 
-def encode(processor: Any, texts: list[str], images: list[list[bytes]]) -> dict[str, torch.Tensor]:
+def opened(row: Mapping[str, Any], pictures: Pictures) -> list[Image.Image]:
+    """The decoded images of a row.
+
+    Raises:
+        DataError: one cannot be read or decoded; names the sample and the image.
+    """
+    found = []
+    for image_id in row["images"]:
+        try:
+            picture = open_image(pictures.get(image_id))
+            picture.load()  # Pillow decodes no earlier than it has to
+            found.append(picture)
+        except (DataError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(
+                f"sample {row['sample_id']}: image {image_id} cannot be read ({error}); replace it, or remove the sample"
+            ) from error
+    return found
+
+
+def encode(processor: Any, texts: list[str], images: list[list[Image.Image]]) -> dict[str, torch.Tensor]:
     """Processor call with right padding; a batch without any image carries no pixel values."""
-    pictures = [[open_image(data) for data in row] for row in images]
-    given = {"images": pictures} if any(pictures) else {}
+    given = {"images": images} if any(images) else {}
     batch = processor(text=texts, padding=True, padding_side="right", return_tensors="pt", **given)
     return dict(batch)
 

@@ -21,13 +21,10 @@ def verify(rows: Sequence[Row], count: int, seed: int, processor: Any, pictures:
     collate = ConversationCollator(processor, pictures)
     for index in rng_for("verify", seed).permutation(len(rows))[:count]:
         row = rows[index]
-        try:
-            batches = [
-                collate([{"sample_id": row["sample_id"], "messages": messages, "images": row["image_ids"]}])
-                for messages in variants(row)
-            ]
-        except (OSError, ValueError, SyntaxError) as error:
-            raise DataError(f"sample {row['sample_id']}: cannot be encoded ({error}); replace it") from error
+        batches = [
+            collate([{"sample_id": row["sample_id"], "messages": messages, "images": row["image_ids"]}])
+            for messages in variants(row)
+        ]
         _same(row, "tokens", row["length"], max(batch["input_ids"].shape[1] for batch in batches))
         image_token = processor.image_token_id
         for batch, messages in zip(batches, variants(row), strict=True):

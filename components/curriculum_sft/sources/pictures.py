@@ -88,7 +88,7 @@ class FolderPictures:
     PREFIX = "path:"
 
     def __init__(self, root: Path | None) -> None:
-        self._root = root.resolve() if root else None
+        self._root = os.path.realpath(root) if root else ""
 
     def find(self, name: str, folder: str) -> str:
         """Id of the picture that a record names.
@@ -100,20 +100,20 @@ class FolderPictures:
         Raises:
             BadRecord: there is none, or it lies outside the root.
         """
-        if self._root is None:
+        if not self._root:
             raise BadRecord(
                 "image_missing",
                 f"the picture {name!r} is given by path, but the general data is one file; name the folder that "
                 "holds both, so that a change of the pictures is seen",
             )
         path = unquote(urlsplit(name).path) if name.startswith("file:") else name
-        for start in dict.fromkeys((folder, str(self._root))):
+        for start in dict.fromkeys((folder, self._root)):
             for below in _BELOW:
                 candidate = os.path.join(start, below, path)
                 if os.path.isfile(candidate):
-                    real = Path(candidate).resolve()
-                    if real.is_relative_to(self._root):
-                        return f"{self.PREFIX}{real.relative_to(self._root).as_posix()}"
+                    real = os.path.realpath(candidate)
+                    if real.startswith(self._root + os.sep):
+                        return self.PREFIX + real[len(self._root) + 1 :]
         raise BadRecord(
             "image_missing",
             f"no picture {name!r} in {self._root}, its folder images/ or beside the file (links that lead out of it "
@@ -121,7 +121,7 @@ class FolderPictures:
         )
 
     def __contains__(self, image_id: str) -> bool:
-        return image_id.startswith(self.PREFIX) and self._root is not None and self._path(image_id).is_file()
+        return bool(self._root) and image_id.startswith(self.PREFIX) and self._path(image_id).is_file()
 
     def get(self, image_id: str) -> bytes:
         """Encoded bytes of one picture."""
@@ -135,4 +135,4 @@ class FolderPictures:
         return header_size(self._path(image_id))
 
     def _path(self, image_id: str) -> Path:
-        return Path(str(self._root), image_id.removeprefix(self.PREFIX))
+        return Path(self._root, image_id.removeprefix(self.PREFIX))
