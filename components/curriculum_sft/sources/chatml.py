@@ -61,7 +61,7 @@ def _parts(given: Any, number: int) -> list[Part]:
     """Content parts of one given part; fields that are null, as tables write what does not apply, count as absent."""
     if isinstance(given, str):
         return text_parts(given)
-    part = {key: value for key, value in given.items() if value is not None} if _is_mapping(given) else {}
+    part = {k: v for k, v in given.items() if v is not None} if isinstance(given, Mapping) else {}
     kind = part.get("type")
     if kind == "text" and isinstance(part.get("text"), str):
         return [{"type": "text", "text": part["text"]}]
@@ -79,8 +79,5 @@ def _picture(part: Mapping[str, Any]) -> Reference | None:
     if "image_id" in part:
         return reference(part["image_id"], is_id=True)
     value = next((part[key] for key in _IN_PLACE if key in part), None)
-    return None if value is None else reference(value)
-
-
-def _is_mapping(value: Any) -> bool:
-    return isinstance(value, Mapping)
+    empty = value is None or (isinstance(value, Mapping) and not any(value.values()))
+    return None if empty else reference(value)

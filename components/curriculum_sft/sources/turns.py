@@ -66,15 +66,13 @@ def reference(value: Any, *, is_id: bool = False) -> Reference:
 
 
 def listed_images(record: Mapping[str, Any]) -> list[Reference]:
-    """The pictures that a record lists beside its turns, under `images`, `image`, `image_ids` or `image_id`."""
-    found: list[Reference] = []
-    for name in _COLUMNS:
-        values = record.get(name)
-        if values is None or values == "":
-            continue
-        values = values if isinstance(values, list | tuple) else [values]
-        found += [reference(value, is_id=name.startswith("image_id")) for value in values]
-    return found
+    """The pictures that a record lists beside its turns: under the first of `images`, `image`, `image_ids` and
+    `image_id` that says something (sets with pictures often number them in `image_id` too)."""
+    name = next((name for name in _COLUMNS if record.get(name) not in (None, "", [])), None)
+    if name is None:
+        return []
+    values = record[name] if isinstance(record[name], list | tuple) else [record[name]]
+    return [reference(value, is_id=name.startswith("image_id")) for value in values]
 
 
 def conversation(turns: Sequence[Turn], listed: Iterable[Reference]) -> Conversation:

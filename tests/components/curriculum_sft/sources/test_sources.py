@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import pickle
+import re
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +14,7 @@ import pytest
 
 from components.core.errors import DataError, NoInputError
 from components.core.manifest import DatasetWriter
+from components.curriculum_sft import sources
 from components.curriculum_sft.collator import PictureStores
 from components.curriculum_sft.sources import open_general
 from components.curriculum_sft.sources.pictures import Sizes
@@ -204,6 +207,40 @@ def test_pictures_by_id_come_from_the_dataset_beside(root, coloured_pictures):
     general = open_general(root)
     assert [row["image_ids"] for row in general] == [["abc", "abc"], ["abc", "path:photos/images/1.png"]]
     assert [images.rows for images in general.image_sets] == [1]
+
+
+def test_the_readme_s_examples_are_read(root, coloured_pictures, turns_of):
+    """Every line in the README's table of formats is a sample as it stands."""
+    readme = (Path(sources.__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+    examples = re.findall(r"\| `(\{.*\})` \|", readme)
+    for name in ("photos/1.jpg", "coco/1.jpg"):
+        (root / name).parent.mkdir()
+        (root / name).write_bytes(coloured_pictures[0])
+    (root / "set.jsonl").write_text("\n".join(examples))
+    rows = list(open_general(root))
+    assert len(rows) == 3
+    for row in rows:
+        (_, asked), (_, answered) = turns_of(row)
+        assert (asked[0], answered) == ("<image>", ["the left one"])
+        assert len(row["image_ids"]) == 1
+
+
+def test_fields_that_are_null_do_not_count(root, coloured_pictures, turns_of):
+    """Typed columns give every part all fields, and pictures come with numbers of their own."""
+    content = [
+        {"type": "image", "text": None, "image": {"bytes": None, "path": None}},
+        {"type": "text", "text": "What colour?", "image": None},
+    ]
+    answer = [{"type": "text", "text": "red", "image": None}]
+    record = {
+        "messages": [{"role": "user", "content": content}, {"role": "assistant", "content": answer}],
+        "images": [coloured_pictures[1]],
+        "image_id": 17,
+    }
+    pq.write_table(pa.Table.from_pylist([record]), root / "set.parquet")
+    (row,) = list(open_general(root))
+    assert turns_of(row) == [("user", ["<image>", "What colour?"]), ("assistant", ["red"])]
+    assert row["image_ids"] == [f"{root.name}#0.0"]
 
 
 def test_sets_are_named_by_their_path_in_order(root, lines, coloured_pictures):
