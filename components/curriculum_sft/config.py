@@ -48,32 +48,6 @@ class Lora(Settings):
     """Names of the linear modules that get adapters."""
 
 
-class Preferences(Settings):
-    """Which preference pairs are built from the votes, and how DPO (arXiv 2305.18290) weighs them."""
-
-    beta: float = Field(default=0.1, gt=0)
-    """DPO's inverse temperature: how hard the model is held to where it started."""
-    sft_weight: float = Field(default=0.2, ge=0)
-    """Weight of the likelihood of the chosen answers, added to DPO's loss (RPO, arXiv 2404.19733)."""
-    max_pairs: int = Field(default=2000, ge=1)
-    """Most pairs to train on; pairs against hallucination come first."""
-    verbose_share: float = Field(default=0.1, ge=0, le=1)
-    """Share of pairs that prefer the short answer to the same answer with its reasoning written out."""
-    format_share: float = Field(default=0.05, ge=0, le=1)
-    """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to the same content without it."""
-    contrast: bool = True
-    """Also build yes/no pairs from kept items, against the opposite answer."""
-    denial_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of the yes/no pairs in which "no" is chosen. 0.5 keeps DPO from learning to deny everything; a model whose
-    data made it say yes too readily (teachers ask about what is there) needs more."""
-
-    @model_validator(mode="after")
-    def _shares_fit(self) -> Preferences:
-        if self.verbose_share + self.format_share > 1:
-            raise ValueError("verbose_share and format_share together exceed 1")
-        return self
-
-
 class Mixture(Settings):
     """How samples of the domain and of the general sets are mixed."""
 
@@ -101,6 +75,32 @@ class Mixture(Settings):
     def needs_lengths(self) -> bool:
         """Whether samples are chosen by their tokens."""
         return self.by == "tokens" or self.text_image_ratio > 0
+
+
+class Preferences(Settings):
+    """Which preference pairs are built from the votes, and how DPO (arXiv 2305.18290) weighs them."""
+
+    beta: float = Field(default=0.1, gt=0)
+    """DPO's inverse temperature: how hard the model is held to where it started."""
+    sft_weight: float = Field(default=0.2, ge=0)
+    """Weight of the likelihood of the chosen answers, added to DPO's loss (RPO, arXiv 2404.19733)."""
+    max_pairs: int = Field(default=2000, ge=1)
+    """Most pairs to train on; pairs against hallucination come first."""
+    verbose_share: float = Field(default=0.1, ge=0, le=1)
+    """Share of pairs that prefer the short answer to the same answer with its reasoning written out."""
+    format_share: float = Field(default=0.05, ge=0, le=1)
+    """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to the same content without it."""
+    contrast: bool = True
+    """Also build yes/no pairs from kept items, against the opposite answer."""
+    denial_share: float = Field(default=0.5, ge=0, le=1)
+    """Share of the yes/no pairs in which "no" is chosen. 0.5 keeps DPO from learning to deny everything; a model whose
+    data made it say yes too readily (teachers ask about what is there) needs more."""
+
+    @model_validator(mode="after")
+    def _shares_fit(self) -> Preferences:
+        if self.verbose_share + self.format_share > 1:
+            raise ValueError("verbose_share and format_share together exceed 1")
+        return self
 
 
 class Config(Settings):

@@ -10,6 +10,8 @@ import pytest
 
 from components.core.manifest import Dataset, open_checkpoint
 from components.core.runner import stage_main
+from components.curriculum_sft import stage
+from components.curriculum_sft.checks import Planner
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.stage import IO, run
 
@@ -111,6 +113,21 @@ def test_bad_records_are_rejected_with_their_place_or_stop_the_stage(
     said = capsys.readouterr().err
     assert "samples cannot be trained on; correct or remove them, or set unusable_samples to reject" in said
     assert "text.jsonl, line 41: bad_messages: turns must be user, assistant" in said
+
+
+def test_a_stage_that_is_run_again_plans_nothing_twice(sft_world, argv, general, tmp_path, monkeypatch):
+    """Ended between planning and training: the second attempt reads every plan from the work directory."""
+    config = FAST | {"domain_share": 0.5, "mixture": {"by": "tokens"}}
+    with monkeypatch.context() as patch:
+        patch.setattr(stage, "make_trainer", _fail)
+        assert _run(argv, sft_world, tmp_path, general, config)[0] == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(Planner, "_check", _fail)
+        assert _run(argv, sft_world, tmp_path, general, config)[0] == 0
+
+
+def _fail(*_: object) -> None:
+    raise OSError("killed")
 
 
 def test_weights_of_unknown_sets_are_refused(sft_world, argv, general, tmp_path, capsys):
