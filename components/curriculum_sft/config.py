@@ -59,7 +59,7 @@ class Mixture(Settings):
     text_image_ratio: float = Field(default=0.0, ge=0)
     """Wanted number of text tokens for one vision token, e.g. 1.0 (Kimi-VL, arXiv 2504.07491): of the samples that
     have too much of one of them, fewer are drawn. 0 takes what comes."""
-    max_passes: float = Field(default=1.0, ge=1)
+    max_passes: float = Field(default=1.0, ge=1, le=100)
     """How often a sample may be drawn in one epoch. 1: none is repeated, sources that are too large for their share
     are thinned; above: sources that are too small are repeated up to so many times."""
 

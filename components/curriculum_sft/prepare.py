@@ -57,6 +57,20 @@ def mixed_samples(
     return mix(from_domain, [row for row in rows if row["source"] != "domain"], **options), rejected + bad
 
 
+def all_samples(
+    domain: list[Row],
+    general: Iterable[Row | BadRecord],
+    config: Config,
+    planner: Planner,
+    track: Track,
+) -> tuple[list[Row], list[Row]]:
+    """Checked samples of the general data and of the domain, unmixed, and rows of `rejected`."""
+    read, rejected = read_general(general)
+    limited = capped(read, config.max_general_samples, config.seed) if config.max_general_samples else read
+    rows, bad = partition([*limited, *domain], planner, track)
+    return rows, rejected + bad
+
+
 def settle(rows: list[Row], rejected: list[Row], config: Config) -> None:
     """Stop where nothing is left to train on, or where nothing may be rejected.
 
