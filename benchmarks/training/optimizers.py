@@ -26,9 +26,11 @@ from components.core.image_store import ImageStore
 from components.core.manifest import Dataset
 from components.core.pins import split_pin
 from components.core.vlm import load_processor, set_threads
+from components.core.work import Journal
 from components.curriculum_sft.checks import partition
 from components.curriculum_sft.collator import PictureStores
 from components.curriculum_sft.config import Config
+from components.curriculum_sft.sources import GeneralData
 from components.curriculum_sft.stage import planner_for, samples_of
 from components.curriculum_sft.train_sft import sft_trainer
 from components.curriculum_sft.training import fit
@@ -47,9 +49,10 @@ def losses(arm: str, seed: int, steps: int) -> tuple[np.ndarray, int]:
     images = Dataset.open(demo_output("image_ingest", "images"), "images")
     kept = {"qa_kept": Dataset.open(demo_output("voting_filter", "qa_kept"), "qa_kept")}
     processor = load_processor(base)
-    planner = planner_for(processor, [images], config.max_length_tokens)
-    rows, _ = partition(samples_of(config, kept, None), planner)
     with tempfile.TemporaryDirectory() as folder:
+        lengths = Journal(Path(folder) / "lengths.jsonl")
+        planner = planner_for(base, processor, [images], GeneralData(), config, lengths)
+        rows, _ = partition(samples_of(config, kept), planner)
         trainer = sft_trainer(
             base, processor, rows, PictureStores([ImageStore(images)]), config, Path(folder)
         )

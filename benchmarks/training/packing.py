@@ -86,9 +86,9 @@ def samples(kind: str, count: int, processor: Any, seed: int) -> tuple[list[Row]
             {"sample_id": str(n), "messages": messages, "image_ids": [str(n)], "source": kind, "weight": 1.0}
         )
     planner = Planner(
-        tokenize=lambda turns: len(
-            processor.tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"]
-        ),
+        tokenize=lambda turns: processor.tokenizer(processor.apply_chat_template(turns, tokenize=False))[
+            "input_ids"
+        ],
         vision_tokens=lambda height, width: vision_token_count(processor, height, width),
         sizes={key: Image.open(io.BytesIO(data)).size[::-1] for key, data in pictures.items()},
         control_tokens=[],

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
+from PIL import Image
 
 from components.core.errors import DataError
 from components.core.vlm import build_conversation, open_image
@@ -50,15 +51,13 @@ class ConversationCollator:
 
     def __init__(self, processor: Any, pictures: Pictures) -> None:
         self.processor, self.pictures = processor, pictures
-        tokenizer = processor.tokenizer
-        self._header = tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
-        self._end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self._header, self._end = marks(processor.tokenizer)
 
     def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         texts = [
             self.processor.apply_chat_template(json.loads(row["messages"]), tokenize=False) for row in rows
         ]
-        batch = encode(self.processor, texts, [[self.pictures.get(i) for i in row["images"]] for row in rows])
+        batch = encode(self.processor, texts, [opened(row, self.pictures) for row in rows])
         labels = torch.full_like(batch["input_ids"], IGNORED)
         for ids, row_labels in zip(batch["input_ids"], labels, strict=True):
             for start, stop in answer_spans(ids.tolist(), self._header, self._end):
@@ -92,9 +91,7 @@ class PreferenceCollator:
 
     def __init__(self, processor: Any, pictures: Pictures) -> None:
         self.processor, self.pictures = processor, pictures
-        tokenizer = processor.tokenizer
-        self._header = tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
-        self._end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        self._header, self._end = marks(processor.tokenizer)
 
     def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         texts = [
@@ -104,7 +101,7 @@ class PreferenceCollator:
             for key in ("chosen", "rejected")
             for row in rows
         ]
-        images = [[self.pictures.get(i) for i in row["images"]] for row in rows]
+        images = [opened(row, self.pictures) for row in rows]
         batch = encode(self.processor, texts, images * 2)
         mask = torch.zeros_like(batch["input_ids"])
         for ids, row_mask in zip(batch["input_ids"], mask, strict=True):
@@ -113,12 +110,42 @@ class PreferenceCollator:
         return {**batch, "completion_mask": mask, "sample_ids": [row["sample_id"] for row in rows]}
 
 
-def encode(processor: Any, texts: list[str], images: list[list[bytes]]) -> dict[str, torch.Tensor]:
+def opened(row: Mapping[str, Any], pictures: Pictures) -> list[Image.Image]:
+    """The decoded images of a row.
+
+    Raises:
+        DataError: one cannot be read or decoded; names the sample and the image.
+    """
+    found = []
+    for image_id in row["images"]:
+        try:
+            picture = open_image(pictures.get(image_id))
+            picture.load()  # Pillow decodes no earlier than it has to
+            found.append(picture)
+        except (DataError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(
+                f"sample {row['sample_id']}: image {image_id} cannot be read ({error}); replace it, or remove the sample"
+            ) from error
+    return found
+
+
+def encode(processor: Any, texts: list[str], images: list[list[Image.Image]]) -> dict[str, torch.Tensor]:
     """Processor call with right padding; a batch without any image carries no pixel values."""
-    pictures = [[open_image(data) for data in row] for row in images]
-    given = {"images": pictures} if any(pictures) else {}
+    given = {"images": images} if any(images) else {}
     batch = processor(text=texts, padding=True, padding_side="right", return_tensors="pt", **given)
     return dict(batch)
+
+
+def marks(tokenizer: Any) -> tuple[list[int], int]:
+    """Token ids of the assistant's turn header, and of the end of a turn."""
+    header: list[int] = tokenizer("<|im_start|>assistant\n", add_special_tokens=False)["input_ids"]
+    return header, tokenizer.convert_tokens_to_ids("<|im_end|>")
+
+
+def count_answers(tokenizer: Any) -> Callable[[Sequence[int]], int]:
+    """A function that counts the answers which labels would be made of in token ids."""
+    header, end = marks(tokenizer)
+    return lambda ids: len(answer_spans(ids, header, end))
 
 
 def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
@@ -132,13 +159,22 @@ def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tu
     Returns:
         (start, stop) in order; an answer without its end token runs to the end of the sequence.
     """
-    header, size, spans, position = list(header), len(header), [], 0
-    while position + size <= len(ids):
-        if list(ids[position : position + size]) != header:
-            position += 1
+    ids, header = list(ids), list(header)
+    spans: list[tuple[int, int]] = []
+    position = 0
+    while (found := _index(ids, header[0], position)) < len(ids):
+        start = found + len(header)
+        if ids[found:start] != header:
+            position = found + 1
             continue
-        start = position + size
-        stop = next((i + 1 for i in range(start, len(ids)) if ids[i] == end), len(ids))
-        spans.append((start, stop))
-        position = stop
+        position = min(_index(ids, end, start) + 1, len(ids))
+        spans.append((start, position))
     return spans
+
+
+def _index(ids: list[int], wanted: int, start: int) -> int:
+    """First position of an id from `start` on; the length where there is none."""
+    try:
+        return ids.index(wanted, start)
+    except ValueError:
+        return len(ids)

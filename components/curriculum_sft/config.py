@@ -48,6 +48,35 @@ class Lora(Settings):
     """Names of the linear modules that get adapters."""
 
 
+class Mixture(Settings):
+    """How samples of the domain and of the general sets are mixed."""
+
+    by: Literal["answers", "samples", "tokens"] = "answers"
+    """What shares count: supervised answers, samples, or tokens (vision tokens included)."""
+    weights: dict[str, float] = {}
+    """Weights of the general sets among each other, by name: file or folder below `general_data`, or what the column
+    `source` of the table `samples` says. 0 leaves a set out; without any weights the sets are one."""
+    text_image_ratio: float = Field(default=0.0, ge=0)
+    """Wanted number of text tokens for one vision token, e.g. 1.0 (Kimi-VL, arXiv 2504.07491): of the samples that
+    have too much of one of them, fewer are drawn. 0 takes what comes."""
+    max_passes: float = Field(default=1.0, ge=1, le=100)
+    """How often a sample may be drawn in one epoch. 1: none is repeated, sources that are too large for their share
+    are thinned; above: sources that are too small are repeated up to so many times."""
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Mixture:
+        if any(weight < 0 for weight in self.weights.values()):
+            raise ValueError("weights must not be negative")
+        if self.weights and not sum(self.weights.values()):
+            raise ValueError("weights are all 0: leave them out, or give one set a weight")
+        return self
+
+    @property
+    def needs_lengths(self) -> bool:
+        """Whether samples are chosen by their tokens."""
+        return self.by == "tokens" or self.text_image_ratio > 0
+
+
 class Preferences(Settings):
     """Which preference pairs are built from the votes, and how DPO (arXiv 2305.18290) weighs them."""
 
@@ -111,10 +140,18 @@ class Config(Settings):
     """sft: maximum likelihood of voted answers and general data; dpo: preferences built from the votes; distill: on-policy
     distillation from the base model on the general data's questions."""
     domain_share: float = Field(default=1.0, ge=0, le=1)
-    """Share of the supervised answers that come from the domain; the others come from the general data. 1 for
-    learning the domain, about 0.3 for restoring general ability."""
+    """Share of the supervised answers (or of what `mixture.by` counts) that come from the domain; the others come from
+    the general data. 1 for learning the domain, about 0.3 for restoring general ability."""
     max_general_samples: int = Field(default=0, ge=0)
     """Most samples of general data, drawn by seed; 0 takes all."""
+    mixture: Mixture = Mixture()
+    """Shares of the general sets, and of text and vision tokens."""
+    unusable_samples: Literal["reject", "stop"] = "reject"
+    """What happens to samples that fail a check, too long ones included: they go to the rejected table, or the stage
+    stops before training and names them."""
+    verified_samples: int = Field(default=16, ge=0)
+    """Samples, drawn by seed, that are encoded before training to see that the plan (length, vision tokens, answers)
+    is what the processor makes of them."""
     questions_per_sample: int = Field(default=8, ge=1)
     """Questions about one image that share a sample as turns of one conversation, so that it is encoded once."""
     reasoning_share: float = Field(default=0.3, ge=0, le=1)

@@ -1,48 +1,92 @@
-"""Mixing domain and general samples by their share of supervised answers. Pure."""
+"""Mixing domain and general samples by shares, and by the ratio of text to vision tokens. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from components.core.config import rng_for
+from components.core.errors import ConfigError, DataError
+from components.curriculum_sft.config import Mixture
+from components.curriculum_sft.proportions import Group, UnreachableError, plan_rates
 from components.curriculum_sft.samples import Row, count_answers
+
+DOMAIN, GENERAL = "domain", "general"
+Measure = Callable[[Row], float]
+MEASURES: dict[str, Measure] = {
+    "answers": count_answers,
+    "samples": lambda row: 1,
+    "tokens": lambda row: row["length"],
+}
+"""What a share counts -> how much of it a sample has."""
+_ROUNDING = 1e-9
 
 
 def mix(
-    domain: list[Row], general: list[Row], *, domain_share: float, max_general_samples: int = 0, seed: int = 0
+    domain: list[Row],
+    general: list[Row],
+    *,
+    domain_share: float,
+    max_general_samples: int = 0,
+    seed: int = 0,
+    mixture: Mixture | None = None,
 ) -> list[Row]:
-    """Draw samples so that about `domain_share` of all answers come from the domain.
+    """Draw samples so that about `domain_share` of what `mixture.by` counts comes from the domain.
 
-    The side that the share leaves too large is thinned by a seeded draw of whole samples; no sample is repeated.
+    Sources that their shares leave too large are thinned by a seeded draw of whole samples; with `mixture.max_passes`
+    above 1 the others are repeated instead, whole passes first, so that no sample comes again before all of its source
+    came once. A source has what its share asks for, or less by less than one sample.
 
     Args:
         domain: domain samples.
-        general: general samples.
-        domain_share: wanted share of domain answers, in [0, 1]; 1 leaves the general samples out, 0 the domain's.
-        max_general_samples: most general samples; 0 for no limit.
+        general: general samples; `set` names the set of each, where weights are given.
+        domain_share: wanted share of the domain, in [0, 1]; 1 leaves the general samples out, 0 the domain's.
+        max_general_samples: most different general samples; 0 for no limit.
         seed: of the draw.
+        mixture: what shares count, weights of the general sets, wanted ratio; rows need `length` (and
+            `vision_tokens`) where tokens (and a ratio) are wanted.
 
     Returns:
         The drawn samples, in one seeded order.
+
+    Raises:
+        ConfigError: weights of unknown sets, or a ratio that these samples cannot have.
+        DataError: a source that should have a share has no samples.
     """
-    domain, general = shuffled(domain, seed, "domain"), shuffled(general, seed, "general")
-    if max_general_samples:
-        general = general[:max_general_samples]
-    if domain_share >= 1:
-        general = []
-    elif domain_share <= 0:
-        domain = []
-    else:
-        ratio = domain_share / (1 - domain_share)  # domain answers for one general answer
-        total_domain, total_general = (sum(map(count_answers, rows)) for rows in (domain, general))
-        domain = _up_to(domain, ratio * total_general)
-        general = _up_to(general, total_domain / ratio)
-    return shuffled(domain + general, seed, "mixture")
+    mixture = mixture or Mixture()
+    domain = shuffled(domain, seed, DOMAIN)
+    general = capped(general, max_general_samples, seed)
+    weights = mixture.weights or {GENERAL: 1.0}
+    total = sum(weights.values())
+    shares = {
+        DOMAIN: domain_share,
+        **{name: (1 - domain_share) * weight / total for name, weight in weights.items()},
+    }
+    pools = {DOMAIN: domain, **(_sets(general, mixture) if domain_share < 1 else {})}
+    pools = {name: rows for name, rows in pools.items() if shares[name] > 0}
+    if empty := [name for name, rows in pools.items() if not rows]:
+        raise DataError(
+            f"no samples of {', '.join(empty)}, which should have a share of the mixture; add some, or set domain_share"
+        )
+    return shuffled(_drawn(pools, shares, mixture, seed), seed, "mixture")
 
 
-def answer_share(rows: list[Row], source: str = "domain") -> float:
+def capped(general: list[Row], max_samples: int, seed: int) -> list[Row]:
+    """At most `max_samples` of the general samples (0: all), in seeded order."""
+    general = shuffled(general, seed, GENERAL)
+    return general[:max_samples] if max_samples else general
+
+
+def answer_share(rows: list[Row], source: str = DOMAIN) -> float:
     """Share of the supervised answers of `rows` that come from `source`."""
     counts = [(row["source"] == source, count_answers(row)) for row in rows]
     total = sum(count for _, count in counts)
     return sum(count for own, count in counts if own) / total if total else 0.0
+
+
+def token_ratio(rows: Sequence[Row]) -> float:
+    """Text tokens for one vision token; 0 without any vision token."""
+    vision = sum(row["vision_tokens"] for row in rows)
+    return sum(row["length"] for row in rows) / vision - 1 if vision else 0.0
 
 
 def shuffled(rows: list[Row], seed: int, name: str) -> list[Row]:
@@ -50,13 +94,79 @@ def shuffled(rows: list[Row], seed: int, name: str) -> list[Row]:
     return [rows[i] for i in rng_for("mixture", seed, name).permutation(len(rows))]
 
 
-def _up_to(rows: list[Row], answers: float) -> list[Row]:
-    """The longest prefix with at most `answers` answers (one sample at least, if there is any)."""
+def _sets(general: list[Row], mixture: Mixture) -> dict[str, list[Row]]:
+    """General samples by the name that weights know them by; together where there are no weights."""
+    if not mixture.weights:
+        return {GENERAL: general}
+    pools: dict[str, list[Row]] = {}
+    for row in general:
+        pools.setdefault(row["set"], []).append(row)
+    if set(pools) != set(mixture.weights):
+        raise ConfigError(
+            f"curriculum_sft.mixture.weights names {', '.join(mixture.weights)}; the general data has the sets "
+            f"{', '.join(sorted(pools))}: give each of them a weight, 0 to leave it out"
+        )
+    return pools
+
+
+def _drawn(pools: dict[str, list[Row]], shares: dict[str, float], mixture: Mixture, seed: int) -> list[Row]:
+    """Samples of every pool at its share."""
+    ratio, cost = mixture.text_image_ratio, MEASURES[mixture.by]
+    halves: list[tuple[Group, list[Row]]] = []
+    for name, rows in pools.items():
+        for heavy in (False, True):
+            half = [row for row in rows if (bool(ratio) and _excess(row, ratio) > 0) == heavy]
+            if half:
+                excess = sum(_excess(row, ratio) for row in half) if ratio else 0.0
+                halves.append((Group(name, heavy, sum(map(cost, half)), excess), half))
+    groups = [group for group, _ in halves]
+    try:
+        plan = plan_rates(groups, shares, max_passes=mixture.max_passes)
+    except UnreachableError as error:
+        found = ", ".join(f"{name} {token_ratio(rows):.3g}" for name, rows in pools.items())
+        raise ConfigError(
+            f"curriculum_sft.mixture.text_image_ratio: {ratio:g} text tokens a vision token cannot be had at these "
+            f"shares, there is too much {'text' if error.excess > 0 else 'vision'} whatever is left out (whole, they have: "
+            f"{found}); add data of the other kind, or change the ratio, domain_share or weights"
+        ) from error
     taken: list[Row] = []
-    total = 0
-    for row in rows:
-        total += count_answers(row)
-        if taken and total > answers + 1e-9:
+    left = 0.0
+    for (group, rows), rate, thinned in zip(halves, plan.rates, plan.thinned, strict=True):
+        if not thinned:
+            part = _take(rows, rate * group.cost, cost, seed, f"{group.source} {group.text_heavy}")
+            taken += part
+            left += sum(_excess(row, ratio) for row in part) if ratio else 0.0
+    # What was drawn in whole samples is not quite what was planned: the thinned sides make up for it.
+    planned = sum(r * g.excess for g, r, thin in zip(groups, plan.rates, plan.thinned, strict=True) if thin)
+    correction = max(0.0, -left / planned) if planned else 0.0
+    for (group, rows), rate, thinned in zip(halves, plan.rates, plan.thinned, strict=True):
+        if thinned and correction:
+            target = abs(rate * group.excess) * correction
+            name = f"{group.source} {group.text_heavy}"
+            taken += _take(rows, target, lambda row: abs(_excess(row, ratio)), seed, name)
+    return taken
+
+
+def _excess(row: Row, ratio: float) -> float:
+    vision: int = row["vision_tokens"]
+    return row["length"] - vision - ratio * vision
+
+
+def _take(rows: list[Row], target: float, measure: Measure, seed: int, name: str) -> list[Row]:
+    """Whole passes over `rows`, then the longest prefix that stays within the target; one sample at least."""
+    total = sum(map(measure, rows))
+    rounding = _ROUNDING * max(total, 1.0)
+    taken: list[Row] = []
+    passes = 0
+    while total > 0 and target >= total - rounding:
+        taken += rows if not passes else shuffled(rows, seed, f"{name} {passes}")
+        target, passes = target - total, passes + 1
+    if passes and target <= rounding:
+        return taken
+    reached = 0.0
+    for row in shuffled(rows, seed, f"{name} {passes}") if passes else rows:
+        reached += measure(row)
+        if taken and reached > target + rounding:
             break
         taken.append(row)
     return taken

@@ -10,7 +10,7 @@ from typing import Any
 from components.core.report import figure_axes
 from components.core.runner import StageContext
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.mixture import answer_share
+from components.curriculum_sft.mixture import answer_share, token_ratio
 from components.curriculum_sft.probes import PREFIX, Asked
 from components.curriculum_sft.samples import Row, count_answers, parts_of
 from components.curriculum_sft.training import Fitted
@@ -52,13 +52,11 @@ def write_report(
         ctx.metrics |= {
             "answers": sum(map(count_answers, rows)),
             "domain_answer_share": round(answer_share(rows), 4),
+            "text_image_ratio": round(token_ratio(rows), 4),
         }
     report = ctx.report
     report.heading("What was trained on")
-    sources = Counter(row["source"] for row in rows)
-    report.table(
-        [{"source": name, "rows": count, "share": count / len(rows)} for name, count in sources.most_common()]
-    )
+    report.table(_sources(rows))
     if bad:
         reasons = Counter(row["reason"] for row in bad)
         report.table([{"rejected because": name, "rows": count} for name, count in reasons.most_common()])
@@ -73,6 +71,29 @@ def write_report(
     report.images(
         [(pictures.get(row["image_ids"][0]), _caption(row)) for row in _shown(rows, config.report_samples)]
     )
+
+
+def _sources(rows: list[Row]) -> list[dict[str, Any]]:
+    """Rows and tokens of every source and set, the largest first."""
+    counts: Counter[tuple[str, str]] = Counter()
+    tokens, vision = counts.copy(), counts.copy()
+    for row in rows:
+        name = row["source"], row.get("set", "")
+        counts[name] += 1
+        tokens[name] += row["length"]
+        vision[name] += row["vision_tokens"]
+    return [
+        {
+            "source": name[0],
+            "set": name[1],
+            "rows": count,
+            "share": count / len(rows),
+            "tokens": tokens[name],
+            "share of tokens": tokens[name] / max(tokens.total(), 1),
+            "vision tokens": vision[name],
+        }
+        for name, count in counts.most_common()
+    ]
 
 
 def _curve(report: Any, logged: list[dict[str, float]], title: str, keys: Iterable[str]) -> None:

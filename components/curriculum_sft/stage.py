@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +11,13 @@ from components.core.errors import DataError
 from components.core.manifest import MANIFEST_NAME, Dataset, commit_checkpoint, open_checkpoint
 from components.core.pins import split_pin
 from components.core.runner import StageContext, StageIO
+from components.core.work import Journal
 from components.curriculum_sft.config import Config
+from components.curriculum_sft.sources import GeneralData, open_general
+from components.curriculum_sft.sources.pictures import Sizes
 
 if TYPE_CHECKING:
+    from components.curriculum_sft.checks import Planner
     from components.curriculum_sft.samples import Row
 
 # Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at once.
@@ -29,12 +33,10 @@ IO = StageIO(
 def run(config: Config, ctx: StageContext) -> None:
     """Train one stage of the curriculum."""
     datasets = {name: ctx.dataset(name, table=name) for name in IO.inputs}
-    image_sets = [datasets["images"]]
-    general: Dataset | None = None
+    general = GeneralData()
     if config.objective == "distill" or (config.objective == "sft" and config.domain_share < 1):
-        root, _ = split_pin(ctx.params["general_data"])
-        image_sets.append(Dataset.open(root / "images", "images"))
-        general = Dataset.open(root / "samples", "samples")
+        general = open_general(split_pin(ctx.params["general_data"])[0])
+    image_sets = [datasets["images"], *general.image_sets]
     start = starting_point(ctx)
 
     from transformers.utils import logging as transformers_logging
@@ -43,33 +45,36 @@ def run(config: Config, ctx: StageContext) -> None:
     from components.core.vlm import load_processor, set_threads
     from components.curriculum_sft.checks import partition
     from components.curriculum_sft.collator import PictureStores
+    from components.curriculum_sft.prepare import all_samples, mixed_samples, settle
     from components.curriculum_sft.probes import Probes
     from components.curriculum_sft.report import write_report
     from components.curriculum_sft.throughput import utilisation
     from components.curriculum_sft.training import fit, save_model
+    from components.curriculum_sft.verify import verify
 
     transformers_logging.disable_progress_bar()
     ctx.log.info(
         "training", extra={"objective": config.objective, "start": str(start), "threads": set_threads()}
     )
     processor = load_processor(start)
-    pictures = PictureStores([ImageStore(images) for images in image_sets])
+    pictures = PictureStores([*(ImageStore(images) for images in image_sets), *general.stores])
+    planner = planner_for(start, processor, image_sets, general, config, ctx.work.journal("lengths"))
+
+    def track(rows: list[Row]) -> Iterable[Row]:
+        return ctx.progress(rows, total=len(rows), desc="checking samples")
+
     if config.objective == "dpo":
         own = own_answers(config, datasets, start, processor, pictures, ctx)
-        found = pairs_of(config, datasets, own)
+        rows, bad = partition(pairs_of(config, datasets, own), planner, track)
     else:
-        found = samples_of(config, datasets, general)
-    planner = planner_for(processor, image_sets, config.max_length_tokens)
-    rows, bad = partition(
-        found, planner, lambda items: ctx.progress(items, total=len(found), desc="checking samples")
-    )
+        found = ctx.progress(general, desc="reading general data") if general.sets else general
+        gather = all_samples if config.objective == "distill" else mixed_samples
+        rows, bad = gather(samples_of(config, datasets), found, config, planner, track)
     with ctx.writer("rejected", table="rejected") as rejected:
         rejected.write(bad)
-    if not rows:
-        raise DataError(
-            f"nothing to train on: {dict(Counter(b['reason'] for b in bad)) or 'no samples were built'}"
-        )
+    settle(rows, bad, config)
     ctx.log.info("checked samples", extra={"kept": len(rows), "rejected": len(bad)})
+    verify(rows, config.verified_samples, config.seed, processor, pictures)
 
     directory = ctx.work.dir("checkpoints")
     trainer = make_trainer(start, processor, rows, pictures, config, directory, teacher_path(ctx))
@@ -103,26 +108,16 @@ def teacher_path(ctx: StageContext) -> Path:
     return open_checkpoint(path).path if (path / MANIFEST_NAME).is_file() else path
 
 
-def samples_of(config: Config, datasets: dict[str, Dataset], general: Dataset | None) -> list[Row]:
-    """Training samples: the kept train split, mixed with general data by the configured share; all of the general data
-    where it is distilled on."""
-    from components.curriculum_sft.mixture import mix
+def samples_of(config: Config, datasets: dict[str, Dataset]) -> list[Row]:
+    """Samples of the domain: the kept train split; none where questions are distilled on and nothing else."""
+    if config.objective == "distill" and not config.distillation.supervised_samples:
+        return []
     from components.curriculum_sft.samples import domain_samples
 
-    domain = domain_samples(
+    return domain_samples(
         datasets["qa_kept"].rows_iter(),
         questions_per_sample=config.questions_per_sample,
         reasoning_share=config.reasoning_share,
-        seed=config.seed,
-    )
-    others = [{**row, "source": "general"} for row in general.rows_iter()] if general else []
-    if config.objective == "distill":
-        return others + (domain if config.distillation.supervised_samples else [])
-    return mix(
-        domain,
-        others,
-        domain_share=config.domain_share,
-        max_general_samples=config.max_general_samples,
         seed=config.seed,
     )
 
@@ -179,25 +174,37 @@ def pairs_of(config: Config, datasets: dict[str, Dataset], own: dict[str, list[s
     )
 
 
-def planner_for(processor: Any, image_sets: list[Dataset], max_length_tokens: int) -> Any:
-    """A planner that takes picture sizes from the image tables and token counts from the processor."""
+def planner_for(
+    start: Path,
+    processor: Any,
+    image_sets: list[Dataset],
+    general: GeneralData,
+    config: Config,
+    kept: Journal | None = None,
+) -> Planner:
+    """A planner that takes picture sizes from image tables and headers, and token counts from the processor."""
+    from transformers import AutoConfig
+
     from components.core.vlm import vision_token_count
     from components.curriculum_sft.checks import Planner
+    from components.curriculum_sft.collator import count_answers
 
-    sizes = {
+    columns = {
         row["image_id"]: (row["height"], row["width"])
         for images in reversed(image_sets)
         for row in images.rows_iter(["image_id", "height", "width"])
     }
     tokenizer = processor.tokenizer
     return Planner(
-        tokenize=lambda turns: len(
-            tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"]
-        ),
+        tokenize=lambda turns: tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"],
         vision_tokens=lambda height, width: vision_token_count(processor, height, width),
-        sizes=sizes,
+        sizes=Sizes(columns, general.stores),
         control_tokens=[str(token) for token in tokenizer.added_tokens_decoder.values() if token.special],
-        max_length_tokens=max_length_tokens,
+        max_length_tokens=config.max_length_tokens,
+        count_answers=count_answers(tokenizer),
+        image_token=processor.image_token_id,
+        vocabulary=AutoConfig.from_pretrained(start).get_text_config().vocab_size,
+        kept=kept,
     )
 
 
@@ -238,5 +245,7 @@ def make_trainer(
     domain = [row for row in rows if row["source"] != "general"]
     supervised: list[Row] = []
     if settings.supervised_samples:
-        supervised = mix(domain, general, domain_share=config.domain_share, seed=config.seed)
+        supervised = mix(
+            domain, general, domain_share=config.domain_share, seed=config.seed, mixture=config.mixture
+        )
     return distillation_trainer(start, teacher, processor, asked, supervised, pictures, config, directory)

@@ -34,7 +34,9 @@ class Config(Settings):
     """Domain images: a folder, searched recursively; tar or WebDataset shards; Parquet with an image column; a list of URLs
     (.txt, .csv, .jsonl); or `s3://bucket/prefix`."""
     general_data: str
-    """Directory with `images/` and `samples/`: general training data that keeps the model's general ability."""
+    """General training data that keeps the model's general ability: a directory with the datasets `images/` and
+    `samples/`, or with ChatML, LLaVA, ShareGPT, Parquet or `save_to_disk` sets and their pictures (formats: README of
+    curriculum_sft)."""
     base_model: str
     """Directory of the base model: configuration, safetensors weights, tokenizer, processor."""
     start_from: Literal["base_model", "promoted"] = "base_model"

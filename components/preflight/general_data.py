@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+from collections import Counter
 from collections.abc import Container
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +38,28 @@ def open_checked(path: Path, table: str) -> Dataset:
     return dataset
 
 
+def training_reader() -> Any:
+    """The readers of the stage that trains on general data: what is accepted here is what is read there.
+
+    Found by name, as the stages' settings are (`core.config.stage_config`): this stage's image carries all code.
+    """
+    return importlib.import_module("components.curriculum_sft.sources")
+
+
 def check_general_data(root: Path, checked_samples: int) -> str:
-    """Check `<root>/images` and `<root>/samples`.
+    """Check `<root>/images` and `<root>/samples`, or sets in a format that the training stage reads.
 
     Returns:
         What was found, for the report.
 
     Raises:
         NoInputError: a part is missing or empty.
-        DataError: wrong schema, or samples that break an invariant; says how many and shows the first ones.
+        DataError: unknown format, wrong schema, or samples that break an invariant; says how many and shows the first
+            ones.
     """
+    reader = training_reader()
+    if root.exists() and not reader.is_dataset(root) and not (root / "samples").exists():
+        return _check_sets(root, reader.open_general(root, verify=False), checked_samples)
     images = open_checked(root / "images", "images")
     samples = open_checked(root / "samples", "samples")
     known = {
@@ -59,12 +74,36 @@ def check_general_data(root: Path, checked_samples: int) -> str:
         problem = sample_problem(row["messages"], row["image_ids"], known)
         if problem:
             problems.append(f"sample {row['sample_id']}: {problem}")
+    _raise(root, problems, count)
+    return f"{samples.rows:,} samples ({count:,} checked), {images.rows:,} images"
+
+
+def _check_sets(root: Path, general: Any, checked_samples: int) -> str:
+    problems: list[str] = []
+    sets: Counter[str] = Counter()
+    for item in islice(general, checked_samples):
+        if isinstance(item, DataError):
+            problems.append(str(item))
+            sets["unusable"] += 1
+            continue
+        sets[item["set"]] += 1
+        # Which images exist has been looked up already.
+        if problem := sample_problem(item["messages"], item["image_ids"], item["image_ids"]):
+            problems.append(f"{item['sample_id']}: {problem}")
+    count = sets.total()
+    if not count:
+        raise NoInputError(f"{root}: holds no samples")
+    _raise(root, problems, count)
+    named = ", ".join(f"{name} {found:,}" for name, found in sets.items())
+    return f"{count:,} samples checked in {len(general.sets)} sets: {named}"
+
+
+def _raise(root: Path, problems: list[str], count: int) -> None:
     if problems:
         shown = "\n  ".join(problems[:_SHOWN])
         raise DataError(
             f"{root}: {len(problems)} of {count} samples are unusable; correct or remove them:\n  {shown}"
         )
-    return f"{samples.rows:,} samples ({count:,} checked), {images.rows:,} images"
 
 
 def sample_problem(messages: str, image_ids: list[str], known: Container[str]) -> str:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from components.core.vlm import build_conversation, load_processor, vision_token_count
+from components.core.work import Journal
 from components.curriculum_sft.checks import REASONS, Planner, partition
-from components.curriculum_sft.collator import ConversationCollator, PictureStores
+from components.curriculum_sft.collator import ConversationCollator, PictureStores, count_answers
+from components.curriculum_sft.sources.pictures import Sizes, header_size
 
 
 @pytest.fixture(scope="module")
@@ -14,17 +17,28 @@ def processor(tiny_checkpoint):
     return load_processor(tiny_checkpoint)
 
 
+class Damaged:
+    """A store with one picture that is none."""
+
+    def __contains__(self, image_id):
+        return image_id == "damaged"
+
+    def size(self, image_id):
+        return header_size(b"no picture")
+
+
 @pytest.fixture
 def planner(processor):
     tokenizer = processor.tokenizer
     return Planner(
-        tokenize=lambda turns: len(
-            tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"]
-        ),
+        tokenize=lambda turns: tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"],
         vision_tokens=lambda height, width: vision_token_count(processor, height, width),
-        sizes={"p0": (48, 48), "p4": (64, 32), "ribbon": (1, 4000)},
+        sizes=Sizes({"p0": (48, 48), "p4": (64, 32), "ribbon": (1, 4000)}, [Damaged()]),
         control_tokens=list(tokenizer.added_tokens_encoder),
         max_length_tokens=80,
+        count_answers=count_answers(tokenizer),
+        image_token=processor.image_token_id,
+        vocabulary=len(tokenizer),
     )
 
 
@@ -59,6 +73,8 @@ def test_planned_length_is_the_encoded_length(processor, planner, coloured_pictu
         (_row([("q", "a")], ["absent"]), "image_missing"),
         (_row([("q", "a")], ["ribbon"]), "image_shape"),
         (_row([("word " * 100, "a")], ["p0"]), "too_long"),
+        (_row([("q", ""), ("q", "a")], ["p0"]), "no_answer"),
+        (_row([("q", "a")], ["damaged"]), "image_unreadable"),
     ],
 )
 def test_each_fault_has_its_reason(planner, row, reason):
@@ -87,3 +103,58 @@ def test_a_pair_is_as_long_as_its_longer_side(planner):
 def test_plain_string_content_is_text(planner):
     messages = json.dumps([{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "yes"}])
     assert partition([_row([], [], messages=messages)], planner)[0][0]["length"] > 0
+
+
+def test_tokens_without_an_embedding_are_named(processor, planner):
+    unknown = processor.tokenizer.convert_tokens_to_ids("<|im_start|>")
+    small = replace(planner, vocabulary=unknown)
+    ((row,), (bad,)) = (
+        partition([_row([("q", "a")], ["p0"])], planner)[0],
+        partition([_row([("q", "a")], ["p0"])], small)[1],
+    )
+    assert row["length"]
+    assert bad["reason"] == "unknown_token"
+    assert f"the model has {unknown} embeddings" in bad["detail"]
+
+
+def test_a_template_that_drops_placeholders_is_noticed(planner):
+    silent = replace(planner, image_token=10**6)
+    assert (
+        partition([_row([("q", "a")], ["p0"])], silent)[1][0]["detail"]
+        == "the chat template writes 0 of 1 placeholders"
+    )
+
+
+def test_an_answer_that_labels_would_miss_is_noticed(planner):
+    """Qwen's tokenizer makes one token of the header's line break and one that an answer begins with."""
+    merging = replace(planner, count_answers=lambda ids: 1)
+    (bad,) = partition([_row([("q", "a"), ("q", "\na")], ["p0"])], merging)[1]
+    assert bad["reason"] == "answer_lost"
+    assert bad["detail"].startswith("1 of 2 answers")
+
+
+def test_an_answer_must_not_show_an_image(planner):
+    turns = build_conversation([("q", "a")], 0)
+    turns[1]["content"].insert(0, {"type": "image"})
+    row = {"sample_id": "s", "messages": json.dumps(turns), "image_ids": ["p0"]}
+    assert partition([row], planner)[1][0]["reason"] == "bad_messages"
+
+
+def test_nothing_is_planned_twice(planner, tmp_path):
+    """What a killed stage has planned is read back; other content, or another image, is planned."""
+    rows = [_row([("What colour?", answer)], ["p0"]) for answer in ("red", "blue")] + [
+        _row([("q", " ")], ["p0"])
+    ]
+    journal = Journal(tmp_path / "lengths.jsonl")
+    first = partition(rows, replace(planner, kept=journal))
+    journal.close()
+
+    asked = []
+    again = replace(
+        planner, kept=Journal(tmp_path / "lengths.jsonl"), tokenize=lambda turns: asked.append(turns) or []
+    )
+    assert partition(rows, again) == first
+    assert not asked
+    with pytest.raises(ValueError, match="empty"):
+        partition([_row([("What colour?", "red")], ["p4"])], again)
+    assert len(asked) == 1

@@ -56,6 +56,50 @@ def test_labels_are_the_answers_and_their_end_tokens(processor, pictures):
     assert not (kept & (batch["attention_mask"] == 0)).any()
 
 
+def _turn(role, *parts):
+    content = [{"type": "image"} if part == "<image>" else {"type": "text", "text": part} for part in parts]
+    return {"role": role, "content": content}
+
+
+def test_golden_labels_of_a_conversation_with_images_in_several_turns(processor, pictures):
+    """Every token, from the template's pieces: control tokens end pieces, so each is tokenized by itself.
+
+    One vision token covers patch x merge = 16 x 16 px: p0 (48 x 48 px) has 3 x 3, p2 (48 x 64) 3 x 4, p5 (64 x 32) 4 x 2.
+    """
+    messages = [
+        _turn("system", "Be brief."),
+        _turn("user", "<image>", "What colour?"),
+        _turn("assistant", "red"),
+        _turn("user", "And ", "<image>", " or ", "<image>", "?"),
+        _turn("assistant", "no. Answer: left"),
+    ]
+    encode = processor.tokenizer.encode
+    start, end = encode("<|im_start|>"), encode("<|im_end|>")
+
+    def image(tokens):
+        return encode("<|vision_start|>") + encode("<|image_pad|>") * tokens + encode("<|vision_end|>")
+
+    def said(role, *pieces):
+        ids = [token for piece in pieces for token in (piece if isinstance(piece, list) else encode(piece))]
+        head = start + encode(f"{role}\n")
+        masked = [IGNORED] * len(ids + end)
+        labels = [IGNORED] * len(head) + (ids + end if role == "assistant" else masked) + [IGNORED]
+        return head + ids + end + encode("\n"), labels
+
+    turns = [
+        said("system", "Be brief."),
+        said("user", image(9), "What colour?"),
+        said("assistant", "red"),
+        said("user", "And ", image(12), " or ", image(8), "?"),
+        said("assistant", "no. Answer: left"),
+    ]
+    row = {"sample_id": "a", "messages": json.dumps(messages), "images": ["p0", "p2", "p5"]}
+    batch = ConversationCollator(processor, pictures)([row])
+    assert batch["input_ids"][0].tolist() == [token for ids, _ in turns for token in ids]
+    assert batch["labels"][0].tolist() == [label for _, labels in turns for label in labels]
+    assert batch["image_grid_thw"].prod(1).tolist() == [4 * 9, 4 * 12, 4 * 8]
+
+
 def test_samples_without_and_with_several_images_share_a_batch(processor, pictures, tiny_checkpoint):
     rows = [_row("none", [("Why?", "yes")], []), _row("two", [("Which?", "no")], ["p0", "p5"])]
     batch = ConversationCollator(processor, pictures)(rows)

@@ -19,6 +19,25 @@ TURNS = [
     ([("Is there a red square?", "no")], ["p5"]),
 ]
 
+LATER_IMAGES = {
+    "sample_id": "images in later turns",
+    "messages": json.dumps(
+        [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Which letter is shown?"},
+            {"role": "assistant", "content": "A"},
+            {
+                "role": "user",
+                "content": [{"type": "image"}, {"type": "text", "text": "And "}, {"type": "image"}],
+            },
+            {"role": "assistant", "content": "B. Answer: left"},
+            {"role": "user", "content": [{"type": "text", "text": "How many?"}, {"type": "image"}]},
+            {"role": "assistant", "content": "3"},
+        ]
+    ),
+    "images": ["p2", "p5", "p0"],
+}
+
 
 @pytest.fixture
 def batch(tiny_checkpoint, coloured_pictures):
@@ -34,7 +53,7 @@ def batch(tiny_checkpoint, coloured_pictures):
         }
         for n, (turns, images) in enumerate(TURNS)
     ]
-    batch = collate(rows)
+    batch = collate([rows[0], LATER_IMAGES, *rows[1:]])
     batch.pop("sample_ids")
     return batch
 
@@ -59,8 +78,30 @@ def test_packed_and_padded_losses_and_gradients_agree(tiny_checkpoint, batch):
     use_packed_attention(model, "sdpa")
     packed, packed_gradient = _losses(model, packed_batch)
     assert packed_batch["input_ids"].shape == (1, int(batch["attention_mask"].sum()))
+    assert len(packed) == int((batch["labels"][:, 1:] != -100).sum())
     assert torch.allclose(packed, padded, atol=1e-5, rtol=0)
+    assert abs(packed.mean() - padded.mean()) <= 1e-5
     assert (packed_gradient - padded_gradient).norm() <= 1e-4 * padded_gradient.norm()
+
+
+def test_texts_alone_are_packed_too(tiny_checkpoint):
+    """No picture in the whole row: no pixel values, and rotary positions that are those of text."""
+    model = load_model(tiny_checkpoint, dtype="float32")
+    collate = ConversationCollator(load_processor(tiny_checkpoint), PictureStores([]))
+    rows = [
+        {
+            "sample_id": text,
+            "messages": json.dumps(build_conversation([(text, "yes"), ("Why?", "no")], 0)),
+            "images": [],
+        }
+        for text in ("Is it blue?", "Which is left, and how many are there?")
+    ]
+    texts = collate(rows)
+    texts.pop("sample_ids")
+    padded, _ = _losses(model, texts)
+    row = flatten(texts, model.model.get_rope_index)
+    use_packed_attention(model, "sdpa")
+    assert torch.allclose(_losses(model, row)[0], padded, atol=1e-5, rtol=0)
 
 
 def test_without_boundaries_samples_would_see_each_other(tiny_checkpoint, batch):

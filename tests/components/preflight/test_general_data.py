@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from components.preflight.general_data import CONTROL_TOKENS, sample_problem
+from components.core.errors import DataError, NoInputError
+from components.preflight.general_data import CONTROL_TOKENS, check_general_data, sample_problem
 
 USER = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Which colour?"}]}
 ASSISTANT = {"role": "assistant", "content": "red"}
@@ -54,3 +55,38 @@ def test_other_structures_are_not_chatml(messages) -> None:
 
 def test_broken_json() -> None:
     assert "not ChatML" in sample_problem("[{", [], KNOWN)
+
+
+def _sets(root, *records: object) -> None:
+    (root / "set.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    (root / "text.json").write_text(
+        json.dumps([{"conversations": [{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "So."}]}])
+    )
+
+
+def test_sets_in_other_formats_are_read_as_training_reads_them(tmp_path) -> None:
+    (tmp_path / "a.png").write_bytes(b"looked at when it is trained on")
+    _sets(tmp_path, {"messages": [USER, ASSISTANT], "images": ["a.png"]})
+    found = check_general_data(tmp_path, 100)
+    assert found == "2 samples checked in 2 sets: set.jsonl 1, text.json 1"
+
+
+def test_every_unusable_record_is_counted_and_the_first_are_named(tmp_path) -> None:
+    _sets(
+        tmp_path,
+        {"messages": [USER, ASSISTANT], "images": ["a.png"]},
+        {"messages": [USER | {"content": "<|im_end|>"}, ASSISTANT]},
+    )
+    with pytest.raises(DataError) as caught:
+        check_general_data(tmp_path, 100)
+    assert "2 of 3 samples are unusable" in str(caught.value)
+    assert "set.jsonl, line 1: no picture 'a.png'" in str(caught.value)
+    assert "set.jsonl, line 2: text contains the control token <|im_end|>" in str(caught.value)
+
+
+def test_general_data_without_samples(tmp_path) -> None:
+    (tmp_path / "set.jsonl").write_text("")
+    with pytest.raises(NoInputError, match="holds no samples"):
+        check_general_data(tmp_path, 100)
+    with pytest.raises(NoInputError):
+        check_general_data(tmp_path / "absent", 100)
