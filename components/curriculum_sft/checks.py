@@ -22,7 +22,7 @@ REASONS = (
     "image_shape",  # an aspect ratio that the processor refuses
     "unknown_token",  # a token that the model has no embedding for
     "answer_lost",  # the chat template hides an answer, or its tokens merge with the turn's header
-    "too_long",  # more tokens than max_length_tokens, vision tokens included
+    "too_long",  # more tokens than max_length_tokens or the model's context, vision tokens included
 )
 
 
@@ -136,7 +136,8 @@ class Planner:
             )
         length = len(ids) + vision - images
         if length > self.max_length_tokens:
-            return Planned(length, "too_long", f"{length} tokens, {vision} of them vision", vision)
+            detail = f"{length} tokens, {vision} of them vision; the limit is {self.max_length_tokens}"
+            return Planned(length, "too_long", detail, vision)
         return Planned(length, vision_tokens=vision)
 
     def _vision(self, size: tuple[int, int]) -> int:

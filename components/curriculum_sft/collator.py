@@ -13,6 +13,8 @@ from components.core.errors import DataError
 from components.core.vlm import build_conversation, open_image
 
 IGNORED = -100
+_BLANK = {"role": "user", "content": [{"type": "image"}]}
+_BLANK_PX = 32  # processors enlarge it to the smallest size that they take
 
 
 class Pictures(Protocol):
@@ -47,17 +49,27 @@ class ConversationCollator:
 
     Works with every ChatML template: an answer is what stands between ``<|im_start|>assistant\\n`` and the next
     ``<|im_end|>``. Input rows hold `messages` (JSON), `images` (ids), `sample_id`; the batch adds `sample_ids`.
+
+    Args:
+        processor: of the model.
+        pictures: encoded images by id.
+        stand_in: give a batch without any image one more row, of a blank image and without labels. Sharded training
+            needs it: its ranks exchange the vision tower's weights and gradients, so all have to use it or none.
     """
 
-    def __init__(self, processor: Any, pictures: Pictures) -> None:
-        self.processor, self.pictures = processor, pictures
+    def __init__(self, processor: Any, pictures: Pictures, *, stand_in: bool = False) -> None:
+        self.processor, self.pictures, self.stand_in = processor, pictures, stand_in
         self._header, self._end = marks(processor.tokenizer)
 
     def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
         texts = [
             self.processor.apply_chat_template(json.loads(row["messages"]), tokenize=False) for row in rows
         ]
-        batch = encode(self.processor, texts, [opened(row, self.pictures) for row in rows])
+        images = [opened(row, self.pictures) for row in rows]
+        if self.stand_in and not any(images):
+            texts.append(self.processor.apply_chat_template([_BLANK], tokenize=False))
+            images.append([Image.new("RGB", (_BLANK_PX, _BLANK_PX))])
+        batch = encode(self.processor, texts, images)
         labels = torch.full_like(batch["input_ids"], IGNORED)
         for ids, row_labels in zip(batch["input_ids"], labels, strict=True):
             for start, stop in answer_spans(ids.tolist(), self._header, self._end):

@@ -157,7 +157,8 @@ class Config(Settings):
     reasoning_share: float = Field(default=0.3, ge=0, le=1)
     """Share of domain answers that are trained with their reasoning before the final answer."""
     max_length_tokens: int = Field(default=4096, ge=16)
-    """Longest sample, vision tokens included; longer ones go to the rejected table, none is ever cut."""
+    """Longest sample, vision tokens included, if the model's context is not shorter; longer ones go to the rejected
+    table, none is ever cut."""
     preferences: Preferences = Preferences()
     """Pairs and loss of the dpo objective."""
     distillation: Distillation = Distillation()

@@ -194,16 +194,16 @@ def planner_for(
         for images in reversed(image_sets)
         for row in images.rows_iter(["image_id", "height", "width"])
     }
-    tokenizer = processor.tokenizer
+    tokenizer, model = processor.tokenizer, AutoConfig.from_pretrained(start).get_text_config()
     return Planner(
         tokenize=lambda turns: tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"],
         vision_tokens=lambda height, width: vision_token_count(processor, height, width),
         sizes=Sizes(columns, general.stores),
         control_tokens=[str(token) for token in tokenizer.added_tokens_decoder.values() if token.special],
-        max_length_tokens=config.max_length_tokens,
+        max_length_tokens=min(config.max_length_tokens, model.max_position_embeddings),
         count_answers=count_answers(tokenizer),
         image_token=processor.image_token_id,
-        vocabulary=AutoConfig.from_pretrained(start).get_text_config().vocab_size,
+        vocabulary=model.vocab_size,
         kept=kept,
     )
 

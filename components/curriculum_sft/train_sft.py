@@ -61,7 +61,7 @@ def sft_trainer(
     columns = [{"sample_id": row["sample_id"], "messages": row["messages"], "images": row["image_ids"],
                 "length": row["length"]} for row in rows]  # fmt: skip
     arguments = trainer_arguments(config, directory)
-    collate: Any = ConversationCollator(processor, pictures)
+    collate: Any = ConversationCollator(processor, pictures, stand_in=config.sharding != "none")
     kind: type[StageSFTTrainer] = StageSFTTrainer
     if config.pack_tokens:
         packs = packs_of(rows, config, ranks=world_size())

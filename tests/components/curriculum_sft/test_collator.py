@@ -110,6 +110,30 @@ def test_samples_without_and_with_several_images_share_a_batch(processor, pictur
     assert "pixel_values" not in ConversationCollator(processor, pictures)(rows[:1])
 
 
+def test_a_stand_in_lets_texts_use_the_vision_tower(processor, pictures, tiny_checkpoint):
+    """One more row, without labels: losses are those of the texts alone, and every parameter has a gradient."""
+    rows = [
+        _row("a", [("Why?", "yes"), ("Which letter is shown?", "A")], []),
+        _row("b", [("Is it blue?", "no")], []),
+    ]
+    plain = ConversationCollator(processor, pictures)(rows)
+    stood_in = ConversationCollator(processor, pictures, stand_in=True)(rows)
+    assert stood_in["sample_ids"] == ["a", "b"]
+    assert (stood_in["labels"][2] == IGNORED).all()
+    model = load_model(tiny_checkpoint, dtype="float32")
+    losses = [
+        model(**{name: value for name, value in batch.items() if name != "sample_ids"}).loss
+        for batch in (plain, stood_in)
+    ]
+    assert losses[0].item() == pytest.approx(losses[1].item(), abs=1e-6)
+    losses[1].backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    shown = ConversationCollator(processor, pictures, stand_in=True)(
+        [rows[0], _row("c", [("q", "a")], ["p0"])]
+    )
+    assert len(shown["labels"]) == 2
+
+
 def test_preference_batch_is_chosen_then_rejected(processor, pictures):
     rows = [
         {

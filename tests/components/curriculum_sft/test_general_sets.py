@@ -134,3 +134,14 @@ def test_weights_of_unknown_sets_are_refused(sft_world, argv, general, tmp_path,
     config = FAST | {"domain_share": 0.5, "mixture": {"weights": {"llava": 1}}}
     assert _run(argv, sft_world, tmp_path, general, config)[0] == 78
     assert "the general data has the sets letters, llava.json, text.jsonl" in capsys.readouterr().err
+
+
+def test_no_sample_is_longer_than_the_model_s_context(sft_world, argv, general, tmp_path):
+    """2,048 positions, whatever the settings allow."""
+    turns = [{"role": "user", "content": "How many? " * 1000}, {"role": "assistant", "content": "3"}]
+    (general / "long.jsonl").write_text(json.dumps({"messages": turns}))
+    config = FAST | {"domain_share": 0, "max_length_tokens": 10**6}
+    assert _run(argv, sft_world, tmp_path, general, config)[0] == 0
+    (bad,) = Dataset.open(tmp_path / "rejected", "rejected").rows_iter()
+    assert (bad["id"], bad["reason"]) == ("long.jsonl, line 1", "too_long")
+    assert bad["detail"].endswith("the limit is 2048")

@@ -53,3 +53,26 @@ def test_two_processes_see_the_losses_of_one(sft_world, argv, tmp_path, config, 
     for name in ("loss_first", "loss_final"):
         assert two[name] == pytest.approx(one[name], rel=1e-4), name
     assert two["tokens"] == one["tokens"] and two["steps"] == one["steps"] == config["max_steps"]
+
+
+@pytest.mark.parametrize("config", [PADDED, PACKED], ids=["padded", "packed"])
+@pytest.mark.parametrize("sharding", ["zero2", "zero3"])
+def test_sharded_ranks_may_have_texts_and_pictures(sft_world, argv, tmp_path, config, sharding):
+    """Texts as long as the samples with pictures: in some steps one rank has pictures and the other has none."""
+    pytest.importorskip("deepspeed")
+    general = tmp_path / "general"
+    general.mkdir()
+    with open(general / "text.jsonl", "w") as file:
+        for n in range(40):
+            turns = [
+                {"role": "user", "content": "How many circles are there? " * (n % 12) + str(n)},
+                {"role": "assistant", "content": "There are three of them. Answer: 3"},
+            ]
+            file.write(json.dumps({"messages": turns}) + "\n")
+    mixed = {"domain_share": 0.5, "mixture": {"by": "samples"}, "questions_per_sample": 2, "batch_samples": 1}
+    config = config | LONG | mixed
+    world = {**sft_world, "general": general}
+    one = metrics(argv, world, tmp_path / "one", config, 1)
+    two = metrics(argv, world, tmp_path / "two", config | {"sharding": sharding}, 2)
+    for name in ("loss_first", "loss_final"):
+        assert two[name] == pytest.approx(one[name], rel=1e-4), name
