@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _HALVINGS = 100
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,12 @@ def plan_rates(groups: Sequence[Group], shares: Mapping[str, float], *, max_pass
 
     low, high = 0.0, 1.0
     rest = _lean(groups, shares, factors(low))
-    if rest * lean > 0:
+    just_met = abs(rest) <= _ROUNDING * sum(
+        shares[group.source] * abs(group.excess) / group.cost for group in groups
+    )
+    if rest * lean > 0 and not just_met:
         raise UnreachableError(rest)
-    for _ in range(_HALVINGS if rest else 0):  # what is left grows with the factor, see the tests
+    for _ in range(0 if just_met else _HALVINGS):  # what is left grows with the factor, see the tests
         middle = (low + high) / 2
         if _lean(groups, shares, factors(middle)) * lean > 0:
             high = middle

@@ -46,6 +46,18 @@ def test_a_ratio_that_no_choice_has_is_refused():
     assert caught.value.excess < 0
 
 
+def test_a_ratio_that_is_just_reached_leaves_the_thinned_side_out():
+    """0.05 of 0.01 too much text a token in one source is 0.05 of 0.01 too little in the other, without its texts."""
+    groups = [
+        Group("0", True, 718588.984375, 7185.88984375),
+        Group("1", True, 1, 1),
+        Group("1", False, 1, -0.01),
+    ]
+    plan = plan_rates(groups, {"0": 0.05, "1": 0.05})
+    assert plan.rates[1] == 0
+    assert plan.rates[0] * 718588.984375 == pytest.approx(plan.rates[2])
+
+
 @st.composite
 def _groups(draw):
     groups = []
