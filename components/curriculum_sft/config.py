@@ -133,6 +133,27 @@ class Distillation(Settings):
     """Share of GPU memory for vLLM."""
 
 
+class Phase(Settings):
+    """A part of the training with a context and learning rates of its own; what is 0 is as in the stage's settings."""
+
+    max_length_tokens: int = Field(ge=16)
+    """Longest sample of this phase; longer ones wait for a later one."""
+    pack_tokens: int = Field(default=0, ge=0)
+    """See the stage's."""
+    batch_samples: int = Field(default=0, ge=0)
+    """See the stage's."""
+    learning_rate: float = Field(default=0.0, ge=0)
+    """Peak of this phase."""
+    muon_learning_rate: float = Field(default=0.0, ge=0)
+    """Muon's peak of this phase."""
+    final_rate_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the peak that the phase ends with."""
+    epochs: float = Field(default=0.0, ge=0)
+    """Passes over this phase's samples."""
+    max_steps: int = Field(default=0, ge=0)
+    """Optimizer steps of this phase."""
+
+
 class Config(Settings):
     """Settings of one use of the stage `curriculum_sft`."""
 
@@ -174,6 +195,12 @@ class Config(Settings):
     """Peak learning rates of single parts, for AdamW and Muon alike."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """Learning rate over the run, after the warm-up."""
+    final_rate_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the peak at which the cosine schedule ends."""
+    phases: list[Phase] = []
+    """Parts that are trained one after another (sft objective), each with its own optimizer state and schedule: Kimi-VL
+    (arXiv 2504.07491, section 2.4) tunes at 32K tokens with 2e-5 to 2e-6, then at 128K with 1e-5 to 1e-6. Empty is one
+    phase with the settings here."""
     warmup_share: float = Field(default=0.03, ge=0, lt=1)
     """Share of the steps in which the learning rate rises from 0."""
     weight_decay: float = Field(default=0.01, ge=0)
@@ -257,6 +284,24 @@ class Config(Settings):
                 "pack_tokens needs attention sdpa or flash_attention_2: eager mixes packed samples"
             )
         return self
+
+    @model_validator(mode="after")
+    def _phases_fit(self) -> Config:
+        if self.final_rate_share and self.schedule != "cosine":
+            raise ValueError("final_rate_share is for the cosine schedule")
+        if self.phases and self.objective != "sft":
+            raise ValueError("phases are for the sft objective")
+        if self.phases:
+            self.by_phase()
+        return self
+
+    def by_phase(self) -> list[Config]:
+        """The settings of each phase, in order; this one's alone where there are none."""
+        if not self.phases:
+            return [self]
+        common = self.model_dump() | {"phases": []}
+        own = [{name: value for name, value in phase.model_dump().items() if value} for phase in self.phases]
+        return [Config.model_validate(common | changed) for changed in own]
 
     @model_validator(mode="after")
     def _trains_something(self) -> Config:

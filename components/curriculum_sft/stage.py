@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +18,7 @@ from components.curriculum_sft.sources.pictures import Sizes
 if TYPE_CHECKING:
     from components.curriculum_sft.checks import Planner
     from components.curriculum_sft.samples import Row
+    from components.curriculum_sft.training import Fitted
 
 # Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at once.
 
@@ -45,6 +45,7 @@ def run(config: Config, ctx: StageContext) -> None:
     from components.core.vlm import load_processor, set_threads
     from components.curriculum_sft.checks import partition
     from components.curriculum_sft.collator import PictureStores
+    from components.curriculum_sft.phases import forget, train_phases
     from components.curriculum_sft.prepare import all_samples, mixed_samples, settle
     from components.curriculum_sft.probes import Probes
     from components.curriculum_sft.report import write_report
@@ -76,11 +77,14 @@ def run(config: Config, ctx: StageContext) -> None:
     ctx.log.info("checked samples", extra={"kept": len(rows), "rejected": len(bad)})
     verify(rows, config.verified_samples, config.seed, processor, pictures)
 
-    directory = ctx.work.dir("checkpoints")
-    trainer = make_trainer(start, processor, rows, pictures, config, directory, teacher_path(ctx))
     probes = Probes(rows, config.report_samples, processor, pictures, ctx.work.journal("probes"))
-    probes.watch(trainer)
-    fitted = fit(trainer, directory, config, ctx.provenance, ctx.log)
+
+    def train(phase: Config, begin: Path, directory: Path, own: list[Row]) -> tuple[Any, Fitted]:
+        trainer = make_trainer(begin, processor, own, pictures, phase, directory, teacher_path(ctx))
+        probes.watch(trainer)
+        return trainer, fit(trainer, directory, phase, ctx.provenance, ctx.log)
+
+    trainer, fitted = train_phases(config.by_phase(), rows, start, processor, train, ctx)
     asked = probes.asked()  # before adapters are merged
     save_model(trainer, processor, ctx.outputs["checkpoint"])
     commit_checkpoint(
@@ -90,9 +94,8 @@ def run(config: Config, ctx: StageContext) -> None:
     )
     ctx.metrics |= utilisation(trainer, rows, fitted.tokens_per_s, config)
     write_report(ctx, config, rows, bad, fitted, pictures, asked)
-    shutil.rmtree(
-        directory, ignore_errors=True
-    )  # optimizer states are three times the model, and the result is committed
+    # Optimizer states are three times the model, and the result is committed.
+    forget(ctx)
 
 
 def starting_point(ctx: StageContext) -> Path:
@@ -200,7 +203,9 @@ def planner_for(
         vision_tokens=lambda height, width: vision_token_count(processor, height, width),
         sizes=Sizes(columns, general.stores),
         control_tokens=[str(token) for token in tokenizer.added_tokens_decoder.values() if token.special],
-        max_length_tokens=min(config.max_length_tokens, model.max_position_embeddings),
+        max_length_tokens=min(
+            max(phase.max_length_tokens for phase in config.by_phase()), model.max_position_embeddings
+        ),
         count_answers=count_answers(tokenizer),
         image_token=processor.image_token_id,
         vocabulary=model.vocab_size,

@@ -163,7 +163,7 @@ def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
     return {
         "output_dir": str(directory),
         "learning_rate": config.learning_rate,
-        "lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule,
+        **_schedule(config),
         "warmup_steps": config.warmup_share,
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
@@ -192,6 +192,15 @@ def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
         "report_to": list(config.trackers) or "none",
         "disable_tqdm": True,
     }
+
+
+def _schedule(config: Config) -> dict[str, Any]:
+    if config.final_rate_share:
+        return {
+            "lr_scheduler_type": "cosine_with_min_lr",
+            "lr_scheduler_kwargs": {"min_lr_rate": config.final_rate_share},
+        }
+    return {"lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule}
 
 
 def fit(
