@@ -67,7 +67,7 @@ def run(config: Config, ctx: StageContext) -> None:
     ctx.log.info("checked samples", extra={"kept": len(rows), "rejected": len(bad)})
 
     pictures = PictureStores([ImageStore(images) for images in image_sets])
-    directory = ctx.work.dir("checkpoints")
+    directory = ctx.work.dir("checkpoints", sealed_by=MANIFEST_NAME)
     trainer = make_trainer(start, processor, rows, pictures, config, directory)
     probes = Probes(rows, config.report_samples, processor, pictures, ctx.work.journal("probes"))
     probes.watch(trainer)
