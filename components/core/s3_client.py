@@ -13,6 +13,7 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
+from xml.etree.ElementTree import ParseError
 
 import urllib3
 from minio import Minio
@@ -26,7 +27,8 @@ ENDPOINT_ENV = "S3_ENDPOINT"
 _AWS = "https://s3.amazonaws.com"
 _TIMEOUT_S = 60.0
 _RETRIES = 5
-"""Of one request, on timeouts, cut connections and these answers: up to 15 s in all."""
+"""Of one request, on timeouts, cut connections and these answers: after 0, 1, 2, 4 and 8 s."""
+_BACKOFF_S = 0.5
 _RETRIED_STATUS = (429, 500, 502, 503, 504)
 _PATIENCE_S = 120.0
 """For how long a server that has answered before, and does not now or refuses its keys, is asked again."""
@@ -70,12 +72,19 @@ class Client(Minio):
 
 
 class Bucket:
-    """One bucket. `client` makes the requests, one each inside `ask`. Safe for threads."""
+    """One bucket. `client` makes the requests, one each inside `ask`. Safe for threads and forks."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.client = _client()
+        self._client, self._process = _client(), os.getpid()
         self._has_answered = False
+
+    @property
+    def client(self) -> Client:
+        """The client of this process: a forked one must not write into its parent's connections."""
+        if self._process != os.getpid():
+            self._client, self._process = _client(), os.getpid()
+        return self._client
 
     def where(self, key: str) -> str:
         """URI of an object."""
@@ -92,7 +101,7 @@ class Bucket:
         """
         for attempt in Retrying(
             stop=stop_after_delay(_PATIENCE_S),
-            wait=wait_random_exponential(multiplier=0.5, max=10),
+            wait=wait_random_exponential(multiplier=_BACKOFF_S, max=10),
             retry=retry_if_exception(self._may_pass),
             reraise=True,
         ):
@@ -116,7 +125,7 @@ class Bucket:
             raise ConfigError(
                 f"{where}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod an identity"
             ) from error
-        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (MinioException, urllib3.exceptions.HTTPError, OSError, ParseError) as error:
             raise Passing(f"{where}: the store did not answer ({error})") from error
 
 
@@ -147,7 +156,7 @@ def _client() -> Client:
             f"${ENDPOINT_ENV} is '{endpoint}'; it must be like https://host:port, without a path"
         )
     retry = urllib3.Retry(
-        total=_RETRIES, backoff_factor=0.5, backoff_jitter=0.5, status_forcelist=_RETRIED_STATUS,
+        total=_RETRIES, backoff_factor=_BACKOFF_S, backoff_jitter=_BACKOFF_S, status_forcelist=_RETRIED_STATUS,
         allowed_methods=None, respect_retry_after_header=True,
     )  # fmt: skip
     pool = urllib3.PoolManager(
