@@ -1,6 +1,6 @@
 """Work directories that outlive their machine: the local one is the working copy, object storage has its snapshots.
 
-    <base>/index/000007.json    every file with its pieces; the highest number is the snapshot that counts
+    <base>/index/000007.json    every file with its pieces; the highest number counts (see `snapshots.Index`)
     <base>/objects/<sha256>     a piece's bytes
     <base>/rank-1/...           the same of another process of the stage
 
@@ -27,11 +27,10 @@ from components.core.errors import DataError, NoInputError, StageError
 from components.core.manifest import file_sha256, write_json_atomic
 from components.core.registry.pointer import create, highest, numbered
 from components.core.snapshots import (
+    Index,
     Piece,
     Snapshot,
-    decode,
     digests,
-    encode,
     journal_blocks,
     listed_files,
     newest_first,
@@ -69,6 +68,7 @@ class Mirror:
         self._record = self._root / _RECORD
         self._writer = uuid.uuid4().hex
         self._number = 0
+        self._claims: tuple[int, ...] = ()
         self._files: Snapshot = {}
         self._stamps: dict[str, _Stamp] = {}
         self._named: set[str] = set()
@@ -97,15 +97,17 @@ class Mirror:
         raise StageError(f"{self._uri}: other processes use this work directory; try again")
 
     def _newest(self) -> Snapshot:
+        """The files of the newest snapshot, brought here; the next index will be this process's claim."""
         self._number = highest(self._store, self._index)
-        if not self._number:
-            return {}
-        key = numbered(self._index, self._number)
-        data = self._store.get(key)
-        files = decode(data, f"{self._uri}/{key}")
-        if _sha256(data) not in self._remembered():
-            self._bring(files)
-        return files
+        index = Index()
+        if self._number:
+            key = numbered(self._index, self._number)
+            data = self._store.get(key)
+            index = Index.decode(data, f"{self._uri}: {key}")
+            if _sha256(data) not in self._remembered():
+                self._bring(index.files)
+        self._claims = (*index.claims, self._number + 1)
+        return index.files
 
     def _bring(self, files: Snapshot) -> None:
         """Download what differs, remove what is not in the snapshot."""
@@ -281,7 +283,7 @@ class Mirror:
 
     def _commit(self, files: Snapshot) -> None:
         """Make `files` the snapshot, then delete what only the one before needed."""
-        data = encode(files, self._writer)
+        data = Index(self._writer, self._claims, files).encode()
         write_json_atomic(
             self._record, {"uri": self._uri, "indexes": [*self._remembered()[-1:], _sha256(data)]}
         )
@@ -294,9 +296,9 @@ class Mirror:
         self._files = files
         self._number += 1
         self._discard(before - self._named)
-        for info in list(self._store.list(self._index)):
-            if info.key < numbered(self._index, self._number):
-                self._store.delete(info.key)
+        needed = {numbered(self._index, number) for number in (*self._claims, self._number)}
+        for key in [info.key for info in self._store.list(self._index) if info.key not in needed]:
+            self._store.delete(key)
 
     def _discard(self, unneeded: set[str]) -> None:
         at_once(lambda digest: self._store.delete(self._objects + digest), sorted(unneeded))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from components.core.errors import DataError
 
@@ -28,26 +28,41 @@ Snapshot = dict[str, tuple[Piece, ...]]
 """File name relative to the directory -> its pieces, in order."""
 
 
-def encode(files: Mapping[str, Sequence[Piece]], writer: str) -> bytes:
-    """A snapshot as its index object: equal files of one writer give equal bytes."""
-    listed = {name: [[piece.sha256, piece.bytes] for piece in pieces] for name, pieces in files.items()}
-    return json.dumps({"writer": writer, "files": listed}, sort_keys=True, ensure_ascii=False).encode()
+@dataclass(frozen=True)
+class Index:
+    """What an index object holds."""
 
+    writer: str = ""
+    """Of the process that made it: makes two processes' indexes differ."""
+    claims: tuple[int, ...] = ()
+    """Numbers of the indexes with which processes began, the last one's among them. They are never deleted: a process
+    that was believed dead and tries to create the next one after its own finds the claim of its successor there."""
+    files: Snapshot = field(default_factory=dict)
 
-def decode(data: bytes, where: str) -> Snapshot:
-    """A snapshot from its index object.
+    def encode(self) -> bytes:
+        """As JSON: equal indexes give equal bytes."""
+        listed = {name: [[p.sha256, p.bytes] for p in pieces] for name, pieces in self.files.items()}
+        value = {"writer": self.writer, "claims": self.claims, "files": listed}
+        return json.dumps(value, sort_keys=True, ensure_ascii=False).encode()
 
-    Raises:
-        DataError: it is damaged.
-    """
-    try:
-        listed = json.loads(data)["files"]
-        return {
-            name: tuple(Piece(str(digest), int(size)) for digest, size in pieces)
-            for name, pieces in listed.items()
-        }
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{where}: not an index ({error!r}); delete what is there to begin anew") from error
+    @classmethod
+    def decode(cls, data: bytes, where: str) -> Index:
+        """From JSON.
+
+        Raises:
+            DataError: it is damaged.
+        """
+        try:
+            value = json.loads(data)
+            files = {
+                name: tuple(Piece(str(digest), int(size)) for digest, size in pieces)
+                for name, pieces in value["files"].items()
+            }
+            return cls(str(value["writer"]), tuple(map(int, value["claims"])), files)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(
+                f"{where}: not an index ({error!r}); delete what is there to begin anew"
+            ) from error
 
 
 def journal_blocks(end: int, before: Sequence[Piece]) -> tuple[tuple[Piece, ...], list[tuple[int, int]]]:

@@ -103,7 +103,7 @@ def _forked(directory: str, kind: str) -> int:
         options["global_conf_callback"] = importlib.import_module("swift.obj.server").global_conf_callback
     try:
         os._exit(run_wsgi(f"{directory}/{kind}.conf", f"{kind}-server", **options))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the process boundary
         traceback.print_exc()
         os._exit(1)
 
