@@ -50,12 +50,13 @@ def work_directory(stage: str, key: str, log: logging.Logger) -> Iterator[WorkDi
             raise ConfigError(f"${WORK_ROOT_ENV} is '{root}'; it must be a directory or s3://bucket/prefix")
         yield WorkDir(Path(root) / stage / key, rank())
         return
+    every_s = _sync_s()
     local = Path(os.environ.get(WORK_LOCAL_ENV) or DEFAULT_WORK_ROOT)
     work = WorkDir(local / stage / key, rank())
     mirror = Mirror(work, f"{root.rstrip('/')}/{stage}/{key}", log)
     mirror.restore()
     _wait_for_first(work)
-    saver = _Saver(mirror, _sync_s(), log)
+    saver = _Saver(mirror, every_s, log)
     with _saving_at_sigterm(saver):
         saver.start()
         try:

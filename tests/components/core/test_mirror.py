@@ -5,11 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import multiprocessing
 import os
 import shutil
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from components.core.mirror import Mirror, TakenOverError
 from components.core.s3_client import Client
 from components.core.storage import open_store
 from components.core.work import Journal, WorkDir, mark_cache
+from tests.faults.stores import Dying, in_process
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
 
 LOG = logging.getLogger("test")
@@ -274,25 +273,6 @@ def test_damage_is_named(tmp_path: Path) -> None:
         opened(place, tmp_path / "b")
 
 
-class Dying:
-    """A store whose process is killed right before its n-th change."""
-
-    def __init__(self, store: Any, moment: int) -> None:
-        self._store, self._moment, self._count = store, moment, itertools.count(1)
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-        return self._counted(method) if name in ("put", "upload", "delete", "discard_unfinished") else method
-
-    def _counted(self, change: Callable[..., Any]) -> Callable[..., Any]:
-        def changing(*args: Any, **kwargs: Any) -> Any:
-            if next(self._count) == self._moment:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return change(*args, **kwargs)
-
-        return changing
-
-
 def train_on(place: str, local: Path, moment: int) -> None:
     """Another checkpoint, the earlier one pruned, further entries; saved by a process that dies at a moment."""
     work = WorkDir(local)
@@ -306,14 +286,6 @@ def train_on(place: str, local: Path, moment: int) -> None:
     shutil.rmtree(work.path / "checkpoints" / "checkpoint-4")
     work.journal("replies").put("c", 3)
     mirror.sync()
-
-
-def in_process(work: Callable[..., None], *args: Any) -> int:
-    process = multiprocessing.get_context("fork").Process(target=work, args=args)
-    process.start()
-    process.join(60)
-    assert process.exitcode is not None
-    return process.exitcode
 
 
 def test_a_kill_at_any_moment_leaves_whole_snapshots(tmp_path: Path) -> None:

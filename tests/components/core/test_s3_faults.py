@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import multiprocessing
 import os
 import signal
 import threading
@@ -18,6 +17,7 @@ from components.core.errors import StageError
 from components.core.s3_client import Client
 from components.core.s3_store import S3Store
 from components.core.storage import open_store
+from tests.faults.stores import in_process
 from tests.s3.server import PAGE_KEYS, S3Server, missing, swift
 
 PART = 2**18
@@ -96,15 +96,6 @@ def killed_at(wanted: int) -> Callable[[int], None]:
             os.kill(os.getpid(), signal.SIGKILL)
 
     return then
-
-
-def in_process(work: Callable[[], object]) -> int:
-    """Do `work` in a forked process; returns its exit code."""
-    process = multiprocessing.get_context("fork").Process(target=work)
-    process.start()
-    process.join(60)
-    assert process.exitcode is not None
-    return process.exitcode
 
 
 def test_a_server_restarted_during_an_upload_loses_nothing(server, store, file, requests, tmp_path):
