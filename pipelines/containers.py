@@ -29,6 +29,7 @@ from typing import Any, BinaryIO
 from components.core.errors import ConfigError, EndpointError
 from pipelines.process import Ended, Signals, run_child, torch_defaults
 from pipelines.profile import Profile, Resources
+from pipelines.storage import work_environment
 
 READ = {
     "preflight": ("images", "general_data", "base_model", "benchmarks.uri"),
@@ -57,6 +58,8 @@ class Containers:
     name of a network of the engine."""
     user: int = field(default_factory=lambda: os.getuid() or ANY_USER)
     """The stages' user id: the caller's own, or an arbitrary one where the caller is root."""
+    storage: str = ""
+    """As `LocalRun.storage`."""
 
     def require(self) -> None:
         """Look for client and engine before anything starts.
@@ -138,7 +141,7 @@ class Containers:
             "network_mode": self.network,
             "shm_size": "1g",
             "tty": terminal,
-            "environment": {**self._environment(), **env, "VLM_WORK_ROOT": str(root / "work")},
+            "environment": {**self._environment(), **env, **work_environment(root, self.storage)},
             "volumes": self._volumes(root),
             "gpus": wanted.gpu,
             **limits(wanted),

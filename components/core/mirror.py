@@ -23,7 +23,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from components.core.errors import DataError, NoInputError, StageError
+from components.core.errors import ConfigError, DataError, NoInputError, StageError
 from components.core.manifest import file_sha256, write_json_atomic
 from components.core.registry.pointer import create, highest, numbered
 from components.core.snapshots import (
@@ -58,15 +58,18 @@ class Mirror:
         work: the local directory.
         uri: where its snapshots are; another process's lie below it.
         log: of the stage.
+        replace: where the directory and the newest snapshot differ, the snapshot counts, and files that it lacks are
+            removed; otherwise such files are refused.
     """
 
-    def __init__(self, work: WorkDir, uri: str, log: logging.Logger) -> None:
+    def __init__(self, work: WorkDir, uri: str, log: logging.Logger, replace: bool = True) -> None:
         uri = uri.rstrip("/") + ("/" + work.own.name if work.rank else "")
         self._store, prefix = open_store(uri)
         self._index, self._objects = f"{prefix}/index/".lstrip("/"), f"{prefix}/objects/".lstrip("/")
         self._work, self._root, self._uri, self._log = work, work.own, uri, log
         self._record = self._root / _RECORD
         self._writer = uuid.uuid4().hex
+        self._replace = replace
         self._number = 0
         self._claims: tuple[int, ...] = ()
         self._files: Snapshot = {}
@@ -83,11 +86,12 @@ class Mirror:
         Raises:
             StageError: other processes keep changing the snapshot.
             DataError: it is damaged.
+            ConfigError: see `replace`.
         """
         shutil.rmtree(self._root / _SENDING, ignore_errors=True)
         for _ in range(_TRIES):
             try:
-                files = self._newest()
+                files = self.fetch()
                 stored = {info.key.removeprefix(self._objects) for info in self._store.list(self._objects)}
                 self._unnamed = stored - digests(files)
                 self._commit(files)
@@ -96,8 +100,8 @@ class Mirror:
             return
         raise StageError(f"{self._uri}: other processes use this work directory; try again")
 
-    def _newest(self) -> Snapshot:
-        """The files of the newest snapshot, brought here; the next index will be this process's claim."""
+    def fetch(self) -> Snapshot:
+        """Bring the newest snapshot here, without saying that this process continues it; returns what it holds."""
         self._number = highest(self._store, self._index)
         index = Index()
         if self._number:
@@ -111,8 +115,12 @@ class Mirror:
 
     def _bring(self, files: Snapshot) -> None:
         """Download what differs, remove what is not in the snapshot."""
-        self._record.unlink(missing_ok=True)
         there = {name: path for name, path in self._walk() if name not in files}
+        if there and not self._replace:
+            raise ConfigError(
+                f"{self._root}: holds {len(there)} files that {self._uri} lacks ({min(there)}); use another directory"
+            )
+        self._record.unlink(missing_ok=True)
         for path in there.values():
             path.unlink(missing_ok=True)
         began, total = time.time(), sum(piece.bytes for pieces in files.values() for piece in pieces)

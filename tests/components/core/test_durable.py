@@ -50,7 +50,7 @@ def child(place: str, local: Path, count: int, every_s: float) -> subprocess.Pop
 def stored(place: str, local: Path) -> list[Any]:
     """The numbers that another machine finds, without taking the directory over."""
     work = WorkDir(local)
-    Mirror(work, f"{place}/stage/key", LOG)._newest()
+    Mirror(work, f"{place}/stage/key", LOG).fetch()
     return list(work.journal("numbers").values())
 
 

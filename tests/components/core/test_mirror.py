@@ -76,7 +76,7 @@ def entries(root: Path, name: str = "replies") -> list[Any]:
 def stored_steps(place: str, local: Path) -> list[int]:
     """The checkpoints of the snapshot, each verified; read beside its writer, without taking it over."""
     reader = Mirror(WorkDir(local), place, LOG)
-    reader._newest()
+    reader.fetch()
     return steps(local)
 
 
