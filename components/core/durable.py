@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -94,8 +95,10 @@ class _Saver(threading.Thread):
         except TakenOverError:
             self._log.warning("another process continues in this work directory: nothing more is saved there")
             return False
-        except (StageError, OSError) as error:
+        except StageError as error:
             self._log.warning("the work directory could not be saved, the next attempt may: %s", error)
+        except Exception:  # noqa: BLE001 - the thread's boundary: a stage does not end because of this
+            self._log.warning("the work directory could not be saved\n%s", traceback.format_exc())
         return True
 
     def finish(self) -> None:

@@ -12,19 +12,15 @@ next index; a process that was believed dead then cannot create its own any more
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import json
 import logging
 import os
-import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from components.core.config import sha256_hex
 from components.core.errors import ConfigError, DataError, NoInputError, StageError
-from components.core.manifest import file_sha256, write_json_atomic
 from components.core.registry.pointer import create, highest, numbered
 from components.core.snapshots import (
     Index,
@@ -32,19 +28,16 @@ from components.core.snapshots import (
     Snapshot,
     digests,
     journal_blocks,
-    listed_files,
     newest_first,
     surviving,
     unit_of,
 )
 from components.core.storage import at_once, open_store
-from components.core.work import CACHE_TAG, WorkDir
+from components.core.work import WorkDir
+from components.core.working_copy import WorkingCopy
 
-_RECORD = ".mirror.json"
-_SENDING = ".sending"
 _JOURNAL = ".jsonl"
 _TRIES = 3
-_Stamp = tuple[int, int, int]
 
 
 class TakenOverError(Exception):
@@ -63,17 +56,16 @@ class Mirror:
     """
 
     def __init__(self, work: WorkDir, uri: str, log: logging.Logger, replace: bool = True) -> None:
-        uri = uri.rstrip("/") + ("/" + work.own.name if work.rank else "")
-        self._store, prefix = open_store(uri)
+        self._uri = uri.rstrip("/") + ("/" + work.own.name if work.rank else "")
+        self._store, prefix = open_store(self._uri)
         self._index, self._objects = f"{prefix}/index/".lstrip("/"), f"{prefix}/objects/".lstrip("/")
-        self._work, self._root, self._uri, self._log = work, work.own, uri, log
-        self._record = self._root / _RECORD
+        self._work, self._log, self._replace = work, log, replace
+        self._copy = WorkingCopy(work, self._uri)
         self._writer = uuid.uuid4().hex
-        self._replace = replace
         self._number = 0
         self._claims: tuple[int, ...] = ()
         self._files: Snapshot = {}
-        self._stamps: dict[str, _Stamp] = {}
+        self._sealed: dict[str, str] = {}
         self._named: set[str] = set()
         """Digests of the objects that the snapshot names."""
         self._unnamed: set[str] = set()
@@ -88,7 +80,7 @@ class Mirror:
             DataError: it is damaged.
             ConfigError: see `replace`.
         """
-        shutil.rmtree(self._root / _SENDING, ignore_errors=True)
+        self._copy.unlink()
         for _ in range(_TRIES):
             try:
                 files = self.fetch()
@@ -108,39 +100,36 @@ class Mirror:
             key = numbered(self._index, self._number)
             data = self._store.get(key)
             index = Index.decode(data, f"{self._uri}: {key}")
-            if _sha256(data) not in self._remembered():
+            if not self._copy.continues(sha256_hex(data)):
                 self._bring(index.files)
         self._claims = (*index.claims, self._number + 1)
         return index.files
 
     def _bring(self, files: Snapshot) -> None:
         """Download what differs, remove what is not in the snapshot."""
-        there = {name: path for name, path in self._walk() if name not in files}
-        if there and not self._replace:
+        surplus = {name: path for name, path in self._copy.files() if name not in files}
+        if surplus and not self._replace:
             raise ConfigError(
-                f"{self._root}: holds {len(there)} files that {self._uri} lacks ({min(there)}); use another directory"
+                f"{self._copy.root}: holds {len(surplus)} files that {self._uri} lacks ({min(surplus)}); "
+                "use another directory"
             )
-        self._record.unlink(missing_ok=True)
-        for path in there.values():
+        self._copy.forget()
+        for path in surplus.values():
             path.unlink(missing_ok=True)
         began, total = time.time(), sum(piece.bytes for pieces in files.values() for piece in pieces)
         at_once(lambda item: self._fetch(*item), files.items())
-        for name in files:
-            self._stamps[name] = _stamp(self._root / name)
-        folders = {"/".join(name.split("/")[:2]) for name in files if name.count("/") > 1}
-        for age, folder in enumerate(newest_first(folders)):  # trainers delete the oldest by these times
-            os.utime(self._root / folder, (began - age, began - age))
-        if files or there:
+        self._copy.order(files, began)
+        if files or surplus:
             self._log.info(
                 "restored the work directory",
-                extra={"files": len(files), "mb": round(total / 2**20, 1), "removed": len(there),
+                extra={"files": len(files), "mb": round(total / 2**20, 1), "removed": len(surplus),
                        "seconds": round(time.time() - began, 1)},
             )  # fmt: skip
 
     def _fetch(self, name: str, pieces: tuple[Piece, ...]) -> None:
-        path = self._root / name
-        if _holds(path, pieces):
+        if self._copy.holds(name, pieces):
             return
+        path = self._copy.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if len(pieces) == 1:
             self._store.download(self._objects + pieces[0].sha256, path)
@@ -150,7 +139,7 @@ class Mirror:
                 for piece in pieces:
                     file.write(self._store.get(self._objects + piece.sha256))
             os.replace(temporary, path)
-        if not _holds(path, pieces):
+        if not self._copy.holds(name, pieces):
             raise DataError(
                 f"{self._uri}: {name} does not match its checksum; delete what is there to begin anew"
             )
@@ -165,24 +154,23 @@ class Mirror:
             TakenOverError: another process has opened the directory; nothing will be saved any more.
             StageError: the store does not answer; the next call sends what is missing.
         """
-        units = self._units()
+        self._sealed = dict(self._work.sealed)
+        units = self._copy.units(self._sealed)
         newest = newest_first(units)
-        links = {unit: self._link(unit, units[unit]) for unit in newest if not self._is_stored(unit, units)}
+        links = {u: self._copy.linked(u, units[u]) for u in newest if not self._is_stored(u, units[u])}
         try:
             stays = {name: pieces for name, pieces in self._files.items() if self._unit(name)}
             self._commit_changes(stays | self._send_loose())
             for unit in newest:
-                if unit in links and (unit == newest[0] or (self._root / unit).is_dir()):
+                if unit in links and (unit == newest[0] or (self._copy.root / unit).is_dir()):
                     others = {name: p for name, p in self._files.items() if self._unit(name) != unit}
-                    sent = self._send({f"{unit}/{name}": path for name, path in links[unit].items()})
+                    sent = self._send(links[unit])
                     if len(sent) == len(units[unit]):
                         self._commit_changes(others | sent)
         finally:
-            shutil.rmtree(self._root / _SENDING, ignore_errors=True)
-        kept = surviving(filter(None, map(self._unit, self._files)), units)
-        self._commit_changes(
-            {name: p for name, p in self._files.items() if not self._unit(name) or self._unit(name) in kept}
-        )
+            self._copy.unlink()
+        kept = {"", *surviving(filter(None, map(self._unit, self._files)), units)}
+        self._commit_changes({name: p for name, p in self._files.items() if self._unit(name) in kept})
         # What killed processes left, and can be used, is in use now.
         self._discard(self._unnamed - self._named)
         self._unnamed = set()
@@ -191,57 +179,35 @@ class Mirror:
             self._tidy = True
 
     def _unit(self, name: str) -> str:
-        return unit_of(name, self._work.sealed)
+        return unit_of(name, self._sealed)
 
-    def _units(self) -> dict[str, dict[str, int]]:
-        """The sealed directories that are whole: name -> their files with their bytes, the marker among them."""
-        found = {}
-        for parent, marker in self._work.sealed.items():
-            for path in (self._work.path / parent).glob(f"*/{marker}"):
-                try:
-                    files = listed_files(path.read_bytes()) | {marker: path.stat().st_size}
-                    if all((path.parent / name).stat().st_size == size for name, size in files.items()):
-                        found[f"{parent}/{path.parent.name}"] = files
-                except (FileNotFoundError, ValueError):  # it is being removed
-                    continue
-        return {} if self._work.rank else found
-
-    def _is_stored(self, unit: str, units: Mapping[str, Mapping[str, int]]) -> bool:
+    def _is_stored(self, unit: str, files: Mapping[str, int]) -> bool:
+        names = [f"{unit}/{name}" for name in files]
         return all(
-            sum(piece.bytes for piece in self._files.get(f"{unit}/{name}", ())) == size
-            and f"{unit}/{name}" in self._files
-            and self._stamps.get(f"{unit}/{name}") == _stamp(self._root / unit / name)
-            for name, size in units[unit].items()
+            name in self._files
+            and self._copy.is_still(name, self._copy.root / name)
+            and (self._copy.piece(name, self._copy.root / name),) == self._files[name]
+            for name in names
         )
-
-    def _link(self, unit: str, files: Mapping[str, int]) -> dict[str, Path]:
-        """The files of a sealed directory under a second name, so that they can be sent though it is removed."""
-        linked = {}
-        for name in files:
-            path, link = self._root / unit / name, self._root / _SENDING / unit / name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                os.link(path, link)
-            except FileNotFoundError:
-                continue
-            except OSError:  # a file system without links
-                link = path
-            linked[name] = link
-        return linked
 
     def _send_loose(self) -> Snapshot:
         """Send what lies outside sealed directories."""
         journals = self._work.journal_ends()
         files: Snapshot = {}
         plain = {}
-        for name, path in self._walk():
+        for name, path in self._copy.files():
             if name in journals:
                 files[name] = self._send_journal(path, journals[name], self._files.get(name, ()))
             elif "/" not in name and name.endswith(_JOURNAL):  # not opened yet: it may end in half an entry
                 files |= {name: self._files[name]} if name in self._files else {}
-            elif name.split("/")[0] not in self._work.sealed:
+            elif name.split("/")[0] not in self._sealed:
                 plain[name] = path
-        return files | self._send(plain)
+        sent = self._send(plain)
+        changing = plain.keys() - sent.keys()
+        before = {
+            name: self._files[name] for name in changing if name in self._files and plain[name].exists()
+        }
+        return files | before | sent
 
     def _send_journal(self, path: Path, end: int, before: tuple[Piece, ...]) -> tuple[Piece, ...]:
         pieces, blocks = journal_blocks(end, before)
@@ -249,7 +215,7 @@ class Mirror:
             for offset, length in blocks:
                 file.seek(offset)
                 data = file.read(length)
-                piece = Piece(_sha256(data), len(data))
+                piece = Piece(sha256_hex(data), len(data))
                 if not self._has(piece.sha256):
                     self._store.put(self._objects + piece.sha256, data)
                     self._unnamed.add(piece.sha256)
@@ -257,33 +223,36 @@ class Mirror:
         return pieces
 
     def _send(self, paths: Mapping[str, Path]) -> Snapshot:
-        """Send files that differ from what is stored; without those that vanished or changed meanwhile."""
+        """Send files that differ from what is stored; returns those that did not vanish or change meanwhile."""
+        found = dict(zip(paths, at_once(lambda item: self._copy.piece(*item), paths.items()), strict=True))
+        sources = {piece.sha256: name for name, piece in found.items() if piece is not None}
 
-        def send(name: str, path: Path) -> tuple[Piece, ...]:
+        def send(digest: str) -> None:
+            name, key = sources[digest], self._objects + digest
+            if self._has(digest):
+                return
             try:
-                stamp = _stamp(path)
-                if name in self._files and self._stamps.get(name) == stamp:
-                    return self._files[name]
-                piece = Piece(file_sha256(path), stamp[0])
-                if not self._has(piece.sha256):
-                    self._store.upload(path, self._objects + piece.sha256)
-                    if _stamp(path) != stamp:  # then the object may hold something else than its name says
-                        self._store.delete(self._objects + piece.sha256)
-                        return self._files.get(name, ())
-                    self._unnamed.add(piece.sha256)
-                self._stamps[name] = stamp
-                return (piece,)
+                self._store.upload(paths[name], key)
             except FileNotFoundError:
-                return ()
+                return
+            if self._copy.is_still(name, paths[name]):
+                self._unnamed.add(digest)
+            else:  # the object may hold something else than its name says
+                self._store.delete(key)
 
-        sent = zip(paths, at_once(lambda item: send(*item), paths.items()), strict=True)
-        return {name: pieces for name, pieces in sent if pieces}
+        at_once(send, sources)
+        there = self._named | self._unnamed
+        return {
+            name: (piece,) for name, piece in found.items() if piece is not None and piece.sha256 in there
+        }
 
     def _has(self, digest: str) -> bool:
-        """Whether the store has an object; listings may lag behind, so those of killed processes are asked for."""
-        return digest in self._named or (
-            digest in self._unnamed and self._store.exists(self._objects + digest)
-        )
+        """Whether the store has an object; listings may lag behind, so those that no snapshot names are asked for."""
+        if digest in self._named:
+            return True
+        if digest in self._unnamed and not self._store.exists(self._objects + digest):
+            self._unnamed.discard(digest)
+        return digest in self._unnamed
 
     def _commit_changes(self, files: Snapshot) -> None:
         if files != self._files:
@@ -292,9 +261,7 @@ class Mirror:
     def _commit(self, files: Snapshot) -> None:
         """Make `files` the snapshot, then delete what only the one before needed."""
         data = Index(self._writer, self._claims, files).encode()
-        write_json_atomic(
-            self._record, {"uri": self._uri, "indexes": [*self._remembered()[-1:], _sha256(data)]}
-        )
+        self._copy.remember(sha256_hex(data))
         try:
             if not create(self._store, numbered(self._index, self._number + 1), data):
                 raise TakenOverError
@@ -310,44 +277,3 @@ class Mirror:
 
     def _discard(self, unneeded: set[str]) -> None:
         at_once(lambda digest: self._store.delete(self._objects + digest), sorted(unneeded))
-
-    def _remembered(self) -> list[str]:
-        """Digests of the snapshots of which the local directory is a continuation."""
-        with contextlib.suppress(FileNotFoundError, ValueError):
-            record = json.loads(self._record.read_text(encoding="utf-8"))
-            if record["uri"] == self._uri:
-                return list(record["indexes"])
-        return []
-
-    def _walk(self) -> Iterator[tuple[str, Path]]:
-        """Files that are worth keeping: none that are hidden, temporary, caches or another process's."""
-        for folder, folders, names in os.walk(self._root):
-            here = Path(folder)
-            if CACHE_TAG in names:
-                folders.clear()
-                continue
-            top = here == self._root
-            theirs = "outputs" if self._work.rank else "rank-"
-            folders[:] = [f for f in folders if not f.startswith(".") and not (top and f.startswith(theirs))]
-            for name in names:
-                if not name.startswith(".") and not name.endswith(".tmp"):
-                    yield (here / name).relative_to(self._root).as_posix(), here / name
-
-
-def _stamp(path: Path) -> _Stamp:
-    """Changes when the file does."""
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns, stat.st_ino
-
-
-def _holds(path: Path, pieces: tuple[Piece, ...]) -> bool:
-    if not path.is_file() or path.stat().st_size != sum(piece.bytes for piece in pieces):
-        return False
-    if len(pieces) == 1:
-        return file_sha256(path) == pieces[0].sha256
-    with open(path, "rb") as file:
-        return all(_sha256(file.read(piece.bytes)) == piece.sha256 for piece in pieces)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -7,12 +7,10 @@ Both use minio's requests; what minio's own `fput_object` and `fget_object` lack
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +20,7 @@ from typing import Any
 from minio.datatypes import ListMultipartUploadsResult, Part, Upload
 
 from components.core.errors import StageError
+from components.core.partial_file import partial_file
 from components.core.s3_client import Bucket, Passing, UploadGoneError
 from components.core.storage import at_once, whole_file
 
@@ -237,7 +236,7 @@ def _download(bucket: Bucket, key: str, path: Path) -> None:
             )
         return content
 
-    with _partial(path, head.etag) as (file, done):
+    with partial_file(path, head.etag) as (file, done):
 
         def keep(number: int) -> None:
             data = bucket.ask(key, lambda: fetch(number))
@@ -252,54 +251,6 @@ def _download(bucket: Bucket, key: str, path: Path) -> None:
             done.forget()
             raise _DamagedError(f"{bucket.where(key)}: parts do not match its checksum; it is damaged")
         done.publish(path)
-
-
-class _Done:
-    """Which parts of a partial file are whole: lines `<number> <MD5>` in a file beside it."""
-
-    def __init__(self, partial: Path) -> None:
-        self._partial, self._list = partial, partial.with_suffix(".done")
-        self.digests: dict[int, str] = {}
-        if self._list.is_file():
-            for line in self._list.read_text().splitlines(keepends=True):
-                number, _, digest = line.partition(" ")
-                if len(digest) == 33:  # the last line may be torn
-                    self.digests[int(number)] = digest.strip()
-
-    def add(self, number: int, digest: str) -> None:
-        """A part is whole."""
-        with open(self._list, "a", encoding="ascii") as file:
-            file.write(f"{number} {digest}\n")
-        self.digests[number] = digest
-
-    def publish(self, path: Path) -> None:
-        """The file is whole."""
-        os.replace(self._partial, path)
-        self._list.unlink(missing_ok=True)
-
-    def forget(self) -> None:
-        """Nothing of it can be used."""
-        self._list.unlink(missing_ok=True)
-        self._partial.unlink(missing_ok=True)
-
-
-@contextmanager
-def _partial(path: Path, etag: str) -> Iterator[tuple[int, _Done]]:
-    """The partial file of a download, opened, and what of it is there; one of our own where another process has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = path.with_name(f".{path.name}.{etag or 'unknown'}.part")
-    file = os.open(name, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(file)
-        name = name.with_name(f".{path.name}.{os.getpid()}.part")
-        file = os.open(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
-        name.with_suffix(".done").unlink(missing_ok=True)
-    try:
-        yield file, _Done(name)
-    finally:
-        os.close(file)
 
 
 def _read(path: Path, offset: int, length: int) -> bytes:

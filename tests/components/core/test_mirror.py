@@ -8,6 +8,7 @@ import logging
 import os
 import shutil
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -190,13 +191,14 @@ def test_a_checkpoint_pruned_while_it_is_sent_arrives_whole(place: str, tmp_path
     save_checkpoint(work, 4)
     mirror.sync()
     path = save_checkpoint(work, 8)
-    upload = mirror._store.upload
+    upload, lock = mirror._store.upload, threading.Lock()
 
     def prune_first(source: Path, key: str) -> None:
-        if path.exists():
-            shutil.rmtree(path)
-            shutil.rmtree(path.with_name("checkpoint-4"))
-            save_checkpoint(work, 12)
+        with lock:
+            if path.exists():
+                shutil.rmtree(path)
+                shutil.rmtree(path.with_name("checkpoint-4"))
+                save_checkpoint(work, 12)
         upload(source, key)
 
     with monkeypatch.context() as patch:
