@@ -42,6 +42,7 @@ WRITTEN = {"promotion": ("registry",)}
 PASSED_ON = (
     "S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "VLM_LOG_FORMAT",
+    "VLM_WORK_SYNC_S",
 )  # fmt: skip
 ANY_USER = 65532
 _LABEL = "vlm-posttrain.run"

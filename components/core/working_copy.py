@@ -129,6 +129,7 @@ class WorkingCopy:
 
     def remember(self, digest: str) -> None:
         """The directory is about to be saved as the index of this digest."""
+        self.root.mkdir(parents=True, exist_ok=True)  # a process that is done may have removed it
         write_json_atomic(self._record, {"uri": self._uri, "indexes": [*self._indexes()[-1:], digest]})
 
     def forget(self) -> None:
