@@ -7,6 +7,7 @@ Both use minio's requests; what minio's own `fput_object` and `fget_object` lack
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -80,24 +81,21 @@ def _upload_parts(bucket: Bucket, path: Path, key: str, size: int) -> bool:
         headers: Any = {_PART_BYTES_HEADER: str(step)}
         upload_id = bucket.ask(key, lambda: client._create_multipart_upload(bucket.name, key, headers))
 
-    def send(number: int) -> tuple[Part, str]:
+    def send(number: int) -> Part:
         data = _read(path, (number - 1) * step, step)
-        digest, old = md5(data), there.get(number)
-        if old is not None and old.etag == digest and old.size == len(data):
-            return old, digest
+        old = there.get(number)
+        if old is not None and old.size == len(data) and old.etag == md5(data):
+            return old
         etag = bucket.ask(key, lambda: client._upload_part(bucket.name, key, data, None, upload_id, number))
-        return Part(number, etag), digest
+        return Part(number, etag)
 
-    sent = at_once(send, range(1, -(-size // step) + 1))
-    try:
-        parts = [part for part, _ in sent]
+    parts = at_once(send, range(1, -(-size // step) + 1))
+    # Gone: completed by a request whose answer was lost, perhaps. The object tells.
+    with contextlib.suppress(UploadGoneError):
         bucket.ask(key, lambda: client._complete_multipart_upload(bucket.name, key, upload_id, parts))
-    except UploadGoneError:
-        pass  # completed by a request whose answer was lost, perhaps: the object tells
     found = bucket.ask(key, lambda: client.stat_object(bucket_name=bucket.name, object_name=key))
-    wanted = etag_of_parts(digest for _, digest in sent)
-    encrypted = any(part.etag != digest for part, digest in sent)  # by the server: its ETags are no MD5s then
-    return found.size == size and (encrypted or (found.etag or "").strip('"') == wanted)
+    head = _Head.of(found.metadata)
+    return head.size == size and (not head.is_md5 or head.etag == etag_of_parts(part.etag for part in parts))
 
 
 def _unfinished(bucket: Bucket, key: str) -> tuple[str, dict[int, Part]]:
@@ -187,7 +185,10 @@ class _Head:
     @classmethod
     def of(cls, headers: Any) -> _Head:
         etag = (headers.get("etag") or "").strip('"').lower()
-        encrypted = bool(headers.get("x-amz-server-side-encryption"))
+        # With keys of KMS or of the client, ETags are no MD5s; with S3's own they are.
+        encrypted = headers.get("x-amz-server-side-encryption", "").startswith("aws:") or bool(
+            headers.get("x-amz-server-side-encryption-customer-algorithm")
+        )
         return cls(
             size=int(headers.get("content-length") or -1),
             etag=etag,
@@ -237,11 +238,11 @@ def _download(bucket: Bucket, key: str, path: Path) -> None:
         return content
 
     with partial_file(path, head.etag) as (file, done):
+        done.check(lambda number: md5(os.pread(file, step, (number - 1) * step)))
 
         def keep(number: int) -> None:
             data = bucket.ask(key, lambda: fetch(number))
             os.pwrite(file, data, (number - 1) * step)
-            os.fdatasync(file)
             done.add(number, md5(data))
 
         count = -(-head.size // step)

@@ -83,11 +83,12 @@ def bucket_root(s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_stage_that_fails_saves_what_it_has(bucket_root: str, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(OSError, match="disk gone"), work_directory("stage", "key", LOG) as work:
         work.journal("numbers").put("1", 1)
         raise OSError("disk gone")
     assert stored(bucket_root, tmp_path / "b") == [1]
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_ranks_wait_until_the_first_has_restored(bucket_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
