@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import random
 import time
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from components.core.s3_client import Bucket, ConflictError, ExistsError
 from components.core.storage import ObjectInfo
 
 _CONFLICT_TRIES = 8
+_PAGE_KEYS = 1000
 
 
 class S3Store:
@@ -38,22 +40,23 @@ class S3Store:
         pages: Any = None
         last: str | None = None
 
-        def following() -> Any:
+        def following() -> list[Any]:
             nonlocal pages
             if pages is None:
                 pages = self._bucket.client.list_objects(
                     self.bucket, prefix=prefix, recursive=True, start_after=last
                 )
             try:
-                return next(pages, None)
+                return list(itertools.islice(pages, _PAGE_KEYS))
             except BaseException:
                 pages = None  # a generator that has raised would only say that it is at its end
                 raise
 
-        while (item := self._bucket.ask(prefix, following)) is not None:
-            last = item.object_name
-            if not item.is_dir:
-                yield ObjectInfo(item.object_name, item.size or 0, (item.etag or "").strip('"'))
+        while found := self._bucket.ask(prefix, following):
+            last = found[-1].object_name
+            for item in found:
+                if not item.is_dir:
+                    yield ObjectInfo(item.object_name, item.size or 0, (item.etag or "").strip('"'))
 
     def get(self, key: str) -> bytes:
         """An object's content, checked against its length and, where the ETag is one, its MD5."""
