@@ -33,6 +33,11 @@ from components.curriculum_sft.optimizer import MuonAdamW
 from components.curriculum_sft.order import LengthGroupedOrder
 from components.curriculum_sft.parts import freeze_parts
 
+# A rank without a GPU is at `cpu:0` by accelerate's word, which torch cannot load optimizer states to by itself.
+torch.serialization.register_package(
+    0, lambda storage: None, lambda storage, location: storage if location.startswith("cpu:") else None
+)
+
 
 @dataclass(frozen=True)
 class Fitted:
@@ -198,10 +203,6 @@ def fit(
         if state.global_step >= state.max_steps:
             trainer._load_from_checkpoint(str(newest))
             return Fitted(state.log_history, state.global_step, 0.0)
-    # A rank without a GPU is at `cpu:0` by accelerate's word, which torch cannot load optimizer states to by itself.
-    torch.serialization.register_package(
-        0, lambda storage: None, lambda storage, location: storage if location.startswith("cpu:") else None
-    )
     stop = StopOnSignal(log)
     progress = Progress(config.objective, log, lambda: trainer.tokens_seen)
     trainer.remove_callback(PrinterCallback)
