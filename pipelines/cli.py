@@ -42,11 +42,14 @@ def run(
     network: Annotated[
         str, typer.Option(help="Network of the containers: host, none, or one of the engine's.")
     ] = "host",
+    storage: Annotated[
+        str, typer.Option(metavar="s3://BUCKET/PREFIX", help="Keep the run in object storage as well.")
+    ] = "",
 ) -> None:
     """Run the compiled pipeline on this machine.
 
     What an earlier run in the same directory finished with the same settings, inputs and code is taken from there; a
-    stage that was interrupted continues where it was.
+    stage that was interrupted continues where it was. With --storage also on another machine (docs/storage.md).
     """
     with clear_errors():
         checked = load_profile(profile, set_ or [])
@@ -55,7 +58,11 @@ def run(
             typer.echo(checked.as_yaml(), nl=False)
             return
         run_profile(
-            checked, root or Path("build/runs") / checked.name, rerun, network if containers else None
+            checked,
+            root or Path("build/runs") / checked.name,
+            rerun,
+            network if containers else None,
+            storage,
         )
 
 
@@ -88,9 +95,15 @@ def compare(
 
 
 def run_profile(
-    profile: Profile, root: Path, rerun: str | None = None, container_network: str | None = None
+    profile: Profile,
+    root: Path,
+    rerun: str | None = None,
+    container_network: str | None = None,
+    storage: str = "",
 ) -> None:
     """Compile the pipeline for `profile` and run that very file below `root`; with a network, in containers on it.
+
+    With `storage`, an `s3://` URI, the run goes on from there, and what a task finishes is there before the next begins.
 
     Raises:
         StageError: with the message and exit code of the stage that failed.
@@ -99,19 +112,24 @@ def run_profile(
     from pipelines.containers import Containers
     from pipelines.local import LocalRun, TaskFailed, TaskResult
     from pipelines.post_training import compile_pipeline
+    from pipelines.storage import StoredRun
 
     started = time.monotonic()
     out = sys.stdout
-    ir = compile_pipeline(profile, root / "post_training.yaml")
 
     def say(text: str) -> None:
         print(text, file=out, flush=True)
+
+    stored = StoredRun(root, storage, say) if storage else None
+    ir = compile_pipeline(profile, root / "post_training.yaml")
 
     def place(task: str) -> str:
         return f"{TASKS.index(task) + 1:2d}/{len(TASKS)} {task}"
 
     def done(result: TaskResult) -> None:
         say(f"{place(result.task)}: {'cached' if result.cached else f'done in {result.seconds:.1f} s'}")
+        if stored and not result.cached:
+            stored.save()
 
     local_run = LocalRun(
         root=root,
@@ -120,7 +138,8 @@ def run_profile(
         on_start=lambda task: say(f"{place(task)} ..."),
         on_done=done,
         console=out.buffer,
-        containers=Containers(profile, container_network) if container_network else None,
+        containers=Containers(profile, container_network, storage=storage) if container_network else None,
+        storage=storage,
     )
     try:
         local_run.execute(ir)
@@ -134,6 +153,8 @@ def run_profile(
         return
     say(f"all {len(TASKS)} tasks done in {time.monotonic() - started:.1f} s")
     _conclude(root)
+    if stored:
+        stored.save(last=True)
 
 
 def _conclude(root: Path) -> None:

@@ -30,6 +30,7 @@ from components.core.errors import ConfigError, EndpointError
 from pipelines.process import Ended, Signals, run_child, torch_defaults
 from pipelines.profile import Profile
 from pipelines.resources import Resources
+from pipelines.storage import work_environment
 
 READ = {
     "preflight": ("images", "general_data", "base_model", "benchmarks.uri"),
@@ -42,6 +43,7 @@ WRITTEN = {"promotion": ("registry",)}
 PASSED_ON = (
     "S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "VLM_LOG_FORMAT",
+    "VLM_WORK_SYNC_S",
 )  # fmt: skip
 ANY_USER = 65532
 _LABEL = "vlm-posttrain.run"
@@ -58,6 +60,8 @@ class Containers:
     name of a network of the engine."""
     user: int = field(default_factory=lambda: os.getuid() or ANY_USER)
     """The stages' user id: the caller's own, or an arbitrary one where the caller is root."""
+    storage: str = ""
+    """As `LocalRun.storage`."""
 
     def require(self) -> None:
         """Look for client and engine before anything starts.
@@ -139,7 +143,7 @@ class Containers:
             "network_mode": self.network,
             "shm_size": "1g",
             "tty": terminal,
-            "environment": {**self._environment(), **env, "VLM_WORK_ROOT": str(root / "work")},
+            "environment": {**self._environment(), **env, **work_environment(root, self.storage)},
             "volumes": self._volumes(root),
             "gpus": wanted.gpu,
             **limits(wanted),

@@ -32,6 +32,7 @@ from kfp.local.orchestrator import task_executor
 from components.core.errors import PERMANENT_EXIT_CODES
 from pipelines.containers import Containers
 from pipelines.process import Ended, Interrupted, Signals, run_child, torch_defaults
+from pipelines.storage import work_environment
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -81,6 +82,8 @@ class LocalRun:
     console: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
     containers: Containers | None = None
     """How to run each task in a container of its image; without it, tasks are subprocesses."""
+    storage: str = ""
+    """`s3://bucket/prefix` below which the stages keep their progress; by default below `root`."""
 
     def __post_init__(self) -> None:
         self.root = self.root.absolute()
@@ -228,8 +231,9 @@ class LocalRun:
     def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """The stage's environment: ours, over the pipeline's, over the user's, over defaults."""
         path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-        ours = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1", "VLM_WORK_ROOT": str(self.root / "work")}
-        return {**torch_defaults(), **os.environ, **env, **ours}
+        ours = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
+        work = work_environment(self.root, self.storage)
+        return {**torch_defaults(), **os.environ, **env, **ours, **work}
 
     def _link_outputs(self, result: TaskResult) -> None:
         """Point outputs/<task> at this result's artifacts, in one step."""

@@ -21,6 +21,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,8 @@ from components.core.config import Settings
 from components.core.errors import PERMANENT_EXIT_CODES
 
 RANK_ENV = "RANK"
+LAUNCH_ENV = "VLM_LAUNCH"
+"""What the processes that were started together have in common."""
 _GRACE_S = 30.0
 _POLL_S = 0.1
 
@@ -83,7 +86,7 @@ def launch(stage: str, argv: Sequence[str], processes: int, log: logging.Logger)
     log.info("starting %d processes", processes)
     command = [sys.executable, "-m", f"components.{stage}", *argv]
     shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
-              "MASTER_PORT": str(_free_port())}  # fmt: skip
+              "MASTER_PORT": str(_free_port()), LAUNCH_ENV: uuid.uuid4().hex}  # fmt: skip
     if not gpus(os.environ):
         shared["ACCELERATE_USE_CPU"] = "true"
     ranks = [

@@ -24,6 +24,8 @@ from typing import Any, TypeVar
 
 from components.core import log as logs
 from components.core.config import Settings, canonical_json, identity, parse_settings, sha256_hex
+from components.core.durable import WORK_ROOT_ENV as WORK_ROOT_ENV
+from components.core.durable import work_directory
 from components.core.errors import DataError, NoInputError, StageError
 from components.core.images import code_version
 from components.core.launch import launch, processes_wanted, rank
@@ -42,8 +44,6 @@ from components.core.work import WorkDir
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Settings)
-WORK_ROOT_ENV = "VLM_WORK_ROOT"
-DEFAULT_WORK_ROOT = "build/work"
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,14 @@ def stage_main(
         config = parse_settings(config_class, _read_config(args["config"]), stage)
         if (processes := processes_wanted(config)) > 1:
             return launch(stage, sys.argv[1:] if argv is None else argv, processes, log)
-        context = _prepare(stage, config, io, args, log)
-        run(config, context)
-        context.metrics["seconds"] = round(time.monotonic() - started, 3)
-        _finish(context, args)
+        inputs, params, provenance = _described(stage, config, io, args)
+        with work_directory(stage, sha256_hex(canonical_json(provenance))[:24], log) as work:
+            outputs = _outputs(io, args, work)
+            report = Report(stage)
+            context = StageContext(stage, io, inputs, outputs, params, provenance, work, log, report)
+            run(config, context)
+            context.metrics["seconds"] = round(time.monotonic() - started, 3)
+            _finish(context, args)
     except StageError as error:
         log.error("%s", error, extra={"exit_code": error.exit_code})
         return error.exit_code
@@ -174,9 +178,10 @@ def _read_config(text: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _prepare(
-    stage: str, config: Settings, io: StageIO, args: dict[str, Any], log: logging.Logger
-) -> StageContext:
+def _described(
+    stage: str, config: Settings, io: StageIO, args: dict[str, Any]
+) -> tuple[dict[str, Path], dict[str, str], dict[str, Any]]:
+    """Inputs, parameters, and what the outputs come from: all that decides them."""
     inputs = {name: args[name] for name in (*io.inputs, *io.optional_inputs) if args[name] is not None}
     for name, path in inputs.items():
         if not path.exists():
@@ -189,27 +194,19 @@ def _prepare(
         "inputs": {name: _input_digest(path) for name, path in sorted(inputs.items())},
         "params": params,
     }
-    work_root = Path(os.environ.get(WORK_ROOT_ENV, DEFAULT_WORK_ROOT))
-    key = sha256_hex(canonical_json(provenance))[:24]
+    return inputs, params, provenance
+
+
+def _outputs(io: StageIO, args: dict[str, Any], work: WorkDir) -> dict[str, Path]:
+    """Where this process writes, with nothing there yet."""
     outputs = {name: args[name] for name in (*io.outputs, *io.output_params)}
-    work = WorkDir(work_root / stage / key, rank())
     if rank():  # what other ranks write is thrown away
         outputs = {name: work.own / "outputs" / name for name in outputs}
     for name in io.outputs:
         outputs[name].parent.mkdir(parents=True, exist_ok=True)
         if outputs[name].is_dir():  # leftovers of a killed attempt
             shutil.rmtree(outputs[name])
-    return StageContext(
-        stage=stage,
-        io=io,
-        inputs=inputs,
-        outputs=outputs,
-        params=params,
-        provenance=provenance,
-        work=work,
-        log=log,
-        report=Report(stage),
-    )
+    return outputs
 
 
 def _input_digest(path: Path) -> str:

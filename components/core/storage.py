@@ -6,12 +6,18 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from components.core.errors import ConfigError, NoInputError
+
+AT_ONCE = 4
+"""Requests of one transfer at a time."""
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True, order=True)
@@ -54,6 +60,10 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove an object; no error if there is none."""
+        ...
+
+    def discard_unfinished(self, prefix: str) -> None:
+        """Free what cut-off uploads of keys that start with `prefix` hold; none of them may be under way."""
         ...
 
 
@@ -142,6 +152,9 @@ class LocalStore:
         """Remove a file."""
         self._path(key).unlink(missing_ok=True)
 
+    def discard_unfinished(self, prefix: str) -> None:
+        """Nothing to do: the next write beside a cut-off one removes what it left."""
+
     def _publish(self, temporary: Path, key: str, if_absent: bool) -> bool:
         target = self._path(key)
         if not if_absent:
@@ -182,6 +195,17 @@ def whole_file(path: Path, write: Callable[[Path], Any]) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """`work` on every item, a few at a time; the results in order. The first error ends it."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        futures = [pool.submit(work, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _sync(path: Path) -> None:

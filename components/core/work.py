@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+CACHE_TAG = "CACHEDIR.TAG"
 # The key of a line that announces how many of the following lines belong together.
 _GROUP = "\x00group"
 
@@ -62,6 +63,12 @@ class Journal:
                     self._offsets.update(group)
                     group, good = {}, position
         return good
+
+    @property
+    def end(self) -> int:
+        """Bytes of the entries that are whole; what is before never changes."""
+        with self._lock:
+            return self._end
 
     def __contains__(self, key: str) -> bool:
         return _digest(key) in self._offsets
@@ -150,10 +157,14 @@ class WorkDir:
 
     def __init__(self, path: Path, rank: int = 0) -> None:
         self.path = path
+        self.rank = rank
         self.own = path / f"rank-{rank}" if rank else path
         """What this process has for itself."""
         self.own.mkdir(parents=True, exist_ok=True)
+        self.sealed: dict[str, str] = {}
+        """Sub-directories whose own sub-directories count once a certain file is in them: name -> that file's name."""
         self._journals: dict[str, Journal] = {}
+        self._ends: dict[str, int] = {}
 
     def journal(self, name: str) -> Journal:
         """The journal `<name>.jsonl`; one object per name."""
@@ -161,14 +172,40 @@ class WorkDir:
             self._journals[name] = Journal(self.own / f"{name}.jsonl")
         return self._journals[name]
 
-    def dir(self, name: str) -> Path:
-        """A sub-directory, created when missing."""
+    def dir(self, name: str, sealed_by: str = "") -> Path:
+        """A sub-directory, created when missing.
+
+        Args:
+            name: of the directory.
+            sealed_by: what is written into it are directories, checkpoints for instance, each of which is whole once
+                this file is in it: JSON whose `files` lists the others with their bytes.
+        """
         path = self.path / name
         path.mkdir(parents=True, exist_ok=True)
+        if sealed_by:
+            self.sealed[name] = sealed_by
         return path
+
+    def journal_ends(self) -> dict[str, int]:
+        """File names of the journals that this process has or had open -> bytes of their whole entries."""
+        open_ones = {journal.path.name: journal.end for journal in list(self._journals.values())}
+        return self._ends | open_ones
 
     def close(self) -> None:
         """Close every journal."""
+        self._ends = self.journal_ends()
         for journal in self._journals.values():
             journal.close()
         self._journals.clear()
+
+
+def mark_cache(path: Path) -> Path:
+    """Say that a directory, created when missing, holds only what can be fetched again: it is not worth keeping.
+
+    By the Cache Directory Tagging Specification (bford.info/cachedir), which backup programs know, too.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    tag = path / CACHE_TAG
+    if not tag.exists():
+        tag.write_text("Signature: 8a477f597d28d172789f06886806bc55\n", encoding="ascii")
+    return path

@@ -50,7 +50,7 @@ def train_phases(
                 f"phase {number + 1}: no sample has at most {phase.max_length_tokens} tokens (phases.max_length_tokens)"
             )
         last = number == len(phases) - 1
-        kept = ctx.work.dir(_PHASES) / name
+        kept = ctx.work.dir(_PHASES, sealed_by=MANIFEST_NAME) / name
         if not last and (kept / MANIFEST_NAME).is_file():
             sealed = open_checkpoint(kept)
             done.append(Fitted(sealed.extra["history"], sealed.extra["steps"], 0.0))
@@ -59,8 +59,8 @@ def train_phases(
         if len(phases) > 1:
             ctx.log.info("phase", extra={"number": number + 1, "of": len(phases), "samples": len(own)})
         trainer = None  # one model at a time
-        checkpoints = ctx.work.dir(_CHECKPOINTS) / name if len(phases) > 1 else ctx.work.dir(_CHECKPOINTS)
-        checkpoints.mkdir(exist_ok=True)
+        folder = f"{_CHECKPOINTS}-{name}" if len(phases) > 1 else _CHECKPOINTS
+        checkpoints = ctx.work.dir(folder, sealed_by=MANIFEST_NAME)
         trainer, fitted = train(phase, start, checkpoints, own)
         done.append(fitted)
         if not last:
@@ -86,5 +86,5 @@ def joined(done: Sequence[Fitted]) -> Fitted:
 
 def forget(ctx: StageContext) -> None:
     """Remove what only an interrupted stage needs."""
-    for name in (_CHECKPOINTS, _PHASES):
-        shutil.rmtree(ctx.work.path / name, ignore_errors=True)
+    for path in [ctx.work.path / _PHASES, *ctx.work.path.glob(f"{_CHECKPOINTS}*")]:
+        shutil.rmtree(path, ignore_errors=True)

@@ -39,6 +39,11 @@ from components.curriculum_sft.optimizer import MuonAdamW
 from components.curriculum_sft.order import LengthGroupedOrder
 from components.curriculum_sft.parts import freeze_parts
 
+# A rank without a GPU is at `cpu:0` by accelerate's word, which torch cannot load optimizer states to by itself.
+torch.serialization.register_package(
+    0, lambda storage: None, lambda storage, location: storage if location.startswith("cpu:") else None
+)
+
 
 @dataclass(frozen=True)
 class Fitted:

@@ -21,7 +21,8 @@ from .prompts import Prompt, select
 from .sampler import PromptSampler
 from .scoring import Scored
 
-_COMMITTED = "COMMITTED.json"
+COMMITTED = "COMMITTED.json"
+"""What a whole checkpoint holds: its files with their bytes."""
 _SAMPLER = "prompt_sampler.json"
 
 
@@ -171,13 +172,13 @@ class RolloutRecorder:
 def commit(path: Path, sampler: PromptSampler) -> None:
     """Make a saved checkpoint one that a resumed run trusts."""
     write_json_atomic(path / _SAMPLER, sampler.state_dict())
-    write_json_atomic(path / _COMMITTED, {"step": _step(path), "files": _sizes(path)})
+    write_json_atomic(path / COMMITTED, {"step": _step(path), "files": _sizes(path)})
 
 
 def newest(root: Path) -> Path | None:
     """The newest committed checkpoint in a directory, None when there is none; uncommitted ones are passed over."""
     for path in sorted(root.glob("checkpoint-*"), key=_step, reverse=True):
-        marker = path / _COMMITTED
+        marker = path / COMMITTED
         if marker.is_file() and json.loads(marker.read_text(encoding="utf-8"))["files"] == _sizes(path):
             return path
     return None
@@ -193,5 +194,5 @@ def _step(path: Path) -> int:
 
 
 def _sizes(path: Path) -> dict[str, int]:
-    files = (item for item in sorted(path.rglob("*")) if item.is_file() and item.name != _COMMITTED)
+    files = (item for item in sorted(path.rglob("*")) if item.is_file() and item.name != COMMITTED)
     return {item.relative_to(path).as_posix(): item.stat().st_size for item in files}

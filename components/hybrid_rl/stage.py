@@ -118,6 +118,7 @@ def train(
     from transformers import PrinterCallback, TrainerState
 
     from components.hybrid_rl.callbacks import (
+        COMMITTED,
         Checkpoints,
         Progress,
         RefreshPassRates,
@@ -138,7 +139,7 @@ def train(
     )
     from components.hybrid_rl.trl_config import grpo_config
 
-    root = ctx.work.dir("checkpoints")
+    root = ctx.work.dir("checkpoints", sealed_by=COMMITTED)
     generations = -(-config.max_steps // config.updates_per_generation)
     hardness = [prompt.hardness for prompt in prompts]
     sampler = PromptSampler(

@@ -65,6 +65,13 @@ def test_the_environment_is_a_list_of_names(containers, tmp_path, monkeypatch):
     assert not {"SOMETHING_ELSE", "PATH", "HOME"} & set(environment)
 
 
+def test_work_directories_may_lie_in_object_storage(containers, tmp_path):
+    containers.storage = "s3://bucket/run"
+    environment = options(containers, tmp_path / "run")["environment"]
+    assert environment["VLM_WORK_ROOT"] == "s3://bucket/run/work"
+    assert environment["VLM_WORK_LOCAL"] == str(tmp_path / "run" / "work")
+
+
 def test_limits_are_the_profile_s(containers, tmp_path):
     made = options(containers, tmp_path / "run", "hybrid_rl")
     assert (made["gpus"], made["mem_limit"], made["nano_cpus"]) == (2, 4 * 2**30, 1_500_000_000)

@@ -1,7 +1,10 @@
-"""Runs one Swift server. Executed by the system's Python, which has Swift's packages; not imported by the tests.
+"""Runs Swift's servers. Executed by the system's Python, which has Swift's packages; not imported by the tests.
 
     python3 launch.py rings DIRECTORY ACCOUNT_PORT CONTAINER_PORT OBJECT_PORT
-    python3 launch.py proxy|conditional-proxy|account|container|object CONFIG
+    python3 launch.py serve DIRECTORY proxy|conditional-proxy
+
+`serve` loads Swift once and takes commands, one a line: `start` forks the four servers, `kill` kills them. It answers
+each with a line, and kills them at the end of its input: so restarts take a moment, and nothing outlives the tests.
 
 Swift's `s3api` answers conditional writes with 501. The `conditional-proxy` takes them as S3 defines them: it hands
 `If-None-Match: *` on to Swift itself, which knows it, and lets one such request through at a time, because Swift looks
@@ -10,15 +13,23 @@ and writes in two steps.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
+import signal
 import sys
+import traceback
 from typing import Any
 
 from swift.common.utils import set_swift_dir
 from swift.common.wsgi import run_wsgi
 
 _CONDITION = "If-None-Match"
+_LOADED = (
+    "paste.deploy.loadwsgi", "pkg_resources", "swift.proxy.server", "swift.account.server", "swift.container.server", "swift.obj.server",
+    "swift.common.middleware.s3api.s3api", "swift.common.middleware.tempauth", "swift.common.middleware.slo",
+    "swift.common.middleware.dlo", "swift.common.middleware.copy", "swift.common.middleware.listing_formats",
+)  # fmt: skip
 
 
 def take_conditional_writes() -> None:
@@ -62,17 +73,47 @@ def write_rings(directory: str, *ports: str) -> None:
         builder.get_ring().save(f"{directory}/{kind}.ring.gz")
 
 
-def main(kind: str, config: str) -> Any:
-    """Serve until killed."""
+def serve(directory: str, proxy: str) -> None:
+    """Take commands until there are no more."""
+    for module in _LOADED:
+        importlib.import_module(module)
+    gc.freeze()  # eventlet would look through everything for locks, in each server anew
     # swift.conf would otherwise be read from /etc, which belongs to the host.
-    set_swift_dir(os.path.dirname(os.path.abspath(config)))
-    if kind == "conditional-proxy":
+    set_swift_dir(directory)
+    if proxy == "conditional-proxy":
         take_conditional_writes()
-        kind = "proxy"
+    running: list[int] = []
+    for command in sys.stdin:
+        if command.strip() == "start":
+            running += [_forked(directory, kind) for kind in ("account", "container", "object", "proxy")]
+        else:
+            _kill(running)
+        print("done", flush=True)
+    _kill(running)
+
+
+def _forked(directory: str, kind: str) -> int:
+    """Start one server; returns its process id."""
+    child = os.fork()
+    if child:
+        return child
+    os.dup2(2, 1)
     options = {}
     if kind == "object":
         options["global_conf_callback"] = importlib.import_module("swift.obj.server").global_conf_callback
-    return run_wsgi(config, f"{kind}-server", **options)
+    try:
+        os._exit(run_wsgi(f"{directory}/{kind}.conf", f"{kind}-server", **options))
+    except BaseException:  # noqa: BLE001 - the process boundary
+        traceback.print_exc()
+        os._exit(1)
+
+
+def _kill(running: list[int]) -> None:
+    for process in running:
+        os.kill(process, signal.SIGKILL)
+    for process in running:
+        os.waitpid(process, 0)
+    running.clear()
 
 
 if __name__ == "__main__":
@@ -80,4 +121,4 @@ if __name__ == "__main__":
         set_swift_dir(sys.argv[2])
         write_rings(*sys.argv[2:])
     else:
-        sys.exit(main(*sys.argv[1:]))
+        serve(*sys.argv[2:])

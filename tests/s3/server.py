@@ -16,14 +16,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 PACKAGES = "swift-proxy swift-account swift-container swift-object"
+_LAUNCHER = str(Path(__file__).with_name("launch.py"))
 _STORAGE = ("account", "container", "object")
-_ACCESS_KEY, _SECRET_KEY, _REGION = "test:tester", "testing", "us-east-1"
+_REGION = "us-east-1"
 _START_S = 30.0
+PAGE_KEYS = 100
+"""Keys of one page of a listing: fewer than AWS's 1000, so that tests meet several pages."""
 
 _SWIFT_CONF = """\
 [swift-hash]
@@ -70,9 +72,11 @@ use = egg:swift#listing_formats
 [filter:s3api]
 use = egg:swift#s3api
 location = {region}
+min_segment_size = 1
+max_bucket_listing = {page}
 [filter:tempauth]
 use = egg:swift#tempauth
-user_test_tester = testing .admin
+user_{user_name} = {secret} .admin
 [filter:copy]
 use = egg:swift#copy
 [filter:slo]
@@ -83,22 +87,66 @@ use = egg:swift#dlo
 """
 
 
-@dataclass(frozen=True)
 class S3Server:
-    """A running server."""
+    """A server on ports of its own, its data below an empty directory.
 
-    endpoint: str
+    Args:
+        root: the directory.
+        conditional_writes: take `If-None-Match: *` as AWS S3 does; otherwise refuse it, as Swift by itself does.
+    """
+
+    def __init__(self, root: Path, conditional_writes: bool = True) -> None:
+        self._root = root
+        self._ports = dict(zip((*_STORAGE, "proxy"), _free_ports(4), strict=True))
+        self.access_key, self.secret_key = "test:tester", "testing"
+        self.endpoint = f"http://127.0.0.1:{self._ports['proxy']}"
+        self._configure()
+        how = "conditional-proxy" if conditional_writes else "proxy"
+        with open(root / "log", "ab") as log:
+            self._launcher = subprocess.Popen(
+                [SYSTEM_PYTHON, _LAUNCHER, "serve", str(root), how],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=_environment(),
+            )
 
     @property
     def environment(self) -> dict[str, str]:
         """What `components.core.storage` reads to reach it."""
         return {
             "S3_ENDPOINT": self.endpoint,
-            "AWS_ACCESS_KEY_ID": _ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": _SECRET_KEY,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_SESSION_TOKEN": "",
             "AWS_REGION": _REGION,
         }
+
+    def start(self) -> None:
+        """Start its processes and wait until they answer."""
+        self._tell("start")
+        _wait(self._ports, self._root / "log")
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes; `start` begins again with what they had written."""
+        self._tell("kill")
+
+    def end(self) -> None:
+        """Kill them for good."""
+        self._launcher.communicate()
+
+    def _tell(self, command: str) -> None:
+        assert self._launcher.stdin and self._launcher.stdout
+        self._launcher.stdin.write(command + "\n")
+        self._launcher.stdin.flush()
+        if not self._launcher.stdout.readline():
+            raise RuntimeError(f"Swift's launcher ended: {(self._root / 'log').read_text()[-2000:]}")
+
+    def replace_keys(self, access_key: str, secret_key: str) -> None:
+        """From the next start on accept these keys, for the same data, and no longer the ones before."""
+        self.access_key, self.secret_key = access_key, secret_key
+        self._write_proxy()
 
     def make_bucket(self, name: str) -> None:
         """Create a bucket."""
@@ -106,12 +154,37 @@ class S3Server:
 
         client = Minio(
             endpoint=self.endpoint.removeprefix("http://"),
-            access_key=_ACCESS_KEY,
-            secret_key=_SECRET_KEY,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
             region=_REGION,
             secure=False,
         )
         client.make_bucket(bucket_name=name)
+
+    def _configure(self) -> None:
+        (self._root / "devices" / "d1").mkdir(parents=True)
+        (self._root / "swift.conf").write_text(_SWIFT_CONF, encoding="utf-8")
+        for kind in _STORAGE:
+            config = _STORAGE_CONF.format(
+                kind=kind, port=self._ports[kind], root=self._root, user=getpass.getuser()
+            )
+            (self._root / f"{kind}.conf").write_text(config, encoding="utf-8")
+        self._write_proxy()
+        storage_ports = [str(self._ports[kind]) for kind in _STORAGE]
+        rings = [SYSTEM_PYTHON, _LAUNCHER, "rings", str(self._root), *storage_ports]
+        subprocess.run(rings, check=True, capture_output=True, env=_environment())
+
+    def _write_proxy(self) -> None:
+        config = _PROXY_CONF.format(
+            root=self._root,
+            port=self._ports["proxy"],
+            user=getpass.getuser(),
+            region=_REGION,
+            page=PAGE_KEYS,
+            user_name=self.access_key.replace(":", "_"),
+            secret=self.secret_key,
+        )
+        (self._root / "proxy.conf").write_text(config, encoding="utf-8")
 
 
 def missing() -> str:
@@ -129,38 +202,13 @@ def missing() -> str:
 
 @contextmanager
 def swift(root: Path, conditional_writes: bool = True) -> Iterator[S3Server]:
-    """Run a server with its data below `root` for as long as the block lasts.
-
-    Args:
-        root: an empty directory.
-        conditional_writes: take `If-None-Match: *` as AWS S3 does; otherwise refuse it, as Swift by itself does.
-    """
-    ports = dict(zip((*_STORAGE, "proxy"), _free_ports(4), strict=True))
-    fields = {"root": root, "user": getpass.getuser(), "region": _REGION}
-    (root / "devices" / "d1").mkdir(parents=True)
-    (root / "swift.conf").write_text(_SWIFT_CONF, encoding="utf-8")
-    for kind in _STORAGE:
-        config = _STORAGE_CONF.format(kind=kind, port=ports[kind], **fields)
-        (root / f"{kind}.conf").write_text(config, encoding="utf-8")
-    (root / "proxy.conf").write_text(_PROXY_CONF.format(port=ports["proxy"], **fields), encoding="utf-8")
-    launcher = str(Path(__file__).with_name("launch.py"))
-    rings = [SYSTEM_PYTHON, launcher, "rings", str(root), *(str(ports[kind]) for kind in _STORAGE)]
-    subprocess.run(rings, check=True, capture_output=True, env=_environment())
-    running = []
-    with open(root / "log", "wb") as log:
-        try:
-            for kind in ports:
-                how = "conditional-proxy" if kind == "proxy" and conditional_writes else kind
-                command = [SYSTEM_PYTHON, launcher, how, f"{root}/{kind}.conf"]
-                running.append(subprocess.Popen(command, stdout=log, stderr=log, env=_environment()))
-            server = S3Server(f"http://127.0.0.1:{ports['proxy']}")
-            _wait(ports, running, root / "log")
-            yield server
-        finally:
-            for process in running:
-                process.kill()
-            for process in running:
-                process.wait()
+    """A server that runs for as long as the block lasts; the arguments are `S3Server`'s."""
+    server = S3Server(root, conditional_writes)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.end()
 
 
 def _environment() -> dict[str, str]:
@@ -179,7 +227,7 @@ def _free_ports(count: int) -> list[int]:
             one.close()
 
 
-def _wait(ports: dict[str, int], running: list[subprocess.Popen[bytes]], log: Path) -> None:
+def _wait(ports: dict[str, int], log: Path) -> None:
     deadline = time.monotonic() + _START_S
     for port in ports.values():
         while True:
@@ -189,7 +237,6 @@ def _wait(ports: dict[str, int], running: list[subprocess.Popen[bytes]], log: Pa
             except urllib.error.HTTPError:
                 break  # it answers
             except OSError as error:
-                dead = any(process.poll() is not None for process in running)
-                if dead or time.monotonic() > deadline:
+                if time.monotonic() > deadline:
                     raise RuntimeError(f"Swift did not start: {log.read_text()[-2000:]}") from error
                 time.sleep(0.05)

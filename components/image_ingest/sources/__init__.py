@@ -7,6 +7,7 @@ from pathlib import Path
 
 from components.core.errors import ConfigError, NoInputError
 from components.core.storage import is_object_uri, open_store
+from components.core.work import mark_cache
 from components.image_ingest.config import Config
 from components.image_ingest.sources.base import Entry, Source
 from components.image_ingest.sources.cache import Cache
@@ -37,14 +38,14 @@ def open_source(uri: str, config: Config, work: Path) -> Source:
     """
     kind = source_kind(uri) if config.source_kind == "auto" else config.source_kind
     if kind == "objects":
-        return ObjectSource(uri, Cache(work / "objects"))
+        return ObjectSource(uri, Cache(mark_cache(work / "objects")))
     if is_object_uri(uri):
         if kind not in _SHARDS.values():
             raise ConfigError(
                 f"{uri}: an object store holds objects, tar or parquet, not source_kind '{kind}'"
             )
         suffix = f".{kind}"
-        shards = Shards(copy_shards(uri, suffix, work / "shards"), suffix, uri)
+        shards = Shards(copy_shards(uri, suffix, mark_cache(work / "shards")), suffix, uri)
     else:
         shards = Shards(Path(uri), f".{kind}", uri)
     if kind == "tar":
@@ -52,7 +53,7 @@ def open_source(uri: str, config: Config, work: Path) -> Source:
     if kind == "parquet":
         return ParquetSource(shards, config.image_column)
     if kind == "urls":
-        return UrlSource(Path(uri), config.urls, Cache(work / "downloads"), config.max_file_bytes)
+        return UrlSource(Path(uri), config.urls, Cache(mark_cache(work / "downloads")), config.max_file_bytes)
     return FolderSource(Path(uri))
 
 

@@ -107,7 +107,7 @@ def test_a_server_that_is_gone_is_a_transient_error(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr("components.core.s3_store._RETRIES", 0)
+    monkeypatch.setattr("components.core.s3_client._RETRIES", 0)
     with pytest.raises(StageError, match="did not answer") as caught:
         open_store("s3://bucket")[0].get("k")
     assert caught.value.exit_code == 1

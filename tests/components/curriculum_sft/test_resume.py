@@ -17,8 +17,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from components.core.durable import WORK_LOCAL_ENV, WORK_SYNC_ENV
 from components.core.manifest import commit_checkpoint
+from components.core.storage import open_store
 from components.curriculum_sft.callbacks import newest_committed
+from tests.faults.stores import newest_snapshot
 
 # Muon and AdamW together; 24 samples in batches of 8: three steps an epoch, so that a checkpoint at step 4 lies inside the second epoch.
 CONFIG = {
@@ -34,7 +37,7 @@ CONFIG = {
 PACKED = {**CONFIG, "batch_samples": 3, "max_length_tokens": 256, "pack_tokens": 256}
 
 
-def _start(argv: list[str], work: Path) -> subprocess.Popen[str]:
+def _start(argv: list[str], work: Path | str) -> subprocess.Popen[str]:
     env = os.environ | {"VLM_WORK_ROOT": str(work), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "components.curriculum_sft", *argv]
     return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
@@ -160,6 +163,36 @@ def _environment(process: Path) -> bytes:
         return (process / "environ").read_bytes()
     except OSError:  # it has ended
         return b""
+
+
+def test_training_goes_on_on_another_machine(
+    sft_world, argv, uninterrupted, tmp_path, s3_bucket, monkeypatch
+):
+    """Killed; then an empty disk and the same work directory in object storage."""
+    monkeypatch.setenv(WORK_SYNC_ENV, "0.2")
+    command = argv(sft_world, tmp_path, CONFIG)
+    monkeypatch.setenv(WORK_LOCAL_ENV, str(tmp_path / "a"))
+    process = _start(command, f"{s3_bucket}/work")
+    store, _ = open_store(s3_bucket)
+    deadline = time.monotonic() + 180
+    while not any(name.startswith("checkpoints/") for name in newest_snapshot(store, "work/")[1]):
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+
+    monkeypatch.setenv(WORK_LOCAL_ENV, str(tmp_path / "b"))
+    process = _start(command, f"{s3_bucket}/work")
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "restored the work directory" in errors
+    assert "continuing" in errors
+    whole, resumed = (
+        load_file(path / "checkpoint" / "model.safetensors") for path in (uninterrupted, tmp_path)
+    )
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert not any("checkpoint-" in path.name for path in (tmp_path / "b").rglob("*"))
 
 
 def test_torn_checkpoints_are_removed_and_ignored(tmp_path):

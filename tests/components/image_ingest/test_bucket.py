@@ -1,10 +1,17 @@
-"""The whole stage on a bucket of a real S3 server: single pictures, and archives of them."""
+"""The whole stage on a bucket of a real S3 server: single pictures, and archives of them; the server is killed, too."""
 
 from __future__ import annotations
 
+import itertools
+import threading
+
+import pytest
+
 from components.core.pins import pin
+from components.core.s3_client import Client
 from components.core.storage import open_store
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
+from tests.s3.server import missing, swift
 
 
 def test_pictures_and_broken_files_of_a_bucket(ingest, photographs, s3_bucket) -> None:  # noqa: F811
@@ -31,5 +38,35 @@ def test_archives_in_a_bucket(ingest, photographs, make_tar, tmp_path, s3_bucket
     store.upload(make_tar(tmp_path / "0.tar", contents), "shards/0.tar")
     done = ingest(f"{s3_bucket}/shards/")
     assert done.code == 0
+    folder = ingest(photographs, out="folder")
+    assert {row["image_id"] for row in done.images} == {row["image_id"] for row in folder.images}
+
+
+def test_a_server_restarted_while_pictures_are_read(ingest, photographs, tmp_path, monkeypatch) -> None:
+    why = missing()
+    if why:
+        pytest.skip(why)
+    (tmp_path / "s3").mkdir()
+    with swift(tmp_path / "s3") as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        server.make_bucket("pictures")
+        store, _ = open_store("s3://pictures")
+        for path in photographs.iterdir():
+            store.upload(path, path.name)
+        pinned = pin("s3://pictures")
+        read, calls = Client.get_object, itertools.count(1)
+
+        def restart_at_the_third(self, **kwargs):
+            if next(calls) == 3:
+                server.kill()
+                threading.Timer(0.2, server.start).start()
+            return read(self, **kwargs)
+
+        monkeypatch.setattr(Client, "get_object", restart_at_the_third)
+        done = ingest(pinned)
+    assert done.code == 0
+    assert next(calls) > 3
+    assert done.rejected == {}
     folder = ingest(photographs, out="folder")
     assert {row["image_id"] for row in done.images} == {row["image_id"] for row in folder.images}

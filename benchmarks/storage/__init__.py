@@ -1,0 +1,1 @@
+"""Object storage: transfers and the mirror of work directories."""
