@@ -58,6 +58,16 @@ def any_rank(flag: bool) -> bool:
     return bool(reduce(torch.tensor(float(flag), device=state.device), "sum") > 0)
 
 
+def cpu_ranks_load() -> None:
+    """Let torch load what was saved onto ranks without GPUs: accelerate calls their devices `cpu:0`, `cpu:1`, where torch
+    knows `cpu` alone. Saved optimizer states could not be continued from otherwise."""
+    import torch
+
+    torch.serialization.register_package(
+        0, lambda storage: None, lambda storage, location: storage if location.startswith("cpu:") else None
+    )
+
+
 def processes_wanted(config: Settings) -> int:
     """How many processes a stage is to run as; 1 inside one of several, and for stages that cannot."""
     if RANK_ENV in os.environ:

@@ -18,7 +18,7 @@ from transformers import PrinterCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
 from components.core.errors import ConfigError, DataError, StageError
-from components.core.launch import world_size
+from components.core.launch import cpu_ranks_load, world_size
 from components.core.vlm import load_model
 from components.curriculum_sft.callbacks import (
     CommitCheckpoints,
@@ -38,11 +38,6 @@ from components.curriculum_sft.distributed import (
 from components.curriculum_sft.optimizer import MuonAdamW
 from components.curriculum_sft.order import LengthGroupedOrder
 from components.curriculum_sft.parts import freeze_parts
-
-# A rank without a GPU is at `cpu:0` by accelerate's word, which torch cannot load optimizer states to by itself.
-torch.serialization.register_package(
-    0, lambda storage: None, lambda storage, location: storage if location.startswith("cpu:") else None
-)
 
 
 @dataclass(frozen=True)
@@ -103,13 +98,6 @@ class StageTrainerMixin:
         loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
         self.guard.check(loss.item(), sample_ids)
         return loss
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        args = self.args  # type: ignore[attr-defined]
-        if args.device.type == "cpu":
-            # Ranks on CPUs get numbered devices, and torch restores nothing to "cpu:1".
-            vars(args)["_setup_devices"] = torch.device("cpu")
-        super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         optimizer = self.optimizer  # type: ignore[attr-defined]
@@ -224,6 +212,7 @@ def fit(
         )
     per_step = samples_per_step(config)
     trainer.guard = LossGuard(config.max_loss_ratio)
+    cpu_ranks_load()
     newest = newest_committed(directory, log)
     if newest is not None:
         check_same_run(newest, provenance, per_step)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.errors import DataError, StageError
-from components.core.launch import world_size
+from components.core.launch import cpu_ranks_load, world_size
 from components.core.manifest import commit_checkpoint, open_checkpoint
 from components.core.runner import StageContext, StageIO
 from components.hybrid_rl.config import Config
@@ -139,6 +139,7 @@ def train(
     )
     from components.hybrid_rl.trl_config import grpo_config
 
+    cpu_ranks_load()
     root = ctx.work.dir("checkpoints", sealed_by=COMMITTED)
     generations = -(-config.max_steps // config.updates_per_generation)
     hardness = [prompt.hardness for prompt in prompts]

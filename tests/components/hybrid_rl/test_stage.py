@@ -59,10 +59,12 @@ def start(world, out: str, tmp_path, **config) -> subprocess.Popen:
     return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
 
 
-def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_path):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_path, processes):
     """SIGKILL and SIGTERM in turn, each at a random moment after a further checkpoint: the bytes of the uninterrupted run."""
     config = {
         **FIVE_KILLS,
+        "processes": processes,
         "extra_rewards": [{"name": "checksum", "function": f"{my_rewards}:checksum", "weight": 1.0}],
         "prompts": {"max_candidates": 4, "pass_rate_samples": 2, "refresh_every_steps": 10},
     }  # fmt: skip
