@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo test lint format compile images sbom locks test-containers bench-data bench-eval bench-sft bench-rl clean
+.PHONY: help setup demo test lint format compile images sbom locks test-containers bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -20,8 +20,10 @@ help:
 	@echo "make test-containers  the miniature pipeline in real containers (podman, debootstrap, root)"
 	@echo "make bench-data  measure the data stages; one JSON line each, kept in build/bench (about an hour)"
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
-	@echo "make bench-sft   measure packed training against TRL's trainer (minutes)"
+	@echo "make bench-sft   packing against TRL's trainer, forgetting, alignment, Muon against AdamW (two hours; wants make demo)"
 	@echo "make bench-rl    hybrid rewards against plain GRPO, three seeds, and what a step costs besides the policy (an hour; wants make demo)"
+	@echo "make bench-gpu   a model of 2 B parameters on a GPU: tokens/s, MFU, memory (minutes; needs a GPU)"
+	@echo "make bench-storage  transfers to an S3 server of this machine (needs Swift, see .ci/run)"
 	@echo "make clean    delete build/"
 
 setup: $(STAMP)
@@ -84,7 +86,14 @@ bench-eval: setup
 	set -e; for name in $(BENCH_EVAL); do $(BIN)/python -m benchmarks.evaluation.$$name; done
 
 bench-sft: setup
-	$(BIN)/python -m benchmarks.training.packing
+	set -e; for name in packing general_data forgetting alignment optimizers; do $(BIN)/python -m benchmarks.training.$$name; done
+
+bench-gpu: setup
+	$(BIN)/python -m benchmarks.training.gpu
+	$(BIN)/python -m benchmarks.rl.overhead --model 2b --prompts 16 --tokens 256
+
+bench-storage: setup
+	$(BIN)/python -m benchmarks.storage.transfer
 
 bench-rl: setup
 	$(BIN)/python -m benchmarks.rl.hybrid
