@@ -24,6 +24,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from components.core.config import Settings
@@ -58,6 +59,7 @@ def any_rank(flag: bool) -> bool:
     return bool(reduce(torch.tensor(float(flag), device=state.device), "sum") > 0)
 
 
+@cache  # torch cannot order two of them
 def cpu_ranks_load() -> None:
     """Let torch load what was saved onto ranks without GPUs: accelerate calls their devices `cpu:0`, `cpu:1`, where torch
     knows `cpu` alone. Saved optimizer states could not be continued from otherwise."""
