@@ -61,6 +61,16 @@ def demo_param(name: str) -> str:
     return demo_output("preflight", name).read_text(encoding="utf-8")
 
 
+def sft_inputs(start: Path) -> dict[str, Path | str]:
+    """Inputs of `curriculum_sft` from the demo, to train on from a checkpoint."""
+    return {
+        "init_checkpoint": start,
+        "images": demo_output("image_ingest", "images"),
+        **{name: demo_output("voting_filter", name) for name in ("qa_kept", "qa_rejected", "votes")},
+        **{name: demo_param(name) for name in ("base_model", "general_data")},
+    }
+
+
 def run_stage(
     stage: str, config: Mapping[str, Any], inputs: Mapping[str, Path | str], *, group: str, note: str
 ) -> Finished:

@@ -13,12 +13,11 @@ Target: hallucination lower by a third, relative, with domain accuracy not lower
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import result
 from benchmarks.scores import Row, difference, markdown, over_seeds, predictions, shown
-from benchmarks.stages import demo_output, demo_param, demo_profile, evaluate, run_stage
+from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage, sft_inputs
 
 GROUP = "alignment"
 MEASURES = ("domain", "general", "pass@1", "tokens", "hallucination", "probe accuracy")
@@ -37,12 +36,7 @@ def settings(arm: str, seed: int) -> dict[str, Any]:
 def main(seeds: list[int], arms: list[str]) -> None:
     """Train and evaluate every arm with every seed; print the table."""
     start = demo_output("sft_2_restore", "checkpoint")
-    inputs: dict[str, Path | str] = {
-        "init_checkpoint": start,
-        "images": demo_output("image_ingest", "images"),
-        **{name: demo_output("voting_filter", name) for name in ("qa_kept", "qa_rejected", "votes")},
-        **{name: demo_param(name) for name in ("base_model", "general_data")},
-    }
+    inputs = sft_inputs(start)
     runs: dict[str, list[list[Row]]] = {
         "start": [predictions(evaluate(start, group=GROUP, note="start", seed=seed)) for seed in seeds]
     }

@@ -13,12 +13,11 @@ Target: one of the arms keeps at least 98 % of the base model's general accuracy
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import result
 from benchmarks.scores import Row, markdown, over_seeds, predictions, shown
-from benchmarks.stages import demo_output, demo_param, demo_profile, evaluate, run_stage
+from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage, sft_inputs
 
 GROUP = "forgetting"
 MEASURES = ("domain", "general", "hallucination", "probe accuracy")
@@ -56,12 +55,7 @@ def settings(arm: str, seed: int, scale: float) -> dict[str, Any]:
 def main(seeds: list[int], arms: list[str], scale: float) -> None:
     """Train and evaluate every arm with every seed; print the table."""
     start = demo_output("sft_1_domain", "checkpoint")
-    inputs: dict[str, Path | str] = {
-        "init_checkpoint": start,
-        "images": demo_output("image_ingest", "images"),
-        **{name: demo_output("voting_filter", name) for name in ("qa_kept", "qa_rejected", "votes")},
-        **{name: demo_param(name) for name in ("base_model", "general_data")},
-    }
+    inputs = sft_inputs(start)
     runs: dict[str, list[list[Row]]] = {
         name: [predictions(evaluate(path, group=GROUP, note=name))]
         for name, path in (("base model", None), ("stage 1 only", start))
