@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.errors import DataError
+from components.core.log import ProgressBar
 from components.core.manifest import MANIFEST_NAME, Dataset, commit_checkpoint, open_checkpoint
 from components.core.pins import split_pin
 from components.core.runner import StageContext, StageIO
@@ -80,7 +81,9 @@ def run(config: Config, ctx: StageContext) -> None:
     probes = Probes(rows, config.report_samples, processor, pictures, ctx.work.journal("probes"))
 
     def train(phase: Config, begin: Path, directory: Path, own: list[Row]) -> tuple[Any, Fitted]:
-        trainer = make_trainer(begin, processor, own, pictures, phase, directory, teacher_path(ctx))
+        # To verify a model is to read it: only where it teaches.
+        teacher = base_model(ctx) if phase.objective == "distill" else begin
+        trainer = make_trainer(begin, processor, own, pictures, phase, directory, teacher)
         probes.watch(trainer)
         return trainer, fit(trainer, directory, phase, ctx.provenance, ctx.log)
 
@@ -100,13 +103,12 @@ def run(config: Config, ctx: StageContext) -> None:
 
 def starting_point(ctx: StageContext) -> Path:
     """Directory of the weights to start from: the given checkpoint, else the base model; verified if it is sealed."""
-    path = ctx.inputs.get("init_checkpoint") or split_pin(ctx.params["base_model"])[0]
-    sealed = "init_checkpoint" in ctx.inputs or (path / MANIFEST_NAME).is_file()
-    return open_checkpoint(path).path if sealed else path
+    given = ctx.inputs.get("init_checkpoint")
+    return open_checkpoint(given).path if given else base_model(ctx)
 
 
-def teacher_path(ctx: StageContext) -> Path:
-    """Directory of the weights that are distilled from: the base model, verified if it is sealed."""
+def base_model(ctx: StageContext) -> Path:
+    """Directory of the base model, verified if it is sealed."""
     path = split_pin(ctx.params["base_model"])[0]
     return open_checkpoint(path).path if (path / MANIFEST_NAME).is_file() else path
 
@@ -141,25 +143,18 @@ def own_answers(
     from components.curriculum_sft.own_answers import ask, questions_to_ask
 
     asked = questions_to_ask(datasets["qa_kept"].rows_iter(), settings.own_questions, config.seed)
-    bar = iter(ctx.progress(range(len(asked)), total=len(asked), desc="asking the starting model"))
-
-    def advance(count: int) -> None:
-        for _ in range(count):
-            next(bar, None)
-
-    answered = ask(
-        asked,
-        load_model(start, "float32", attn=config.attention),
-        processor,
-        pictures,
-        samples=settings.own_samples,
-        max_new_tokens=settings.own_max_tokens,
-        seed=config.seed,
-        journal=ctx.work.journal("own_answers"),
-        on_batch=advance,
-    )
-    next(bar, None)
-    return answered
+    with ProgressBar(len(asked), "asking the starting model", ctx.log) as bar:
+        return ask(
+            asked,
+            load_model(start, "float32", attn=config.attention),
+            processor,
+            pictures,
+            samples=settings.own_samples,
+            max_new_tokens=settings.own_max_tokens,
+            seed=config.seed,
+            journal=ctx.work.journal("own_answers"),
+            on_batch=bar.update,
+        )
 
 
 def pairs_of(config: Config, datasets: dict[str, Dataset], own: dict[str, list[str]]) -> list[Row]:
@@ -235,16 +230,17 @@ def make_trainer(
         from components.curriculum_sft.train_sft import sft_trainer
 
         return sft_trainer(start, processor, rows, pictures, config, directory)
+    from components.curriculum_sft.distributed import samples_per_step
     from components.curriculum_sft.mixture import mix
     from components.curriculum_sft.questions import questions
-    from components.curriculum_sft.train_distill import distillation_trainer, questions_per_step
+    from components.curriculum_sft.train_distill import distillation_trainer
 
     settings = config.distillation
     general = [row for row in rows if row["source"] == "general"]
     asked = questions(general, settings.max_questions, config.seed)
-    if len(asked) < questions_per_step(config):
+    if len(asked) < samples_per_step(config):
         raise DataError(
-            f"{len(asked)} general questions are fewer than one step takes ({questions_per_step(config)}); give more "
+            f"{len(asked)} general questions are fewer than one step takes ({samples_per_step(config)}); give more "
             "general_data, or lower batch_samples"
         )
     domain = [row for row in rows if row["source"] != "general"]

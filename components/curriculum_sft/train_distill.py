@@ -20,7 +20,6 @@ from datasets import Dataset
 from trl import DistillationConfig, DistillationTrainer
 
 from components.core.config import seed_for
-from components.core.launch import world_size
 from components.core.vlm import generate, load_model, open_image
 from components.curriculum_sft.collator import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.config import Config
@@ -230,8 +229,3 @@ def question_set(asked: Sequence[Row], pictures: Pictures) -> Dataset:
 
     dataset.set_transform(fetch)
     return dataset
-
-
-def questions_per_step(config: Config) -> int:
-    """Questions of one optimizer step, over all ranks."""
-    return config.batch_samples * config.accumulation_steps * world_size()
