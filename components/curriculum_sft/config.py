@@ -99,6 +99,9 @@ class Preferences(Settings):
     """Questions asked for that, drawn evenly over answer types."""
     own_max_tokens: int = Field(default=256, ge=1)
     """Longest such answer; longer ones are left out."""
+    own_pairing: Literal["any", "length"] = "any"
+    """Which of a question's right and wrong answers make its pair: any, by seed, or the two nearest in length, so that
+    preferences say nothing about length."""
     denial_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the yes/no pairs in which "no" is chosen. 0.5 keeps DPO from learning to deny everything; a model whose
     data made it say yes too readily (teachers ask about what is there) needs more."""

@@ -56,7 +56,7 @@ def build_pairs(
     kept = [row for row in kept if row["split"] == "train"]
     rejected = [row for row in rejected if row["split"] == "train"]
     wrong = [
-        *_own(kept, own or {}, seed),
+        *_own(kept, own or {}, settings.own_pairing, seed),
         *_outvoted(rejected),
         *_dissent(kept, votes, reasoning_share, seed),
     ]
@@ -96,10 +96,12 @@ def _remoteness(pair: Row) -> int:
     return {"own": 0, "contrast": 2}.get(pair["why"], 1)
 
 
-def _own(kept: list[Mapping[str, Any]], own: Mapping[str, list[str]], seed: int) -> Iterable[Row]:
-    """Of each question that the model answered wrongly, a wrong response; against it a right one of about the same length,
-    or where it has none the voted answer in the wrong one's style. What differs has to be the answer: preferring short
-    responses as well would teach a model that reasons to guess."""
+def _own(
+    kept: list[Mapping[str, Any]], own: Mapping[str, list[str]], pairing: str, seed: int
+) -> Iterable[Row]:
+    """Of each question that the model answered wrongly, a wrong response; against it a right one, or where it has none the
+    voted answer in the wrong one's style. Never the shortest on both sides: preferring short responses teaches a model
+    that reasons to guess."""
     for row in kept:
         kind, choices = row["answer_type"], row["choices"]
         found = [(text, extract(text, kind, choices)) for text in sorted(set(own.get(row["qa_id"], ())))]
@@ -107,16 +109,19 @@ def _own(kept: list[Mapping[str, Any]], own: Mapping[str, list[str]], seed: int)
         wrong = [text for text, answer in found if answer and not agree(answer, row["answer"], kind, choices)]
         if not wrong:
             continue
-        if right:
+        draw = rng_for("own", seed, row["qa_id"])
+        rejected = str(draw.choice(wrong))
+        if right and pairing == "length":
             chosen, rejected = min(
                 ((good, bad) for good in right for bad in wrong),
                 key=lambda pair: (abs(len(pair[0]) - len(pair[1])), pair),
             )
+        elif right:
+            chosen = str(draw.choice(right))
         else:
-            rejected = rng_for("own", seed, row["qa_id"]).choice(wrong)
             reasoned = ANSWER_MARK in rejected
             chosen = format_response(row["answer"], row["reasoning"] if reasoned else "")
-        yield _pair(row, chosen, str(rejected), "own", polarity=_polarity(row, row["answer"]))
+        yield _pair(row, chosen, rejected, "own", polarity=_polarity(row, row["answer"]))
 
 
 def _outvoted(rows: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
