@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from components.core.config import sha256_hex
 from components.core.report import Report
+from components.core.strata import draw_evenly
 from pipelines.items import RIGHT, Key, caption, find_items, scored_answers
 
 COMPARED = ("base", "sft_1_domain", "hybrid_rl")
@@ -31,7 +31,7 @@ def changed_answers(root: Path) -> Report | None:
         ),
         "Lost: right before training, wrong at the end": lambda base, _, final: base and not final,
     }
-    chosen = {title: _choose(said, changed) for title, changed in groups.items()}
+    chosen = {title: choose(said, changed) for title, changed in groups.items()}
     items = find_items(root, {key for keys in chosen.values() for key in keys})
     report = Report("answers before and after")
     for title, keys in chosen.items():
@@ -44,10 +44,13 @@ def changed_answers(root: Path) -> Report | None:
     return report
 
 
-def _choose(
+def choose(
     said: Mapping[str, Mapping[Key, Mapping[str, Any]]], changed: Callable[[bool, bool, bool], bool]
 ) -> list[Key]:
-    """Up to `SHOWN` items with the change, a fixed pseudo-random choice."""
+    """Up to `SHOWN` items with the change, of as many categories as there are: a fixed pseudo-random choice."""
     common = set.intersection(*(set(answers) for answers in said.values()))
     found = [key for key in common if changed(*(said[label][key]["score"] >= RIGHT for label in COMPARED))]
-    return sorted(found, key=lambda key: sha256_hex("/".join(key)))[:SHOWN]
+    categories = said[COMPARED[0]]
+    return draw_evenly(
+        found, SHOWN, kind=lambda key: str(categories[key]["category"]), key="/".join, seed=("answers",)
+    )

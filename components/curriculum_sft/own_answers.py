@@ -9,31 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from components.core.answers import normalise
-from components.core.config import rng_for, seed_for
+from components.core.config import seed_for
+from components.core.divided import Divided
+from components.core.strata import answer_kind, draw_evenly
 from components.core.vlm.messages import format_question
-from components.core.work import Journal
 from components.curriculum_sft.collator import Pictures
 
 _BATCH = 64
 
 
 def questions_to_ask(kept: Iterable[Mapping[str, Any]], limit: int, seed: int) -> list[dict[str, Any]]:
-    """At most `limit` items of the train split, drawn evenly over answer types as long as they last; "yes" and "no" count
-    as types of their own."""
-    by_type: dict[str, list[dict[str, Any]]] = {}
-    for row in kept:
-        if row["split"] == "train":
-            kind = row["answer_type"]
-            kind += f" {normalise(row['answer'], kind, ())}" if kind == "yes_no" else ""
-            by_type.setdefault(kind, []).append(dict(row))
-    ranked = []
-    for kind, rows in sorted(by_type.items()):
-        rows.sort(key=lambda row: row["qa_id"])
-        order = rng_for("own answers", seed, kind).permutation(len(rows))
-        ranked += [(rank, kind, rows[i]) for rank, i in enumerate(order)]
-    ranked.sort(key=lambda entry: entry[:2])
-    return [row for _, _, row in ranked[:limit]]
+    """At most `limit` items of the train split, drawn evenly over kinds of answer."""
+    return draw_evenly(
+        (dict(row) for row in kept if row["split"] == "train"),
+        limit,
+        kind=lambda row: answer_kind(row["answer_type"], row["answer"]),
+        key=lambda row: str(row["qa_id"]),
+        seed=("own answers", seed),
+    )
 
 
 def ask(
@@ -45,29 +38,30 @@ def ask(
     samples: int,
     max_new_tokens: int,
     seed: int,
-    journal: Journal,
+    divided: Divided,
     on_batch: Callable[[int], object],
 ) -> dict[str, list[str]]:
     """Sampled responses by `qa_id`, at temperature 1; those that were cut are left out.
 
-    Batches are cut from the whole list and seeded by their place; `journal` keeps what has been answered.
+    Batches are cut from the whole list and seeded by their place; `divided` shares them out among the processes.
     """
     from components.core.vlm import generate
 
-    for number, start in enumerate(range(0, len(rows), _BATCH)):
-        batch = rows[start : start + _BATCH]
-        if not all(row["qa_id"] in journal for row in batch):
-            answered = generate(
-                model,
-                processor,
-                [(pictures.get(r["image_id"]), format_question(r["question"], r["choices"])) for r in batch],
-                max_new_tokens=max_new_tokens,
-                temperature=1.0,
-                num_samples=samples,
-                batch_size=_BATCH * samples,
-                seed=seed_for(seed, "own answers", number),
-            )
-            for row, completions in zip(batch, answered, strict=True):
-                journal.put(row["qa_id"], [c.text for c in completions if c.finished])
-        on_batch(len(batch))
-    return {row["qa_id"]: journal.get(row["qa_id"]) for row in rows}
+    def answer(number: int, batch: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+        answered = generate(
+            model,
+            processor,
+            [(pictures.get(r["image_id"]), format_question(r["question"], r["choices"])) for r in batch],
+            max_new_tokens=max_new_tokens,
+            temperature=1.0,
+            num_samples=samples,
+            batch_size=_BATCH * samples,
+            seed=seed_for(seed, "own answers", number),
+        )
+        return {
+            row["qa_id"]: [c.text for c in completions if c.finished]
+            for row, completions in zip(batch, answered, strict=True)
+        }
+
+    batches = [rows[start : start + _BATCH] for start in range(0, len(rows), _BATCH)]
+    return divided.answers(batches, lambda row: str(row["qa_id"]), answer, on_batch)

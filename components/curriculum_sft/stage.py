@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.core.divided import Divided
 from components.core.errors import DataError
 from components.core.log import ProgressBar
 from components.core.manifest import MANIFEST_NAME, Dataset, commit_checkpoint, open_checkpoint
@@ -152,7 +153,7 @@ def own_answers(
             samples=settings.own_samples,
             max_new_tokens=settings.own_max_tokens,
             seed=config.seed,
-            journal=ctx.work.journal("own_answers"),
+            divided=Divided(ctx.work, "own_answers"),
             on_batch=bar.update,
         )
 
@@ -237,11 +238,13 @@ def make_trainer(
 
     settings = config.distillation
     general = [row for row in rows if row["source"] == "general"]
-    asked = questions(general, settings.max_questions, config.seed)
+    # Sharded ranks use the vision tower all together or not at all.
+    asked_of = [row for row in general if row["image_ids"] or config.sharding == "none"]
+    asked = questions(asked_of, settings.max_questions, config.seed)
     if len(asked) < samples_per_step(config):
         raise DataError(
-            f"{len(asked)} general questions are fewer than one step takes ({samples_per_step(config)}); give more "
-            "general_data, or lower batch_samples"
+            f"{len(asked)} general questions{' with pictures' if config.sharding != 'none' else ''} are fewer than one "
+            f"step takes ({samples_per_step(config)}); give more general_data, or lower batch_samples"
         )
     domain = [row for row in rows if row["source"] != "general"]
     supervised: list[Row] = []

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import DistillationConfig, DistillationTrainer
 
 from components.core.config import seed_for
@@ -112,7 +113,7 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, has_tool_images: bool = False
     ) -> Any:
         args = (prompt_ids, images, multimodal_fields, has_tool_images)
-        if self.use_vllm or self.is_deepspeed_enabled or self.is_fsdp_enabled:
+        if self.use_vllm or is_deepspeed_zero3_enabled() or self.is_fsdp_enabled:
             return super()._generate_single_turn(*args)  # TRL knows how to bring spread weights together
         model = bare(self)
         if getattr(model, "is_gradient_checkpointing", False):
@@ -199,7 +200,7 @@ def distillation_trainer(
     model = trainable_model(start, config)
     rows = None
     if settings.supervised_samples and supervised:
-        collate = ConversationCollator(processor, pictures)
+        collate = ConversationCollator(processor, pictures, stand_in=config.sharding != "none")
         rows = Supervised(supervised, collate, settings.supervised_samples, config.seed)
     return StageDistillationTrainer(
         lengths=[row["length"] for row in asked],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from components.core.config import seed_for
 from components.core.launch import any_rank
+from components.core.log import ProgressBar
 from components.core.manifest import write_json_atomic
 from components.core.work import Journal
 
@@ -121,16 +122,16 @@ class RefreshPassRates(TrainerCallback):
 
 
 class Progress(TrainerCallback):
-    """Moves a progress iterator one item a step."""
+    """Moves a progress bar by one a step."""
 
-    def __init__(self, bar: Iterator[int]) -> None:
+    def __init__(self, bar: ProgressBar) -> None:
         self.bar = bar
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Advance."""
-        next(self.bar, None)
+        self.bar.update(1)
 
 
 class RolloutRecorder:

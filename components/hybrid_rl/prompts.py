@@ -11,10 +11,11 @@ from typing import Any
 from PIL import Image
 
 from components.core import answers
-from components.core.config import rng_for, seed_for
+from components.core.config import seed_for
+from components.core.divided import Divided
 from components.core.image_store import ImageStore
+from components.core.strata import answer_kind, draw_evenly
 from components.core.vlm import Completion, format_question, generate
-from components.core.work import Journal
 
 from .config import Config, Prompts
 
@@ -50,10 +51,7 @@ class Prompt:
 def candidates(
     rows: Iterable[dict[str, Any]], limit: int, seed: int, answer_types: Collection[str] | None = None
 ) -> list[Prompt]:
-    """At most `limit` questions of the training split, drawn as evenly over answer types as they last.
-
-    "yes" and "no" count as types of their own: rewarded on questions that mostly have one of them as the answer, a
-    policy learns to give it always, which is how hallucination comes back.
+    """At most `limit` questions of the training split, drawn as evenly over kinds of answer as they last.
 
     Args:
         rows: of table qa_kept.
@@ -64,38 +62,34 @@ def candidates(
     Returns:
         Ordered by prompt id.
     """
-    by_type: dict[str, list[Prompt]] = {}
+    found = []
     for row in rows:
         if row["split"] != "train" or not row["answer"].strip():
             continue
         if answer_types is not None and row["answer_type"] not in answer_types:
             continue
         choices = tuple(row["choices"] or ())
-        prompt = Prompt(
-            prompt_id=row["qa_id"],
-            image_id=row["image_id"],
-            question=format_question(row["question"], choices),
-            reference=row["answer"],
-            answer_type=row["answer_type"],
-            choices=choices,
-            difficulty=float(row["difficulty"]),
+        found.append(
+            Prompt(
+                prompt_id=row["qa_id"],
+                image_id=row["image_id"],
+                question=format_question(row["question"], choices),
+                reference=row["answer"],
+                answer_type=row["answer_type"],
+                choices=choices,
+                difficulty=float(row["difficulty"]),
+            )
         )
-        by_type.setdefault(_stratum(prompt), []).append(prompt)
-    shuffled = []
-    for answer_type in sorted(by_type):
-        prompts = sorted(by_type[answer_type], key=lambda p: p.prompt_id)
-        order = rng_for(seed, "candidates", answer_type).permutation(len(prompts))
-        shuffled.append([prompts[i] for i in order])
-    chosen: list[Prompt] = []
-    for rank in range(max((len(prompts) for prompts in shuffled), default=0)):
-        chosen += [prompts[rank] for prompts in shuffled if rank < len(prompts)]
-    return sorted(chosen[:limit], key=lambda p: p.prompt_id)
+    chosen = draw_evenly(found, limit, kind=_kind, key=_prompt_id, seed=(seed, "candidates"))
+    return sorted(chosen, key=_prompt_id)
 
 
-def _stratum(prompt: Prompt) -> str:
-    if prompt.answer_type != "yes_no":
-        return prompt.answer_type
-    return f"yes_no {answers.normalise(prompt.reference, 'yes_no', ())}"
+def _kind(prompt: Prompt) -> str:
+    return answer_kind(prompt.answer_type, prompt.reference)
+
+
+def _prompt_id(prompt: Prompt) -> str:
+    return prompt.prompt_id
 
 
 def blanked(picture: bytes) -> Image.Image:
@@ -110,50 +104,51 @@ def measure(
     processor: Any,
     store: ImageStore,
     config: Config,
-    journal: Journal,
-    on_batch: Callable[[int], object],
+    divided: Divided,
+    on_batch: Callable[[int], object] = lambda count: None,
 ) -> list[Prompt]:
     """The prompts with the policy's pass rate and, if perception is rewarded and it is not known, its answer to the blanked image.
 
     Batches are cut from the whole list and seeded by their place, so that a resumed measurement gives what an
-    uninterrupted one would; measured prompts are kept in `journal`.
+    uninterrupted one would, and several processes what one would.
 
     Args:
+        divided: shares the batches out among the processes, and keeps what has been measured.
         on_batch: called with the number of prompts done.
     """
     settings = config.prompts
     samples = settings.pass_rate_samples
     ask_blank = config.weights.perception != 0.0 and any(prompt.blank_answer is None for prompt in prompts)
     size = max(1, settings.pass_rate_batch_size // max(1, samples))
-    for number, start in enumerate(range(0, len(prompts), size)):
-        batch = prompts[start : start + size]
-        if not all(prompt.prompt_id in journal for prompt in batch):
-            items = [(store.get(prompt.image_id), prompt.question) for prompt in batch]
-            ask = partial(
-                generate,
-                model,
-                processor,
-                max_new_tokens=config.max_completion_tokens,
-                batch_size=size * max(1, samples),
-            )
-            sampled: list[list[Completion]] = [[] for _ in batch]
-            unseen: list[list[Completion]] = [[] for _ in batch]
-            if samples:
-                seed = seed_for(config.seed, "pass_rate", number)
-                sampled = ask(items, temperature=config.temperature, num_samples=samples, seed=seed)
-            if ask_blank:
-                unseen = ask([(blanked(picture), question) for picture, question in items])
-            for prompt, completions, without in zip(batch, sampled, unseen, strict=True):
-                right = [_right(prompt, completion.text) for completion in completions]
-                journal.put(
-                    prompt.prompt_id,
-                    {
-                        "pass_rate": sum(right) / len(right) if right else -1.0,
-                        "blank_answer": _extract(prompt, without[0].text) if without else prompt.blank_answer,
-                    },
-                )
-        on_batch(len(batch))
-    return [replace(prompt, **journal.get(prompt.prompt_id)) for prompt in prompts]
+    ask = partial(
+        generate,
+        model,
+        processor,
+        max_new_tokens=config.max_completion_tokens,
+        batch_size=size * max(1, samples),
+    )
+
+    def answer(number: int, batch: Sequence[Prompt]) -> dict[str, Any]:
+        items = [(store.get(prompt.image_id), prompt.question) for prompt in batch]
+        sampled: list[list[Completion]] = [[] for _ in batch]
+        unseen: list[list[Completion]] = [[] for _ in batch]
+        if samples:
+            seed = seed_for(config.seed, "pass_rate", number)
+            sampled = ask(items, temperature=config.temperature, num_samples=samples, seed=seed)
+        if ask_blank:
+            unseen = ask([(blanked(picture), question) for picture, question in items])
+        found = {}
+        for prompt, completions, without in zip(batch, sampled, unseen, strict=True):
+            right = [_right(prompt, completion.text) for completion in completions]
+            found[prompt.prompt_id] = {
+                "pass_rate": sum(right) / len(right) if right else -1.0,
+                "blank_answer": _extract(prompt, without[0].text) if without else prompt.blank_answer,
+            }
+        return found
+
+    batches = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+    measured = divided.answers(batches, _prompt_id, answer, on_batch)
+    return [replace(prompt, **measured[prompt.prompt_id]) for prompt in prompts]
 
 
 def select(prompts: Sequence[Prompt], settings: Prompts, at_least: int) -> list[Prompt]:
@@ -184,7 +179,7 @@ def _balanced(prompts: Sequence[Prompt]) -> set[str]:
     """Ids without those yes/no prompts that have no counterpart, the surest and the most hopeless first."""
     polar: dict[str, list[Prompt]] = {"yes_no yes": [], "yes_no no": []}
     for prompt in prompts:
-        if (own := polar.get(_stratum(prompt))) is not None:
+        if (own := polar.get(_kind(prompt))) is not None:
             own.append(prompt)
     room = min(len(own) for own in polar.values())
     dropped = {

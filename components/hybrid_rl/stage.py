@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from components.core.divided import Divided
 from components.core.errors import DataError, StageError
 from components.core.launch import cpu_ranks_load, world_size
+from components.core.log import ProgressBar
 from components.core.manifest import commit_checkpoint, open_checkpoint
 from components.core.runner import StageContext, StageIO
 from components.hybrid_rl.config import Config
@@ -79,14 +81,10 @@ def choose_prompts(
 
     rated = found
     if config.prompts.pass_rate_samples or config.weights.perception != 0.0:
-        bar = iter(ctx.progress(range(len(found)), total=len(found), desc="pass rates"))
-
-        def advance(count: int) -> None:
-            for _ in range(count):
-                next(bar, None)
-
-        rated = measure(found, model, processor, store, config, ctx.work.journal("pass_rates"), advance)
-        next(bar, None)
+        with ProgressBar(len(found), "pass rates", ctx.log) as bar:
+            rated = measure(
+                found, model, processor, store, config, Divided(ctx.work, "pass_rates"), bar.update
+            )
     chosen = select(rated, config.prompts, config.prompts_per_step)
     ctx.log.info("chose prompts", extra={"candidates": len(rated), "kept": len(chosen)})
     if not chosen or (len(chosen) < config.prompts_per_step and config.prompts.on_too_few == "fail"):
@@ -181,15 +179,16 @@ def train(
     )
 
     def measured(step: int, asked: Sequence[Prompt]) -> Sequence[Prompt]:
-        journal = ctx.work.journal(f"pass_rates_{step}")
         model.eval()
         try:
-            return measure(asked, model, processor, store, config, journal, lambda count: None)
+            return measure(asked, model, processor, store, config, Divided(ctx.work, f"pass_rates_{step}"))
         finally:
             model.train()
 
-    bar = iter(ctx.progress(range(config.max_steps - done), total=config.max_steps - done, desc="training"))
-    with StopOnSigterm(config.updates_per_generation) as stop:
+    with (
+        StopOnSigterm(config.updates_per_generation) as stop,
+        ProgressBar(config.max_steps - done, "training", ctx.log) as bar,
+    ):
         trainer = HybridTrainer(
             opmd_tau=config.opmd_tau if config.loss == "opmd" else None,
             model=model,
@@ -210,7 +209,6 @@ def train(
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(saved) if saved else None)
-    next(bar, None)
     if trainer.state.global_step < config.max_steps:
         raise StageError(
             f"stopped by SIGTERM after step {trainer.state.global_step}; the same command goes on from there"

@@ -56,6 +56,9 @@ class Config(Settings):
     """`model_type` values of a base model that the training stages are built for."""
     checked_samples: int = Field(default=200_000, ge=1)
     """General samples whose text is checked, from the first on."""
+    max_unusable_share: float = Field(default=0.01, ge=0, le=1)
+    """Share of the checked general samples that may be unusable: training rejects them and goes on. More of them are taken
+    for a wrong format and stop the run."""
     min_free_disk_gib: float = Field(default=2.0, ge=0)
     """Free space that the run's directories must have, in GiB."""
 

@@ -46,20 +46,25 @@ def training_reader() -> Any:
     return importlib.import_module("components.curriculum_sft.sources")
 
 
-def check_general_data(root: Path, checked_samples: int) -> str:
+def check_general_data(root: Path, checked_samples: int, max_unusable_share: float = 0.0) -> str:
     """Check `<root>/images` and `<root>/samples`, or sets in a format that the training stage reads.
+
+    Args:
+        root: the general data.
+        checked_samples: samples looked at, from the first on.
+        max_unusable_share: share of them that may break an invariant; training rejects those.
 
     Returns:
         What was found, for the report.
 
     Raises:
         NoInputError: a part is missing or empty.
-        DataError: unknown format, wrong schema, or samples that break an invariant; says how many and shows the first
-            ones.
+        DataError: unknown format, wrong schema, or too many samples that break an invariant; says how many and shows the
+            first ones.
     """
     reader = training_reader()
     if root.exists() and not reader.is_dataset(root) and not (root / "samples").exists():
-        return _check_sets(root, reader.open_general(root, verify=False), checked_samples)
+        return _check_sets(root, reader.open_general(root, verify=False), checked_samples, max_unusable_share)
     images = open_checked(root / "images", "images")
     samples = open_checked(root / "samples", "samples")
     known = {
@@ -74,36 +79,41 @@ def check_general_data(root: Path, checked_samples: int) -> str:
         problem = sample_problem(row["messages"], row["image_ids"], known)
         if problem:
             problems.append(f"sample {row['sample_id']}: {problem}")
-    _raise(root, problems, count)
-    return f"{samples.rows:,} samples ({count:,} checked), {images.rows:,} images"
+    unusable = _unusable(root, problems, count, max_unusable_share)
+    return f"{samples.rows:,} samples ({count:,} checked), {images.rows:,} images{unusable}"
 
 
-def _check_sets(root: Path, general: Any, checked_samples: int) -> str:
+def _check_sets(root: Path, general: Any, checked_samples: int, max_unusable_share: float) -> str:
     problems: list[str] = []
     sets: Counter[str] = Counter()
+    count = 0
     for item in islice(general, checked_samples):
+        count += 1
         if isinstance(item, DataError):
             problems.append(str(item))
-            sets["unusable"] += 1
             continue
         sets[item["set"]] += 1
         # Which images exist has been looked up already.
         if problem := sample_problem(item["messages"], item["image_ids"], item["image_ids"]):
             problems.append(f"{item['sample_id']}: {problem}")
-    count = sets.total()
     if not count:
         raise NoInputError(f"{root}: holds no samples")
-    _raise(root, problems, count)
+    unusable = _unusable(root, problems, count, max_unusable_share)
     named = ", ".join(f"{name} {found:,}" for name, found in sets.items())
-    return f"{count:,} samples checked in {len(general.sets)} sets: {named}"
+    return f"{count:,} samples checked in {len(general.sets)} sets: {named}{unusable}"
 
 
-def _raise(root: Path, problems: list[str], count: int) -> None:
-    if problems:
-        shown = "\n  ".join(problems[:_SHOWN])
+def _unusable(root: Path, problems: list[str], count: int, max_share: float) -> str:
+    """What the report says of unusable samples, "" where there are none; too many of them are an error."""
+    if not problems:
+        return ""
+    shown = "\n  ".join(problems[:_SHOWN])
+    if len(problems) > max_share * count:
         raise DataError(
-            f"{root}: {len(problems)} of {count} samples are unusable; correct or remove them:\n  {shown}"
+            f"{root}: {len(problems)} of {count} samples are unusable; correct or remove them, or raise "
+            f"preflight.max_unusable_share ({max_share:g}):\n  {shown}"
         )
+    return f"; {len(problems):,} unusable, which training rejects:\n  {shown}"
 
 
 def sample_problem(messages: str, image_ids: list[str], known: Container[str]) -> str:

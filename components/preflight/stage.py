@@ -46,7 +46,9 @@ def run(config: Config, ctx: StageContext) -> None:
     checks.add("images", config.images, lambda: check_images(config.images, config.image_extensions))
     general = config.general_data
     checks.add(
-        "general data", general, lambda: check_general_data(local_path(general), config.checked_samples)
+        "general data",
+        general,
+        lambda: check_general_data(local_path(general), config.checked_samples, config.max_unusable_share),
     )
     model, seen = starting_model(config, sections["promotion"])
     checks.add("base model", model, lambda: check_base_model(local_path(model), config.supported_model_types))

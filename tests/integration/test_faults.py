@@ -27,7 +27,7 @@ def calm(tmp_path_factory) -> Iterator[tuple[Path, FaultyEndpoint, DataHalf]]:
             half.call(stage, folder, folder, folder / "work")
         other = next((folder / "pictures").iterdir()).read_bytes()
         endpoint.faults = Faults(RATE, seed=1, hang_s=1.5, other_image=other)
-        yield folder, endpoint, DataHalf.over(folder / "pictures", endpoint.url, timeout_s=1, max_retries=8)
+        yield folder, endpoint, DataHalf.over(folder / "pictures", endpoint.url, timeout_s=3, max_retries=8)
     endpoint.stop()
 
 

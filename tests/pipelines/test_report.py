@@ -13,7 +13,8 @@ from components.core.errors import DataError
 from components.core.manifest import DatasetWriter
 from components.core.pins import pin
 from components.core.report import Report
-from pipelines.answers import COMPARED, changed_answers
+from pipelines.answers import COMPARED, SHOWN, changed_answers, choose
+from pipelines.items import scored_answers
 from pipelines.report import load_summary, summary_text, write_report, write_summary
 
 MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}
@@ -37,7 +38,7 @@ def evaluate(root: Path, label: str, outcomes: dict[str, float]) -> None:
     folder = root / "outputs" / f"evaluation_{label}" / "predictions"
     rows = [
         {
-            "benchmark": "cars", "item_id": item, "group": item, "image_group": item, "category": "", "model": label,
+            "benchmark": "cars", "item_id": item, "group": item, "image_group": item, "category": item[:5], "model": label,
             "sample_no": sample, "response": f"{label} says {item}", "extracted": f"{label}-{item}", "stage": "rules",
             "score": score if sample == 0 else 1.0 - score, "response_tokens": 1,
         }
@@ -80,6 +81,18 @@ def test_changed_answers_are_grouped_by_what_happened_to_them(run_folder):
     assert "A. one\nB. two" in fragment
     for label, mark in zip(COMPARED, "✗✓✓", strict=True):
         assert f"{mark} {label}: {label}-learned" in fragment
+
+
+def test_shown_answers_are_of_many_categories(tmp_path):
+    """Forty items of one category and two of others, all learned: the two are among the few that are shown."""
+    items = [*(f"speed {i}" for i in range(40)), "clock", "title"]
+    for label, score in (("base", 0), ("sft_1_domain", 1), ("hybrid_rl", 1)):
+        evaluate(tmp_path, label, dict.fromkeys(items, score))
+    folders = {label: tmp_path / "outputs" / f"evaluation_{label}" / "predictions" for label in COMPARED}
+    said = {label: scored_answers(folder) for label, folder in folders.items()}
+    chosen = choose(said, lambda base, domain, final: final and not base)
+    assert len(chosen) == SHOWN and {"clock", "title"} < {item for _, item in chosen}
+    assert chosen == choose(said, lambda base, domain, final: final and not base)
 
 
 def test_no_answers_until_the_compared_models_are_evaluated(tmp_path):

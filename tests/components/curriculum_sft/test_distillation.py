@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from components.core.manifest import commit_checkpoint
@@ -20,6 +21,7 @@ from components.core.vlm import load_model, load_processor
 from components.core.vlm.messages import build_conversation, prompt_text
 from components.curriculum_sft.questions import questions
 from components.curriculum_sft.train_distill import GenerationOrder, Supervised
+from tests.faults.checkpoints import sealed_checkpoints
 
 CONFIG = {
     "objective": "distill",
@@ -180,12 +182,44 @@ def test_passes_and_processes_share_a_step(sft_world, argv, tmp_path, moved, con
         assert figures == pytest.approx(seen["two"], rel=1e-4)
 
 
+def test_sharded_ranks_see_the_losses_of_others(sft_world, argv, tmp_path, moved):
+    """Two ranks under ZeRO-2 and two that share nothing; then, with texts among the general data, ZeRO-2 and ZeRO-3.
+
+    Of the texts none is asked, but they are trained on by likelihood: one rank then has a picture and the other has
+    none. Under ZeRO-3 TRL samples, so the answers are others, of the same distribution.
+    """
+    pytest.importorskip("deepspeed")
+    mixed = tmp_path / "general"
+    mixed.mkdir()
+    with open(mixed / "mixed.jsonl", "w") as file:
+        for n in range(40):
+            Image.new("RGB", (64, 48), (6 * n, 0, 0)).save(mixed / f"{n}.png")
+            mark, images = ("<image>", [f"{n}.png"]) if n % 3 == 0 else ("", [])
+            turns = [
+                {"role": "user", "content": f"{mark}How many circles are there in {n}?"},
+                {"role": "assistant", "content": "There are three of them. Answer: 3"},
+            ]
+            file.write(json.dumps({"messages": turns, "images": images}) + "\n")
+    own = {"max_new_tokens": 6, "supervised_samples": 1}
+    config = CONFIG | {"batch_samples": 1, "domain_share": 0.3, "learning_rate": 1e-4, "distillation": own}
+
+    def losses(name: str, general: Path, **more: str) -> tuple[float, float]:
+        world = {**sft_world, "general": general}
+        metrics = run(argv, world, tmp_path / name, config | more, 2, init_checkpoint=moved)
+        return metrics["loss_first"], metrics["loss_final"]
+
+    plain = losses("plain", sft_world["general"])
+    assert losses("zero2", sft_world["general"], sharding="zero2") == pytest.approx(plain, rel=1e-4)
+    mixed_2 = losses("mixed 2", mixed, sharding="zero2")
+    assert losses("mixed 3", mixed, sharding="zero3") == pytest.approx(mixed_2, rel=0.02)
+
+
 def test_killed_and_continued_it_ends_with_the_same_weights(sft_world, argv, tmp_path, moved, distilled):
     out, expected = distilled
     for number in (signal.SIGKILL, signal.SIGTERM):
         process = start(argv, sft_world, tmp_path, BOTH, init_checkpoint=moved)
-        seen = set(tmp_path.rglob("checkpoint-*/_MANIFEST.json"))
-        while not set(tmp_path.rglob("checkpoint-*/_MANIFEST.json")) - seen:
+        seen = sealed_checkpoints(tmp_path)
+        while not sealed_checkpoints(tmp_path) - seen:
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.01)
         process.send_signal(number)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+from components.core.divided import Divided
 from components.core.vlm import load_model, load_processor
-from components.core.work import Journal
+from components.core.work import WorkDir
 from components.curriculum_sft.own_answers import ask, questions_to_ask
 
 
@@ -35,12 +36,12 @@ def test_interrupted_asking_goes_on_where_it_was(
     rows = [row(f"q{i}", str(i), "How many?", "7", "number") for i in range(5)]
     done: list[int] = []
 
-    def answers(journal: Journal, asked: list[dict]) -> dict[str, list[str]]:
+    def answers(work: WorkDir, asked: list[dict]) -> dict[str, list[str]]:
         return ask(asked, model, processor, Pictures(coloured_pictures), samples=3, max_new_tokens=8, seed=0,
-                   journal=journal, on_batch=done.append)  # fmt: skip
+                   divided=Divided(work, "answers"), on_batch=done.append)  # fmt: skip
 
-    whole = answers(Journal(tmp_path / "whole.jsonl"), rows)
+    whole = answers(WorkDir(tmp_path / "whole"), rows)
     assert sum(done) == 5 and set(whole) == {f"q{i}" for i in range(5)}
-    answers(Journal(tmp_path / "part.jsonl"), rows[:2])  # the first batch, then the process dies
-    journal = Journal(tmp_path / "part.jsonl")
-    assert len(journal) == 2 and answers(journal, rows) == whole
+    answers(WorkDir(tmp_path / "part"), rows[:2])  # the first batch, then the process dies
+    work = WorkDir(tmp_path / "part")
+    assert len(work.journal("answers")) == 2 and answers(work, rows) == whole

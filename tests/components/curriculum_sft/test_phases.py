@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.phases import joined
 from components.curriculum_sft.training import Fitted
+from tests.faults.checkpoints import sealed_checkpoints
 
 # One question a sample: short answers fit into 50 tokens, those with their reasoning do not.
 CONFIG = {
@@ -95,7 +96,9 @@ def test_every_phase_has_its_samples_and_its_rates(trained):
 @pytest.mark.parametrize("phase", [1, 2])
 def test_killed_in_a_phase_it_ends_with_the_same_weights(sft_world, argv, tmp_path, trained, phase):
     process = start(argv, sft_world, tmp_path, CONFIG)
-    while not list(tmp_path.glob(f"work/*/*/checkpoints-{phase - 1:02d}/checkpoint-*/_MANIFEST.json")):
+    while not any(
+        path.parent.name == f"checkpoints-{phase - 1:02d}" for path in sealed_checkpoints(tmp_path)
+    ):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)

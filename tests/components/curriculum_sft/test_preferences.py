@@ -129,7 +129,9 @@ def test_the_model_s_own_mistakes_come_first(row):
         "c": ["no", "no"],  # never wrong: nothing to correct
         "unknown": ["yes"],
     }
-    settings = Preferences(max_pairs=10, verbose_share=0.0, format_share=0.0, contrast=True)
+    settings = Preferences(
+        max_pairs=10, verbose_share=0.0, format_share=0.0, contrast=True, own_pairing="length"
+    )
     pairs = build_pairs(kept, (), (), settings, reasoning_share=0.0, seed=0, own=own)
     assert _sides(pairs) == [
         ("own", "7", "8"),
@@ -138,6 +140,19 @@ def test_the_model_s_own_mistakes_come_first(row):
     few = build_pairs(kept, (), [ballot_of("a", "9"), ballot_of("b", "tie")], settings.model_copy(update={"max_pairs": 3}),
                       reasoning_share=0.0, seed=0, own=own)  # fmt: skip
     assert Counter(p["why"] for p in few) == {"own": 2, "dissent": 1}
+
+
+def test_any_right_answer_meets_any_wrong_one(row):
+    """By default lengths do not matter: over many questions every combination occurs, none of a right with a right answer."""
+    kept = [row(f"q{i}", "img", f"How many {i}?", "7", "number") for i in range(60)]
+    answers = ["7", "I count them. Answer: 7", "8", "There are nine. Answer: 9"]
+    settings = Preferences(max_pairs=100, verbose_share=0.0, format_share=0.0, contrast=False)
+    own = {entry["qa_id"]: answers for entry in kept}
+    pairs = build_pairs(kept, (), (), settings, reasoning_share=0.0, seed=0, own=own)
+    assert len(pairs) == 60
+    assert {(p["chosen"], p["rejected"]) for p in pairs} == {(r, w) for r in answers[:2] for w in answers[2:]}
+    again = build_pairs(kept[::-1], (), (), settings, reasoning_share=0.0, seed=0, own=own)
+    assert sorted(p["sample_id"] for p in again) == sorted(p["sample_id"] for p in pairs)
 
 
 def ballot_of(qa_id: str, answer: str) -> dict:

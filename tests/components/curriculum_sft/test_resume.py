@@ -21,6 +21,7 @@ from components.core.durable import WORK_LOCAL_ENV, WORK_SYNC_ENV
 from components.core.manifest import commit_checkpoint
 from components.core.storage import open_store
 from components.curriculum_sft.callbacks import newest_committed
+from tests.faults.checkpoints import sealed_checkpoints
 from tests.faults.stores import newest_snapshot
 
 # Muon and AdamW together; 24 samples in batches of 8: three steps an epoch, so that a checkpoint at step 4 lies inside the second epoch.
@@ -45,7 +46,7 @@ def _start(argv: list[str], work: Path | str) -> subprocess.Popen[str]:
 
 def _wait_for_checkpoint(process: subprocess.Popen[str], work: Path) -> None:
     deadline = time.monotonic() + 180
-    while not any(work.rglob("checkpoint-*/_MANIFEST.json")):
+    while not sealed_checkpoints(work):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -144,7 +145,7 @@ def test_killed_at_random_five_times_it_ends_with_the_same_weights(sft_world, ar
 
 def _steps(work: Path) -> int:
     """Step of the newest sealed checkpoint; 0 without one."""
-    return max((int(p.parent.name[11:]) for p in work.rglob("checkpoint-*/_MANIFEST.json")), default=0)
+    return max((int(path.name[11:]) for path in sealed_checkpoints(work)), default=0)
 
 
 def _no_process_holds(work: Path) -> None:

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from transformers import TrainerState
 
+from components.core.divided import Divided
 from components.core.vlm import load_model, load_processor
-from components.core.work import Journal
+from components.core.work import WorkDir
 from components.hybrid_rl.callbacks import RefreshPassRates
 from components.hybrid_rl.config import Config, Prompts
 from components.hybrid_rl.prompts import Prompt, blanked, candidates, measure, select
@@ -116,15 +117,16 @@ def test_interrupted_measurement_goes_on_where_it_was(tiny_checkpoint, coloured_
     )
     done: list[int] = []
 
-    def run(journal: Journal, prompts: list[Prompt]) -> list[Prompt]:
-        return measure(prompts, model, processor, Pictures(coloured_pictures), config, journal, done.append)
+    def run(work: WorkDir, prompts: list[Prompt]) -> list[Prompt]:
+        pictures, divided = Pictures(coloured_pictures), Divided(work, "rates")
+        return measure(prompts, model, processor, pictures, config, divided, done.append)
 
-    whole = run(Journal(tmp_path / "whole.jsonl"), asked)
+    whole = run(WorkDir(tmp_path / "whole"), asked)
     assert sum(done) == 6 and all(0 <= p.pass_rate <= 1 and p.blank_answer is not None for p in whole)
-    journal = Journal(tmp_path / "part.jsonl")
-    run(journal, asked[:2])  # the first batch, then the process dies
-    assert len(journal) == 2
-    assert run(Journal(tmp_path / "part.jsonl"), asked) == whole
+    killed = WorkDir(tmp_path / "part")
+    run(killed, asked[:2])  # the first batch, then the process dies
+    assert len(killed.journal("rates")) == 2
+    assert run(WorkDir(tmp_path / "part"), asked) == whole
 
 
 def test_what_was_answered_without_the_picture_is_not_asked_again(
@@ -133,8 +135,8 @@ def test_what_was_answered_without_the_picture_is_not_asked_again(
     model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
     known = [Prompt("p", "0", "How many shapes?", "7", "number", (), 0.1, blank_answer="as before")]
     config = Config.model_validate({"max_completion_tokens": 8, "weights": {"perception": 0.1}})
-    pictures, journal = Pictures(coloured_pictures), Journal(tmp_path / "again.jsonl")
-    again = measure(known, model, processor, pictures, config, journal, lambda done: None)
+    pictures, divided = Pictures(coloured_pictures), Divided(WorkDir(tmp_path), "again")
+    again = measure(known, model, processor, pictures, config, divided)
     assert again[0].blank_answer == "as before" and again[0].pass_rate >= 0
 
 

@@ -84,6 +84,18 @@ def test_every_unusable_record_is_counted_and_the_first_are_named(tmp_path) -> N
     assert "set.jsonl, line 2: text contains the control token <|im_end|>" in str(caught.value)
 
 
+def test_a_few_unusable_records_are_named_and_left_to_training(tmp_path) -> None:
+    good = {"messages": [USER | {"content": "Why?"}, ASSISTANT]}
+    _sets(tmp_path, *[good] * 8, {"messages": [USER, ASSISTANT], "images": ["a.png"]})
+    found = check_general_data(tmp_path, 100, max_unusable_share=0.1)
+    assert found.startswith(
+        "10 samples checked in 2 sets: set.jsonl 8, text.json 1; 1 unusable, which training rejects:"
+    )
+    assert "set.jsonl, line 9: no picture 'a.png'" in found
+    with pytest.raises(DataError, match="1 of 10 samples are unusable; correct or remove them, or raise"):
+        check_general_data(tmp_path, 100, max_unusable_share=0.09)
+
+
 def test_general_data_without_samples(tmp_path) -> None:
     (tmp_path / "set.jsonl").write_text("")
     with pytest.raises(NoInputError, match="holds no samples"):
