@@ -1,4 +1,4 @@
-"""Hybrid rewards against accuracy-only GRPO, and each component left out once: same start, same rollouts, several seeds.
+"""Hybrid rewards against accuracy-only GRPO, and one thing changed or left out at a time: same start, same rollouts, several seeds.
 
     python -m benchmarks.rl.hybrid [--seeds 0,1,2] [--arms plain,hybrid,...] [--scale 1.0]
 
@@ -35,7 +35,8 @@ GROUP = "rl"
 EARLY = 0.6
 ABLATIONS: dict[str, dict[str, Any]] = {
     "hybrid": {},
-    "no pass@k": {"advantage": "pass_at_1"},
+    "pass@k first": {"advantage": "pass_at_k_then_1", "switch_at": 0.2},
+    "blend": {"advantage": "blend"},
     "no diversity": {"weights": {"diversity": 0.0}},
     "no length": {"weights": {"length": 0.0}},
     "no overlong": {"weights": {"overlong": 0.0}},

@@ -3,7 +3,8 @@
     python -m benchmarks.training.alignment [--seeds 0,1,2] [--arms ...]
 
 From the demo's `sft_2_restore` checkpoint (`make demo` first). `votes` builds pairs from voters' dissent and constructed
-opposites, `own` from the starting model's own mistakes first; other settings are the demo's. Hallucination is the share
+opposites, `own` from the starting model's own mistakes first, against any of its right answers or, `own, same length`,
+against the nearest in length; other settings are the demo's. Hallucination is the share
 of probes about absent things that are answered "yes"; probe accuracy counts the present ones, too, so that a model which
 denies everything gains nothing.
 
@@ -23,7 +24,8 @@ GROUP = "alignment"
 MEASURES = ("domain", "general", "pass@1", "tokens", "hallucination", "probe accuracy")
 ARMS: dict[str, dict[str, Any]] = {
     "votes": {"own_samples": 0},
-    "own": {"own_samples": 4, "own_questions": 3000, "own_max_tokens": 32},
+    "own": {"own_pairing": "any"},
+    "own, same length": {"own_pairing": "length"},
 }
 
 

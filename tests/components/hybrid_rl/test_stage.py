@@ -51,6 +51,12 @@ def test_training_moves_the_weights_with_a_users_reward(world, my_rewards):
     assert any(not torch.equal(before[name], after[name]) for name in after)
 
 
+def patient(module: str) -> list[dict]:
+    """A user's reward that has all the time it needs: rollouts that are scored too late on a busy machine count for nothing,
+    and the update would be another."""
+    return [{"name": "checksum", "function": f"{module}:checksum", "weight": 1.0, "timeout_s": 300.0}]
+
+
 FIVE_KILLS = {"max_steps": 40, "save_steps": 2, "keep_checkpoints": 3}
 
 
@@ -67,7 +73,7 @@ def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_
     config = {
         **FIVE_KILLS,
         "processes": processes,
-        "extra_rewards": [{"name": "checksum", "function": f"{my_rewards}:checksum", "weight": 1.0}],
+        "extra_rewards": patient(my_rewards),
         "prompts": {"max_candidates": 4, "pass_rate_samples": 2, "refresh_every_steps": 10},
     }  # fmt: skip
     assert start(world, "whole", tmp_path, **config).wait(240) == 0
@@ -99,7 +105,7 @@ def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_
 def test_two_processes_make_the_update_of_one(world, my_rewards, tmp_path, prompts_per_step):
     """The same rollouts, the same advantages, and weights within 1e-5 after three steps."""
     config = {
-        "extra_rewards": [{"name": "checksum", "function": f"{my_rewards}:checksum", "weight": 1.0}],
+        "extra_rewards": patient(my_rewards),
         "prompts_per_step": prompts_per_step, "max_grad_norm": 1e9,
     }  # fmt: skip
     assert start(world, "one", tmp_path, **config, processes=1).wait(240) == 0
