@@ -1,6 +1,6 @@
 """Muon against AdamW: training tokens to the same loss, on the demo's model, data and order.
 
-    python -m benchmarks.training.optimizers [--steps 400] [--seeds 0,1,2]
+    python -m benchmarks.training.optimizers [--steps 200] [--seeds 0,1,2] [--arms ...]
 
 The demo's base model on its domain samples (`make demo` first) with the demo's batches and schedule over `--steps`; AdamW at
 several learning rates, of which the best one counts, Muon (with AdamW for what is no matrix) at the demo's. Losses are
@@ -85,20 +85,20 @@ def share_until(curve: np.ndarray, loss: float) -> float:
     return float(below[0] + 1) / len(curve) if len(below) else 1.0
 
 
-def main(steps: int, seeds: list[int]) -> None:
+def main(steps: int, seeds: list[int], arms: list[str]) -> None:
     """Train every arm with every seed; print the table."""
     set_threads()
     tenth = max(1, steps // 10)
     curves: dict[str, np.ndarray] = {}
     tokens = 0
-    for arm in ARMS:
+    for arm in arms:
         runs = []
         for seed in seeds:
             run, tokens = losses(arm, seed, steps)
             runs.append(run)
         # The mean of the tenth that ends at each step.
         curves[arm] = np.convolve(np.mean(runs, axis=0), np.ones(tenth) / tenth, mode="valid")
-    adamw = min((arm for arm in ARMS if arm.startswith("adamw")), key=lambda arm: curves[arm][-1])
+    adamw = min((arm for arm in arms if arm.startswith("adamw")), key=lambda arm: curves[arm][-1])
     muon = "muon 2e-3"
     needed = share_until(curves[muon], curves[adamw][-1])
     lines = [[arm, f"{curve[len(curve) // 2]:.4f}", f"{curve[-1]:.4f}"] for arm, curve in curves.items()]
@@ -123,7 +123,8 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
+    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, Muon and AdamW among them")
     given = parser.parse_args()
-    main(given.steps, [int(seed) for seed in given.seeds.split(",")])
+    main(given.steps, [int(seed) for seed in given.seeds.split(",")], given.arms.split(","))
