@@ -4,7 +4,7 @@
 
 From the demo's `sft_2_restore` checkpoint (`make demo` first). `votes` builds pairs from voters' dissent and constructed
 opposites, `own` from the starting model's own mistakes first, against any of its right answers or, `own, same length`,
-against the nearest in length; other settings are the demo's. Hallucination is the share
+against the nearest in length; `own, more denials` chooses "no" in 62 % of the yes/no pairs and not in half; other settings are the demo's. Hallucination is the share
 of probes about absent things that are answered "yes"; probe accuracy counts the present ones, too, so that a model which
 denies everything gains nothing.
 
@@ -26,6 +26,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "votes": {"own_samples": 0},
     "own": {"own_pairing": "any"},
     "own, same length": {"own_pairing": "length"},
+    "own, more denials": {"denial_share": 0.62},
 }
 
 
