@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(os.environ.get("VLM_CONTAINER_TEST_DIR", ROOT / "build" / "containers"))
 BASE = "localhost/python-base:bookworm"
 SYSTEM_PACKAGES = "python3,python3-venv,ca-certificates,tini,libgl1,libglib2.0-0"
-NEEDED_GIB = 14
+NEEDED_GIB = 16
 """What base image, packages and stage images take while they are built; a few of them afterwards."""
 FULL = "no space left on device"
 ENGINE = """
