@@ -217,12 +217,14 @@ def test_killed_at_random_moments_nothing_is_half_there(world: World, tmp_path: 
     whole = time.monotonic() - began
     registry.rename(undisturbed)
     rng, kills = random.Random(1), 0
-    for attempt in range(5):
+    for attempt in range(12):
         process = start(world, str(registry))
-        time.sleep(whole * (0.5 + 0.12 * attempt) * rng.uniform(0.8, 1.1))
+        time.sleep(whole * rng.uniform(0.5, 1.0))
         if process.poll() is None:
             process.send_signal(signal.SIGKILL)
             kills += 1
+        else:
+            whole *= 0.7  # the machine has become quicker
         process.wait()
         seen = DomainRegistry(str(registry), "cars")
         visible = [version.number for version in seen.versions()]
@@ -231,7 +233,9 @@ def test_killed_at_random_moments_nothing_is_half_there(world: World, tmp_path: 
             fetched = seen.fetch(seen.version(1), tmp_path / f"seen-{attempt}")
             open_checkpoint(fetched / "checkpoint")
         assert seen.pointer().version in ([0] if not visible else [0, 1])
-    assert kills
+        if kills == 4:
+            break
+    assert kills == 4
     assert start(world, str(registry)).wait(60) == 0
     assert contents(registry) == contents(undisturbed), "nothing is left over either"
     after, straight = (read(world.path / out / "verdict") for out in ("out", "straight"))
