@@ -26,7 +26,7 @@ def calm(tmp_path_factory) -> Iterator[tuple[Path, FaultyEndpoint, DataHalf]]:
         for stage in STAGES:
             half.call(stage, folder, folder, folder / "work")
         other = next((folder / "pictures").iterdir()).read_bytes()
-        endpoint.faults = Faults(RATE, seed=1, hang_s=1.5, other_image=other)
+        endpoint.faults = Faults(RATE, seed=1, hang_s=4.5, other_image=other)
         yield folder, endpoint, DataHalf.over(folder / "pictures", endpoint.url, timeout_s=3, max_retries=8)
     endpoint.stop()
 
