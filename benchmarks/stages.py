@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -71,6 +71,14 @@ def sft_inputs(start: Path) -> dict[str, Path | str]:
     }
 
 
+def run_key(what: Sequence[Any], inputs: Mapping[str, Path | str]) -> str:
+    """Stands for a run: what is run, and the content of its inputs (paths) and parameters (strings)."""
+    digests = {
+        name: fingerprint(value) if isinstance(value, Path) else value for name, value in inputs.items()
+    }
+    return sha256_hex(canonical_json([*what, digests]))[:16]
+
+
 def run_stage(
     stage: str, config: Mapping[str, Any], inputs: Mapping[str, Path | str], *, group: str, note: str
 ) -> Finished:
@@ -84,10 +92,7 @@ def run_stage(
         note: what this run is, for whoever watches.
     """
     io: StageIO = import_module(f"components.{stage}.stage").IO
-    digests = {
-        name: fingerprint(value) if isinstance(value, Path) else value for name, value in inputs.items()
-    }
-    key = sha256_hex(canonical_json([stage, code_version(stage), config, digests]))[:16]
+    key = run_key([stage, code_version(stage), config], inputs)
     path = RESULTS / group / f"{stage}-{key}"
     metrics = path / "metrics.json"
     if not (path / "done").is_file():

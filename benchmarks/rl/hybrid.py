@@ -25,10 +25,8 @@ from typing import Any
 
 from benchmarks.harness import RESULTS, result
 from benchmarks.scores import MEASURES, Row, difference, markdown, over_seeds, predictions, shown
-from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage
-from components.core.config import canonical_json, sha256_hex
+from benchmarks.stages import demo_output, demo_profile, evaluate, run_key, run_stage
 from components.core.manifest import MANIFEST_NAME, commit_checkpoint
-from components.core.pins import fingerprint
 from pipelines.process import torch_defaults
 
 GROUP = "rl"
@@ -85,8 +83,7 @@ def sealed(saved: Path, out: Path) -> Path:
 
 def train_plain(config: Mapping[str, Any], inputs: Mapping[str, Path]) -> Path:
     """TRL's trainer in a process of its own, unless it has been trained."""
-    key = sha256_hex(canonical_json([dict(config), {n: fingerprint(p) for n, p in inputs.items()}]))[:16]
-    out = RESULTS / GROUP / f"plain-{key}"
+    out = RESULTS / GROUP / f"plain-{run_key([dict(config)], inputs)}"
     if not (out / "done").is_file():
         print(f"plain, seed {config['seed']}: TRL's GRPOTrainer ...", file=sys.stderr, flush=True)
         request = json.dumps(

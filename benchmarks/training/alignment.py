@@ -4,9 +4,9 @@
 
 From the demo's `sft_2_restore` checkpoint (`make demo` first). `votes` builds pairs from voters' dissent and constructed
 opposites, `own` from the starting model's own mistakes first, against any of its right answers or, `own, same length`,
-against the nearest in length; `own, more denials` chooses "no" in 62 % of the yes/no pairs and not in half; other settings are the demo's. Hallucination is the share
-of probes about absent things that are answered "yes"; probe accuracy counts the present ones, too, so that a model which
-denies everything gains nothing.
+against the nearest in length; `own, more denials` chooses "no" in 62 % of the yes/no pairs and not in half; other settings
+are the demo's. Hallucination is the share of probes about absent things that are answered "yes"; probe accuracy counts the
+present ones, too, so that a model which denies everything gains nothing.
 
 Target: hallucination lower by a third, relative, with domain accuracy not lower.
 """

@@ -20,13 +20,13 @@ import numpy as np
 
 from benchmarks.harness import RESULTS, result
 from benchmarks.scores import markdown
-from benchmarks.stages import demo_output, demo_param, demo_profile
+from benchmarks.stages import demo_output, demo_param, demo_profile, run_key
 from components.core import log as logs
-from components.core.config import canonical_json, parse_settings, sha256_hex
+from components.core.config import parse_settings
 from components.core.image_store import ImageStore
 from components.core.images import code_version
 from components.core.manifest import Dataset, write_json_atomic
-from components.core.pins import fingerprint, split_pin
+from components.core.pins import split_pin
 from components.core.vlm import load_processor, set_threads
 from components.core.work import Journal
 from components.curriculum_sft.checks import partition
@@ -50,28 +50,31 @@ def losses(arm: str, seed: int, steps: int) -> tuple[np.ndarray, int]:
     """Loss of every step, and the tokens trained on in all; what has been run before is read."""
     section = {**demo_profile().sections["sft_1_domain"], **ARMS[arm], "seed": seed}
     config = parse_settings(Config, {**section, "max_steps": steps, "save_steps": 10**6, "log_steps": 1})
-    kept = demo_output("voting_filter", "qa_kept")
-    key = sha256_hex(
-        canonical_json([code_version("curriculum_sft"), config.model_dump(mode="json"), fingerprint(kept)])
-    )
-    path = RESULTS / "optimizers" / f"{key[:16]}.json"
+    inputs: dict[str, Path | str] = {
+        "base_model": demo_param("base_model"),
+        "images": demo_output("image_ingest", "images"),
+        "qa_kept": demo_output("voting_filter", "qa_kept"),
+    }
+    key = run_key([code_version("curriculum_sft"), config.model_dump(mode="json")], inputs)
+    path = RESULTS / "optimizers" / f"{key}.json"
     if not path.is_file():
-        curve, tokens = train(arm, config, kept)
+        curve, tokens = train(arm, config)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomic(path, {"losses": curve, "tokens": tokens})
     found = json.loads(path.read_text(encoding="utf-8"))
     return np.array(found["losses"]), found["tokens"]
 
 
-def train(arm: str, config: Config, kept: Path) -> tuple[list[float], int]:
+def train(arm: str, config: Config) -> tuple[list[float], int]:
     """Loss of every step, and the tokens trained on in all."""
     base = split_pin(demo_param("base_model"))[0]
     images = Dataset.open(demo_output("image_ingest", "images"), "images")
+    kept = {"qa_kept": Dataset.open(demo_output("voting_filter", "qa_kept"), "qa_kept")}
     processor = load_processor(base)
     with tempfile.TemporaryDirectory() as folder:
         lengths = Journal(Path(folder) / "lengths.jsonl")
         planner = planner_for(base, processor, [images], GeneralData(), config, lengths)
-        rows, _ = partition(samples_of(config, {"qa_kept": Dataset.open(kept, "qa_kept")}), planner)
+        rows, _ = partition(samples_of(config, kept), planner)
         trainer = sft_trainer(
             base, processor, rows, PictureStores([ImageStore(images)]), config, Path(folder)
         )
