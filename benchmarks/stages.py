@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import RESULTS
-from components.core.config import canonical_json, sha256_hex
-from components.core.images import code_version
-from components.core.pins import fingerprint
-from components.core.runner import StageIO
-from pipelines.process import torch_defaults
-from pipelines.profile import Profile, load_profile
+from components.core.data.hashing import canonical_json, sha256_hex
+from components.core.data.pins import fingerprint
+from components.core.stage.container_image import code_version
+from components.core.stage.io import StageIO
+from pipelines.local.process import torch_defaults
+from pipelines.profile.run_profile import Profile, load_profile
 
 DEMO = Path("build/demo")
 

@@ -23,7 +23,7 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from components.core.config import rng_for
+from components.core.data.hashing import rng_for
 from demo import general
 from demo.base_settings import BaseSettings, Phase
 from demo.conversation import Encoder, collate, general_turns

@@ -21,10 +21,10 @@ from typing import Annotated, Any
 
 import typer
 
-from components.core.errors import EndpointError, StageError
+from components.core.stage.errors import EndpointError, StageError
 from pipelines.cli import clear_errors, known_task, run_profile
-from pipelines.process import die_with_parent, torch_defaults
-from pipelines.profile import Profile, load_profile
+from pipelines.local.process import die_with_parent, torch_defaults
+from pipelines.profile.run_profile import Profile, load_profile
 
 PORT = 8765
 HOST = "127.0.0.1"

@@ -1,6 +1,6 @@
 """Build the images: `python -m images.build [STAGE]... [--gpu] [--push] [--sbom DIR]`.
 
-An image is named by the content of its code and locks (`components.core.images`), so what is built already is skipped, a
+An image is named by the content of its code and locks (`components.core.stage.container_image`), so what is built already is skipped, a
 change in one stage builds one image, and the compiler names the same images without being told. All stages of a
 dependency group stand on one image of dependencies, which a node pulls once.
 
@@ -20,9 +20,10 @@ from typing import Annotated
 import typer
 import yaml
 
-from components.core.config import nearest
-from components.core.errors import ConfigError
-from components.core.images import DEFAULT_REGISTRY, GROUPS, REGISTRY_ENV, TAG_HEX, code_version
+from components.core.stage.container_image import DEFAULT_REGISTRY, REGISTRY_ENV, TAG_HEX, code_version
+from components.core.stage.errors import ConfigError
+from components.core.stage.settings import nearest
+from components.stages import STAGES
 from images.engine import Engine
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,7 +59,7 @@ def chosen(names: Sequence[str]) -> list[str]:
     Raises:
         ConfigError: there is no such image.
     """
-    known = [*GROUPS, CLI]
+    known = [*STAGES, CLI]
     for name in names:
         if name not in known:
             raise ConfigError(f"{name}: no such image{nearest(name, known)}")
@@ -69,7 +70,7 @@ def dependencies_of(name: str, gpu: bool) -> str:
     """The dependency group whose image an image stands on."""
     if name == CLI:
         return CLI
-    return "gpu" if gpu and GROUPS[name] == "train" else GROUPS[name]
+    return "gpu" if gpu and STAGES[name].group == "train" else STAGES[name].group
 
 
 def dependencies_dockerfile(group: str) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.core.errors import ConfigError, StageError
+from components.core.stage.errors import ConfigError, StageError
 
 ENGINES = ("podman", "docker")
 

@@ -9,14 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from components.core.errors import NoInputError, StageError
+from components.core.stage.errors import NoInputError, StageError
+from components.stages import TASKS
 from pipelines import registry
 from pipelines.commandline import DEFAULT_PROFILE, ProfileOption, SetOption
 from pipelines.commandline import clear_errors as clear_errors
 from pipelines.commandline import known_task as known_task
 from pipelines.kubeflow import commands
-from pipelines.profile import Profile, load_profile
-from pipelines.sections import TASKS
+from pipelines.profile.run_profile import Profile, load_profile
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -88,7 +88,7 @@ def compare(
 ) -> None:
     """Compare two runs: metrics with paired differences, categories, and the items that flipped."""
     with clear_errors():
-        from pipelines.compare import write_comparison
+        from pipelines.report.compare import write_comparison
 
         written = write_comparison(run_a, run_b, output or run_b / "compare.html", model)
         typer.echo(f"comparison: {written}")
@@ -109,10 +109,10 @@ def run_profile(
         StageError: with the message and exit code of the stage that failed.
         Interrupted: by Ctrl-C or SIGTERM.
     """
-    from pipelines.containers import Containers
-    from pipelines.local import LocalRun, TaskFailed, TaskResult
-    from pipelines.post_training import compile_pipeline
-    from pipelines.storage import StoredRun
+    from pipelines.graph.post_training import compile_pipeline
+    from pipelines.local.containers import Containers
+    from pipelines.local.run import LocalRun, TaskFailed, TaskResult
+    from pipelines.local.storage import StoredRun
 
     started = time.monotonic()
     out = sys.stdout
@@ -158,7 +158,7 @@ def run_profile(
 
 
 def _conclude(root: Path) -> None:
-    from pipelines.report import load_summary, summary_text, write_report, write_summary
+    from pipelines.report.page import load_summary, summary_text, write_report, write_summary
 
     summary = load_summary(root)
     if summary is not None:

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from components.core.config import nearest
-from components.core.errors import ConfigError, StageError
-from pipelines.sections import TASKS
+from components.core.stage.errors import ConfigError, StageError
+from components.core.stage.settings import nearest
+from components.stages import TASKS
 
 ProfileOption = Annotated[Path, typer.Option("--profile", "-p", help="Run profile (YAML).")]
 SetOption = Annotated[
@@ -27,7 +27,7 @@ def refuse_stale_images() -> None:
     Raises:
         ConfigError: naming each such image.
     """
-    from components.core.images import stale_digests
+    from components.core.stage.container_image import stale_digests
 
     stale = [f"images/digests.yaml: {stage}: {why}" for stage, why in stale_digests().items()]
     if stale:

@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from components.core.errors import StageError
 from components.core.registry import DomainRegistry
+from components.core.stage.errors import StageError
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from components.core.config import STAGES, Settings, stage_config
-from components.core.images import code_version, image
+from components.core.stage.container_image import code_version, image
+from components.core.stage.settings import Settings, stage_config
+from components.stages import SECTIONS, STAGES
+from tests.house import (
+    CODE,
+    FOLDERS,
+    PRODUCTION,
+    ROOT,
+    docstrings,
+    import_circles,
+    imported,
+    lists_of,
+    sentences,
+    words,
+)
 
-ROOT = Path(__file__).resolve().parent.parent
 COMMANDS = ("export",)
 """Folders of components that people run by hand; they keep the rules of imports that stages keep."""
-PRODUCTION = sorted(path for folder in ("components", "pipelines") for path in (ROOT / folder).rglob("*.py"))
 STAGE_FILES = ("__init__.py", "__main__.py", "component.py", "config.py", "stage.py", "README.md")
 HEAVY = {
     "torch",
@@ -31,19 +40,6 @@ HEAVY = {
     "matplotlib",
     "kfp",
 }
-
-
-def imported(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it, with relative imports resolved."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            package = path.relative_to(ROOT).parts[: -node.level] if node.level else ()
-            module = ".".join([*package, *([node.module] if node.module else [])])
-            names.update({module, *(f"{module}.{alias.name}" for alias in node.names)})
-    return names
 
 
 def stages_in(names: set[str]) -> set[str]:
@@ -74,23 +70,24 @@ def test_production_code_knows_neither_demo_nor_tests():
         assert not {name for name in imported(path) if name.split(".")[0] in {"demo", "tests"}}, path
 
 
-def test_kfp_stays_in_the_component_declarations():
+def test_kfp_stays_outside_the_stages():
     for path in (ROOT / "components").rglob("*.py"):
-        if path.name != "component.py":
-            assert not {name for name in imported(path) if name.split(".")[0] == "kfp"}, path
+        assert not {name for name in imported(path) if name.split(".")[0] == "kfp"}, path
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_component_declaration_imports_kfp_and_the_image_resolver_only(stage):
-    allowed = {"kfp", "kfp.dsl", "components.core.images", "components.core.images.image"}
-    assert imported(ROOT / "components" / stage / "component.py") <= allowed
+def test_a_declaration_imports_nothing_but_its_type_and_the_list_of_stages(stage):
+    names = imported(ROOT / "components" / stage / "component.py")
+    assert {
+        name for name in names if not name.startswith(("components.core.stage.io", "components.stages"))
+    } == set()
 
 
 def test_configurations_import_nothing_heavy():
     """In a fresh interpreter, because this one has imported everything already."""
     code = (
         "import sys\n"
-        "from components.core.config import STAGES, stage_config\n"
+        "from components.core.stage.settings import STAGES, stage_config\n"
         "for stage in STAGES: stage_config(stage)\n"
         f"print(*sorted({HEAVY!r} & set(sys.modules)))"
     )
@@ -115,14 +112,40 @@ def test_every_setting_is_documented(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_s_command_is_its_own_module(stage):
-    text = (ROOT / "components" / stage / "component.py").read_text()
-    assert f'"-m", "components.{stage}"' in text
-    assert f'image("{stage}")' in text
-    assert "PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER" in text
+    text = (ROOT / "components" / stage / "__main__.py").read_text()
+    assert f'main("{stage}")' in text
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    assert import_circles(CODE) == []
+
+
+def test_stages_are_listed_once():
+    names = {*STAGES, *SECTIONS}
+    elsewhere = [path for path in CODE if path != ROOT / "components" / "stages.py"]
+    found = {str(path.relative_to(ROOT)): lines for path in elsewhere if (lines := [*lists_of(names, path)])}
+    assert not found
+
+
+def test_no_folder_holds_more_files_than_one_looks_through():
+    folders = {path.parent for folder in (*FOLDERS, "tests") for path in (ROOT / folder).rglob("*.py")}
+    files = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) for folder in folders}
+    assert not {folder: count for folder, count in files.items() if count > 12}
+
+
+def test_a_docstring_s_sentences_are_read_once():
+    long = [
+        f"{path.relative_to(ROOT)}:{line}: {words(sentence)} words: {sentence}"
+        for path in CODE
+        for line, text in docstrings(path)
+        for sentence in sentences(text)
+        if words(sentence) > 30
+    ]
+    assert not long, "\n".join(long)
 
 
 def test_an_image_changes_with_its_own_code_only(tmp_path, monkeypatch):
-    from components.core import images
+    from components.core.stage import container_image as images
 
     for name in ("core", "one", "two"):
         (tmp_path / "components" / name).mkdir(parents=True)
@@ -151,7 +174,7 @@ def test_an_image_changes_with_its_own_code_only(tmp_path, monkeypatch):
 
 
 def test_images_come_from_the_registry_or_from_the_released_digests(tmp_path, monkeypatch):
-    from components.core import images
+    from components.core.stage import container_image as images
 
     monkeypatch.setenv(images.REGISTRY_ENV, "registry.example/team/")
     images._digests.cache_clear()

@@ -28,7 +28,7 @@ import numpy as np
 
 from benchmarks.data.versions import Row, Version, World, synthesise, versions_after
 from benchmarks.harness import ROOT, result, timed
-from components.core.config import Endpoint
+from components.core.stage.settings import Endpoint
 from components.core.stats import mean_estimate
 from components.qa_synthesis.config import Config, ReasoningPaths
 from components.qa_synthesis.generate import Task

@@ -31,14 +31,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import RESULTS, ROOT, result, timed
-from components.core.manifest import Dataset, DatasetWriter
+from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.stats import mean_estimate
 from demo.run import at_port, build_world, teachers
 from demo.world.index import WorldIndex
 from demo.world.render import png_bytes
 from demo.writing import domain_item, scenes_of
-from pipelines.process import die_with_parent
-from pipelines.profile import load_profile
+from pipelines.local.process import die_with_parent
+from pipelines.profile.run_profile import load_profile
 
 ITEMS = 2000
 HELDOUT_SEED = 4711

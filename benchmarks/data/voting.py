@@ -38,7 +38,7 @@ from scipy.stats import t as student
 
 from benchmarks.data.panel import Item, World
 from benchmarks.harness import result, timed
-from components.core.config import Endpoint
+from components.core.stage.settings import Endpoint
 from components.voting_filter.ballots import Decision
 from components.voting_filter.config import Config
 from components.voting_filter.decide import decide

@@ -26,8 +26,8 @@ from typing import Any
 from benchmarks.harness import RESULTS, result
 from benchmarks.scores import MEASURES, Row, difference, markdown, over_seeds, predictions, shown
 from benchmarks.stages import demo_output, demo_profile, evaluate, run_key, run_stage
-from components.core.manifest import MANIFEST_NAME, commit_checkpoint
-from pipelines.process import torch_defaults
+from components.core.data.manifest import MANIFEST_NAME, commit_checkpoint
+from pipelines.local.process import torch_defaults
 
 GROUP = "rl"
 EARLY = 0.6

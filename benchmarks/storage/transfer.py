@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import result, side_by_side, timed
-from components.core.mirror import Mirror
-from components.core.s3_store import S3Store
-from components.core.s3_transfer import PART_BYTES
-from components.core.work import WorkDir
+from components.core.objects.s3_store import S3Store
+from components.core.objects.s3_transfer import PART_BYTES
+from components.core.resume.mirror import Mirror
+from components.core.resume.work import WorkDir
 from tests.s3.server import missing, swift
 
 _BUCKET = "bench"

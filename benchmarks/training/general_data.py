@@ -26,13 +26,13 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from benchmarks.harness import result, timed
+from components.core.conversations import GeneralData, open_general
+from components.core.conversations.pictures import Sizes
+from components.core.resume.work import Journal
 from components.core.vlm import build_processor, vision_token_count
-from components.core.work import Journal
 from components.curriculum_sft.checks import Planner, partition
 from components.curriculum_sft.collator import count_answers
 from components.curriculum_sft.prepare import read_general
-from components.curriculum_sft.sources import GeneralData, open_general
-from components.curriculum_sft.sources.pictures import Sizes
 from demo.tokenizer import build_tokenizer
 
 SIZE_PX = (640, 480)

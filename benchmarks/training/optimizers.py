@@ -21,18 +21,18 @@ import numpy as np
 from benchmarks.harness import RESULTS, result
 from benchmarks.scores import markdown
 from benchmarks.stages import demo_output, demo_param, demo_profile, run_key
-from components.core import log as logs
-from components.core.config import parse_settings
-from components.core.image_store import ImageStore
-from components.core.images import code_version
-from components.core.manifest import Dataset, write_json_atomic
-from components.core.pins import split_pin
+from components.core.conversations import GeneralData
+from components.core.data.image_store import ImageStore
+from components.core.data.manifest import Dataset, write_json_atomic
+from components.core.data.pins import split_pin
+from components.core.resume.work import Journal
+from components.core.stage import log as logs
+from components.core.stage.container_image import code_version
+from components.core.stage.settings import parse_settings
 from components.core.vlm import load_processor, set_threads
-from components.core.work import Journal
 from components.curriculum_sft.checks import partition
 from components.curriculum_sft.collator import PictureStores
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.sources import GeneralData
 from components.curriculum_sft.stage import planner_for, samples_of
 from components.curriculum_sft.train_sft import sft_trainer
 from components.curriculum_sft.training import fit

@@ -1,8 +1,6 @@
-from __future__ import annotations
+"""The container's entry point: `python -m components.curriculum_sft`."""
 
-from components.core.runner import stage_main
-from components.curriculum_sft.config import Config
-from components.curriculum_sft.stage import IO, run
+from components.core.stage.runner import main
 
 if __name__ == "__main__":
-    raise SystemExit(stage_main("curriculum_sft", Config, IO, run))
+    main("curriculum_sft")

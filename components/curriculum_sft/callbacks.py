@@ -17,10 +17,10 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from components.core.errors import DataError
-from components.core.launch import any_rank
-from components.core.log import ProgressBar
-from components.core.manifest import commit_checkpoint, open_checkpoint
+from components.core.data.manifest import commit_checkpoint, open_checkpoint
+from components.core.stage.errors import DataError
+from components.core.stage.log import ProgressBar
+from components.core.training.launch import any_rank
 from components.curriculum_sft.order import LengthGroupedOrder
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from components.core.conversations.base import BadRecord
+from components.core.resume.work import Journal
 from components.core.vlm.messages import build_conversation
-from components.core.work import Journal
 from components.curriculum_sft.samples import Row, content_id, parts_of
-from components.curriculum_sft.sources.base import BadRecord
 
 REASONS = (
     "bad_messages",  # not ChatML with text and image parts, or an image inside an answer

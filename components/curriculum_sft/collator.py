@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from PIL import Image
 
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 from components.core.vlm import build_conversation, open_image
 
 IGNORED = -100

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.core.config import Settings
+from components.core.stage.settings import Settings
 
 
 class Freeze(Settings):

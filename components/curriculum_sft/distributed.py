@@ -8,9 +8,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import ConfigError
-from components.core.launch import gpus, world_size
-from components.core.manifest import MANIFEST_NAME
+from components.core.data.manifest import MANIFEST_NAME
+from components.core.stage.errors import ConfigError
+from components.core.training.launch import gpus, world_size
 from components.curriculum_sft.config import Config
 
 SAMPLES_PER_STEP = "samples_per_step"

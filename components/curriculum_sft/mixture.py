@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from components.core.config import rng_for
-from components.core.errors import ConfigError, DataError
+from components.core.data.hashing import rng_for
+from components.core.stage.errors import ConfigError, DataError
 from components.curriculum_sft.config import Mixture
 from components.curriculum_sft.proportions import Group, UnreachableError, plan_rates
 from components.curriculum_sft.samples import Row, count_answers

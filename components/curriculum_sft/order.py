@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
-from components.core.config import rng_for
+from components.core.data.hashing import rng_for
 
 _GROUP_BATCHES = 32
 

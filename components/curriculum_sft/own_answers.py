@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from components.core.config import seed_for
-from components.core.divided import Divided
-from components.core.strata import answer_kind, draw_evenly
+from components.core.data.even_draw import answer_kind, draw_evenly
+from components.core.data.hashing import seed_for
+from components.core.resume.divided import Divided
 from components.core.vlm.messages import format_question
 from components.curriculum_sft.collator import Pictures
 

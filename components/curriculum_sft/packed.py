@@ -17,7 +17,7 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 
 SEGMENTED = "segmented_sdpa"
 _PER_TOKEN = ("input_ids", "labels", "mm_token_type_ids")

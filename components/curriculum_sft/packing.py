@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.core.config import rng_for
+from components.core.data.hashing import rng_for
 
 # Packs are formed inside windows of shuffled samples: wide enough that lengths complement each other, narrow enough
 # that epochs differ.

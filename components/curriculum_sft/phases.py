@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import DataError
-from components.core.launch import rank
-from components.core.manifest import MANIFEST_NAME, commit_checkpoint, open_checkpoint
-from components.core.runner import StageContext
+from components.core.data.manifest import MANIFEST_NAME, commit_checkpoint, open_checkpoint
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError
+from components.core.training.launch import rank
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.samples import Row
 from components.curriculum_sft.training import Fitted, save_model

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from components.core.answers import agree, extract, normalise
-from components.core.config import rng_for
+from components.core.data.hashing import rng_for
 from components.core.vlm.messages import ANSWER_MARK, format_question, format_response
 from components.curriculum_sft.config import Preferences
 from components.curriculum_sft.mixture import shuffled

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from components.core.errors import DataError
+from components.core.conversations.base import BadRecord
+from components.core.stage.errors import DataError
 from components.curriculum_sft.checks import Planner, partition
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.mixture import capped, mix
 from components.curriculum_sft.samples import Row
-from components.curriculum_sft.sources.base import BadRecord
 
 Track = Callable[[list[Row]], Iterable[Row]]
 

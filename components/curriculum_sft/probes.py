@@ -16,8 +16,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback
 
+from components.core.resume.work import Journal
 from components.core.vlm import generate
-from components.core.work import Journal
 from components.curriculum_sft.collator import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.packed import SEGMENTED
 from components.curriculum_sft.samples import Row, parts_of

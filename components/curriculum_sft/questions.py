@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from components.core.config import rng_for
+from components.core.data.hashing import rng_for
 from components.curriculum_sft.samples import Row, parts_of
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from components.core.report import figure_axes
-from components.core.runner import StageContext
+from components.core.stage.context import StageContext
+from components.core.stage.report import figure_axes
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.mixture import answer_share, token_ratio
 from components.curriculum_sft.probes import PREFIX, Asked

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from components.core.config import rng_for, sha256_hex
+from components.core.data.hashing import rng_for, sha256_hex
 from components.core.vlm.messages import build_conversation, format_question, format_response
 
 Row = dict[str, Any]

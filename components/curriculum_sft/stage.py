@@ -6,16 +6,17 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.core.divided import Divided
-from components.core.errors import DataError
-from components.core.log import ProgressBar
-from components.core.manifest import MANIFEST_NAME, Dataset, commit_checkpoint, open_checkpoint
-from components.core.pins import split_pin
-from components.core.runner import StageContext, StageIO
-from components.core.work import Journal
+from components.core.conversations import GeneralData, open_general
+from components.core.conversations.pictures import Sizes
+from components.core.data.manifest import MANIFEST_NAME, Dataset, commit_checkpoint, open_checkpoint
+from components.core.data.pins import split_pin
+from components.core.resume.divided import Divided
+from components.core.resume.work import Journal
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError
+from components.core.stage.log import ProgressBar
+from components.curriculum_sft.component import IO
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.sources import GeneralData, open_general
-from components.curriculum_sft.sources.pictures import Sizes
 
 if TYPE_CHECKING:
     from components.curriculum_sft.checks import Planner
@@ -23,13 +24,6 @@ if TYPE_CHECKING:
     from components.curriculum_sft.training import Fitted
 
 # Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at once.
-
-IO = StageIO(
-    inputs=("images", "qa_kept", "qa_rejected", "votes"),
-    optional_inputs=("init_checkpoint",),
-    params=("base_model", "general_data"),
-    outputs=("checkpoint", "rejected"),
-)
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -43,7 +37,7 @@ def run(config: Config, ctx: StageContext) -> None:
 
     from transformers.utils import logging as transformers_logging
 
-    from components.core.image_store import ImageStore
+    from components.core.data.image_store import ImageStore
     from components.core.vlm import load_processor, set_threads
     from components.curriculum_sft.checks import partition
     from components.curriculum_sft.collator import PictureStores

@@ -20,7 +20,7 @@ from datasets import Dataset
 from transformers.integrations import is_deepspeed_zero3_enabled
 from trl import DistillationConfig, DistillationTrainer
 
-from components.core.config import seed_for
+from components.core.data.hashing import seed_for
 from components.core.vlm import generate, load_model, open_image
 from components.curriculum_sft.collator import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.config import Config

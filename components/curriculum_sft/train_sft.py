@@ -10,7 +10,7 @@ from datasets import Dataset
 from torch.utils.data import Sampler, SequentialSampler
 from trl import SFTConfig, SFTTrainer
 
-from components.core.launch import world_size
+from components.core.training.launch import world_size
 from components.curriculum_sft.collator import ConversationCollator, PackCollator, Pictures
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.optimizer import optimizer_for

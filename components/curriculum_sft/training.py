@@ -17,8 +17,8 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from components.core.errors import ConfigError, DataError, StageError
-from components.core.launch import cpu_ranks_load, world_size
+from components.core.stage.errors import ConfigError, DataError, StageError
+from components.core.training.launch import cpu_ranks_load, world_size
 from components.core.vlm import load_model
 from components.curriculum_sft.callbacks import (
     CommitCheckpoints,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from components.core.config import rng_for
-from components.core.errors import DataError
+from components.core.data.hashing import rng_for
+from components.core.stage.errors import DataError
 from components.curriculum_sft.checks import variants
 from components.curriculum_sft.collator import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.samples import Row, count_answers

@@ -15,11 +15,12 @@ from components.core.answers import normalise
 from components.core.benchmarks import Kind, open_benchmark
 from components.core.benchmarks.base import BenchmarkItem
 from components.core.benchmarks.kinds import kind_for
-from components.core.config import canonical_json, parse_settings, sha256_hex
-from components.core.errors import ConfigError, DataError, NoInputError
-from components.core.image_store import ImageStore
-from components.core.manifest import Dataset
-from components.core.pins import fingerprint, split_pin
+from components.core.data.hashing import canonical_json, sha256_hex
+from components.core.data.image_store import ImageStore
+from components.core.data.manifest import Dataset
+from components.core.data.pins import fingerprint, split_pin
+from components.core.stage.errors import ConfigError, DataError, NoInputError
+from components.core.stage.settings import parse_settings
 from components.evaluation.config import Benchmark, Role
 from components.evaluation.items import (
     ROTATION_STRIDE,

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from components.core.benchmarks import Format, Kind
-from components.core.config import Endpoint, Settings
+from components.core.stage.settings import Endpoint, Settings
 
 Role = Literal["domain", "general", "hallucination"]
 

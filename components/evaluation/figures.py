@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.core.report import figure_axes
+from components.core.stage.report import figure_axes
 from components.core.stats import Estimate, PairedComparison
 from components.evaluation.confusion import Confusion
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from components.core.config import seed_for
-from components.core.work import Journal
+from components.core.data.hashing import seed_for
+from components.core.resume.work import Journal
 from components.evaluation.benchmarks import Item, Questions
 from components.evaluation.engines import Engine, Parts, Response
 from components.evaluation.prompting import content_parts

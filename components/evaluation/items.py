@@ -11,7 +11,7 @@ from components.core.answers import AnswerType, normalise, parse_number
 from components.core.benchmarks import Kind
 from components.core.benchmarks.base import BenchmarkItem
 from components.core.benchmarks.vlmevalkit import parse_list
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 from components.evaluation.config import Role
 
 ROTATION_STRIDE = 1_000_000

@@ -8,12 +8,13 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from components.core.config import Endpoint, canonical_json, sha256_hex
-from components.core.errors import StageError
+from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm import ChatRequest, MLLMClient
-from components.core.prompts import render
+from components.core.mllm.prompts import render
+from components.core.resume.work import Journal
+from components.core.stage.errors import StageError
+from components.core.stage.settings import Endpoint
 from components.core.vlm.messages import format_question
-from components.core.work import Journal
 from components.evaluation.items import Item
 from components.evaluation.scoring.registry import KINDS
 from components.evaluation.scoring.types import UNREAD, Scored

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from components.core.config import canonical_json, sha256_hex
-from components.core.prompts import render
+from components.core.data.hashing import canonical_json, sha256_hex
+from components.core.mllm.prompts import render
 from components.core.vlm.messages import format_question
 from components.evaluation.items import Item
 from components.evaluation.scoring.registry import template_of

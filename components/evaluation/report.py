@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from components.core.config import sha256_hex
-from components.core.report import Report
+from components.core.data.hashing import sha256_hex
+from components.core.stage.report import Report
 from components.core.stats import Estimate, PairedComparison
 from components.evaluation.benchmarks import Item, Questions
 from components.evaluation.comparison import Comparison, Other

@@ -7,11 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import DataError, NoInputError
-from components.core.log import ProgressBar
-from components.core.manifest import write_json_atomic
-from components.core.pins import fingerprint, split_pin
-from components.core.runner import StageContext, StageIO
+from components.core.data.manifest import write_json_atomic
+from components.core.data.pins import fingerprint, split_pin
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError, NoInputError
+from components.core.stage.log import ProgressBar
 from components.core.stats import Bootstrap
 from components.evaluation.benchmarks import Questions, read_questions, subset
 from components.evaluation.comparison import Comparison, compare, read_other
@@ -25,12 +25,6 @@ from components.evaluation.report import markdown, write_report
 from components.evaluation.scoring import Scored, score_all
 from components.evaluation.summary import Results, summarise
 
-IO = StageIO(
-    inputs=("images", "qa_kept"),
-    optional_inputs=("checkpoint", "compare_with"),
-    outputs=("predictions", "scores", "confusion", "summary"),
-    params=("base_model", "benchmarks", "label"),
-)
 _WRITE_ROWS = 4096
 
 Answered = Sequence[tuple[Response, Scored]]

@@ -18,11 +18,11 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-from components.core import log as logs
-from components.core.errors import ConfigError, DataError, StageError
-from components.core.log import ProgressBar
-from components.core.manifest import MANIFEST_NAME, commit_checkpoint, open_checkpoint, write_json_atomic
-from components.core.report import Report
+from components.core.data.manifest import MANIFEST_NAME, commit_checkpoint, open_checkpoint, write_json_atomic
+from components.core.stage import log as logs
+from components.core.stage.errors import ConfigError, DataError, StageError
+from components.core.stage.log import ProgressBar
+from components.core.stage.report import Report
 from components.export.measure import choose, compare, scores
 from components.export.quantise import Scheme, quantise, size_bytes
 from components.export.recipe import NAME, readme, serve_script

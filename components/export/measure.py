@@ -10,8 +10,8 @@ from typing import cast
 from components.core.answers import AnswerType, agree, extract
 from components.core.benchmarks import open_benchmark
 from components.core.benchmarks.base import Benchmark, BenchmarkItem
-from components.core.config import sha256_hex
-from components.core.errors import DataError
+from components.core.data.hashing import sha256_hex
+from components.core.stage.errors import DataError
 from components.core.stats import PairedComparison, paired_comparison
 from components.core.vlm import format_question, generate, load_model, load_processor
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from components.core.errors import ConfigError, DataError
+from components.core.stage.errors import ConfigError, DataError
 from components.core.vlm import load_model, load_processor
 
 Scheme = Literal["int8", "int4"]

@@ -12,11 +12,11 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
-from components.core.config import seed_for
-from components.core.launch import any_rank
-from components.core.log import ProgressBar
-from components.core.manifest import write_json_atomic
-from components.core.work import Journal
+from components.core.data.hashing import seed_for
+from components.core.data.manifest import write_json_atomic
+from components.core.resume.work import Journal
+from components.core.stage.log import ProgressBar
+from components.core.training.launch import any_rank
 
 from .prompts import Prompt, select
 from .sampler import PromptSampler

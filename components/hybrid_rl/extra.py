@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 
 from .config import ExtraReward
 from .rewards import Rollout

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from components.core.vlm import load_processor
 
 _LIMITS = ("patch_size", "merge_size", "temporal_patch_size")

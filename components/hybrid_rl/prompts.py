@@ -11,10 +11,10 @@ from typing import Any
 from PIL import Image
 
 from components.core import answers
-from components.core.config import seed_for
-from components.core.divided import Divided
-from components.core.image_store import ImageStore
-from components.core.strata import answer_kind, draw_evenly
+from components.core.data.even_draw import answer_kind, draw_evenly
+from components.core.data.hashing import seed_for
+from components.core.data.image_store import ImageStore
+from components.core.resume.divided import Divided
 from components.core.vlm import Completion, format_question, generate
 
 from .config import Config, Prompts

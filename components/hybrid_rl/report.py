@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from components.core.image_store import ImageStore
-from components.core.report import Report, figure_axes
+from components.core.data.image_store import ImageStore
+from components.core.stage.report import Report, figure_axes
 
 from .config import Config
 from .prompts import Prompt

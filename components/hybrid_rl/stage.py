@@ -6,21 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.core.divided import Divided
-from components.core.errors import DataError, StageError
-from components.core.launch import cpu_ranks_load, world_size
-from components.core.log import ProgressBar
-from components.core.manifest import commit_checkpoint, open_checkpoint
-from components.core.runner import StageContext, StageIO
+from components.core.data.manifest import commit_checkpoint, open_checkpoint
+from components.core.resume.divided import Divided
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError, StageError
+from components.core.stage.log import ProgressBar
+from components.core.training.launch import cpu_ranks_load, world_size
 from components.hybrid_rl.config import Config
 
 if TYPE_CHECKING:
-    from components.core.image_store import ImageStore
+    from components.core.data.image_store import ImageStore
     from components.hybrid_rl.prompts import Prompt
 
 # Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at once.
-
-IO = StageIO(inputs=("init_checkpoint", "images", "qa_kept"), outputs=("checkpoint", "rollouts"))
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -31,7 +29,7 @@ def run(config: Config, ctx: StageContext) -> None:
 
     from transformers.utils import logging as transformers_logging
 
-    from components.core.image_store import ImageStore
+    from components.core.data.image_store import ImageStore
     from components.core.vlm import load_model, load_processor, set_threads
     from components.hybrid_rl.limits import check_same_limits
     from components.hybrid_rl.prompts import candidates

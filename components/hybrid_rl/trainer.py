@@ -22,8 +22,8 @@ from torch.utils.data import Sampler
 from transformers import TrainerState
 from trl import GRPOTrainer
 
-from components.core.config import seed_for
-from components.core.image_store import ImageStore
+from components.core.data.hashing import seed_for
+from components.core.data.image_store import ImageStore
 from components.core.vlm import generate, open_image
 
 from .opmd import opmd_loss

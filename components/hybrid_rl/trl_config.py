@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from trl import GRPOConfig
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 
 from .config import Config
 

@@ -1,10 +1,6 @@
-"""`python -m components.ids_scoring`: the container's entry point."""
+"""The container's entry point: `python -m components.ids_scoring`."""
 
-from __future__ import annotations
-
-from components.core.runner import stage_main
-from components.ids_scoring.config import Config
-from components.ids_scoring.stage import IO, run
+from components.core.stage.runner import main
 
 if __name__ == "__main__":
-    raise SystemExit(stage_main("ids_scoring", Config, IO, run))
+    main("ids_scoring")

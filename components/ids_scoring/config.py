@@ -7,8 +7,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from components.core.config import OPERATIONAL, Endpoint, Settings
-from components.core.engine import EngineSettings
+from components.core.data.mapping import EngineSettings
+from components.core.stage.settings import OPERATIONAL, Endpoint, Settings
 
 
 class Weights(Settings):

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from components.core.mllm import Answer, ChatRequest, MLLMClient
-from components.core.prompts import render
+from components.core.mllm.prompts import render
 from components.ids_scoring.budget import DIMENSIONS
 from components.ids_scoring.scorers import Reason, ScoredImage, Unscored
 

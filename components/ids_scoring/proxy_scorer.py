@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.core.engine import EngineSettings, map_tasks
-from components.core.errors import ConfigError
+from components.core.data.mapping import EngineSettings, map_tasks
+from components.core.stage.errors import ConfigError
 from components.ids_scoring.proxy_features import Statistics, statistics
 from components.ids_scoring.scorers import ScoredImage
 

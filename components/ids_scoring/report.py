@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from components.core.report import Report, figure_axes
+from components.core.stage.report import Report, figure_axes
 from components.ids_scoring.budget import DIMENSIONS, MAX_SCORE
 
 _EXAMPLES = 4

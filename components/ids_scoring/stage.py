@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from components.core.errors import ConfigError, DataError
-from components.core.image_store import ImageStore
-from components.core.manifest import Dataset
+from components.core.data.image_store import ImageStore
+from components.core.data.manifest import Dataset
 from components.core.mllm import MLLMClient
-from components.core.runner import StageContext, StageIO
-from components.core.work import Journal
+from components.core.resume.work import Journal
+from components.core.stage.context import StageContext
+from components.core.stage.errors import ConfigError, DataError
 from components.ids_scoring.budget import DIMENSIONS, by_bands, by_total, information_density
 from components.ids_scoring.config import Budget, Config
 from components.ids_scoring.report import example_positions, write_report
 from components.ids_scoring.scorers import Scorer, Unscored
 
-IO = StageIO(inputs=("images",), outputs=("ids", "rejected"))
 _READ_ROWS = 64
 _WRITE_ROWS = 20_000
 

@@ -1,10 +1,6 @@
-"""`python -m components.image_ingest`: the container's entry point."""
+"""The container's entry point: `python -m components.image_ingest`."""
 
-from __future__ import annotations
-
-from components.core.runner import stage_main
-from components.image_ingest.config import Config
-from components.image_ingest.stage import IO, run
+from components.core.stage.runner import main
 
 if __name__ == "__main__":
-    raise SystemExit(stage_main("image_ingest", Config, IO, run))
+    main("image_ingest")

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.core.errors import DataError
-from components.core.manifest import Dataset
-from components.core.pins import fingerprint, split_pin
+from components.core.data.manifest import Dataset
+from components.core.data.pins import fingerprint, split_pin
+from components.core.stage.errors import DataError
 from components.image_ingest.embeddings import Encoder, kept_vectors
 from components.image_ingest.phash import to_unsigned
 from components.image_ingest.selection import Chooser

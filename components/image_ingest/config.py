@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from components.core.config import Settings
-from components.core.engine import EngineSettings
+from components.core.data.mapping import EngineSettings
+from components.core.stage.settings import Settings
 
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF"]
 OFF = -1

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from components.core.config import sha256_hex
+from components.core.data.hashing import sha256_hex
 from components.image_ingest.config import OFF, Config
 from components.image_ingest.near_duplicates import hamming
 from components.image_ingest.phash import THUMBNAIL_PX, phash

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from components.core.errors import ConfigError, NoInputError
-from components.core.pins import split_pin
+from components.core.data.pins import split_pin
+from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import EmbeddingSettings
 from components.image_ingest.growing import Growing
 from components.image_ingest.selection import Nearness

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from components.core.config import sha256_hex
-from components.core.errors import StageError
-from components.core.tables import IMAGES
+from components.core.data.hashing import sha256_hex
+from components.core.data.tables import IMAGES
+from components.core.stage.errors import StageError
 from components.image_ingest.reasons import Refused
 from components.image_ingest.report import SHOWN_IMAGES, SHOWN_REJECTED, thumbnail
 from components.image_ingest.selection import Repeat

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
-from components.core.report import Report, figure_axes
+from components.core.stage.report import Report, figure_axes
 from components.image_ingest.reasons import Reason
 
 SHOWN_IMAGES = 12

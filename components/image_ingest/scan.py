@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from components.core.engine import map_tasks
+from components.core.data.mapping import map_tasks
 from components.image_ingest.config import Config
 from components.image_ingest.decontaminate import BenchmarkImages
 from components.image_ingest.listing import Listing

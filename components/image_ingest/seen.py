@@ -6,9 +6,9 @@ id, so it is the same in every run, and whether a picture belongs to it does not
 
 from __future__ import annotations
 
-from components.core.config import sha256_hex
-from components.core.errors import DataError, NoInputError
-from components.core.pins import fingerprint, split_pin
+from components.core.data.hashing import sha256_hex
+from components.core.data.pins import fingerprint, split_pin
+from components.core.stage.errors import DataError, NoInputError
 
 _HEX = 16**8
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.core.config import sha256_hex
+from components.core.data.hashing import sha256_hex
 
 
 def split_of(image_id: str, heldout_fraction: float) -> str:

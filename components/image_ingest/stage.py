@@ -11,9 +11,9 @@ import numpy as np
 import pyarrow as pa
 
 from components.core.benchmarks import open_benchmark
-from components.core.errors import DataError, NoInputError, StageError
-from components.core.pins import split_pin, split_pinned_uri
-from components.core.runner import StageContext, StageIO
+from components.core.data.pins import split_pin, split_pinned_uri
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError, NoInputError, StageError
 from components.image_ingest.catalogue import add_catalogue, open_catalogue
 from components.image_ingest.config import OFF, Config
 from components.image_ingest.decontaminate import BenchmarkImages, collect
@@ -28,13 +28,6 @@ from components.image_ingest.scan import Scan, scan
 from components.image_ingest.seen import read_seen
 from components.image_ingest.selection import Chooser, Nearness, Repeat
 from components.image_ingest.sources import Entry, open_source
-
-IO = StageIO(
-    params=("source", "benchmarks"),
-    optional_params=("seen",),
-    outputs=("images", "rejected"),
-    output_params=("enough",),
-)
 
 
 def run(config: Config, ctx: StageContext) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from components.core.config import sha256_hex
+from components.core.data.hashing import sha256_hex
 from components.image_ingest.config import Config
 from components.image_ingest.metadata import strip_metadata
 from components.image_ingest.phash import THUMBNAIL_PX, luminance_thumbnail

@@ -1,10 +1,6 @@
 """The container's entry point: `python -m components.label_tree`."""
 
-from __future__ import annotations
-
-from components.core.runner import stage_main
-from components.label_tree.config import Config
-from components.label_tree.stage import IO, run
+from components.core.stage.runner import main
 
 if __name__ == "__main__":
-    raise SystemExit(stage_main("label_tree", Config, IO, run))
+    main("label_tree")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.core.config import Endpoint, Settings
+from components.core.stage.settings import Endpoint, Settings
 from components.label_tree.edits import Edits, path_key
 from components.label_tree.names import clean_name, name_key
 

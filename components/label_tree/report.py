@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from components.core.report import Report
+from components.core.stage.report import Report
 from components.label_tree.edits import SEPARATOR, Edits, path_key, split_path
 from components.label_tree.expand import REASONS, Growth
 from components.label_tree.previous import Start

@@ -8,22 +8,20 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pyarrow as pa
 
-from components.core.errors import ConfigError, DataError, NoInputError
-from components.core.manifest import Dataset
+from components.core.data.manifest import Dataset
+from components.core.data.pins import fingerprint, split_pin
+from components.core.data.tables import LABEL_TREE
 from components.core.mllm import ChatRequest, MLLMClient
-from components.core.pins import fingerprint, split_pin
-from components.core.prompts import render
-from components.core.runner import StageContext, StageIO
-from components.core.storage import is_object_uri, open_store
-from components.core.tables import LABEL_TREE
+from components.core.mllm.prompts import render
+from components.core.objects.store import is_object_uri, open_store
+from components.core.stage.context import StageContext
+from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.label_tree.config import Config
 from components.label_tree.edits import SEPARATOR, Edits
 from components.label_tree.expand import Branch, Growth, Limits, Refused, TopicChildren, grow
 from components.label_tree.previous import Embed, KnownVectors, Start, carry_over, lookalikes, read_tree
 from components.label_tree.report import write_report
 from components.label_tree.tree import in_reading_order, plant
-
-IO = StageIO(outputs=("label_tree", "rejected"))
 
 
 def run(config: Config, ctx: StageContext) -> None:

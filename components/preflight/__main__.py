@@ -1,10 +1,6 @@
-"""`python -m components.preflight`: the container's entry point."""
+"""The container's entry point: `python -m components.preflight`."""
 
-from __future__ import annotations
-
-from components.core.runner import stage_main
-from components.preflight.config import Config
-from components.preflight.stage import IO, run
+from components.core.stage.runner import main
 
 if __name__ == "__main__":
-    raise SystemExit(stage_main("preflight", Config, IO, run))
+    main("preflight")

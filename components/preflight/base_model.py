@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import DataError, NoInputError
+from components.core.stage.errors import DataError, NoInputError
 
 _MAX_HEADER_BYTES = 100 * 2**20  # the safetensors format's own limit
 _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")

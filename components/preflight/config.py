@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from components.core.benchmarks import Format, Kind
-from components.core.config import Settings
+from components.core.stage.settings import Settings
 
 
 class Benchmark(Settings):

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from components.core.config import Endpoint, Settings, find_settings, nearest
-from components.core.errors import EndpointError
+from components.core.stage.errors import EndpointError
+from components.core.stage.settings import Endpoint, Settings, find_settings, nearest
 
 _MAX_REPLY_BYTES = 4 * 2**20
 _PARALLEL = 16

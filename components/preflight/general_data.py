@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import DataError, NoInputError
-from components.core.manifest import Dataset
-from components.core.pins import CONTENT_LIMIT_BYTES
+from components.core.data.manifest import Dataset
+from components.core.data.pins import CONTENT_LIMIT_BYTES
+from components.core.stage.errors import DataError, NoInputError
 
 CONTROL_TOKENS = (
     "<|image_pad|>",
@@ -43,7 +43,7 @@ def training_reader() -> Any:
 
     Found by name, as the stages' settings are (`core.config.stage_config`): this stage's image carries all code.
     """
-    return importlib.import_module("components.curriculum_sft.sources")
+    return importlib.import_module("components.core.conversations")
 
 
 def check_general_data(root: Path, checked_samples: int, max_unusable_share: float = 0.0) -> str:

@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from components.core.config import Settings, parse_settings, stage_config
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
+from components.core.stage.settings import Settings, parse_settings, stage_config
+from components.preflight.component import IO
+from components.stages import SECTIONS
 
-SECTION_STAGES = {
-    "image_ingest": "image_ingest",
-    "ids_scoring": "ids_scoring",
-    "label_tree": "label_tree",
-    "topic_matching": "topic_matching",
-    "qa_synthesis": "qa_synthesis",
-    "voting_filter": "voting_filter",
-    "sft_1_domain": "curriculum_sft",
-    "sft_2_restore": "curriculum_sft",
-    "sft_3_align": "curriculum_sft",
-    "hybrid_rl": "hybrid_rl",
-    "evaluation": "evaluation",
-    "promotion": "promotion",
-}
+SECTION_STAGES = {name: SECTIONS[name].stage for name in IO.sections}
 """Section of a run -> the stage whose settings it holds."""
 
 

@@ -13,10 +13,10 @@ from components.core.answers import AnswerType
 from components.core.benchmarks import Format, Kind, open_benchmark
 from components.core.benchmarks.base import BenchmarkItem
 from components.core.benchmarks.kinds import kind_for
-from components.core.errors import ConfigError, DataError, NoInputError
-from components.core.manifest import MANIFEST_NAME
-from components.core.pins import local_path
-from components.core.storage import is_object_uri, open_store
+from components.core.data.manifest import MANIFEST_NAME
+from components.core.data.pins import local_path
+from components.core.objects.store import is_object_uri, open_store
+from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.preflight.general_data import open_checked
 
 _ANSWER_TYPES = get_args(AnswerType)

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from components.core.errors import ConfigError, DataError, EndpointError, NoInputError, StageError
-from components.core.pins import local_path, pin
-from components.core.runner import StageContext, StageIO
+from components.core.data.pins import local_path, pin
+from components.core.stage.context import StageContext
+from components.core.stage.errors import ConfigError, DataError, EndpointError, NoInputError, StageError
 from components.preflight.base_model import check_base_model
 from components.preflight.config import Benchmark, Config
 from components.preflight.endpoints import find_probes, probe
@@ -21,11 +21,6 @@ from components.preflight.sources import check_benchmark, check_disk, check_imag
 _SECTION = "section_"
 # The first of these that occurred decides the exit code; the message names every problem.
 _BY_WEIGHT: tuple[type[StageError], ...] = (ConfigError, NoInputError, DataError, EndpointError, StageError)
-
-IO = StageIO(
-    optional_params=tuple(f"{_SECTION}{name}" for name in SECTION_STAGES),
-    output_params=("images", "general_data", "base_model", "benchmarks", "seen"),
-)
 
 
 def run(config: Config, ctx: StageContext) -> None:

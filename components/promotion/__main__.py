@@ -1,10 +1,6 @@
 """The container's entry point: `python -m components.promotion`."""
 
-from __future__ import annotations
-
-from components.core.runner import stage_main
-from components.promotion.config import Config
-from components.promotion.stage import IO, run
+from components.core.stage.runner import main
 
 if __name__ == "__main__":
-    raise SystemExit(stage_main("promotion", Config, IO, run))
+    main("promotion")

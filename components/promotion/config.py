@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from components.core.config import Settings
+from components.core.stage.settings import Settings
 
 Stage = Literal["base", "sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl"]
 Reference = Literal["base", "incumbent"]

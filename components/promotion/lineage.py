@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.core.config import sha256_hex
-from components.core.errors import DataError
-from components.core.manifest import MANIFEST_NAME, Dataset
-from components.core.pins import fingerprint
+from components.core.data.hashing import sha256_hex
+from components.core.data.manifest import MANIFEST_NAME, Dataset
+from components.core.data.pins import fingerprint
+from components.core.stage.errors import DataError
 
 TRAINING_IMAGES = "training_images.txt"
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from components.core.answers import normalise
-from components.core.errors import DataError
-from components.core.manifest import Dataset
+from components.core.data.manifest import Dataset
+from components.core.stage.errors import DataError
 from components.promotion.scores import Scores
 
 _COLUMNS = ("benchmark", "group", "image_group", "model", "sample_no", "extracted", "score")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.core.report import Report
+from components.core.stage.report import Report
 from components.promotion.criteria import Finding
 from components.promotion.scores import METRICS
 

@@ -10,10 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 
 # The stages of a run, in order: the summary's rows.
-STAGES = ("base", "sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl")
 # The summary's columns. A metric may be missing from every stage (no benchmark of its role), never renamed.
 METRICS = (
     "domain_accuracy",

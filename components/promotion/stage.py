@@ -6,35 +6,21 @@ import json
 from pathlib import Path
 from typing import Any
 
-from components.core.config import canonical_json, sha256_hex
-from components.core.errors import DataError
-from components.core.manifest import MANIFEST_NAME, Checkpoint, Dataset, write_json_atomic
-from components.core.pins import fingerprint
+from components.core.data.hashing import canonical_json, sha256_hex
+from components.core.data.manifest import MANIFEST_NAME, Checkpoint, Dataset, write_json_atomic
+from components.core.data.pins import fingerprint
 from components.core.registry import SEEN_IMAGES, DomainRegistry, Pointer, Version, encode
-from components.core.runner import StageContext, StageIO
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError
+from components.promotion.component import IO
 from components.promotion.config import Config
 from components.promotion.criteria import CANDIDATE, Finding, Lengths, judge, passes
 from components.promotion.lineage import TRAINING_IMAGES, lineage, provenance
 from components.promotion.paired import Comparison, compare, read_answers
 from components.promotion.report import write_report
-from components.promotion.scores import STAGES, Scores, parse_scores, read_scores, summarise
+from components.promotion.scores import Scores, parse_scores, read_scores, summarise
+from components.stages import EVALUATED
 
-SECTIONS = (
-    "preflight", "image_ingest", "ids_scoring", "label_tree", "topic_matching", "qa_synthesis", "voting_filter",
-    "sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl", "evaluation",
-)  # fmt: skip
-IO = StageIO(
-    inputs=(
-        "checkpoint",
-        *(f"scores_{stage}" for stage in STAGES),
-        "predictions_base",
-        f"predictions_{CANDIDATE}",
-        "qa_kept",
-    ),
-    optional_inputs=("images",),
-    outputs=("verdict", "summary"),
-    optional_params=("general_data", *(f"section_{name}" for name in SECTIONS)),
-)
 _LENGTH = "mean_response_tokens"
 
 
@@ -45,7 +31,7 @@ def run(config: Config, ctx: StageContext) -> None:
         DataError: a scores file is damaged or another stage's, or describes other weights than the checkpoint's.
         ConfigError: the registry's store has no conditional writes.
     """
-    runs = {stage: read_scores(ctx.inputs[f"scores_{stage}"], stage) for stage in STAGES}
+    runs = {stage: read_scores(ctx.inputs[f"scores_{stage}"], stage) for stage in EVALUATED}
     checkpoint = ctx.checkpoint()
     if runs[CANDIDATE].checkpoint_digest != checkpoint.digest:
         raise DataError(
@@ -164,7 +150,7 @@ def _files(
     qa_kept = ctx.dataset("qa_kept", table="qa_kept")
     record, pictures = lineage(checkpoint.path, evaluated, qa_kept, ctx.params.get("general_data", ""))
     sections = {
-        name: json.loads(text) for name in SECTIONS if (text := ctx.params.get(f"section_{name}", ""))
+        name: json.loads(text) for name in IO.sections if (text := ctx.params.get(f"section_{name}", ""))
     }
     sections["promotion"] = config.model_dump(mode="json")
     return {

@@ -1,10 +1,6 @@
-"""Entry point of the stage's container."""
+"""The container's entry point: `python -m components.qa_synthesis`."""
 
-from __future__ import annotations
-
-from components.core.runner import stage_main
-from components.qa_synthesis.config import Config
-from components.qa_synthesis.stage import IO, run
+from components.core.stage.runner import main
 
 if __name__ == "__main__":
-    raise SystemExit(stage_main("qa_synthesis", Config, IO, run))
+    main("qa_synthesis")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.core.config import Endpoint, Settings
+from components.core.stage.settings import Endpoint, Settings
 
 AnswerType = Literal["choice", "number", "yes_no", "span", "open"]
 

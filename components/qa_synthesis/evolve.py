@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from components.core.config import rng_for
+from components.core.data.hashing import rng_for
 from components.core.mllm import ChatRequest
-from components.core.prompts import render
+from components.core.mllm.prompts import render
 from components.qa_synthesis.config import Config, Directions
 from components.qa_synthesis.generate import Ask, Task, request_seed
 from components.qa_synthesis.history import evolution_entry

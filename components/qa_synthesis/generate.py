@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from components.core.config import seed_for
+from components.core.data.hashing import seed_for
 from components.core.mllm import Answer, ChatRequest
-from components.core.prompts import render
+from components.core.mllm.prompts import render
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.items import Item, Malformed, validate
 from components.qa_synthesis.schemas import QAItems

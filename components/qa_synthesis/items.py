@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.core.answers import AnswerType, extract, normalise
-from components.core.config import sha256_hex
+from components.core.data.hashing import sha256_hex
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.schemas import EvolvedItem, QAItem
 from components.qa_synthesis.taxonomy import ability, task_form

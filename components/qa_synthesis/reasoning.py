@@ -14,7 +14,7 @@ from typing import Any
 
 from components.core.answers import agree, normalise
 from components.core.mllm import ChatRequest
-from components.core.prompts import render
+from components.core.mllm.prompts import render
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.generate import Ask, Task, request_seed
 from components.qa_synthesis.items import Item, has_reserved, one_line

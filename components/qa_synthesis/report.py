@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.core.report import Report
+from components.core.stage.report import Report
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.evolve import VERDICTS
 from components.qa_synthesis.history import evolution

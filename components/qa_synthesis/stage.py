@@ -8,11 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.core.config import canonical_json, rng_for
-from components.core.errors import DataError
-from components.core.manifest import Dataset
+from components.core.data.hashing import canonical_json, rng_for
+from components.core.data.manifest import Dataset
 from components.core.mllm import MLLMClient
-from components.core.runner import StageContext, StageIO
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.evolve import evolve_round
 from components.qa_synthesis.generate import Rejection, Task, Topic, generate
@@ -22,8 +22,6 @@ from components.qa_synthesis.mix import ASPECTS, absent, answer_types, aspects
 from components.qa_synthesis.reasoning import sample_reasoning
 from components.qa_synthesis.report import Sample, write_report
 from components.qa_synthesis.schemas import MAX_ITEMS
-
-IO = StageIO(inputs=("images", "ids", "label_tree", "matches"), outputs=("qa", "rejected"))
 
 
 def run(config: Config, ctx: StageContext) -> None:

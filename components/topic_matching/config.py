@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.core.config import OPERATIONAL, Endpoint, Settings
+from components.core.stage.settings import OPERATIONAL, Endpoint, Settings
 
 
 class Config(Settings):

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from components.core.report import Report, figure_axes
+from components.core.stage.report import Report, figure_axes
 from components.topic_matching.coverage import Coverage
 from components.topic_matching.topics import Topics
 

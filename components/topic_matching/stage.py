@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.core.errors import DataError
-from components.core.image_store import ImageStore
+from components.core.data.image_store import ImageStore
 from components.core.mllm import Answer, ChatRequest, MLLMClient
-from components.core.prompts import render
-from components.core.runner import StageContext, StageIO
+from components.core.mllm.prompts import render
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError
 from components.topic_matching.choice import TopicChoice, read_choice
 from components.topic_matching.config import Config
 from components.topic_matching.coverage import Coverage
 from components.topic_matching.report import MAX_IMAGES_LISTED, Example, Unmatched, write_report
 from components.topic_matching.topics import Candidate, Match, Matcher, Topics
 
-IO = StageIO(inputs=("images", "ids", "label_tree"), outputs=("matches", "rejected", "coverage"))
 # Why an image is in `rejected`; the list is closed. The first two say that there is no topic for it, the others that
 # nothing is known.
 REASONS = ("no_topic", "no_candidate", "no_caption", "unusable_answer", "endpoint_refused")

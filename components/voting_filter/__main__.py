@@ -1,10 +1,6 @@
-"""Entry point of the stage's container."""
+"""The container's entry point: `python -m components.voting_filter`."""
 
-from __future__ import annotations
-
-from components.core.runner import stage_main
-from components.voting_filter.config import Config
-from components.voting_filter.stage import IO, run
+from components.core.stage.runner import main
 
 if __name__ == "__main__":
-    raise SystemExit(stage_main("voting_filter", Config, IO, run))
+    main("voting_filter")

@@ -9,7 +9,7 @@ from typing import Any
 
 from components.core.answers import extract
 from components.core.mllm import Answer, ChatRequest
-from components.core.prompts import render
+from components.core.mllm.prompts import render
 from components.voting_filter.ballots import Ballot, Vote
 from components.voting_filter.schemas import VoteAnswers
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from components.core.config import Endpoint, Settings
+from components.core.stage.settings import Endpoint, Settings
 
 
 class Config(Settings):

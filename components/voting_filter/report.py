@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from components.core.image_store import ImageStore
-from components.core.report import Report, figure_axes
+from components.core.data.image_store import ImageStore
+from components.core.stage.report import Report, figure_axes
 from components.voting_filter.ballots import AUTHOR, REASONS, Ballot, Decision, Outcome
 from components.voting_filter.config import Config
 

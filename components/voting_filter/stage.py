@@ -8,18 +8,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from components.core.errors import DataError
-from components.core.image_store import ImageStore
-from components.core.manifest import Dataset, DatasetWriter
+from components.core.data.image_store import ImageStore
+from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.mllm import MLLMClient, Usage
-from components.core.runner import StageContext, StageIO
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError
 from components.voting_filter.ballots import Ballot, Decision
 from components.voting_filter.collect import CastVote, Known, LostVote, cast_ballots, collect, collect_blind
 from components.voting_filter.config import Config
 from components.voting_filter.decide import decide
 from components.voting_filter.report import Tally, write_report
 
-IO = StageIO(inputs=("images", "qa"), outputs=("qa_kept", "qa_rejected", "votes", "rejected"))
 Row = dict[str, Any]
 
 

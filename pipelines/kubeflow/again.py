@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipelines.compiled import Compiled
+from pipelines.graph.compiled import Compiled
+from pipelines.graph.post_training import compile_pipeline
 from pipelines.kubeflow import runs
 from pipelines.kubeflow.client import Kubeflow, connect, explained
 from pipelines.kubeflow.rerun import Plan, plan
-from pipelines.post_training import compile_pipeline
-from pipelines.profile import Profile
+from pipelines.profile.run_profile import Profile
 
 
 @dataclass(frozen=True)

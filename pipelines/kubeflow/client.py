@@ -20,9 +20,9 @@ import kfp_server_api
 import urllib3
 from kfp.client import Client
 
-from components.core.errors import ConfigError, EndpointError, NoInputError
-from pipelines.compiled import Compiled, version_name
-from pipelines.post_training import DESCRIPTION, NAME
+from components.core.stage.errors import ConfigError, EndpointError, NoInputError
+from pipelines.graph.compiled import Compiled, version_name
+from pipelines.graph.post_training import DESCRIPTION, NAME
 
 EXPERIMENT = "vlm-post-training"
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")

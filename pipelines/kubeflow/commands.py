@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from pipelines.commandline import (
     DEFAULT_PROFILE,
     ProfileOption,
@@ -17,7 +17,7 @@ from pipelines.commandline import (
     known_task,
     refuse_stale_images,
 )
-from pipelines.profile import Profile, load_profile
+from pipelines.profile.run_profile import Profile, load_profile
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
@@ -80,13 +80,13 @@ def compile_(
         refuse_stale_images()
         checked = load_profile(profile, set_ or [])
         if format_ is Format.manifest:
-            from pipelines.compiled import compile_manifests
+            from pipelines.graph.compiled import compile_manifests
 
             written = compile_manifests(
                 checked, output or Path("build/post_training.manifest.yaml"), namespace
             )
         else:
-            from pipelines.post_training import compile_pipeline
+            from pipelines.graph.post_training import compile_pipeline
 
             if namespace:
                 raise ConfigError("--namespace only goes with --format manifest: an IR names none")
@@ -121,8 +121,8 @@ def submit(
 
 def _uploaded(profile: Profile, host: str, namespace: str) -> tuple[Kubeflow, str, str]:
     """The connection, and the ids of the pipeline and of the version that the profile compiles to."""
+    from pipelines.graph.post_training import compile_pipeline
     from pipelines.kubeflow.client import connect, explained
-    from pipelines.post_training import compile_pipeline
 
     refuse_stale_images()
     kubeflow = connect(host, namespace)

@@ -10,7 +10,7 @@ import itertools
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 
 _DAY_MINUTES = 24 * 60
 _HORIZON_DAYS = 2 * 366

@@ -13,7 +13,7 @@ from typing import Any
 import urllib3
 from kubernetes import client, config
 
-from components.core.errors import ConfigError, EndpointError, NoInputError
+from components.core.stage.errors import ConfigError, EndpointError, NoInputError
 
 RUN_LABEL = "pipeline/runid"
 NODE_ANNOTATION = "workflows.argoproj.io/node-name"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipelines.compiled import Compiled
+from pipelines.graph.compiled import Compiled
 
 _SHOWN_CHARACTERS = 60
 _SHOWN_SETTINGS = 4

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from components.core.errors import ConfigError, EndpointError, StageError
+from components.core.stage.errors import ConfigError, EndpointError, StageError
+from components.stages import TASKS
 from pipelines.kubeflow.client import Kubeflow, explained
-from pipelines.sections import TASKS
 
 FINISHED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 _OMITTED = "RUNTIME_STATE_UNSPECIFIED"

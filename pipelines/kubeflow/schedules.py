@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from components.core.errors import ConfigError, NoInputError
+from components.core.stage.errors import ConfigError, NoInputError
 from pipelines.kubeflow.client import Kubeflow, explained, pages
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
-from pipelines.profile import load_profile
+from pipelines.profile.run_profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 

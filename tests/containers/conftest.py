@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.images import GROUPS
+from components.stages import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 KEPT = Path(os.environ.get("VLM_CONTAINER_TEST_DIR", ROOT / "build" / "containers"))
@@ -123,7 +123,7 @@ def _import_base(engine: Engine) -> None:
 def stage_images(engine) -> Engine:
     """All stage images that need no GPU, built from the tree as it is; packages are downloaded once."""
     wheels = engine.folder / "wheels"
-    for group in sorted(set(GROUPS.values())):
+    for group in sorted({stage.group for stage in STAGES.values()}):
         engine.command(
             sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
             "--only-binary", ":all:", "--dest", str(wheels), "--find-links", str(wheels),
@@ -132,7 +132,7 @@ def stage_images(engine) -> Engine:
     config = engine.folder / "pip.conf"
     config.write_text("[global]\nno-index = true\n")
     engine.command(
-        sys.executable, "-m", "images.build", *GROUPS, "--engine", "podman", "--base-image", BASE,
+        sys.executable, "-m", "images.build", *STAGES, "--engine", "podman", "--base-image", BASE,
         "--wheels", str(wheels), "--pip-config", str(config), "--sbom", str(engine.folder / "sbom"),
     )  # fmt: skip
     return engine

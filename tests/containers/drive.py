@@ -16,11 +16,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.core.images import image
+from components.core.stage.container_image import image
 from demo.run import HOST, PORT, teachers
-from pipelines.containers import Containers
-from pipelines.process import Signals
-from pipelines.profile import load_profile
+from pipelines.local.containers import Containers
+from pipelines.local.process import Signals
+from pipelines.profile.run_profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE = """

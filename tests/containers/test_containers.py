@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from components.core.images import GROUPS, code_version
-from components.core.manifest import Dataset, open_checkpoint
+from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.stage.container_image import code_version
+from components.stages import STAGES, TASKS, TRAINING
 from demo.run import build_world
-from pipelines.containers import ANY_USER
-from pipelines.sections import TASKS, TRAINING
+from pipelines.local.containers import ANY_USER
 
 pytestmark = pytest.mark.integration
 DRIVE = str(Path(__file__).with_name("drive.py"))
@@ -121,10 +121,10 @@ def test_no_container_outlives_its_run_for_long(finished, engine, world, number,
         assert "interrupted" in done.stderr
 
 
-@pytest.mark.parametrize("stage", GROUPS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_an_image_s_bill_of_materials_lists_its_lock(stage_images, stage):
     bom = json.loads((stage_images.folder / "sbom" / f"{stage}.cdx.json").read_text())
     listed = {c["name"]: c["version"] for c in bom["components"] if c["purl"].startswith("pkg:pypi/")}
-    lock = (Path("requirements") / f"{GROUPS[stage]}.lock").read_text()
+    lock = (Path("requirements") / f"{STAGES[stage].group}.lock").read_text()
     locked = dict(re.findall(r"^([a-z0-9._-]+)==([^ ]+)", lock, flags=re.MULTILINE))
     assert {name.replace(".", "-").replace("_", "-"): v for name, v in locked.items()} == listed

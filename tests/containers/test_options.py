@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.containers import Containers, limits
-from pipelines.profile import load_profile
-from pipelines.resources import Resources
+from pipelines.local.containers import Containers, limits
+from pipelines.profile.resources import Resources
+from pipelines.profile.run_profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,7 +86,7 @@ def test_a_caller_who_is_not_root_keeps_their_id(containers):
 
 def test_without_an_engine_the_run_ends_before_it_starts(containers, tmp_path, monkeypatch):
     pytest.importorskip("docker", reason="not installed: the Python package docker")
-    from components.core.errors import EndpointError
+    from components.core.stage.errors import EndpointError
 
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/nothing.sock")
     with pytest.raises(EndpointError, match="podman system service"):

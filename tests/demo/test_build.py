@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.manifest import Dataset, open_checkpoint
+from components.core.data.manifest import Dataset, open_checkpoint
 from components.core.vlm.messages import format_question
 from demo import base_settings
 from demo.build import MINI, build_world

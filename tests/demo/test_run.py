@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core.errors import EndpointError
+from components.core.stage.errors import EndpointError
 from demo.run import HOST, PORT, at_port, teachers
 from demo.world import WorldIndex, render, sample_scene
-from pipelines.profile import load_profile
+from pipelines.profile.run_profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from components.core.manifest import MANIFEST_NAME
+from components.core.data.manifest import MANIFEST_NAME
 
 
 def sealed_checkpoints(root: Path, marker: str = MANIFEST_NAME) -> set[Path]:

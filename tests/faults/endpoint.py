@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import web
 
-from components.core.config import sha256_hex
+from components.core.data.hashing import sha256_hex
 
 Json = dict[str, Any]
 CHAT_FAULTS = (

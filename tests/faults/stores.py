@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from components.core.errors import NoInputError
+from components.core.stage.errors import NoInputError
 
 
 class Dying:

@@ -15,16 +15,18 @@ from typing import Any
 
 from PIL import Image
 
-from components.core.config import rng_for, stage_config
-from components.core.manifest import Dataset
-from components.core.pins import fingerprint
-from components.core.runner import WORK_ROOT_ENV, StageIO, stage_main
+from components.core.data.hashing import rng_for
+from components.core.data.manifest import Dataset
+from components.core.data.pins import fingerprint
+from components.core.stage.io import StageIO
+from components.core.stage.runner import WORK_ROOT_ENV, stage_main
+from components.core.stage.settings import stage_config
 from demo.teachers.models import load_models
 from demo.teachers.server import BadRequest, Teachers
 from demo.world.index import WorldIndex
 from demo.world.render import render
 from demo.world.scene import sample_scene
-from pipelines.profile import load_profile
+from pipelines.profile.run_profile import load_profile
 from tests.faults.endpoint import Faults, FaultyEndpoint, Json, Refusal
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.core import images as resolver
-from components.core.config import STAGES
-from components.core.errors import ConfigError
-from components.core.images import GROUPS, LOCKS, image, stale_digests
+from components.core.stage import container_image as resolver
+from components.core.stage.container_image import LOCKS, image, stale_digests
+from components.core.stage.errors import ConfigError
+from components.stages import STAGES
 from images import build
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,14 +31,13 @@ def pins(path: Path) -> dict[str, str]:
 
 def test_every_stage_has_a_dockerfile_and_a_group_and_nothing_else_has():
     assert {path.parent.name for path in DOCKERFILES} == {*STAGES, "cli"}
-    assert set(GROUPS) == set(STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_image_holds_its_own_code_its_group_and_a_health_check(stage):
     text = (ROOT / "images" / stage / "Dockerfile").read_text()
-    assert f"dependencies-{GROUPS[stage]}" in text
-    for lock in LOCKS[GROUPS[stage]]:
+    assert f"dependencies-{STAGES[stage].group}" in text
+    for lock in LOCKS[STAGES[stage].group]:
         assert f"requirements/{lock}.lock" in text
     copied = set(re.findall(r"^COPY components/?(\S*) ", text, flags=re.MULTILINE))
     everything = {""} if stage in resolver.CHECKS_ALL else {"__init__.py", "core", stage}
@@ -167,7 +166,7 @@ def test_pushed_digests_join_those_that_are_there(tmp_path):
 
 
 def test_all_images_by_default_and_a_wrong_name_names_its_neighbour():
-    assert build.chosen([]) == [*GROUPS, "cli"]
+    assert build.chosen([]) == [*STAGES, "cli"]
     with pytest.raises(ConfigError, match="did you mean 'voting_filter'"):
         build.chosen(["votin_filter"])
 

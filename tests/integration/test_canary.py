@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from components.core.runner import WORK_ROOT_ENV
+from components.core.stage.runner import WORK_ROOT_ENV
 from components.ids_scoring.budget import MAX_SCORE
 from components.ids_scoring.mllm_scorer import ImageScore
 from tests.faults.canary import INSTRUCTION, draw_canary, obey

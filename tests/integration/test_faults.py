@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.runner import WORK_ROOT_ENV
+from components.core.stage.runner import WORK_ROOT_ENV
 from tests.faults.accounts import ASKING, run_under_faults
 from tests.faults.endpoint import Faults, FaultyEndpoint
 from tests.faults.world import STAGES, DataHalf, build_pictures, serve_teachers

@@ -16,10 +16,10 @@ import pytest
 import skimage.data
 import sklearn.datasets
 
-from components.core.manifest import Dataset, open_checkpoint
+from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.data.tables import SCHEMAS
 from components.core.registry import SEEN_IMAGES, DomainRegistry
-from components.core.tables import SCHEMAS
-from pipelines.sections import EVALUATED, TASKS, TRAINING
+from components.stages import EVALUATED, TASKS, TRAINING
 
 pytestmark = pytest.mark.integration
 

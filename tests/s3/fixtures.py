@@ -22,7 +22,7 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3_bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> str:
-    """URI of an empty bucket; the environment is set so that `components.core.storage` reaches it."""
+    """URI of an empty bucket; the environment is set so that `components.core.objects.store` reaches it."""
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     name = f"test-{uuid.uuid4().hex[:12]}"

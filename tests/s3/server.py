@@ -114,7 +114,7 @@ class S3Server:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `components.core.storage` reads to reach it."""
+        """What `components.core.objects.store` reads to reach it."""
         return {
             "S3_ENDPOINT": self.endpoint,
             "AWS_ACCESS_KEY_ID": self.access_key,

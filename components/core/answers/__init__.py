@@ -9,11 +9,13 @@ from __future__ import annotations
 from components.core.answers.comparison import agree, anls, edit_distance, normalise, relaxed_accuracy
 from components.core.answers.extraction import AnswerType, Extraction, Stage, extract, extract_staged
 from components.core.answers.numbers import Quantity, find_numbers, parse_number
+from components.core.answers.question import Question
 
 __all__ = [
     "AnswerType",
     "Extraction",
     "Quantity",
+    "Question",
     "Stage",
     "agree",
     "anls",

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from components.core.errors import DataError, NoInputError
+from components.core.stage.errors import DataError, NoInputError
 
 if TYPE_CHECKING:
     from components.core.benchmarks.base import Benchmark
@@ -74,7 +74,7 @@ def detect(path: Path) -> Format:
     Raises:
         DataError: neither a known suffix nor a directory that holds a manifest or POPE's JSON files.
     """
-    from components.core.manifest import MANIFEST_NAME
+    from components.core.data.manifest import MANIFEST_NAME
 
     name = path.name.lower()
     if path.is_dir():

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from components.core.benchmarks import Format
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 
 
 @dataclass(frozen=True)

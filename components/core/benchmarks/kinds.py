@@ -8,7 +8,7 @@ from typing import get_args
 
 from components.core.benchmarks import Kind
 from components.core.benchmarks.base import Benchmark, BenchmarkItem
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 
 _KNOWN: tuple[tuple[str, Kind], ...] = (
     (r"mmbench|ccbench|circular", "circular"),

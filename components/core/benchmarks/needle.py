@@ -18,9 +18,10 @@ from pydantic import Field
 
 from components.core.benchmarks.base import Benchmark, BenchmarkItem
 from components.core.benchmarks.filler import paragraphs, sentences
-from components.core.config import Settings, parse_settings, seed_for
-from components.core.errors import NoInputError
-from components.core.pins import fingerprint
+from components.core.data.hashing import seed_for
+from components.core.data.pins import fingerprint
+from components.core.stage.errors import NoInputError
+from components.core.stage.settings import Settings, parse_settings
 
 NAMES = ("harbour", "library", "observatory", "greenhouse", "archive", "foundry", "lighthouse", "workshop")
 PLATES = {

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from components.core.benchmarks.base import Benchmark, BenchmarkItem
-from components.core.errors import DataError, NoInputError
-from components.core.pins import fingerprint
+from components.core.data.pins import fingerprint
+from components.core.stage.errors import DataError, NoInputError
 
 _FOLDERS = ("images", "val2014", "")
 _LABELS = {"yes": "yes", "no": "no", "1": "yes", "0": "no"}

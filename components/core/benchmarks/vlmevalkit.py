@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.core.benchmarks.base import Benchmark, BenchmarkItem
-from components.core.config import sha256_hex
-from components.core.errors import DataError
-from components.core.pins import fingerprint
+from components.core.data.hashing import sha256_hex
+from components.core.data.pins import fingerprint
+from components.core.stage.errors import DataError
 
 REFERENCE_CHARS = 64
 """An image cell of at most so many characters names another row, as in VLMEvalKit; base64 of a picture is longer."""

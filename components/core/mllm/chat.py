@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from components.core.datauri import data_uri
+from components.core.data.data_uri import data_uri
 
 _REPAIR = (
     "Your last answer was not valid: {error}\nAnswer again with JSON that fits the schema, and nothing else."

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from components.core.config import Endpoint, canonical_json, sha256_hex
-from components.core.errors import StageError
-from components.core.log import ProgressBar
+from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm.chat import (
     Answer,
     ChatRequest,
@@ -25,7 +23,10 @@ from components.core.mllm.chat import (
 from components.core.mllm.limits import Limits, Stopped
 from components.core.mllm.transport import Final, Retryable, Transport
 from components.core.mllm.usage import Usage
-from components.core.work import Journal
+from components.core.resume.work import Journal
+from components.core.stage.errors import StageError
+from components.core.stage.log import ProgressBar
+from components.core.stage.settings import Endpoint
 
 # So many requests in a row that failed after all their retries mean that the endpoint is down, not that rows are bad.
 _MAX_FAILURES_IN_A_ROW = 8

@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from components.core.errors import BudgetError, StageError
+from components.core.stage.errors import BudgetError, StageError
 
 # A server that wants a longer rest than this gets it from the orchestrator's retry, not from a sleeping process.
 MAX_PAUSE_S = 600.0

@@ -15,10 +15,10 @@ import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from components.core.config import Endpoint
-from components.core.errors import EndpointError
 from components.core.mllm.limits import Limits
 from components.core.mllm.usage import Usage
+from components.core.stage.errors import EndpointError
+from components.core.stage.settings import Endpoint
 
 T = TypeVar("T")
 # Why an attempt failed.

@@ -20,10 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.core.errors import ConfigError, DataError, NoInputError, StageError
-from components.core.manifest import file_sha256
+from components.core.data.manifest import file_sha256
+from components.core.objects.store import open_store
 from components.core.registry.pointer import Pointer, PointerLog, create, encode, highest, numbered
-from components.core.storage import open_store
+from components.core.stage.errors import ConfigError, DataError, NoInputError, StageError
 
 VERSION_MANIFEST = "_VERSION.json"
 _GIVEN_UP = {"given_up": True}

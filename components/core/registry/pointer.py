@@ -13,8 +13,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from components.core.errors import DataError
-from components.core.storage import ObjectStore
+from components.core.objects.store import ObjectStore
+from components.core.stage.errors import DataError
 
 Action = Literal["", "promote", "rollback"]
 

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 

@@ -12,7 +12,7 @@ from transformers import AutoProcessor, PreTrainedTokenizerBase, ProcessorMixin,
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import is_torchvision_available
 
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 
 CHATML_TEMPLATE = (
     "{%- for message in messages %}"

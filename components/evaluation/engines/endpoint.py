@@ -6,10 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from components.core.config import seed_for
-from components.core.errors import ConfigError, StageError
+from components.core.data.hashing import seed_for
 from components.core.mllm import Answer, ChatRequest, MLLMClient
-from components.core.work import Journal
+from components.core.resume.work import Journal
+from components.core.stage.errors import ConfigError, StageError
 from components.evaluation.config import Config
 from components.evaluation.engines.base import Parts, Response
 

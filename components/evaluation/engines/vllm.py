@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.config import seed_for
-from components.core.errors import ConfigError
+from components.core.data.hashing import seed_for
+from components.core.stage.errors import ConfigError
 from components.evaluation.config import Config
 from components.evaluation.engines.base import Parts, Response, split_parts
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.core.config import sha256_hex
+from components.core.data.hashing import sha256_hex
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.core.errors import NoInputError
+from components.core.stage.errors import NoInputError
 from components.image_ingest.reasons import Reason, Refused
 from components.image_ingest.sources.base import Entry, printable
 

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from components.image_ingest.reasons import Reason, Refused
 from components.image_ingest.sources.base import Entry
 from components.image_ingest.sources.shards import Shards

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.core.errors import NoInputError
+from components.core.stage.errors import NoInputError
 from components.image_ingest.sources.base import Entry
 from components.image_ingest.sources.folder import FolderSource
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.core.errors import ConfigError, DataError
+from components.core.stage.errors import ConfigError, DataError
 from components.image_ingest.config import UrlSettings
 from components.image_ingest.reasons import Reason, Refused
 from components.image_ingest.sources.base import Entry, printable

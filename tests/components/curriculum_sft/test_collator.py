@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 from components.core.vlm import build_conversation, load_model, load_processor
 from components.curriculum_sft.collator import (
     IGNORED,

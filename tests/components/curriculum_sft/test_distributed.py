@@ -9,8 +9,8 @@ import sys
 import pytest
 import torch
 
-from components.core.errors import ConfigError
-from components.core.manifest import commit_checkpoint
+from components.core.data.manifest import commit_checkpoint
+from components.core.stage.errors import ConfigError
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.distributed import SAMPLES_PER_STEP, check_same_run, deepspeed_config
 
@@ -18,7 +18,7 @@ from components.curriculum_sft.distributed import SAMPLES_PER_STEP, check_same_r
 PROGRAM = """
 import sys, torch
 from torch import distributed, nn
-from components.core.launch import rank, world_size
+from components.core.training.launch import rank, world_size
 from components.curriculum_sft.optimizer import MuonAdamW
 
 out, load_from = sys.argv[1], sys.argv[2]

@@ -8,12 +8,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.manifest import Dataset, open_checkpoint
-from components.core.runner import stage_main
+from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.stage.runner import stage_main
 from components.curriculum_sft import stage
 from components.curriculum_sft.checks import Planner
+from components.curriculum_sft.component import IO
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.stage import IO, run
+from components.curriculum_sft.stage import run
 
 FAST = {"batch_samples": 4, "learning_rate": 3e-3, "log_steps": 1, "max_steps": 2, "report_samples": 1}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from components.core.errors import ConfigError, DataError
+from components.core.stage.errors import ConfigError, DataError
 from components.curriculum_sft.config import Config, Mixture
 from components.curriculum_sft.mixture import capped, mix, token_ratio
 from components.curriculum_sft.samples import sample

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.optimizer import MuonAdamW, optimizer_for, takes_muon
 from components.curriculum_sft.training import LossGuard

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from components.core.divided import Divided
+from components.core.resume.divided import Divided
+from components.core.resume.work import WorkDir
 from components.core.vlm import load_model, load_processor
-from components.core.work import WorkDir
 from components.curriculum_sft.own_answers import ask, questions_to_ask
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from components.core.vlm import build_conversation, load_model, load_processor
 from components.curriculum_sft.collator import ConversationCollator, PictureStores
 from components.curriculum_sft.packed import flatten, use_packed_attention

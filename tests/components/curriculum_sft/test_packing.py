@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.config import rng_for
+from components.core.data.hashing import rng_for
 from components.curriculum_sft.packing import best_fit_decreasing, fill, plan, plan_epoch, vision_imbalance
 
 LENGTHS = st.lists(st.integers(1, 100), max_size=60)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from components.core.errors import DataError
+from components.core.conversations.base import BadRecord
+from components.core.stage.errors import DataError
 from components.curriculum_sft.checks import Planner
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.prepare import all_samples, describe, mixed_samples, settle
 from components.curriculum_sft.samples import sample
-from components.curriculum_sft.sources.base import BadRecord
 
 UNREAD = BadRecord("bad_messages", "turns must alternate", "x.jsonl, line 7")
 

@@ -17,9 +17,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.core.durable import WORK_LOCAL_ENV, WORK_SYNC_ENV
-from components.core.manifest import commit_checkpoint
-from components.core.storage import open_store
+from components.core.data.manifest import commit_checkpoint
+from components.core.objects.store import open_store
+from components.core.resume.work_directory import WORK_LOCAL_ENV, WORK_SYNC_ENV
 from components.curriculum_sft.callbacks import newest_committed
 from tests.faults.checkpoints import sealed_checkpoints
 from tests.faults.stores import newest_snapshot
@@ -210,10 +210,11 @@ def test_torn_checkpoints_are_removed_and_ignored(tmp_path):
 
 def test_a_finished_run_is_not_trained_again(sft_world, argv, uninterrupted, tmp_path, monkeypatch):
     """Killed between the last step and the written output: the sealed last checkpoint becomes the output."""
-    from components.core.runner import stage_main
+    from components.core.stage.runner import stage_main
     from components.curriculum_sft import training
+    from components.curriculum_sft.component import IO
     from components.curriculum_sft.config import Config
-    from components.curriculum_sft.stage import IO, run
+    from components.curriculum_sft.stage import run
 
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
     monkeypatch.setenv(

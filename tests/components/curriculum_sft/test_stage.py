@@ -6,11 +6,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.core.manifest import Dataset, open_checkpoint
-from components.core.runner import stage_main
+from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.stage.runner import stage_main
 from components.core.vlm import generate, load_model, load_processor
+from components.curriculum_sft.component import IO
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.stage import IO, run
+from components.curriculum_sft.stage import run
 
 FAST = {"batch_samples": 8, "learning_rate": 3e-3, "log_steps": 1, "max_steps": 6}
 

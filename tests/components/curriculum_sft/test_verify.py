@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 from components.core.vlm import build_conversation, load_processor
 from components.curriculum_sft.collator import PictureStores
 from components.curriculum_sft.verify import verify

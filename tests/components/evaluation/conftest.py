@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.core.manifest import DatasetWriter
-from components.core.pins import pin
+from components.core.data.manifest import DatasetWriter
+from components.core.data.pins import pin
 from components.evaluation.engines import Response
 from components.evaluation.items import Item
 from components.evaluation.scoring import Scored
@@ -146,9 +146,10 @@ def stage_argv(tmp_path: Path, tiny_checkpoint: Path, voted: dict[str, Path]):
 @pytest.fixture
 def run_stage(stage_argv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Run the stage from its command line; returns the exit code and the directory of its outputs."""
-    from components.core.runner import stage_main
+    from components.core.stage.runner import stage_main
+    from components.evaluation.component import IO
     from components.evaluation.config import Config
-    from components.evaluation.stage import IO, run
+    from components.evaluation.stage import run
 
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import DataError
-from components.core.manifest import Dataset, DatasetWriter
+from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.stage.errors import DataError
 from components.core.stats import Bootstrap
 from components.evaluation.comparison import Other, compare, read_other
 from components.evaluation.items import Item

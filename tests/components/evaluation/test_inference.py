@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from components.core.resume.work import Journal
 from components.core.vlm import generate, load_model, load_processor
-from components.core.work import Journal
 from components.evaluation.benchmarks import Questions
 from components.evaluation.config import Benchmark, Config
 from components.evaluation.engines.transformers import TransformersEngine

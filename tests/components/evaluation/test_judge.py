@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from components.core.config import Endpoint
-from components.core.errors import StageError
-from components.core.work import Journal
+from components.core.resume.work import Journal
+from components.core.stage.errors import StageError
+from components.core.stage.settings import Endpoint
 from components.evaluation.judge import Judge, prompt_hash
 from components.evaluation.scoring import Scored, score_all
 

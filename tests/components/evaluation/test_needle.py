@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from components.evaluation.benchmarks import Questions
 from components.evaluation.config import Benchmark
 from components.evaluation.needle import needle_table

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from components.core.answers import agree, extract
-from components.core.manifest import Dataset, commit_checkpoint
+from components.core.data.manifest import Dataset, commit_checkpoint
 from components.evaluation.engines.transformers import TransformersEngine
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from components.core.config import sha256_hex
-from components.core.manifest import DatasetWriter, commit_checkpoint
+from components.core.data.hashing import sha256_hex
+from components.core.data.manifest import DatasetWriter, commit_checkpoint
 
 FAST: dict[str, Any] = {
     "max_steps": 3, "prompts_per_step": 2, "group_size": 4, "k": 2, "max_completion_tokens": 6, "learning_rate": 1e-3,
@@ -82,9 +82,10 @@ class World:
 
     def run(self, out: str, **config: Any) -> int:
         """Run the stage in this process."""
-        from components.core.runner import stage_main
+        from components.core.stage.runner import stage_main
+        from components.hybrid_rl.component import IO
         from components.hybrid_rl.config import Config
-        from components.hybrid_rl.stage import IO, run
+        from components.hybrid_rl.stage import run
 
         return stage_main("hybrid_rl", Config, IO, run, self.argv(out, **config))
 

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from components.core.vlm import load_processor
 from components.hybrid_rl.limits import check_same_limits, image_limits
 

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from transformers import TrainerState
 
-from components.core.divided import Divided
+from components.core.resume.divided import Divided
+from components.core.resume.work import WorkDir
 from components.core.vlm import load_model, load_processor
-from components.core.work import WorkDir
 from components.hybrid_rl.callbacks import RefreshPassRates
 from components.hybrid_rl.config import Config, Prompts
 from components.hybrid_rl.prompts import Prompt, blanked, candidates, measure, select

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from components.hybrid_rl.config import Config, ExtraReward, Ramp, RewardWeights
 from components.hybrid_rl.extra import ExtraRewards, LimitedCalls
 from components.hybrid_rl.rewards import Rollout

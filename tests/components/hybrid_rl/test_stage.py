@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.core.manifest import Dataset, open_checkpoint
+from components.core.data.manifest import Dataset, open_checkpoint
 from components.hybrid_rl.callbacks import COMMITTED
 from tests.faults.checkpoints import sealed_checkpoints
 

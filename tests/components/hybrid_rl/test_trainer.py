@@ -4,7 +4,7 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from components.hybrid_rl.config import Config
 from components.hybrid_rl.trainer import GenerationSampler
 from components.hybrid_rl.trl_config import grpo_config

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from components.core.config import sha256_hex
-from components.core.manifest import Dataset, DatasetWriter
-from components.core.runner import stage_main
+from components.core.data.hashing import sha256_hex
+from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.stage.runner import stage_main
+from components.ids_scoring.component import IO
 from components.ids_scoring.config import Config
-from components.ids_scoring.stage import IO, run
+from components.ids_scoring.stage import run
 
 
 class ScoringServer(ThreadingHTTPServer):

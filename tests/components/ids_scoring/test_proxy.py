@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import skimage
 
-from components.core.engine import EngineSettings
+from components.core.data.mapping import EngineSettings
 from components.ids_scoring.proxy_features import statistics
 from components.ids_scoring.proxy_scorer import ProxyScorer, Text, combine
 

@@ -19,11 +19,12 @@ import skimage
 import sklearn.datasets
 from PIL import Image
 
-from components.core.manifest import Dataset
-from components.core.runner import stage_main
+from components.core.data.manifest import Dataset
+from components.core.stage.runner import stage_main
+from components.image_ingest.component import IO
 from components.image_ingest.config import Config
 from components.image_ingest.sources import Source
-from components.image_ingest.stage import IO, run
+from components.image_ingest.stage import run
 
 SKIMAGE = Path(skimage.__file__).parent / "data"
 SKLEARN = Path(sklearn.datasets.__file__).parent / "images"

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from components.core.pins import pin
-from components.core.s3_client import Client
-from components.core.storage import open_store
+from components.core.data.pins import pin
+from components.core.objects.s3_client import Client
+from components.core.objects.store import open_store
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
 from tests.s3.server import missing, swift
 

@@ -6,8 +6,8 @@ import shutil
 
 from PIL import Image
 
-from components.core.manifest import Dataset
-from components.core.pins import pin
+from components.core.data.manifest import Dataset
+from components.core.data.pins import pin
 
 
 def test_only_what_is_new_comes_out(ingest, photographs, encode, photograph) -> None:

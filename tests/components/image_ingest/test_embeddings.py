@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core.errors import ConfigError, NoInputError
+from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import EmbeddingSettings
 from components.image_ingest.embeddings import Encoder
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from components.core.errors import DataError
-from components.core.manifest import Dataset
-from components.core.pins import pin
+from components.core.data.manifest import Dataset
+from components.core.data.pins import pin
+from components.core.stage.errors import DataError
 from components.image_ingest.seen import Seen, read_seen
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.config import sha256_hex
+from components.core.data.hashing import sha256_hex
 from components.image_ingest.split import split_of
 
 

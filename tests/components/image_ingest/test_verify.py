@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.core.config import sha256_hex
+from components.core.data.hashing import sha256_hex
 from components.image_ingest.config import Config
 from components.image_ingest.reasons import Reason
 from components.image_ingest.verify import Refused, Stored, pixel_digest, sniff, verify

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.core.config import parse_settings
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
+from components.core.stage.settings import parse_settings
 from components.label_tree.config import Config
 from components.label_tree.tree import plant
 

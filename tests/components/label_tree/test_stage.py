@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core.manifest import Dataset, DatasetWriter
-from components.core.pins import fingerprint, pin
-from components.core.runner import stage_main
+from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.data.pins import fingerprint, pin
+from components.core.stage.runner import stage_main
+from components.label_tree.component import IO
 from components.label_tree.config import Config
-from components.label_tree.stage import IO, run
+from components.label_tree.stage import run
 
 EXPERTS = [
     {"name": "Gauges", "dimension": "domain", "description": "dials", "children": [{"name": "Fuel"}]},

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from components.core.config import sha256_hex
-from components.core.manifest import DatasetWriter
-from components.core.runner import stage_main
+from components.core.data.hashing import sha256_hex
+from components.core.data.manifest import DatasetWriter
+from components.core.stage.runner import stage_main
+from components.preflight.component import IO
 from components.preflight.config import Config
-from components.preflight.stage import IO, run
+from components.preflight.stage import run
 
 
 def picture() -> bytes:

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.core.errors import DataError, NoInputError
+from components.core.stage.errors import DataError, NoInputError
 from components.preflight.base_model import check_base_model
 
 TYPES = ("qwen3_vl",)

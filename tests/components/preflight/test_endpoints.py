@@ -5,7 +5,7 @@ import socket
 import pytest
 from pydantic import Field
 
-from components.core.config import Endpoint, Settings
+from components.core.stage.settings import Endpoint, Settings
 from components.preflight.endpoints import Probe, find_probes, probe
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.core.errors import DataError, NoInputError
+from components.core.stage.errors import DataError, NoInputError
 from components.preflight.general_data import CONTROL_TOKENS, check_general_data, sample_problem
 
 USER = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Which colour?"}]}

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from components.core.pins import split_pin
+from components.core.data.pins import split_pin
 from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.preflight.sections import SECTION_STAGES
-from pipelines.sections import SECTIONS
+from components.stages import SECTIONS
 
 PINNED = ("images", "general-data", "base-model", "benchmarks")
 
@@ -63,7 +63,7 @@ def test_training_starts_from_the_promoted_model_where_there_is_one(preflight, s
 
 
 def test_sections_are_those_of_the_pipeline() -> None:
-    pipeline = {section.name: section.component for section in SECTIONS if section.name != "preflight"}
+    pipeline = {section.name: section.stage for section in SECTIONS.values() if section.name != "preflight"}
     assert pipeline == SECTION_STAGES
 
 
@@ -174,7 +174,7 @@ def test_starts_without_heavy_imports() -> None:
     code = f"""
 import sys
 import components.preflight.__main__
-from components.core.config import stage_config
+from components.core.stage.settings import stage_config
 for name in {names!r}:
     stage_config(name)
 print([name for name in {heavy.split()!r} if name in sys.modules])

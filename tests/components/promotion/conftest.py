@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from components.core.manifest import DatasetWriter, commit_checkpoint, open_checkpoint
-from components.core.pins import fingerprint
-from components.core.tables import SCHEMAS
-from components.promotion.scores import STAGES
+from components.core.data.manifest import DatasetWriter, commit_checkpoint, open_checkpoint
+from components.core.data.pins import fingerprint
+from components.core.data.tables import SCHEMAS
+from components.stages import EVALUATED
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
 
 ITEMS = 240
@@ -109,7 +109,7 @@ class World:
         argv = ["--config", json.dumps(config), "--section-evaluation", json.dumps({"batch_size": 8})]
         names = (
             "checkpoint",
-            *(f"scores_{s}" for s in STAGES),
+            *(f"scores_{s}" for s in EVALUATED),
             "predictions_base",
             "predictions_hybrid_rl",
             "qa_kept",
@@ -136,7 +136,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     made = World(tmp_path)
     made.questions()
     made.checkpoint()
-    for stage in STAGES:
+    for stage in EVALUATED:
         made.evaluate(stage, 0.8 if stage == "hybrid_rl" else 0.3)
     return made
 
@@ -160,7 +160,7 @@ def another(tmp_path: Path, world: World) -> Callable[[bytes, float], World]:
         made = World(path)
         made.questions()
         made.checkpoint(weights)
-        for stage in STAGES:
+        for stage in EVALUATED:
             made.evaluate(stage, domain if stage == "hybrid_rl" else 0.3)
         return made
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 from components.promotion.scores import METRICS, read_scores, summarise
 
 GOOD = {

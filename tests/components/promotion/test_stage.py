@@ -15,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from components.core.manifest import Dataset, open_checkpoint
+from components.core.data.manifest import Dataset, open_checkpoint
 from components.core.registry import SEEN_IMAGES, DomainRegistry
-from components.core.runner import stage_main
+from components.core.stage.runner import stage_main
+from components.promotion.component import IO
 from components.promotion.config import Config
-from components.promotion.scores import STAGES
-from components.promotion.stage import IO, run
+from components.promotion.stage import run
+from components.stages import EVALUATED
 from tests.components.promotion.conftest import BENCHMARKS, World
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -74,10 +75,10 @@ def test_a_pass_is_registered_whole_and_becomes_current(world: World, root: str,
     assert open_checkpoint(fetched / "checkpoint").digest == verdict["checkpoint_digest"]
     assert Dataset.open(fetched / "predictions", "predictions").rows == 720
     assert read(fetched / "summary.json") == read(world.path / "out" / "summary")
-    assert [row["stage"] for row in read(fetched / "summary.json")["rows"]] == list(STAGES)
+    assert [row["stage"] for row in read(fetched / "summary.json")["rows"]] == list(EVALUATED)
     assert read(fetched / "config.json")["evaluation"] == {"batch_size": 8}
     assert read(fetched / "config.json")["promotion"]["domain"] == "cars"
-    assert {path.stem for path in (fetched / "scores").iterdir()} == set(STAGES)
+    assert {path.stem for path in (fetched / "scores").iterdir()} == set(EVALUATED)
     metrics = read(world.path / "out" / "metrics")
     assert metrics["passed"] == metrics["is_current"] == 1
     assert 30 < metrics["domain_gain_low"] < metrics["domain_gain"] < metrics["domain_gain_high"]
@@ -151,7 +152,7 @@ def test_an_incumbent_of_another_benchmark_cannot_be_compared(
     call(world, registry)
     changed = another(b"changed", 0.9)
     asked = [{**source, "digest": source["digest"] + "x"} for source in BENCHMARKS]
-    for stage in STAGES:
+    for stage in EVALUATED:
         changed.evaluate(stage, 0.9 if stage == "hybrid_rl" else 0.3, benchmarks=asked)
     verdict = call(changed, registry)
     notes = {c["name"]: c["note"] for c in verdict["criteria"] if not c["passed"]}

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.core.config import sha256_hex
-from components.core.manifest import Dataset, DatasetWriter
-from components.core.runner import stage_main
+from components.core.data.hashing import sha256_hex
+from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.stage.runner import stage_main
+from components.qa_synthesis.component import IO
 from components.qa_synthesis.config import Config
-from components.qa_synthesis.stage import IO, run
+from components.qa_synthesis.stage import run
 from demo.teachers.background import Running, running_teachers
 from demo.world.index import WorldIndex
 from demo.world.render import png_bytes, render

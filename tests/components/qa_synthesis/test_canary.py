@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from components.core.datauri import data_uri
+from components.core.data.data_uri import data_uri
 from demo.world.render import png_bytes, render
 
 ORDERS = (

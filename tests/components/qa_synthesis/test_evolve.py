@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from components.core.config import Endpoint
 from components.core.mllm import Answer, ChatRequest
+from components.core.stage.settings import Endpoint
 from components.qa_synthesis.config import Config, Directions
 from components.qa_synthesis.evolve import VERDICTS, Attempt, draw_direction, evolve_round, settle
 from components.qa_synthesis.generate import Task, generate

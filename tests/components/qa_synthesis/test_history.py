@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.core.config import canonical_json
+from components.core.data.hashing import canonical_json
 from components.qa_synthesis.evolve import Attempt, settle
 from components.qa_synthesis.history import lineage
 from components.qa_synthesis.items import Item

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.config import Endpoint, sha256_hex
+from components.core.data.hashing import sha256_hex
+from components.core.stage.settings import Endpoint
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.items import REASONS, Item, Malformed, question_key, validate
 from components.qa_synthesis.schemas import QAItem

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.config import Endpoint
+from components.core.stage.settings import Endpoint
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.mix import ANYTHING, ASPECTS, absent, answer_types, apportion, aspects
 

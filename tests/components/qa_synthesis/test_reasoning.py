@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from components.core.config import Endpoint
 from components.core.mllm import Answer, ChatRequest
+from components.core.stage.settings import Endpoint
 from components.qa_synthesis.config import Config
 from components.qa_synthesis.generate import Task
 from components.qa_synthesis.items import Item

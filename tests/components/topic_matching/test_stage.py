@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.core.manifest import Dataset, DatasetWriter
-from components.core.runner import stage_main
+from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.stage.runner import stage_main
+from components.topic_matching.component import IO
 from components.topic_matching.config import Config
-from components.topic_matching.stage import IO, REASONS, run
+from components.topic_matching.stage import REASONS, run
 
 CAPTIONS = {
     "fuel": "fuel",

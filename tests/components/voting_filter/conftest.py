@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.core.config import sha256_hex
-from components.core.manifest import Dataset, DatasetWriter
-from components.core.runner import stage_main
+from components.core.data.hashing import sha256_hex
+from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.stage.runner import stage_main
+from components.voting_filter.component import IO
 from components.voting_filter.config import Config
-from components.voting_filter.stage import IO, run
+from components.voting_filter.stage import run
 from demo.teachers.background import Running, running_teachers
 from demo.world.index import WorldIndex
 from demo.world.questions import TruthQA, catalogue

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.config import Endpoint
+from components.core.stage.settings import Endpoint
 from components.voting_filter.ballots import REASONS, Ballot, Vote, majority_answer
 from components.voting_filter.config import Config
 from components.voting_filter.methods.majority import decide

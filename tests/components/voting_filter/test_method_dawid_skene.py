@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.core.config import Endpoint
+from components.core.stage.settings import Endpoint
 from components.voting_filter.ballots import AUTHOR, REASONS, Ballot, Vote
 from components.voting_filter.candidates import NO_ANSWER, candidates
 from components.voting_filter.config import Config

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from components.core.datauri import data_uri
+from components.core.data.data_uri import data_uri
 from components.qa_synthesis.schemas import QAEvolved, QAItems, QAJudged, QAPaths
 from components.voting_filter.schemas import VoteAnswers
 from demo.teachers.background import Running

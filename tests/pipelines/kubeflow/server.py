@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import yaml
 
-from pipelines.sections import TASKS
+from components.stages import TASKS
 from tests.pipelines.kubeflow.openapi import answer_problems, request_problems
 
 API = "/apis/v2beta1"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from pipelines.kubeflow.cron import _numbers, in_kubeflow_zone
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ import typer
 import yaml
 
 from pipelines.cli import app
-from pipelines.profile import load_profile
+from pipelines.profile.run_profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = (ROOT / "docs" / "kubeflow.md").read_text(encoding="utf-8")

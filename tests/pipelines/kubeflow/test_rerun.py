@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.compiled import Compiled
+from components.stages import TASKS
+from pipelines.graph.compiled import Compiled
+from pipelines.graph.post_training import compile_pipeline
 from pipelines.kubeflow.rerun import differences, plan
-from pipelines.post_training import compile_pipeline
-from pipelines.profile import load_profile
-from pipelines.sections import TASKS
+from pipelines.profile.run_profile import load_profile
 from tests.pipelines.kubeflow.server import run_states
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from components.core.benchmarks import open_benchmark
 from components.core.benchmarks.kinds import kind_for
-from components.core.errors import ConfigError, DataError, NoInputError
+from components.core.stage.errors import ConfigError, DataError, NoInputError
 
 B64 = [base64.b64encode(bytes([n]) * 90).decode() for n in range(4)]
 

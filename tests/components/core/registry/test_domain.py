@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from components.core.errors import ConfigError, DataError, NoInputError, StageError
+from components.core.objects.store import LocalStore
 from components.core.registry import DomainRegistry, Version
 from components.core.registry import domain as module
 from components.core.registry.pointer import Pointer, PointerLog
-from components.core.storage import LocalStore
+from components.core.stage.errors import ConfigError, DataError, NoInputError, StageError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import ProcessorMixin, Qwen3VLProcessor
 
-from components.core.errors import DataError
+from components.core.stage.errors import DataError
 from components.core.vlm import (
     build_messages,
     load_model,

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 
-from components.core.manifest import Dataset
-from components.core.tables import SCHEMAS
+from components.core.data.manifest import Dataset
+from components.core.data.tables import SCHEMAS
 
 ITEMS = 24
 SAMPLES = 2

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from components.core.errors import NoInputError
+from components.core.stage.errors import NoInputError
 from components.image_ingest.sources.folder import FolderSource
 
 

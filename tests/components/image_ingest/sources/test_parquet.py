@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.errors import ConfigError
+from components.core.stage.errors import ConfigError
 from components.image_ingest.sources.parquet import ParquetSource
 from components.image_ingest.sources.shards import Shards
 

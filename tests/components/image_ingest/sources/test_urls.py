@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.core.errors import ConfigError, DataError
+from components.core.stage.errors import ConfigError, DataError
 from components.image_ingest.config import UrlSettings
 from components.image_ingest.sources import address
 from components.image_ingest.sources.address import is_public

@@ -1,0 +1,124 @@
+"""General training data in the formats that people have, read alike: rows of the table `samples`, pictures by id.
+
+    ROOT/images, ROOT/samples      this project's datasets
+    *.jsonl, *.json                ChatML (OpenAI) messages, or LLaVA's and ShareGPT's conversations; one file a set
+    *.parquet                      the same in columns; the shards of a folder are one set
+    state.json, dataset_dict.json  what Hugging Face's `save_to_disk` wrote
+
+Nothing heavy is imported: preflight reads general data by the same readers, before anything is paid for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+from components.core.conversations.base import SOURCE, BadRecord, Ids, Records, Row
+from components.core.conversations.json_files import JsonRecords
+from components.core.conversations.parquet import ParquetRecords
+from components.core.conversations.pictures import FolderPictures
+from components.core.conversations.sample_set import SampleSet
+from components.core.conversations.saved import SPLITS, STATE, SavedRecords, split_folder
+from components.core.data.image_store import ImageStore
+from components.core.data.manifest import MANIFEST_NAME, Dataset
+from components.core.stage.errors import DataError, NoInputError
+
+_NOT_SAMPLES = (MANIFEST_NAME, STATE, SPLITS, "dataset_info.json", "dataset_infos.json")
+_DEPTH = 2
+
+
+@dataclass
+class GeneralData:
+    """Opened general data."""
+
+    image_sets: list[Dataset] = field(default_factory=list)
+    """Datasets of table `images`."""
+    stores: Sequence[SampleSet | FolderPictures] = ()
+    """Where the other pictures are: bytes and sizes by id."""
+    samples: Dataset | None = None
+    """Dataset of table `samples`."""
+    sets: Sequence[SampleSet] = ()
+
+    def __iter__(self) -> Iterator[Row | BadRecord]:
+        """Rows of the table `samples`, the sets one after the other; what cannot be read is there as its fault.
+
+        Their source is general, and `set` names where in the general data they come from.
+        """
+        if self.samples is not None:
+            return ({**row, "source": SOURCE, "set": row["source"]} for row in self.samples.rows_iter())
+        return chain.from_iterable(self.sets)
+
+
+def open_general(root: Path, *, verify: bool = True) -> GeneralData:
+    """Open general data.
+
+    Args:
+        root: a folder, or a file whose records hold their pictures themselves.
+        verify: check the datasets' checksums.
+
+    Raises:
+        NoInputError: nothing is there.
+        DataError: it holds no set of a known format, or a file is not of its format.
+    """
+    if not root.exists():
+        raise NoInputError(f"{root}: no such general data; check preflight.general_data")
+    if is_dataset(root):
+        images, samples = (
+            Dataset.open(root / table, table, verify=verify) for table in ("images", "samples")
+        )
+        return GeneralData([images], samples=samples)
+    beside = root / "images"
+    image_sets = [Dataset.open(beside, "images", verify=verify)] if (beside / MANIFEST_NAME).is_file() else []
+    known: Ids = ImageStore(image_sets[0]) if image_sets else frozenset[str]()
+    folder = FolderPictures(root if root.is_dir() else None)
+    found = list(_sets(root, root if root.is_dir() else root.parent, _DEPTH))
+    if not found:
+        raise DataError(
+            f"{root}: no training samples; give datasets images/ and samples/, .jsonl, .json or .parquet files, or what "
+            "save_to_disk wrote"
+        )
+    names = [name for name, _ in found]
+    if len(set(names)) < len(names):
+        raise DataError(f"{root}: two sets have the same name among {', '.join(names)}; rename one")
+    sets = [SampleSet(name, records, folder, known) for name, records in found]
+    return GeneralData(image_sets, [*sets, folder], None, sets)
+
+
+def is_dataset(root: Path) -> bool:
+    """Whether a folder has the two folders of this project's datasets."""
+    return (root / "samples").is_dir() and (root / "images").is_dir()
+
+
+def _sets(place: Path, root: Path, depth: int) -> Iterator[tuple[str, Records]]:
+    """Name and records of every set at a place and below, by name; hidden files are not looked at."""
+    if place.is_file():
+        if place.suffix == ".parquet":
+            yield place.name, ParquetRecords([place], root)
+        elif place.suffix in (".jsonl", ".json") and place.name not in _NOT_SAMPLES:
+            name = place.relative_to(root).as_posix()
+            yield name, JsonRecords(place, name)
+        return
+    name = place.relative_to(root).as_posix() if place != root else place.name
+    if (place / STATE).is_file() or (place / SPLITS).is_file():
+        yield name, SavedRecords(split_folder(place), root)
+        return
+    if (place / MANIFEST_NAME).is_file():
+        return
+    with os.scandir(
+        place
+    ) as found:  # which tells files from folders without asking for each of a million pictures
+        inside = sorted((e.name, e.is_dir()) for e in found if not e.name.startswith("."))
+    shards = [place / item for item, is_folder in inside if item.endswith(".parquet") and not is_folder]
+    if shards:
+        yield name, ParquetRecords(_training(shards), root)
+    for item, is_folder in inside:
+        if (is_folder and depth) or (not is_folder and item.endswith((".json", ".jsonl"))):
+            yield from _sets(place / item, root, depth - 1)
+
+
+def _training(shards: list[Path]) -> list[Path]:
+    """The shards of the split `train`, where names begin with their split as on Hugging Face's hub."""
+    return [shard for shard in shards if shard.name.startswith("train-")] or shards

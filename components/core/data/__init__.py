@@ -1,0 +1,1 @@
+"""Datasets on disk: table schemas, manifests, pictures, pinned references, mapping over shards."""

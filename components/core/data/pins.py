@@ -1,0 +1,107 @@
+"""Pinned references: `uri#sha256=<fingerprint>`, so that a cache key changes exactly when the outside world did.
+
+Preflight pins everything that comes from outside the pipeline; later stages receive pinned references as parameters,
+as an image reference carries a digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from components.core.data.hashing import canonical_json, sha256_hex
+from components.core.data.manifest import MANIFEST_NAME, file_sha256
+from components.core.objects.store import is_object_uri, open_store
+from components.core.stage.errors import ConfigError, NoInputError
+
+_MARK = "#sha256="
+# Up to here a source is fingerprinted by content; above, by names, sizes and modification times.
+CONTENT_LIMIT_BYTES = 256 * 2**20
+
+
+def local_path(uri: str) -> Path:
+    """The local path a URI names.
+
+    Raises:
+        ConfigError: the scheme is not a local one.
+    """
+    scheme, mark, rest = uri.partition("://")
+    if not mark:
+        return Path(uri)
+    if scheme == "file":
+        return Path(rest)
+    raise ConfigError(f"{uri}: scheme '{scheme}' is not supported here; give a local or mounted path")
+
+
+def fingerprint(path: Path) -> str:
+    """SHA-256 that stands for a file's or directory's content.
+
+    A directory with a manifest is fingerprinted by the manifest's file checksums; another one by its files' content,
+    or, above `CONTENT_LIMIT_BYTES`, by their names, sizes and modification times.
+    """
+    if path.is_file():
+        return file_sha256(path)
+    manifest = path / MANIFEST_NAME
+    if manifest.is_file():
+        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        return sha256_hex(canonical_json([[entry["name"], entry["sha256"]] for entry in files]))
+    entries = []
+    for folder, names, files_here in os.walk(path):
+        names.sort()
+        entries += [Path(folder) / name for name in sorted(files_here)]
+    stats = [entry.stat() for entry in entries]
+    by_content = sum(stat.st_size for stat in stats) <= CONTENT_LIMIT_BYTES
+    listing = [
+        [
+            entry.relative_to(path).as_posix(),
+            stat.st_size,
+            file_sha256(entry) if by_content else stat.st_mtime_ns,
+        ]
+        for entry, stat in zip(entries, stats, strict=True)
+    ]
+    return sha256_hex(canonical_json(listing))
+
+
+def listing_fingerprint(uri: str) -> str:
+    """SHA-256 over keys, sizes and ETags of the objects below an object store's prefix, read page by page.
+
+    Raises:
+        NoInputError: there is none.
+    """
+    store, prefix = open_store(uri)
+    digest = hashlib.sha256()
+    empty = True
+    for item in store.list(prefix):
+        digest.update(canonical_json([item.key, item.size, item.etag]).encode() + b"\n")
+        empty = False
+    if empty:
+        raise NoInputError(f"{uri}: holds no objects; check the prefix in the preflight settings")
+    return digest.hexdigest()
+
+
+def pin(uri: str) -> str:
+    """`uri#sha256=<fingerprint>` of an existing file or directory, or of the objects below `s3://bucket/prefix`.
+
+    Raises:
+        NoInputError: nothing exists there.
+    """
+    if is_object_uri(uri):
+        return f"{uri}{_MARK}{listing_fingerprint(uri)}"
+    path = local_path(uri)
+    if not path.exists():
+        raise NoInputError(f"{uri}: does not exist; check the path in the preflight settings")
+    return f"{path.absolute()}{_MARK}{fingerprint(path)}"
+
+
+def split_pinned_uri(reference: str) -> tuple[str, str]:
+    """Path or `s3://` URI, and fingerprint, of a pinned reference; the fingerprint is empty when it is not pinned."""
+    uri, _, digest = reference.partition(_MARK)
+    return uri if is_object_uri(uri) else str(local_path(uri)), digest
+
+
+def split_pin(reference: str) -> tuple[Path, str]:
+    """Path and fingerprint of a pinned reference; the fingerprint is empty when the reference is not pinned."""
+    uri, _, digest = reference.partition(_MARK)
+    return local_path(uri), digest

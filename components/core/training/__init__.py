@@ -1,0 +1,1 @@
+"""What both training stages share: processes, checkpoints, signals, progress, optimizers."""

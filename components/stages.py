@@ -1,0 +1,122 @@
+"""The list of stages: every stage once, its group of dependencies and its sections of a run profile.
+
+All other lists derive from `STAGES`: sections and parameters of the pipeline, tasks and their order, images, what
+preflight checks and what promotion keeps. Imports nothing, so everybody may import it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One folder of `components`."""
+
+    name: str
+    """Name of the folder."""
+    group: str
+    """Dependency group of its image: an extra of pyproject.toml, locked in `requirements/<group>.lock`."""
+    decides: str = ""
+    """What its section of a profile decides; shown beside the parameter in Kubeflow's form."""
+    sections: Mapping[str, str] = field(default_factory=dict)
+    """Section -> what it decides, for a stage that a run uses several times."""
+    trains: bool = False
+    """Whether each use ends with a checkpoint, which is then evaluated."""
+
+
+STAGES = {
+    stage.name: stage
+    for stage in (
+        Stage(
+            "preflight",
+            "core",
+            "Where the run's outside data is: images, general data, base model, benchmarks.",
+        ),
+        Stage("image_ingest", "data", "Which pictures are accepted, near-duplicates, the held-out share."),
+        Stage(
+            "ids_scoring",
+            "data",
+            "How information density is scored and how many questions a picture gets.",
+        ),
+        Stage("label_tree", "core", "The experts' first-level labels and how the model expands them."),
+        Stage("topic_matching", "core", "How pictures are matched to topics, coarse then fine."),
+        Stage(
+            "qa_synthesis",
+            "core",
+            "The teacher that writes questions and answers, and their evolution.",
+        ),
+        Stage("voting_filter", "data", "The voters and the agreement a question needs to be kept."),
+        Stage(
+            "curriculum_sft",
+            "train",
+            sections={
+                "sft_1_domain": "Fine-tuning stage 1: domain knowledge.",
+                "sft_2_restore": "Fine-tuning stage 2: general capability restored.",
+                "sft_3_align": "Fine-tuning stage 3: preference alignment.",
+            },
+            trains=True,
+        ),
+        Stage(
+            "hybrid_rl",
+            "train",
+            "Reinforcement learning with accuracy, pass@k, diversity and length rewards.",
+            trains=True,
+        ),
+        Stage("evaluation", "train", "How the base model and every trained stage are measured."),
+        Stage("promotion", "core", "The criteria the final model has to meet."),
+    )
+}
+"""By name, in the order of the pipeline."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One section of a run profile, and one parameter of the pipeline."""
+
+    name: str
+    """Name in the profile, e.g. `sft_1_domain`."""
+    stage: str
+    """The stage whose settings it holds, e.g. `curriculum_sft`."""
+    description: str
+    """What the section decides."""
+    parameter: str
+    """Name of the pipeline parameter; numbered, because Kubeflow lists parameters by the alphabet."""
+
+
+def _sections() -> dict[str, Section]:
+    uses = [
+        (name, stage.name, text)
+        for stage in STAGES.values()
+        for name, text in (stage.sections or {stage.name: stage.decides}).items()
+    ]
+    return {
+        name: Section(name, stage, text, f"s{number:02d}_{name}")
+        for number, (name, stage, text) in enumerate(uses)
+    }
+
+
+SECTIONS = _sections()
+"""By name, in the order of the pipeline."""
+
+TRAINING = tuple(section.name for section in SECTIONS.values() if STAGES[section.stage].trains)
+"""The tasks that each end with a checkpoint, in order."""
+
+EVALUATED = ("base", *TRAINING)
+"""What evaluation measures, in order; each is a task `evaluation_<name>` and a row of the summary table."""
+
+
+def _tasks() -> tuple[str, ...]:
+    data = tuple(name for name in SECTIONS if name not in (*TRAINING, "evaluation", "promotion"))
+    measured = tuple(task for name in TRAINING for task in (name, f"evaluation_{name}"))
+    return (*data, "evaluation_base", *measured, "promotion")
+
+
+TASKS = _tasks()
+"""Every task of the pipeline, in the order in which one machine runs them."""
+
+
+def section_of(task: str) -> Section:
+    """The section that configures a task: its own, or `evaluation` for every evaluation task."""
+    return SECTIONS["evaluation" if task.startswith("evaluation_") else task]

@@ -1,0 +1,1 @@
+"""The pipeline as Kubeflow sees it: tasks, components, pods, and the compiled file as data."""

@@ -1,0 +1,82 @@
+"""Kubeflow's components, made from the stages' declarations: one for every task, under the task's own name."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from kfp import dsl
+
+from components.core.stage.container_image import image
+from components.core.stage.io import StageIO, flag, stage_io
+from components.stages import section_of
+
+
+def component(task: str) -> Any:
+    """The container component of a task: its stage's image, command and arguments.
+
+    KFP names a task after the component's function. Under one name, three uses of `curriculum_sft` would be
+    `curriculum-sft`, `curriculum-sft-2` and `curriculum-sft-3`.
+    """
+    stage = section_of(task).stage
+    io = stage_io(stage)
+
+    parameters = _parameters(io)
+
+    def build(*placeholders: Any) -> dsl.ContainerSpec:
+        given = dict(zip((parameter.name for parameter in parameters), placeholders, strict=True))
+        return dsl.ContainerSpec(
+            image=image(stage),
+            command=["python3", "-m", f"components.{stage}"],
+            args=arguments(io, given),
+        )
+
+    build.__name__ = task
+    build.__doc__ = _documentation(io)
+    # KFP reads types, names and defaults from the signature.
+    build.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return dsl.container_component(build)
+
+
+def arguments(io: StageIO, given: dict[str, Any]) -> list[Any]:
+    """The stage's command line, with KFP's placeholders as values."""
+    line: list[Any] = ["--config", given["config"]]
+    for name in io.strings:
+        line += [flag(name), given[name]]
+    for name in io.inputs:
+        line += [flag(name), given[name].path]
+    line += [dsl.IfPresentPlaceholder(name, [flag(name), given[name].path]) for name in io.optional_inputs]
+    for name in io.output_params:
+        line += [flag(name), given[name]]
+    for name in (*io.outputs, "metrics", "report"):
+        line += [flag(name), given[name].path]
+    return [*line, "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
+
+
+def _parameters(io: StageIO) -> list[inspect.Parameter]:
+    kinds = {"metrics": "Metrics", "report": "HTML", **io.kinds}
+
+    def artifact(direction: Any, name: str) -> Any:
+        return direction[getattr(dsl, kinds.get(name, "Dataset"))]
+
+    required = {"config": dict, **dict.fromkeys(io.params, str), **dict.fromkeys(io.section_params, dict)}
+    required |= {name: artifact(dsl.Input, name) for name in io.inputs}
+    required |= {name: artifact(dsl.Output, name) for name in (*io.outputs, "metrics", "report")}
+    required |= {name: dsl.OutputPath(str) for name in io.output_params}
+    optional: dict[str, Any] = dict.fromkeys(io.optional_params, (str, ""))
+    optional |= {name: (artifact(dsl.Input, name), None) for name in io.optional_inputs}
+    if io.condition:
+        optional[io.condition] = (str, "true")
+    found = [_parameter(name, annotation) for name, annotation in required.items()]
+    return [*found, *(_parameter(name, *rest) for name, rest in optional.items())]
+
+
+def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation, default=default
+    )
+
+
+def _documentation(io: StageIO) -> str:
+    described = "\n".join(f"    {name}: {text}" for name, text in io.help.items())
+    return f"{io.does}\n\nArgs:\n{described}\n" if described else io.does

@@ -1,0 +1,1 @@
+"""Running a compiled pipeline on this machine, as processes or in containers."""

@@ -1,0 +1,187 @@
+"""Run one stage as a child process: its output shown as it comes, signals passed on, nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pty
+import re
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
+
+_TAIL_BYTES = 16_384
+_PR_SET_PDEATHSIG = 1
+# What components.core.stage.log writes for an error, in its form for people.
+_LOGGED_ERROR = re.compile(r"^\[\w+\] error: ", flags=re.MULTILINE)
+_EXIT_CODE_NOTE = re.compile(r" \(exit_code=\d+\)$")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child process ended."""
+
+    exit_code: int
+    """As the shell counts: 128 + n for a child that signal n killed."""
+    message: str
+    """The stage's error message: the last one it logged, else the last line that is not blank."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM ended the run; what was done is kept."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("interrupted")
+        self.exit_code = 128 + number
+
+
+class Signals:
+    """Passes SIGINT and SIGTERM on to the child that runs, as SIGTERM; a second one kills it.
+
+    The child has a session of its own, so that a Ctrl-C in the terminal reaches it exactly once, through here, and
+    training can save its progress before it ends.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @contextlib.contextmanager
+    def watch(self) -> Iterator[None]:
+        """Take over the two signals."""
+        previous = {
+            number: signal.signal(number, self._forward) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @contextlib.contextmanager
+    def child(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Signals go to `process` in the meantime."""
+        self._child = process
+        if self.received is not None:
+            process.terminate()
+        try:
+            yield
+        finally:
+            self._child = None
+
+    def _forward(self, number: int, _: FrameType | None) -> None:
+        first, self.received = self.received is None, number
+        if self._child is None:
+            raise Interrupted(number)
+        if first:
+            self._child.terminate()
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._child.pid, signal.SIGKILL)
+
+
+def run_child(
+    command: Sequence[str], env: Mapping[str, str], log: Path, console: BinaryIO, signals: Signals
+) -> Ended:
+    """Run a command to its end; copy what it writes to `console` and to `log`, byte by byte as it comes.
+
+    On a terminal the child gets a terminal too, so that progress bars redraw themselves; otherwise a pipe.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    reader, writer = _terminal() if console.isatty() else os.pipe()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=writer,
+            stderr=writer,
+            env=dict(env),
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads run here
+        )
+    finally:
+        os.close(writer)
+    tail = bytearray()
+    with signals.child(process), open(log, "ab", buffering=0) as file:
+        for chunk in _chunks(reader, process):
+            console.write(chunk)
+            console.flush()
+            file.write(chunk)
+            tail += chunk
+            del tail[:-_TAIL_BYTES]
+        code = process.wait()
+    os.close(reader)
+    return Ended(exit_code=code if code >= 0 else 128 - code, message=_message(bytes(tail)))
+
+
+def _chunks(reader: int, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+    """What the child writes, until it has ended: a grandchild that keeps the pipe open cannot hold the run up."""
+    while True:
+        ended = process.poll() is not None
+        ready, _, _ = select.select([reader], [], [], 0.0 if ended else 0.2)
+        if ready:
+            try:
+                chunk = os.read(reader, 65_536)
+            except OSError:  # a terminal whose other side is closed answers EIO, not an empty read
+                return
+            if not chunk:
+                return
+            yield chunk
+        elif ended:
+            return
+
+
+def _terminal() -> tuple[int, int]:
+    """A pseudo-terminal of the size of ours that passes line ends through unchanged."""
+    reader, writer = pty.openpty()
+    size = shutil.get_terminal_size()
+    termios.tcsetwinsize(writer, (size.lines, size.columns))
+    attributes = termios.tcgetattr(writer)
+    attributes[1] &= ~termios.OPOST
+    termios.tcsetattr(writer, termios.TCSANOW, attributes)
+    return reader, writer
+
+
+def torch_defaults() -> dict[str, str]:
+    """Environment in which small models train well on CPU cores that are shared; what the user has set wins."""
+    return {
+        "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
+        # Threads that wait spin for some microseconds only: without spinning a small model trains a third slower, with
+        # endless spinning any other program on the cores (the model server, say) stops it altogether.
+        "GOMP_SPINCOUNT": "20000",
+        # Keep freed memory: small models otherwise spend a third of their time on page faults.
+        "MALLOC_MMAP_THRESHOLD_": str(2**30),
+        "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # weights load in a moment; the stages show their own progress
+    }
+
+
+def die_with_parent() -> None:
+    """In a child process: be killed when the parent is.
+
+    A killed run would otherwise leave a stage writing beside its successor.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _message(tail: bytes) -> str:
+    """The last logged error, which may have several lines; of a traceback, the last line.
+
+    A progress bar's redraws count as lines of their own.
+    """
+    text = tail.decode("utf-8", errors="replace").replace("\r", "\n").strip()
+    logged = _LOGGED_ERROR.split(text)
+    if len(logged) > 1 and "\nTraceback " not in logged[-1]:
+        return _EXIT_CODE_NOTE.sub("", logged[-1]).strip()
+    return text.rsplit("\n", 1)[-1].strip()

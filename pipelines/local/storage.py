@@ -1,0 +1,67 @@
+"""A local run that outlives its machine: its directory is mirrored to object storage after every task.
+
+    <storage>/run/...                   snapshots of the run's directory: artifacts, kfp.local's cache, logs, report
+    <storage>/work/<stage>/<key>/...    those of the stages' work directories, which the stages send themselves
+
+The format is `components.core.resume.mirror`'s. kfp.local's cache knows artifacts by their absolute paths, so a run that goes on
+elsewhere finds its finished tasks if its directory has the same path there; otherwise it runs them again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from components.core.objects.store import is_object_uri
+from components.core.resume.mirror import Mirror, TakenOverError
+from components.core.resume.work import WorkDir, mark_cache
+from components.core.stage.errors import ConfigError, StageError
+
+WORK = "work"
+"""Sub-directory of a run, and prefix below its storage, of the stages' work directories."""
+
+
+class StoredRun:
+    """The directory of one run and its snapshots.
+
+    Args:
+        root: of the run.
+        uri: `s3://bucket/prefix`.
+        say: tells the user something.
+
+    Raises:
+        ConfigError: the URI is not one, or the directory holds files of another run.
+        StageError: the store does not answer.
+    """
+
+    def __init__(self, root: Path, uri: str, say: Callable[[str], None]) -> None:
+        if not is_object_uri(uri):
+            raise ConfigError(f"--storage {uri}: must be s3://bucket/prefix")
+        self._uri, self._say = uri.rstrip("/"), say
+        mark_cache(root / WORK)  # has snapshots of its own
+        self._mirror = Mirror(WorkDir(root), f"{self._uri}/run", logging.getLogger("storage"), replace=False)
+        self._mirror.restore()
+
+    def save(self, last: bool = False) -> None:
+        """Send what changed. A store that does not answer is asked again after the next task.
+
+        Raises:
+            StageError: another run goes on in the same place; or the store does not answer and this was the last time.
+        """
+        try:
+            self._mirror.sync()
+        except TakenOverError as error:
+            raise StageError(f"{self._uri}: another run goes on there; this one ends") from error
+        except StageError as error:
+            if last:
+                raise
+            self._say(f"warning: not saved, will be after the next task: {error}")
+
+
+def work_environment(root: Path, storage: str) -> dict[str, str]:
+    """What tells the stages of a run below `root` where their work directories are."""
+    local = str(root / WORK)
+    if not storage:
+        return {"VLM_WORK_ROOT": local}
+    return {"VLM_WORK_ROOT": f"{storage.rstrip('/')}/{WORK}", "VLM_WORK_LOCAL": local}

@@ -1,0 +1,169 @@
+"""The run's report: the stages' reports joined into one self-contained page, and the summary table."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from components.core.data.manifest import write_json_atomic
+from components.core.stage.errors import DataError
+from components.core.stage.report import Report, figure_axes, page
+from components.stages import TASKS
+from pipelines.report.answers import changed_answers
+
+_FRAGMENT = re.compile(r"<main data-fragment=.*</main>", flags=re.DOTALL)
+_TITLE = re.compile(r"<main data-fragment=\"[^\"]*\"><h1>.*?</h1>", flags=re.DOTALL)
+_TOKENS = "mean_response_tokens"
+_SHARES = ("domain_accuracy", "general_accuracy", "hallucination_rate", "pass_at_1", "pass_at_8")
+_HEADINGS = {
+    "domain_accuracy": "domain %",
+    "general_accuracy": "general %",
+    "hallucination_rate": "hallucination %",
+    "pass_at_1": "pass@1 %",
+    "pass_at_8": "pass@8 %",
+    _TOKENS: "tokens",
+}
+
+
+def load_summary(root: Path) -> dict[str, Any] | None:
+    """The table stage x metric that promotion wrote; None when the run has not got that far.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = root / "outputs" / "promotion" / "summary"
+    if not path.is_file():
+        return None
+    try:
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: not valid JSON; run promotion again with --from promotion") from error
+    return summary
+
+
+def write_summary(root: Path, summary: Mapping[str, Any]) -> Path:
+    """Write summary.json beside the report."""
+    path = root / "summary.json"
+    write_json_atomic(path, dict(summary))
+    return path
+
+
+def summary_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The summary as cells of text: estimate, interval, number of items. Shares are in percent."""
+    return [
+        {
+            "stage": row["stage"],
+            **{metric_title(name): metric_cell(name, row[name]) for name in summary["columns"]},
+        }
+        for row in summary["rows"]
+    ]
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """The summary as a Markdown table that also reads well on a terminal."""
+    rows = summary_rows(summary)
+    names = list(rows[0])
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
+
+    def line(cells: Mapping[str, str]) -> str:
+        return "| " + " | ".join(cells[name].ljust(widths[name]) for name in names) + " |"
+
+    rule = {name: "-" * widths[name] for name in names}
+    return "\n".join([line({name: name for name in names}), line(rule), *map(line, rows)])
+
+
+def write_report(root: Path) -> Path:
+    """Join what the tasks below `root/outputs` reported, in the order of the pipeline, into `root/report.html`."""
+    parts: list[tuple[str, str]] = []
+    summary = load_summary(root)
+    if summary is not None:
+        parts.append(("result", _result(summary).fragment()))
+    answers = changed_answers(root)
+    if answers is not None:
+        parts.append(("answers before and after", answers.fragment()))
+    for task in TASKS:
+        fragment = _fragment(root / "outputs" / task / "report", task)
+        if fragment:
+            parts.append((task, fragment))
+    path = root / "report.html"
+    path.write_text(page("Post-training run", _anchored(parts), _navigation(parts)), encoding="utf-8")
+    return path
+
+
+def _result(summary: Mapping[str, Any]) -> Report:
+    report = Report("result")
+    report.text(
+        "What every training stage did, measured on the same held-out items: estimate, 95 % interval, number of "
+        "items. Shares in percent; hallucination is the share of wrong claims about absent objects, lower is better."
+    )
+    report.table(summary_rows(summary))
+    for metrics, label in ((_SHARES, "percent"), ((_TOKENS,), "tokens")):
+        measured = [name for name in metrics if any(row.get(name) for row in summary["rows"])]
+        if measured:
+            report.figure(
+                _curves(summary, measured, label), f"{label} over the stages; whiskers are intervals"
+            )
+    return report
+
+
+def _curves(summary: Mapping[str, Any], metrics: Sequence[str], label: str) -> Any:
+    """Metrics over the stages, each with its intervals."""
+    figure, axes = figure_axes(7.5, 3.4)
+    stages = [row["stage"] for row in summary["rows"]]
+    scale = 1 if label == "tokens" else 100
+    for shift, name in enumerate(metrics):
+        points = [(i, row[name]) for i, row in enumerate(summary["rows"]) if row.get(name)]
+        values = [scale * measure["value"] for _, measure in points]
+        reach = [
+            [scale * (m["value"] - m["low"]) for _, m in points],
+            [scale * (m["high"] - m["value"]) for _, m in points],
+        ]
+        places = [i + 0.05 * (shift - len(metrics) / 2) for i, _ in points]
+        title = metric_title(name).removesuffix(" %")
+        axes.errorbar(places, values, yerr=reach, marker="o", capsize=2, linewidth=1.2, label=title)
+    axes.set_xticks(range(len(stages)), stages)
+    axes.set_ylabel(label)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+    return figure
+
+
+def metric_title(name: str) -> str:
+    """A metric's name for people, as a column's heading."""
+    return _HEADINGS.get(name, f"{name.replace('_', ' ')} %")
+
+
+def metric_cell(metric: str, measure: Mapping[str, Any] | None) -> str:
+    """An estimate, its interval and the number of items; shares in percent."""
+    if measure is None:
+        return "not measured"
+    scale = 1 if metric == _TOKENS else 100
+    value, low, high = (f"{scale * measure[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} [{low}, {high}] n={measure['n']}"
+
+
+def _fragment(path: Path, task: str) -> str:
+    """The `<main>` of a stage's report under the task's name; empty when the task has no report."""
+    if not path.is_file():
+        return ""
+    found = _FRAGMENT.search(path.read_text(encoding="utf-8"))
+    if found is None:
+        raise DataError(f"{path}: has no report fragment; run the task again with --from {task}")
+    heading = f'<main data-fragment="{task}"><h1>{html.escape(task)}</h1>'
+    return _TITLE.sub(lambda _: heading, found.group(0), count=1)
+
+
+def _anchored(parts: Sequence[tuple[str, str]]) -> list[str]:
+    return [f'<div id="{_anchor(name)}">{fragment}</div>' for name, fragment in parts]
+
+
+def _navigation(parts: Sequence[tuple[str, str]]) -> str:
+    links = "".join(f'<a href="#{_anchor(name)}">{html.escape(name)}</a>' for name, _ in parts)
+    return f"<nav>{links}</nav>"
+
+
+def _anchor(name: str) -> str:
+    return name.replace(" ", "-")
