@@ -33,7 +33,7 @@ class EndpointError(StageError):
 
 
 class BudgetError(StageError):
-    """A budget is used up. What was paid for is kept; the same command with a larger budget goes on from there."""
+    """A budget is used up. Paid answers are kept; the same command with a larger budget goes on from there."""
 
     exit_code = 77
 

@@ -59,33 +59,24 @@ class Report:
             self.text("(no rows)")
             return
         head = "".join(f"<th>{html.escape(str(name))}</th>" for name in rows[0])
-        body = "".join(
-            "<tr>" + "".join(_cell(row.get(name, "")) for name in rows[0]) + "</tr>" for row in rows
-        )
-        self._parts.append(
-            f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-        )
+        lines = ("".join(_cell(row.get(name, "")) for name in rows[0]) for row in rows)
+        body = "".join(f"<tr>{line}</tr>" for line in lines)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        self._parts.append(f'<div class="scroll">{table}</div>')
 
     def figure(self, figure: Any, caption: str = "") -> None:
         """A matplotlib figure, embedded as PNG and closed."""
         import matplotlib.pyplot as plt
 
         buffer = io.BytesIO()
-        figure.savefig(
-            buffer,
-            format="png",
-            dpi=110,
-            bbox_inches="tight",
-            metadata={"Software": None},
-        )
+        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
         plt.close(figure)
         self._parts.append(_figure(buffer.getvalue(), caption))
 
     def images(self, items: Sequence[tuple[bytes, str]]) -> None:
         """A grid of encoded images with captions."""
-        self._parts.append(
-            '<div class="grid">' + "".join(_figure(data, caption) for data, caption in items) + "</div>"
-        )
+        figures = "".join(_figure(data, caption) for data, caption in items)
+        self._parts.append(f'<div class="grid">{figures}</div>')
 
     def details(self, title: str, body: str | Report) -> None:
         """A folded part with a paragraph, or with another report's parts, inside."""
@@ -96,16 +87,13 @@ class Report:
         """A link that saves `content` under `filename`; the content is part of the page."""
         data = content.encode() if isinstance(content, str) else content
         uri = f"data:application/octet-stream;base64,{base64.b64encode(data).decode()}"
-        name = html.escape(filename, quote=True)
+        name = html.escape(filename)
         self._parts.append(f'<p><a download="{name}" href="{uri}">{html.escape(label)}</a></p>')
 
     def fragment(self) -> str:
         """The report's `<main>` element."""
-        return (
-            f'<main data-fragment="{html.escape(self.title, quote=True)}"><h1>{html.escape(self.title)}</h1>'
-            + "\n".join(self._parts)
-            + "</main>"
-        )
+        title, parts = html.escape(self.title), "\n".join(self._parts)
+        return f'<main data-fragment="{title}"><h1>{title}</h1>{parts}</main>'
 
     def write(self, path: Path) -> None:
         """Write the report as a page of its own."""
@@ -137,14 +125,10 @@ def figure_axes(width: float = 7.0, height: float = 3.2) -> tuple[Any, Any]:
 def _cell(value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return f"<td>{html.escape(str(value))}</td>"
-    return (
-        f'<td class="number">{value:,}</td>'
-        if isinstance(value, int)
-        else f'<td class="number">{value:.4g}</td>'
-    )
+    return f'<td class="number">{value:{"," if isinstance(value, int) else ".4g"}}</td>'
 
 
 def _figure(data: bytes, caption: str) -> str:
     text = html.escape(caption)
-    alt = html.escape(caption[:120], quote=True)
+    alt = html.escape(caption[:120])
     return f'<figure><img src="{data_uri(data)}" alt="{alt}"><figcaption>{text}</figcaption></figure>'

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from components.core.stage.errors import ConfigError
@@ -26,15 +27,16 @@ class Settings(BaseModel):
     """Base of all settings: unknown keys fail, values are frozen, the docstring under a field is its description."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        protected_namespaces=(),
+        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
     )
 
 
-# Marks a setting that changes how a stage works and not what it writes, e.g. a time limit: see `identity`.
 OPERATIONAL: JsonDict = {"operational": True}
+"""Marks a setting that changes how a stage works and not what it writes, e.g. a time limit: see `identity`."""
+READ_PATH: JsonDict = {"path": "read"}
+"""Marks a setting that may name a path which a stage reads: see `named_paths`."""
+WRITTEN_PATH: JsonDict = {"path": "written"}
+"""Marks a setting that may name a directory which a stage writes."""
 
 
 class Endpoint(Settings):
@@ -54,8 +56,8 @@ class Endpoint(Settings):
     """Retries on 429, 5xx, timeouts, cut connections and unusable replies, with exponential backoff and jitter."""
     max_tokens_total: int = Field(default=0, ge=0, json_schema_extra=OPERATIONAL)
     """Budget of this endpoint in this stage: prompt and completion tokens of all attempts together; 0 is no limit.
-    When it is used up nothing more is asked, what is under way is kept, and the stage ends; with a larger budget it
-    goes on from there. What is under way at that moment is spent on top."""
+    Once it is used up, nothing more is asked and the stage ends; requests under way are kept, and spent on top. With
+    a larger budget the stage goes on from there."""
 
 
 S = TypeVar("S", bound=BaseModel)
@@ -83,34 +85,29 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
     try:
         return cls.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(cls, where, item) for item in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(_explain(cls, where, item) for item in error.errors())) from error
 
 
 def _explain(cls: type[BaseModel], where: str, item: Any) -> str:
     location = ".".join(str(part) for part in (where, *item["loc"]))
     if item["type"] != "extra_forbidden":
         return f"{location}: {item['msg']} (got {item['input']!r})"
-    return f"{location}: unknown setting{nearest(str(item['loc'][-1]), _fields_at(cls, item['loc'][:-1]))}"
+    *path, name = item["loc"]
+    return f"{location}: unknown setting{nearest(str(name), _fields_at(cls, path))}"
 
 
 def nearest(name: str, valid: list[str]) -> str:
-    """Say which valid name was probably meant, or list them all."""
+    """The hint after an unknown name: the valid name that was probably meant, or all of them."""
     close = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else f"; valid settings: {', '.join(sorted(valid))}"
 
 
-def _fields_at(cls: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
-    """Field names of the model reached from `cls` by a pydantic error location."""
+def _fields_at(cls: type[BaseModel], path: list[int | str]) -> list[str]:
+    """Field names of the models reached from `cls` by a pydantic error location."""
     models: list[type[BaseModel]] = [cls]
     for part in path:
-        found = [
-            m.model_fields[part].annotation
-            for m in models
-            if isinstance(part, str) and part in m.model_fields
-        ]
-        inner = [model for annotation in found for model in _models_in(annotation)]
-        models = inner or models
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]  # type: ignore[index]
+        models = [inner for field in fields for inner in _models_in(field.annotation)] or models
     return sorted({field for model in models for field in model.model_fields})
 
 
@@ -124,7 +121,11 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def stage_config(stage: str) -> type[Settings]:
-    """The `Config` class of a stage, found by the folder convention."""
+    """The `Config` class of a stage, found by the folder convention.
+
+    Raises:
+        ConfigError: there is no stage of this name; the nearest one is named.
+    """
     if stage not in STAGES:
         raise ConfigError(f"unknown stage '{stage}'{nearest(stage, list(STAGES))}")
     config: type[Settings] = importlib.import_module(f"components.{stage}.config").Config
@@ -146,6 +147,17 @@ def find_settings(value: Any, cls: type[S], where: str = "") -> Iterator[tuple[s
             yield from find_settings(item, cls, f"{where}[{index}]")
 
 
+def named_paths(settings: BaseModel, use: JsonDict) -> Iterator[str]:
+    """The values of the settings marked `READ_PATH`, or `WRITTEN_PATH`: paths and addresses, possibly pinned."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if _mark(field, "path") == use["path"]:
+            yield from value if isinstance(value, (list, tuple)) else [value]
+        else:
+            for _, inner in find_settings(value, BaseModel):
+                yield from named_paths(inner, use)
+
+
 def identity(settings: BaseModel) -> dict[str, Any]:
     """The settings that decide what a stage writes: all but those marked `OPERATIONAL`, as JSON values.
 
@@ -154,7 +166,7 @@ def identity(settings: BaseModel) -> dict[str, Any]:
     return {
         name: _identity(getattr(settings, name))
         for name, field in type(settings).model_fields.items()
-        if not (isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("operational"))
+        if not _mark(field, "operational")
     }
 
 
@@ -166,3 +178,7 @@ def _identity(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_identity(item) for item in value]
     return to_jsonable_python(value)
+
+
+def _mark(field: FieldInfo, name: str) -> Any:
+    return field.json_schema_extra.get(name) if isinstance(field.json_schema_extra, dict) else None
