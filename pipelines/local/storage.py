@@ -3,8 +3,8 @@
     <storage>/run/...                   snapshots of the run's directory: artifacts, kfp.local's cache, logs, report
     <storage>/work/<stage>/<key>/...    those of the stages' work directories, which the stages send themselves
 
-The format is `components.core.resume.mirror`'s. kfp.local's cache knows artifacts by their absolute paths, so a run that goes on
-elsewhere finds its finished tasks if its directory has the same path there; otherwise it runs them again.
+The format is `components.core.resume.mirror`'s. kfp.local's cache knows artifacts by their absolute paths. A run that
+goes on elsewhere finds its finished tasks if its directory has the same path there; otherwise it runs them again.
 """
 
 from __future__ import annotations

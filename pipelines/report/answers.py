@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from components.core.data.even_draw import draw_evenly
 from components.core.stage.report import Report
-from pipelines.report.items import RIGHT, Key, caption, find_items, scored_answers
+from pipelines.report.items import RIGHT, Answers, Key, scored_answers, show_items
 
 COMPARED = ("base", "sft_1_domain", "hybrid_rl")
 SHOWN = 8
@@ -17,37 +16,29 @@ SHOWN = 8
 def changed_answers(root: Path) -> Report | None:
     """Items that training changed, below a run's directory; None until the compared models are evaluated.
 
-    Outcomes are shown with what the model said, for three kinds of item: learned, forgotten by domain training and
+    Outcomes are shown with the models' answers, for three kinds of item: learned, forgotten by domain training and
     restored later, lost.
     """
     folders = {label: root / "outputs" / f"evaluation_{label}" / "predictions" for label in COMPARED}
     if not all(folder.is_dir() for folder in folders.values()):
         return None
     said = {label: scored_answers(folder) for label, folder in folders.items()}
-    groups = {
+    groups: dict[str, Callable[[bool, bool, bool], bool]] = {
         "Learned: wrong before training, right at the end": lambda base, _, final: final and not base,
         "Restored: right before training, wrong after domain training, right at the end": (
             lambda base, domain, final: base and final and not domain
         ),
         "Lost: right before training, wrong at the end": lambda base, _, final: base and not final,
     }
-    chosen = {title: choose(said, changed) for title, changed in groups.items()}
-    items = find_items(root, {key for keys in chosen.values() for key in keys})
     report = Report("answers before and after")
-    for title, keys in chosen.items():
+    for title, changed in groups.items():
         report.heading(title)
-        pictures = [(items[key].image, caption(items[key], said, key)) for key in keys if key in items]
-        if pictures:
-            report.images(pictures)
-        else:
-            report.text("No such item.")
+        show_items(report, root, choose(said, changed), said, "No such item.")
     return report
 
 
-def choose(
-    said: Mapping[str, Mapping[Key, Mapping[str, Any]]], changed: Callable[[bool, bool, bool], bool]
-) -> list[Key]:
-    """Up to `SHOWN` items with the change, of as many categories as there are: a fixed pseudo-random choice."""
+def choose(said: Mapping[str, Answers], changed: Callable[[bool, bool, bool], bool]) -> list[Key]:
+    """Up to `SHOWN` items with the change, of as many categories as possible: a fixed pseudo-random choice."""
     common = set.intersection(*(set(answers) for answers in said.values()))
     found = [key for key in common if changed(*(said[label][key]["score"] >= RIGHT for label in COMPARED))]
     categories = said[COMPARED[0]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from components.core.benchmarks import open_benchmark
 from components.core.data.image_store import ImageStore
 from components.core.data.manifest import Dataset
 from components.core.data.pins import split_pin
+from components.core.stage.report import Report
 
 RIGHT = 0.5
 """From this score on an answer counts as right."""
@@ -19,11 +20,13 @@ _LONGEST_QUESTION = 400
 
 Key = tuple[str, str]
 """Benchmark and item."""
+Answers = Mapping[Key, Mapping[str, Any]]
+"""Item -> the row of its scored answer."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """An item with its (first) picture."""
+class ShownItem:
+    """An item with its first picture."""
 
     image: bytes
     question: str
@@ -36,13 +39,13 @@ def scored_answers(predictions: Path) -> dict[Key, dict[str, Any]]:
     return {(row["benchmark"], row["item_id"]): row for row in rows if row["sample_no"] == 0}
 
 
-def find_items(root: Path, keys: Iterable[Key]) -> dict[Key, Shown]:
-    """The wanted items, from the benchmarks that preflight pinned and, for voted items, from the kept questions.
+def find_items(root: Path, keys: Iterable[Key]) -> dict[Key, ShownItem]:
+    """The wanted items, from the benchmarks that preflight pinned, or from the kept questions.
 
     Items without pictures, and those of benchmarks that are gone, are not found.
     """
     wanted = set(keys)
-    found: dict[Key, Shown] = {}
+    found: dict[Key, ShownItem] = {}
     pinned = root / "outputs" / "preflight" / "benchmarks"
     for benchmark in json.loads(pinned.read_text(encoding="utf-8")):
         names = {item for of, item in wanted if of == benchmark["name"]}
@@ -55,8 +58,27 @@ def find_items(root: Path, keys: Iterable[Key]) -> dict[Key, Shown]:
     return found
 
 
-def caption(item: Shown, said: Mapping[str, Mapping[Key, Mapping[str, Any]]], key: Key) -> str:
-    """Question, reference and what each model said, marked right or wrong."""
+def show_items(
+    report: Report, root: Path, keys: Sequence[Key], said: Mapping[str, Answers], none: str
+) -> None:
+    """Add pictures of the items to a report: question, reference, and each model's answer, marked right or wrong.
+
+    Args:
+        report: the pictures are added to it; without any, the text `none`.
+        root: directory of the run whose benchmarks hold the items.
+        keys: the items, in order.
+        said: name of a model -> its scored answers.
+        none: text where no item has a picture.
+    """
+    items = find_items(root, keys)
+    pictures = [(items[key].image, _caption(items[key], said, key)) for key in keys if key in items]
+    if pictures:
+        report.images(pictures)
+    else:
+        report.text(none)
+
+
+def _caption(item: ShownItem, said: Mapping[str, Answers], key: Key) -> str:
     lines = [item.question, f"reference: {item.answer}"]
     for label, answers in said.items():
         answer = answers[key]
@@ -65,7 +87,9 @@ def caption(item: Shown, said: Mapping[str, Mapping[Key, Mapping[str, Any]]], ke
     return "\n".join(lines)
 
 
-def _from_benchmark(path: Path, benchmark: Mapping[str, Any], names: set[str]) -> Iterable[tuple[Key, Shown]]:
+def _from_benchmark(
+    path: Path, benchmark: Mapping[str, Any], names: set[str]
+) -> Iterable[tuple[Key, ShownItem]]:
     if not path.exists():
         return
     opened = open_benchmark(path, benchmark.get("format", "auto"))
@@ -73,17 +97,17 @@ def _from_benchmark(path: Path, benchmark: Mapping[str, Any], names: set[str]) -
     for name in names:
         row = rows.get(name) or rows.get(name.partition("@")[0])  # a rotation is <row>@<shift>
         if row is not None:
-            shown = Shown(opened.load(row.pictures[0]), _question(row.question, row.choices), row.answer)
+            shown = ShownItem(opened.load(row.pictures[0]), _question(row.question, row.choices), row.answer)
             yield (benchmark["name"], name), shown
 
 
-def _voted(root: Path, missing: Mapping[str, Key]) -> Iterable[tuple[Key, Shown]]:
+def _voted(root: Path, missing: Mapping[str, Key]) -> Iterable[tuple[Key, ShownItem]]:
     images = ImageStore(Dataset.open(root / "outputs" / "image_ingest" / "images", "images", verify=False))
     kept = Dataset.open(root / "outputs" / "voting_filter" / "qa_kept", "qa_kept", verify=False)
     for row in kept.rows_iter(["qa_id", "image_id", "question", "choices", "answer"]):
         if row["qa_id"] in missing:
             question = _question(row["question"], row["choices"] or ())
-            yield missing[row["qa_id"]], Shown(images.get(row["image_id"]), question, row["answer"])
+            yield missing[row["qa_id"]], ShownItem(images.get(row["image_id"]), question, row["answer"])
 
 
 def _question(question: str, choices: Iterable[str]) -> str:

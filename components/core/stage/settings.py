@@ -106,7 +106,7 @@ def _fields_at(cls: type[BaseModel], path: list[int | str]) -> list[str]:
     """Field names of the models reached from `cls` by a pydantic error location."""
     models: list[type[BaseModel]] = [cls]
     for part in path:
-        fields = [model.model_fields[part] for model in models if part in model.model_fields]  # type: ignore[index]
+        fields = [model.model_fields[part] for model in models if part in model.model_fields]
         models = [inner for field in fields for inner in _models_in(field.annotation)] or models
     return sorted({field for model in models for field in model.model_fields})
 
