@@ -58,7 +58,7 @@ def image_version(name: str) -> str:
     files = [
         p for folder in ("components", "pipelines", "configs") for p in sorted((ROOT / folder).rglob("*"))
     ]
-    kept = [p for p in files if p.suffix in {".py", ".yaml", ".jinja", ".html"} and p.is_file()]
+    kept = [p for p in files if p.suffix in {".py", ".yaml", ".jinja", ".html", ".css"} and p.is_file()]
     return content_tag(*kept, ROOT / "requirements" / "cli.lock")
 
 

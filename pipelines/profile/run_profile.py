@@ -13,8 +13,6 @@ Relative paths are relative to the directory in which the command runs.
 
 from __future__ import annotations
 
-import copy
-import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,7 +66,7 @@ def load_profile(path: Path, overrides: Iterable[str] = ()) -> Profile:
     document = _read(path, seen=())
     _reject_unknown(document, _TOP_LEVEL, path)
     for override in overrides:
-        _apply_override(document, override)
+        document = _overridden(document, override)
     if "domain" in document:
         _inline_domain(document, Path(str(document["domain"])))
     problems: list[str] = []
@@ -102,22 +100,15 @@ def _load_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: is not valid YAML ({error})") from error
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, found {type(document).__name__}")
-    return dict(_unshared(document))
-
-
-def _unshared(value: Any) -> Any:
-    """A copy in which sections of one YAML anchor have a mapping each, so that `--set` changes one of them."""
-    if isinstance(value, dict):
-        return {key: _unshared(inner) for key, inner in value.items()}
-    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
+    return document
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`: mappings are merged, anything else is replaced."""
-    merged = copy.deepcopy(dict(base))
+    """`over` laid over `base`: mappings are merged, anything else is replaced. Neither is changed."""
+    merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else copy.deepcopy(value)
+        merged[key] = _merge(merged[key], value) if both else value
     return merged
 
 
@@ -128,8 +119,8 @@ def _reject_unknown(document: Mapping[str, Any], valid: list[str], where: object
         raise ConfigError("\n".join(lines))
 
 
-def _apply_override(document: dict[str, Any], override: str) -> None:
-    """Set one dotted key in place; a number in the key indexes a list, a mapping is merged over the old value."""
+def _overridden(document: dict[str, Any], override: str) -> dict[str, Any]:
+    """The document with one setting of the command line."""
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
@@ -142,32 +133,26 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML ({error})") from error
-    target: Any = document
-    for key, following in itertools.pairwise(keys):
-        target = _descend(target, key, following, override)
-    is_list = isinstance(target, list)
-    last: Any = _index(target, keys[-1], override) if is_list else keys[-1]
-    before = target[last] if is_list else target.get(last)
-    both = isinstance(before, dict) and isinstance(value, dict)
-    target[last] = _merge(before, value) if both else value
+    try:
+        return dict(_with(document, keys, value))
+    except ValueError as error:
+        raise ConfigError(f"--set {override}: {error}") from error
 
 
-def _descend(target: Any, key: str, following: str, override: str) -> Any:
-    if isinstance(target, list):
-        inner = target[_index(target, key, override)]
-    else:
-        inner = target.setdefault(key, {})
-        if inner is None:
-            inner = target[key] = {}
-    if not isinstance(inner, (dict, list)):
-        raise ConfigError(f"--set {override}: '{key}' is a value, so it has no '{following}'")
-    return inner
-
-
-def _index(items: list[Any], key: str, override: str) -> int:
-    if not key.isdigit() or int(key) >= len(items):
-        raise ConfigError(f"--set {override}: '{key}' is not an index into a list of {len(items)}")
-    return int(key)
+def _with(old: Any, keys: list[str], value: Any, name: str = "") -> Any:
+    """A copy of `old` with `value` under these keys; a number indexes a list, a mapping is merged over a mapping."""
+    if not keys:
+        return _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    key, *rest = keys
+    if isinstance(old, list):
+        if not key.isdigit() or int(key) >= len(old):
+            raise ValueError(f"'{key}' is not an index into a list of {len(old)}")
+        place = int(key)
+        return [*old[:place], _with(old[place], rest, value, key), *old[place + 1 :]]
+    if not isinstance(old, (dict, type(None))):
+        raise ValueError(f"'{name}' is a value, so it has no '{key}'")
+    known = old or {}
+    return {**known, key: _with(known.get(key), rest, value, key)}
 
 
 def _inline_domain(document: dict[str, Any], path: Path) -> None:

@@ -14,27 +14,7 @@ from typing import Any
 
 from components.core.data.data_uri import data_uri
 
-STYLE = """
-:root { --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --accent: #1f5fa8; --paper: #fff; --shade: #f5f7fa; }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--shade); color: var(--ink); font: 15px/1.5 system-ui, sans-serif; }
-main { max-width: 1060px; margin: 1.5rem auto; padding: 1.25rem 2rem; background: var(--paper);
-       border: 1px solid var(--line); border-radius: 8px; }
-h1 { font-size: 1.5rem; margin: .2rem 0 1rem; } h2 { font-size: 1.15rem; margin: 1.6rem 0 .5rem; color: var(--accent); }
-p { margin: .4rem 0; max-width: 75ch; } .scroll { overflow-x: auto; }
-table { border-collapse: collapse; margin: .6rem 0; font-size: .9rem; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td:not(.number) { overflow-wrap: anywhere; min-width: 8ch; }
-th { background: var(--shade); font-weight: 600; }
-figure { margin: .8rem 0; } figure > img { max-width: 100%; height: auto; }
-figcaption { color: var(--soft); font-size: .85rem; white-space: pre-line; overflow-wrap: anywhere; }
-.grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(190px, 1fr)); gap: .9rem; }
-.grid figure { margin: 0; padding: .5rem; border: 1px solid var(--line); border-radius: 6px; background: var(--shade); }
-.grid img { width: 100%; max-height: 200px; object-fit: contain; image-rendering: pixelated; background: #fff; }
-details { margin: .25rem 0 .25rem .9rem; } summary { cursor: pointer; }
-nav { max-width: 1060px; margin: 1.5rem auto 0; } nav a { display: inline-block; margin-right: 1rem; color: var(--accent); }
-"""
+STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 
 
 class Report:
@@ -105,7 +85,7 @@ def page(title: str, fragments: Sequence[str], navigation: str = "") -> str:
     """One HTML document around `<main>` fragments."""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>\n{STYLE}</style></head>'
         f"<body>{navigation}{''.join(fragments)}</body></html>\n"
     )
 
