@@ -1,7 +1,7 @@
 """The list of stages: every stage once, with its group of dependencies and its sections of a run profile.
 
-All other lists derive from `STAGES`: sections and parameters, tasks and their order, images, what preflight checks
-and what promotion keeps. The module imports nothing of the project, so everybody may import it.
+All other lists derive from `STAGES`: sections and parameters, tasks and their order, images, what preflight
+checks and what promotion keeps. The module imports nothing of the project, so everybody may import it.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Build the container images: `python -m images.build [STAGE]... [--gpu] [--push] [--sbom DIR]`.
 
-A tag is a hash of the image's code and locks (`components.core.stage.container_image`). An image that is built
-already is skipped, a change in one stage builds one image, and the compiler names the same images without being
-told. All stages of a dependency group stand on one image of dependencies, which a node pulls once.
+A tag is a hash of the image's code and locks (`components.core.stage.container_image`). An image that is
+built already is skipped, and a change in one stage builds one image. The compiler finds the same names by
+itself. All stages of a dependency group stand on one image of dependencies, which a node pulls once.
 
-With --push, `images/digests.yaml` is brought up to date: stage, digest, and the code version that the digest was made
-from. By that the compiler knows a digest of older code.
+With --push, `images/digests.yaml` is brought up to date: stage, digest, and the code version that the digest
+was made from. By that the compiler knows a digest of older code.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def dependencies_of(name: str, gpu: bool) -> str:
 
 
 def image_arguments(name: str) -> dict[str, str]:
-    """The arguments of `stage.Dockerfile` that decide what an image holds; none for the cli, which has its own file."""
+    """The arguments of `stage.Dockerfile` that decide an image's content; the cli has a file of its own."""
     if name == CLI:
         return {}
     return {

@@ -1,4 +1,4 @@
-"""Adding a stage: its folder, one line in `stages.py`, its wiring in the graph, a section in a profile; no more."""
+"""Adding a stage: its folder, one line in `stages.py`, its wiring in the graph, its section in a profile."""
 
 from __future__ import annotations
 

@@ -175,8 +175,9 @@ def rerun(
 ) -> None:
     """Run again from a task of an earlier run.
 
-    Where nothing changed and the task did not succeed, this is Kubeflow's Retry of that run. Otherwise a new run with
-    today's code and settings, which takes finished tasks before it from the cache; which, is said before it starts.
+    Where nothing changed and the task did not succeed, this is Kubeflow's Retry of that run. Otherwise a new
+    run with today's code and settings, which takes finished tasks before it from the cache; which, is said
+    before it starts.
     """
     with clear_errors("interrupted; if a run was started by then, Kubeflow lists it"):
         from pipelines.kubeflow.client import connect

@@ -38,8 +38,8 @@ def run(
 ) -> None:
     """Run the compiled pipeline on this machine.
 
-    Tasks that an earlier run in the same directory finished with the same settings, inputs and code are taken from
-    there; a stage that was interrupted continues where it was. With --storage also on another machine
+    Tasks that a run in the same directory finished with the same settings, inputs and code are not run again.
+    A stage that was interrupted continues where it was. With --storage also on another machine
     (docs/storage.md).
     """
     with clear_errors():

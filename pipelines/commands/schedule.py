@@ -25,7 +25,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the r
 @app.command("create", help="Make a recurring run. No catch-up, one run at a time.")
 @app.command(
     "replace",
-    help="Make a recurring run, in place of the one of this name if there is one. At no time are two enabled.",
+    help="Make a recurring run, in place of one of this name. At no time are two enabled.",
 )
 def make(
     ctx: typer.Context,

@@ -1,4 +1,4 @@
-"""A compiled pipeline as data: its tasks and their order, the parts of Kubeflow's cache key, its version's name."""
+"""A compiled pipeline as data: its tasks and their order, parts of Kubeflow's cache key, version's name."""
 
 from __future__ import annotations
 
@@ -101,9 +101,9 @@ class Compiled:
     def key_parts(self, task: str) -> dict[str, Any]:
         """The parts of a task's cache key that come from this file, flat: part -> value.
 
-        Kubeflow hashes input artifacts (by the run of the task that made them), input parameters, outputs, command and
-        arguments, image, and names of claims (backend/src/v2/cacheutils). Environment, resources and other pod
-        settings are not in it.
+        Kubeflow hashes input artifacts (by the run of the task that made them), input parameters, outputs,
+        command and arguments, image, and names of claims (backend/src/v2/cacheutils). Environment, resources
+        and other pod settings are not in it.
         """
         wanted = self._tasks[task]
         component = self.spec["components"][wanted["componentRef"]["name"]]
@@ -154,13 +154,13 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def version_name(ir: Path) -> str:
-    """Name of the pipeline version that a compiled file becomes: twelve hex digits of its content, however written."""
+    """Name of the version that a compiled file becomes: twelve hex digits of its content, however written."""
     found = Compiled.read(ir)
     return sha256_hex(canonical_json([found.spec, found.platform]))[:12]
 
 
 def compile_manifests(profile: Profile, output: Path, namespace: str = "") -> Path:
-    """Write the pipeline and its version as custom resources, for a Kubeflow that keeps pipelines in Kubernetes.
+    """Write pipeline and version as custom resources, for a Kubeflow that keeps pipelines in Kubernetes.
 
     Display name and content of the version are those that an upload gives it, so `submit` finds it there.
     """
@@ -182,7 +182,8 @@ def compile_manifests(profile: Profile, output: Path, namespace: str = "") -> Pa
         kubernetes_manifest_format=True,
     )
     documents = list(yaml.load_all(output.read_text(encoding="utf-8"), _Loader))
-    # The SDK's own has no conditions (`compile_pipeline`), and the pipeline's name in the version's, unlike an upload.
+    # The SDK's own has no conditions (`compile_pipeline`), and the pipeline's name in the version's, unlike
+    # an upload.
     documents[-1]["spec"] |= {"pipelineSpec": compiled.spec, "versionName": version}
     output.write_text(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True), encoding="utf-8")
     return output

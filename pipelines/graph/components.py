@@ -1,4 +1,4 @@
-"""Kubeflow's components, made from the stages' declarations: one for every task, under the task's own name."""
+"""Kubeflow's components, made from the stages' declarations: one for every task, under its own name."""
 
 from __future__ import annotations
 

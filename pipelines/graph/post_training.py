@@ -1,8 +1,8 @@
 """The post-training pipeline: which task gets which inputs, parameters and resources, and its compilation.
 
-The graph is flat, because nested graphs break Kubeflow's Retry. Its parameters are one settings section each, numbered
-in the order of the stages, because Kubeflow shows them by the alphabet. A task gets its own section alone, so a
-changed setting invalidates the cache of that task and of what depends on it, and of nothing else.
+The graph is flat, because nested graphs break Kubeflow's Retry. Its parameters are one settings section each,
+numbered in the order of the stages, because Kubeflow shows them by the alphabet. A task gets its own section
+alone. So a changed setting invalidates the cache of that task and of those that depend on it alone.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from pipelines.profile.run_profile import Profile
 
 NAME = "vlm-post-training"
 DESCRIPTION = (
-    "Turns a general vision-language model into a domain expert that keeps its general ability: pictures to voted "
-    "questions and answers, three stages of fine-tuning, reinforcement learning, evaluation after each, promotion."
+    "Turns a general vision-language model into a domain expert that keeps its general ability: pictures to "
+    "voted questions and answers, three stages of fine-tuning, reinforcement learning, evaluation after "
+    "each, promotion."
 )
 AFTER_CHECK = ("ids-scoring", "label-tree")
 """Tasks that a run with too few new pictures skips; all others depend on one of them."""
@@ -134,8 +135,9 @@ def waits_for_new_images(profile: Profile) -> bool:
 def _skip_without_new_images(ir: Path) -> None:
     """Give the tasks behind ingest the condition that there is enough new.
 
-    `dsl.If` would nest them in a graph of their own; the graph stays flat. Kubeflow's driver honours a condition on a
-    container task all the same. Tasks that depend on a skipped one are omitted, and the run succeeds.
+    `dsl.If` would nest them in a graph of their own; the graph stays flat. Kubeflow's driver honours a
+    condition on a container task all the same. Tasks that depend on a skipped one are omitted, and the run
+    succeeds.
     """
     documents = list(yaml.safe_load_all(ir.read_text(encoding="utf-8")))
     tasks = documents[0]["root"]["dag"]["tasks"]

@@ -1,8 +1,8 @@
 """The connection to Kubeflow's API: experiment, pipeline and version there, and its errors in plain words.
 
 Address and identity come from the environment or options, never from a profile: `KFP_ENDPOINT` (for example
-http://ml-pipeline-ui.kubeflow.svc), `KFP_TOKEN` or `KFP_TOKEN_FILE`, `KFP_CA_CERT`. In a cluster without these, they
-are the pod's own.
+http://ml-pipeline-ui.kubeflow.svc), `KFP_TOKEN` or `KFP_TOKEN_FILE`, `KFP_CA_CERT`. In a cluster without
+these, they are the pod's own.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Kubeflow:
         return str(page.experiments[0].experiment_id) if page.experiments else None
 
     def version(self, ir: Path) -> tuple[str, str]:
-        """Ids of the pipeline and of the version with this file's content; it is uploaded if it is not there."""
+        """Ids of the pipeline and of the version with this file's content, which is uploaded if missing."""
         name = version_name(ir)
         pipeline = self._pipeline() or _made(self._make_pipeline, self._pipeline)
         return pipeline, self._version(pipeline, name) or _made(
@@ -68,7 +68,7 @@ class Kubeflow:
         )
 
     def _pipeline(self) -> str | None:
-        """Id of the pipeline in this namespace. (The SDK's `get_pipeline_id` looks in the shared ones only.)"""
+        """Id of the pipeline in this namespace. (The SDK's `get_pipeline_id` finds shared ones only.)"""
         page = self.client.list_pipelines(namespace=self.namespace or None, filter=_named(NAME))
         return str(page.pipelines[0].pipeline_id) if page.pipelines else None
 
@@ -135,11 +135,13 @@ def connect(host: str, namespace: str) -> Kubeflow:
     """The installation at `host`.
 
     Args:
-        host: address of the API; "" looks where the kfp SDK looks: KF_PIPELINES_ENDPOINT, the cluster, a kubeconfig.
+        host: address of the API; "" looks where the kfp SDK looks: KF_PIPELINES_ENDPOINT, the cluster, a
+            kubeconfig.
         namespace: of the runs; "" is the only one of a Kubeflow for one user, or the pod's own.
 
     Raises:
-        ConfigError: the token file cannot be read, or several users share this Kubeflow and no namespace is given.
+        ConfigError: the token file cannot be read, or several users share this Kubeflow and no namespace is
+            given.
         EndpointError: nobody answers.
     """
     token = os.environ.get("KFP_TOKEN", "")
@@ -154,8 +156,8 @@ def connect(host: str, namespace: str) -> Kubeflow:
             client = Client(
                 host=host or None,
                 existing_token=token or None,
-                # To the SDK this is where Kubeflow itself is. Another name than its default keeps it from asking
-                # for the API's health five times, five seconds apart, when that answers 401.
+                # To the SDK this is where Kubeflow itself is. Another name than its default keeps it from
+                # asking for the API's health five times, five seconds apart, when that answers 401.
                 namespace="-" if host else "kubeflow",
                 ssl_ca_cert=os.environ.get("KFP_CA_CERT") or None,
             )

@@ -1,4 +1,4 @@
-"""Running again from a task: which tasks run again and which come from the cache, decided before anything starts."""
+"""Running again from a task: which tasks run again and which come from the cache, decided in advance."""
 
 from __future__ import annotations
 
@@ -112,10 +112,10 @@ def plan(before: Compiled, now: Compiled, states: Mapping[str, str], start: str,
         start: the task to begin with.
         failed: whether the run failed or was canceled; Kubeflow retries no other.
 
-    A task is done again if it is never cached, if its part of the cache key changed, if a task whose output it reads
-    is done again, or if it did not succeed. If none of that holds for `start`, the cache is switched off for it and
-    for everything after it. Values that pass between tasks (preflight's references, the count of new pictures) are
-    taken to be unchanged: only running can tell.
+    A task is done again if it is never cached, its part of the cache key changed, or it did not succeed. So
+    is a task that reads the output of one. If none of that holds for `start`, the cache is switched off for
+    it and for everything after it. Values that pass between tasks (preflight's references, the count of new
+    pictures) are taken to be unchanged: only running can tell.
     """
     if failed and states.get(start) != "SUCCEEDED" and before.same_as(now):
         left = {task: _ended(states.get(task)) for task in now.order if states.get(task) != "SUCCEEDED"}
@@ -150,7 +150,7 @@ def _again(
 
 
 def differences(before: Compiled, now: Compiled, task: str) -> list[str]:
-    """How the task's part of the cache key differs between two compiled pipelines, in words; empty if it does not."""
+    """Differences between a task's parts of the cache key in two compiled pipelines, in words."""
     try:
         old = before.key_parts(task)
     except KeyError:

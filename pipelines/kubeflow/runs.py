@@ -51,7 +51,7 @@ def get(kubeflow: Kubeflow, run_id: str) -> Any:
 
 
 def retry(kubeflow: Kubeflow, run_id: str) -> None:
-    """Kubeflow's Retry: what failed or was never begun runs again as it was compiled then; what succeeded is kept."""
+    """Kubeflow's Retry: unfinished tasks run again as they were compiled then; finished ones are kept."""
     with explained(f"a run {run_id}"):
         kubeflow.client._run_api.run_service_retry_run(run_id=run_id)
 

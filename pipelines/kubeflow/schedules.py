@@ -44,8 +44,8 @@ def create(kubeflow: Kubeflow, wanted: Schedule) -> str:
 def replace(kubeflow: Kubeflow, wanted: Schedule) -> str:
     """Make the recurring run of this name anew, or for the first time; its id.
 
-    The new one is made disabled, the old ones are deleted, then it is enabled: at no time are two enabled. A call
-    that was killed in between may leave none enabled; the next one finishes it.
+    The new one is made disabled, the old ones are deleted, then it is enabled: at no time are two enabled. A
+    call that was killed in between may leave none enabled; the next one finishes it.
     """
     with explained(f"the schedule {wanted.name}"):
         experiment = kubeflow.experiment()

@@ -1,17 +1,19 @@
 """Run the tasks of a local run in containers: the parts that kfp.local's DockerRunner lacks, over docker-py.
 
-kfp.local starts a task's container with the artifacts mounted and reports only whether it ended well. A container that
-is gone before it was asked counts as success. Here a stage gets what a hardened cluster gives it, and its output,
-signals and exit code arrive as they do without containers:
+kfp.local starts a task's container with the artifacts mounted and reports only whether it ended well. A
+container that is gone before it was asked counts as success. Here a stage gets what a hardened cluster gives
+it, and its output, signals and exit code arrive as they do without containers:
 
-- The root filesystem is read-only, `/tmp` is memory. All capabilities are dropped, privileges cannot be gained. The
-  user is an arbitrary id in group 0.
-- Mounted are the run's artifacts and work directories, written, and the paths that the settings name: read-only, but
-  for the registry. All have the paths that they have here.
-- Credentials and addresses of storage and endpoints are passed on, by name, and nothing else of the environment.
+- The root filesystem is read-only, `/tmp` is memory. All capabilities are dropped, privileges cannot be
+  gained. The user is an arbitrary id in group 0.
+- Mounted are the run's artifacts and work directories, written, and the paths that the settings name:
+  read-only, but for the registry. All have the paths that they have here.
+- Credentials and addresses of storage and endpoints are passed on, by name, and nothing else of the
+  environment.
 
 The engine is whatever `DOCKER_HOST` names: docker, or `podman system service`. One task is one child process,
-`python -m pipelines.local.containers SPEC`. It creates the container, shows its output and ends with its exit code.
+`python -m pipelines.local.containers SPEC`. It creates the container, shows its output and ends with its exit
+code.
 """
 
 from __future__ import annotations
@@ -51,8 +53,8 @@ class Containers:
 
     profile: Profile
     network: str = "host"
-    """`host` reaches what this machine reaches, endpoints on its loopback included. `none` has loopback only. Else the
-    name of a network of the engine."""
+    """`host` reaches what this machine reaches, endpoints on its loopback included. `none` has loopback only.
+    Else the name of a network of the engine."""
     user: int = field(default_factory=lambda: os.getuid() or ANY_USER)
     """The stages' user id: the caller's own, or an arbitrary one where the caller is root."""
     storage: str = ""
@@ -95,9 +97,10 @@ class Containers:
         console: BinaryIO,
         signals: Signals,
     ) -> Ended:
-        """Run one task's command in a container of `image`; its output goes to the console and the task's log."""
+        """Run a task's command in a container of `image`; its output goes to console and log."""
         spec = {"image": image, "command": list(command), **self._options(root, task, env, console.isatty())}
-        # In a file that only we can read, because the environment holds credentials; too long for an argument, too.
+        # In a file that only we can read, because the environment holds credentials; too long for an
+        # argument, too.
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(spec, file)
             file.flush()
@@ -147,7 +150,7 @@ class Containers:
         return [root / "artifacts", root / "work", *self._paths(WRITTEN_PATH)]
 
     def _paths(self, use: JsonDict) -> list[Path]:
-        """The settings' paths of this use, without pins, made absolute; addresses of object storage are no paths."""
+        """The settings' paths of this use, absolute and without pins; addresses are left out."""
         named = [path for settings in self.profile.settings.values() for path in named_paths(settings, use)]
         plain = [path.split("#sha256=")[0] for path in named]
         return [Path(os.path.abspath(path)) for path in plain if path and "://" not in path]

@@ -1,12 +1,12 @@
 """Run a compiled pipeline on this machine, with or without containers: a thin adapter around `kfp.local`.
 
-`kfp.local` brings the orchestration: it reads the compiled IR, resolves placeholders, wires outputs to inputs,
-retries, and keeps the cache. Four seams are changed, all in `_adapted`, for as long as a run lasts:
+`kfp.local` brings the orchestration: it reads the compiled IR, resolves placeholders, wires outputs to
+inputs, retries, and keeps the cache. Four seams are changed, all in `_adapted`, for as long as a run lasts:
 
 - Its subprocess runner refuses container components, by one validation method. Ours accepts them, because the
   command of a stage (`python3 -m components.<stage> ...`) is the same inside and outside a container.
-- The stage runs through `pipelines.local.process`, so progress bars, Ctrl-C and exit codes arrive. A containerised
-  stage runs through `pipelines.local.containers`, likewise.
+- The stage runs through `pipelines.local.process`, so progress bars, Ctrl-C and exit codes arrive. A
+  containerised stage runs through `pipelines.local.containers`, likewise.
 - Ready tasks run in the pipeline's own order instead of alphabetically.
 - Each finished task is recorded, with its outputs, for the report.
 """
@@ -162,7 +162,7 @@ class LocalRun:
             yield
 
     def _stack_of_tasks(self, tasks: Mapping[str, Any]) -> list[str]:
-        """Topological order with the rank in `order` deciding among ready tasks, as the stack that kfp pops."""
+        """Topological order, among ready tasks by the rank in `order`, as the stack that kfp pops."""
         rank = {task: position for position, task in enumerate(self.order)}
         waiting = {name: set(spec.dependent_tasks) for name, spec in tasks.items()}
         ordered: list[str] = []
@@ -237,7 +237,7 @@ class LocalRun:
 def _without_conditions(spec: Any) -> set[str]:
     """Take the tasks' conditions out of a pipeline; the names of the tasks that had one.
 
-    kfp.local would run a pipeline with conditions by another orchestrator, which goes on behind a skipped task.
+    For a pipeline with conditions kfp.local takes another orchestrator, which goes on behind a skipped task.
     """
     conditional = {name: task for name, task in spec.root.dag.tasks.items() if task.trigger_policy.condition}
     for task in conditional.values():
@@ -246,7 +246,7 @@ def _without_conditions(spec: Any) -> set[str]:
 
 
 def _without_environment(spec: Any) -> None:
-    """Take the containers' variables out of a pipeline: they are a cluster's, and kfp.local's cache key has them."""
+    """Take the containers' variables out of a pipeline: a cluster's, they would change the cache key."""
     for executor in spec.deployment_spec["executors"].values():
         executor["container"].fields.pop("env", None)
 
@@ -263,7 +263,7 @@ def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Without kfp.local's own log lines, rules and warnings; the stages' output goes to the console past this."""
+    """Without kfp.local's own log lines, rules and warnings; the stages' output passes this by."""
     previous = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:

@@ -48,8 +48,8 @@ class Interrupted(KeyboardInterrupt):
 class Signals:
     """Passes SIGINT and SIGTERM on to the child that runs, as SIGTERM; a second one kills it.
 
-    The child has a session of its own, so that a Ctrl-C in the terminal reaches it exactly once, through here, and
-    training can save its progress before it ends.
+    The child has a session of its own, so that a Ctrl-C in the terminal reaches it exactly once, through
+    here. So training can save its progress before it ends.
     """
 
     def __init__(self) -> None:
@@ -162,8 +162,9 @@ def torch_defaults() -> dict[str, str]:
     """Environment in which small models train well on CPU cores that are shared; the user's settings win."""
     return {
         "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
-        # Threads that wait spin for some microseconds only. Without spinning a small model trains a third slower;
-        # with endless spinning any other program on the cores (the model server, say) stops it altogether.
+        # Threads that wait spin for some microseconds only. Without spinning a small model trains a third
+        # slower; with endless spinning any other program on the cores (the model server, say) stops it
+        # altogether.
         "GOMP_SPINCOUNT": "20000",
         # Keep freed memory: small models otherwise spend a third of their time on page faults.
         "MALLOC_MMAP_THRESHOLD_": str(2**30),

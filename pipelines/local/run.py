@@ -1,4 +1,4 @@
-"""A whole run on this machine: compile the profile's pipeline, run that very file, write report and summary."""
+"""A whole run on this machine: compile the profile's pipeline, run that file, write report and summary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def run_locally(
         root: directory of the run, in which later runs find what this one finished.
         rerun: a task whose cached outputs are not used.
         network: network of the containers; None runs the stages as subprocesses.
-        storage: an `s3://` URI, from which the run goes on, and which has every task's outputs before the next begins.
+        storage: an `s3://` URI, from which the run goes on, and which has every task's outputs before the
+            next begins.
 
     Raises:
         StageError: with the message and exit code of the stage that failed.

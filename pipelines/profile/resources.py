@@ -1,4 +1,4 @@
-"""Resources: a task's needs of the cluster, from the profile. `pipelines/graph/pods.py` puts them into the pipeline.
+"""Resources: a task's needs of the cluster, from the profile. `pipelines/graph/pods.py` applies them.
 
     resources:
       default:                              # holds for every task that does not say otherwise
@@ -13,9 +13,9 @@
         shared_memory: 64Gi
         secret_env: {HF_TOKEN: {secret: hugging-face, key: token}}
 
-Mappings are merged key by key from default over evaluation to the task, lists are replaced. Only a cluster reads this,
-but for cpu, memory and gpu, which limit containers on this machine too. Claims alone belong to Kubeflow's cache key:
-anything else changes without running a finished task again.
+Mappings are merged key by key from default over evaluation to the task, lists are replaced. Only a cluster
+reads this, but for cpu, memory and gpu, which limit containers on this machine too. Claims alone belong to
+Kubeflow's cache key: anything else changes without running a finished task again.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ OwnLabel = Annotated[LabelKey, AfterValidator(_own_label)]
 
 
 class SecretKey(Settings):
-    """One key of an existing Kubernetes secret in the namespace of the run. The value stays in the cluster."""
+    """One key of an existing Kubernetes secret in the run's namespace. The value stays in the cluster."""
 
     secret: ObjectName
     """Name of the secret."""
@@ -140,7 +140,7 @@ class Resources(Settings):
     memory: Quantity | None = None
     """Memory limit as a Kubernetes quantity, e.g. `32G`. Shared memory counts towards it."""
     shared_memory: Quantity | None = None
-    """Size of /dev/shm, through which data loaders and GPUs talk; by default the container runtime's (64 MB)."""
+    """Size of /dev/shm, by which data loaders and GPUs talk; by default the container runtime's (64 MB)."""
     retries: int = Field(default=0, ge=0)
     """How often a failed attempt is repeated. A stage continues where it was."""
     backoff_s: int = Field(default=30, ge=0)
@@ -148,8 +148,8 @@ class Resources(Settings):
     backoff_factor: int = Field(default=2, ge=1)
     """By how much the wait grows from one repetition to the next; Argo takes whole numbers."""
     retry_within_s: int = Field(default=30 * 24 * 3600, ge=1)
-    """Seconds from the start of the first attempt in which repetitions may begin, and by which they have to end.
-    Argo's `maxDuration` is the deadline of a repeated attempt too, so it has to hold all of them."""
+    """Seconds from the start of the first attempt in which repetitions may begin, and by which they have to
+    end. Argo's `maxDuration` is the deadline of a repeated attempt too, so it has to hold all of them."""
     timeout_s: int = Field(default=0, ge=0)
     """Seconds after which the pod of one attempt is killed (its active deadline); 0 is no limit."""
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Run profiles: one YAML file says everything about a run, and all settings are checked before anything starts.
+"""Run profiles: one YAML file with everything about a run, whose settings are all checked beforehand.
 
     name: clusters
     extends: demo.yaml                  # optional; sections are merged key by key, lists are replaced
@@ -60,7 +60,7 @@ def load_profile(path: Path, overrides: Iterable[str] = ()) -> Profile:
         overrides: `section.key=value` settings from the command line; the value is parsed as YAML.
 
     Raises:
-        ConfigError: a file that is missing or not YAML, or settings that are unknown or invalid; every bad setting is
+        ConfigError: a file is missing or not YAML, or settings are unknown or invalid. Every bad setting is
             named, an unknown one with its nearest valid name.
     """
     document = _read(path, seen=())
@@ -140,7 +140,7 @@ def _overridden(document: dict[str, Any], override: str) -> dict[str, Any]:
 
 
 def _with(old: Any, keys: list[str], value: Any, name: str = "") -> Any:
-    """A copy of `old` with `value` under these keys; a number indexes a list, a mapping is merged over a mapping."""
+    """A copy of `old` with `value` under these keys; a number indexes a list, mappings are merged."""
     if not keys:
         return _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     key, *rest = keys
@@ -156,7 +156,7 @@ def _with(old: Any, keys: list[str], value: Any, name: str = "") -> Any:
 
 
 def _inline_domain(document: dict[str, Any], path: Path) -> None:
-    """Hand a domain file's name and labels to the stages that need them, unless the profile states its own."""
+    """Hand a domain file's name and labels to the stages that need them; the profile's own win."""
     stated = _load_yaml(path)
     _reject_unknown(stated, ["domain", "description", "labels"], path)
     if not stated.get("domain") or not stated.get("labels"):

@@ -16,8 +16,8 @@ SHOWN = 8
 def changed_answers(root: Path) -> Report | None:
     """Items that training changed, below a run's directory; None until the compared models are evaluated.
 
-    Outcomes are shown with the models' answers, for three kinds of item: learned, forgotten by domain training and
-    restored later, lost.
+    Outcomes are shown with the models' answers, for three kinds of item: learned, forgotten by domain
+    training and restored later, lost.
     """
     folders = {label: root / "outputs" / f"evaluation_{label}" / "predictions" for label in COMPARED}
     if not all(folder.is_dir() for folder in folders.values()):
@@ -38,7 +38,7 @@ def changed_answers(root: Path) -> Report | None:
 
 
 def choose(said: Mapping[str, Answers], changed: Callable[[bool, bool, bool], bool]) -> list[Key]:
-    """Up to `SHOWN` items with the change, of as many categories as possible: a fixed pseudo-random choice."""
+    """Up to `SHOWN` items with the change, of many categories: a fixed pseudo-random choice."""
     common = set.intersection(*(set(answers) for answers in said.values()))
     found = [key for key in common if changed(*(said[label][key]["score"] >= RIGHT for label in COMPARED))]
     categories = said[COMPARED[0]]

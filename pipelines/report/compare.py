@@ -70,8 +70,8 @@ def write_comparison(run_a: Path, run_b: Path, output: Path, model: str = "") ->
     labels = (f"{run_a.absolute().name} (A)", f"{run_b.absolute().name} (B)")
     report = Report(f"{labels[0]} and {labels[1]}")
     report.text(
-        f"A = {run_a}, B = {run_b}. Differences are B minus A on the items that both asked, with 95 % intervals; p "
-        "flips the signs of whole pictures' differences."
+        f"A = {run_a}, B = {run_b}. Differences are B minus A on the items that both asked, with 95 % "
+        "intervals; p flips the signs of whole pictures' differences."
     )
     for pair in pairs:
         _measured(report, pair)

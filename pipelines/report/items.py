@@ -61,7 +61,7 @@ def find_items(root: Path, keys: Iterable[Key]) -> dict[Key, ShownItem]:
 def show_items(
     report: Report, root: Path, keys: Sequence[Key], said: Mapping[str, Answers], none: str
 ) -> None:
-    """Add pictures of the items to a report: question, reference, and each model's answer, marked right or wrong.
+    """Add the items to a report: picture, question, reference, each model's answer marked right or wrong.
 
     Args:
         report: the pictures are added to it; without any, the text `none`.

@@ -83,7 +83,7 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 
 
 def write_report(root: Path) -> Path:
-    """Join the reports of the tasks below `root/outputs`, in the order of the pipeline, into `root/report.html`."""
+    """Join the tasks' reports, in the order of the pipeline, into `root/report.html`."""
     parts: dict[str, str] = {}
     summary = load_summary(root)
     if summary is not None:
@@ -106,9 +106,9 @@ def write_report(root: Path) -> Path:
 def _result(summary: Mapping[str, Any]) -> Report:
     report = Report("result")
     report.text(
-        "What every training stage did, measured on the same held-out items: estimate, 95 % interval, number of "
-        "items. Shares in percent; hallucination is the share of wrong claims about absent objects, lower is "
-        "better."
+        "What every training stage did, measured on the same held-out items: estimate, 95 % interval, number "
+        "of items. Shares in percent; hallucination is the share of wrong claims about absent objects, lower "
+        "is better."
     )
     report.table(summary_rows(summary))
     for metrics, label in ((tuple(_SHARES), "percent"), ((_TOKENS,), "tokens")):

@@ -1,9 +1,10 @@
 """Which container image a stage runs in, and which version of the code that is.
 
-The image reference is part of Kubeflow's cache key and of `kfp.local`'s. It has to change when, and only when, the
-code that the stage runs changes. Released images are pinned by digest in `images/digests.yaml`. An unreleased tree
-gets a tag made from the content of its own folder, of `components/core`, and of its locked packages. A digest that
-was made from other code than the tree holds is never used, and the compiler refuses it by name.
+The image reference is part of Kubeflow's cache key and of `kfp.local`'s. It has to change when, and only
+when, the code that the stage runs changes. Released images are pinned by digest in `images/digests.yaml`. An
+unreleased tree gets a tag made from the content of its own folder, of `components/core`, and of its locked
+packages. A digest that was made from other code than the tree holds is never used, and the compiler refuses
+it by name.
 
 Stages and the compiler both use this. It imports the standard library alone unless a digest file exists.
 """
@@ -61,7 +62,7 @@ def code_version(stage: str) -> str:
 
 @cache
 def _content_hash(path: Path) -> bytes:
-    """sha256 over names and contents below `path`, but for caches and documentation, which no process reads."""
+    """sha256 over names and contents below `path`, without caches and documentation, which nothing reads."""
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     for file in files:
@@ -83,13 +84,13 @@ def stale_digests() -> dict[str, str]:
 
 @cache
 def _digests() -> dict[str, str]:
-    """Stage -> `registry/name@sha256:...` of the released images that were built from the code of this tree."""
+    """Stage -> `registry/name@sha256:...` of the released images that have the code of this tree."""
     stale = stale_digests()
     return {stage: entry["image"] for stage, entry in _entries().items() if stage not in stale}
 
 
 def _entries() -> dict[str, dict[str, str]]:
-    """Stage -> image and code version, from `images/digests.yaml`. A reference alone was pinned by hand, unchecked.
+    """Stage -> image and code version, from `images/digests.yaml`. A reference alone is not checked.
 
     Raises:
         ValueError: the file holds something else.

@@ -1,6 +1,6 @@
 """Self-contained HTML reports: headings, tables, plots and pictures in one file that opens anywhere.
 
-The body is one `<main data-fragment="...">` element, so that the reports of a run can be joined into one page.
+The body is one `<main data-fragment="...">` element. So the reports of a run can be joined into one page.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 The compiled pipeline, the local runner and a person at a shell use the same command:
 
-    python -m components.<stage> --config '<json>' --<input> PATH ... --<output> PATH ... --executor-input '<json>'
+    python -m components.<stage> --config JSON --<input> PATH ... --<output> PATH ... --executor-input JSON
 
-`stage_main` is the contract: parse the settings, look at the inputs, open the work directory, run, write. What a
-stage reads and writes is its declaration (`components.core.stage.io`). kfp is not imported, because stage images do
-not carry it; the runner writes KFP's `executor_output.json` itself.
+`stage_main` is the contract: parse the settings, look at the inputs, open the work directory, run, write.
+Inputs and outputs are declared (`components.core.stage.io`). kfp is not imported, because stage images do not
+carry it; the runner writes KFP's `executor_output.json` itself.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def stage_main(
     run: Callable[[C, StageContext], None],
     argv: list[str] | None = None,
 ) -> int:
-    """Run a stage from its command line; returns the process exit code (see `components.core.stage.errors`)."""
+    """Run a stage from its command line; returns the exit code (see `components.core.stage.errors`)."""
     # Weights come from the user's storage. Unset, libraries ask the hub for news and report use.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     log = logs.get_logger(stage)

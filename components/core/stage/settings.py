@@ -1,7 +1,7 @@
 """Typed settings: strict pydantic models whose errors name the setting and its nearest valid neighbour.
 
-Every stage has `components.<stage>.config.Config`, a `Settings` subclass. Nothing here imports more than pydantic,
-so configurations can be read and checked on a machine without torch or a GPU.
+Every stage has `components.<stage>.config.Config`, a `Settings` subclass. Nothing here imports more than
+pydantic, so configurations can be read and checked on a machine without torch or a GPU.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from components.stages import STAGES
 
 
 class Settings(BaseModel):
-    """Base of all settings: unknown keys fail, values are frozen, the docstring under a field is its description."""
+    """Base of all settings: unknown keys fail, values are frozen, a field's docstring is its description."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
@@ -32,7 +32,7 @@ class Settings(BaseModel):
 
 
 OPERATIONAL: JsonDict = {"operational": True}
-"""Marks a setting that changes how a stage works and not what it writes, e.g. a time limit: see `identity`."""
+"""Marks a setting that changes how a stage works and not its outputs, e.g. a time limit: see `identity`."""
 READ_PATH: JsonDict = {"path": "read"}
 """Marks a setting that may name a path which a stage reads: see `named_paths`."""
 WRITTEN_PATH: JsonDict = {"path": "written"}
@@ -43,21 +43,21 @@ class Endpoint(Settings):
     """An OpenAI-compatible HTTP endpoint that serves one model."""
 
     base_url: str = Field(pattern=r"^https?://", json_schema_extra=OPERATIONAL)
-    """Address up to and including `/v1`. `model` says which model it is, the address only where it is served."""
+    """Address up to and including `/v1`. Only `model` says which model it is."""
     model: str
     """Model name as the endpoint lists it under `/models`."""
     api_key_env: str = Field(default="OPENAI_API_KEY", json_schema_extra=OPERATIONAL)
-    """Environment variable that holds the key; an unset variable sends no key. Keys never stand in a config."""
+    """Environment variable that holds the key; unset, no key is sent. Keys never stand in a config."""
     timeout_s: float = Field(default=120.0, gt=0, json_schema_extra=OPERATIONAL)
     """Limit for one request, in seconds."""
     max_concurrency: int = Field(default=16, ge=1, json_schema_extra=OPERATIONAL)
     """Most requests under way at once; fewer while the endpoint answers 429, 503 or too late."""
     max_retries: int = Field(default=6, ge=0, json_schema_extra=OPERATIONAL)
-    """Retries on 429, 5xx, timeouts, cut connections and unusable replies, with exponential backoff and jitter."""
+    """Retries on 429, 5xx, timeouts, cut connections and bad replies, with exponential backoff and jitter."""
     max_tokens_total: int = Field(default=0, ge=0, json_schema_extra=OPERATIONAL)
-    """Budget of this endpoint in this stage: prompt and completion tokens of all attempts together; 0 is no limit.
-    Once it is used up, nothing more is asked and the stage ends; requests under way are kept, and spent on top. With
-    a larger budget the stage goes on from there."""
+    """Budget of this endpoint in this stage: prompt and completion tokens of all attempts together; 0 is no
+    limit. Once it is used up, nothing more is asked and the stage ends; requests under way are kept, and
+    spent on top. With a larger budget the stage goes on from there."""
 
 
 S = TypeVar("S", bound=BaseModel)
@@ -68,8 +68,8 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
 
     Args:
         cls: the settings class.
-        data: the section as a JSON string or a dict. Integral floats pass for ints, because KFP struct parameters
-            carry every number as a double.
+        data: the section as a JSON string or a dict. Integral floats pass for ints, because KFP struct
+            parameters carry every number as a double.
         where: name of the section in messages.
 
     Raises:
@@ -148,7 +148,7 @@ def find_settings(value: Any, cls: type[S], where: str = "") -> Iterator[tuple[s
 
 
 def named_paths(settings: BaseModel, use: JsonDict) -> Iterator[str]:
-    """The values of the settings marked `READ_PATH`, or `WRITTEN_PATH`: paths and addresses, possibly pinned."""
+    """Values of the settings marked `READ_PATH`, or `WRITTEN_PATH`: paths and addresses, maybe pinned."""
     for name, field in type(settings).model_fields.items():
         value = getattr(settings, name)
         if _mark(field, "path") == use["path"]:
@@ -161,7 +161,7 @@ def named_paths(settings: BaseModel, use: JsonDict) -> Iterator[str]:
 def identity(settings: BaseModel) -> dict[str, Any]:
     """The settings that decide what a stage writes: all but those marked `OPERATIONAL`, as JSON values.
 
-    Hashes of settings are taken over this, so that raising a budget or moving an endpoint loses no finished work.
+    Settings are hashed by this, so that raising a budget or moving an endpoint loses no finished work.
     """
     return {
         name: _identity(getattr(settings, name))
