@@ -6,12 +6,11 @@ from typing import Any
 
 import typer
 
-from pipelines.commands import kubeflow, registry, runs, schedule
+from pipelines.commands import kubeflow, registry, runs
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(runs.app)
 app.add_typer(kubeflow.app)
-app.add_typer(schedule.app, name="schedule")
 app.add_typer(registry.app, name="registry")
 
 

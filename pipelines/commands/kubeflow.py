@@ -1,4 +1,4 @@
-"""The commands for runs on Kubeflow: compile, submit, status, logs, rerun."""
+"""The commands for runs on Kubeflow: compile, submit, status, logs, rerun, schedule."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
 
 app = typer.Typer()
+schedule_app = typer.Typer(
+    no_args_is_help=True, help="Recurring runs on Kubeflow: create, list, replace, delete."
+)
+app.add_typer(schedule_app, name="schedule")
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the recurring run.")]
 WaitOption = Annotated[bool, typer.Option(help="Follow the run to its end.")]
 COMPILED = Path("build/kubeflow/post_training.yaml")
 
@@ -39,6 +44,7 @@ class Format(StrEnum):
 
 
 @app.command("compile")
+@clear_errors()
 def compile_(
     profile: ProfileOption = DEFAULT_PROFILE,
     set_: SetOption = None,
@@ -60,20 +66,19 @@ def compile_(
     ] = "",
 ) -> None:
     """Write the pipeline for Kubeflow, with the profile's settings as defaults."""
-    with clear_errors():
-        from pipelines.graph.compiled import compile_manifests
-        from pipelines.graph.post_training import compile_pipeline
+    from pipelines.graph.compiled import compile_manifests
+    from pipelines.graph.post_training import compile_pipeline
 
-        refuse_stale_images()
-        checked = load_profile(profile, set_ or [])
-        if format_ is Format.manifest:
-            default = Path("build/post_training.manifest.yaml")
-            written = compile_manifests(checked, output or default, namespace)
-        elif namespace:
-            raise ConfigError("--namespace only goes with --format manifest: an IR names none")
-        else:
-            written = compile_pipeline(checked, output or Path("build/post_training.yaml"))
-        typer.echo(f"wrote {written}")
+    refuse_stale_images()
+    checked = load_profile(profile, set_ or [])
+    if format_ is Format.manifest:
+        default = Path("build/post_training.manifest.yaml")
+        written = compile_manifests(checked, output or default, namespace)
+    elif namespace:
+        raise ConfigError("--namespace only goes with --format manifest: an IR names none")
+    else:
+        written = compile_pipeline(checked, output or Path("build/post_training.yaml"))
+    typer.echo(f"wrote {written}")
 
 
 @app.command()
@@ -95,13 +100,13 @@ def submit(
         from pipelines.kubeflow.client import explained
 
         checked = load_profile(profile, set_ or [])
-        kubeflow, pipeline, version = uploaded(checked, host, namespace)
+        kubeflow, pipeline, version = _uploaded(checked, host, namespace)
         with explained():
             run_id = runs.start(kubeflow, pipeline, version, name or checked.name, service_account)
     _follow(kubeflow, run_id, "started run", wait)
 
 
-def uploaded(profile: Profile, host: str, namespace: str) -> tuple[Kubeflow, str, str]:
+def _uploaded(profile: Profile, host: str, namespace: str) -> tuple[Kubeflow, str, str]:
     """The connection, and the ids of the pipeline and of the version that the profile compiles to."""
     from pipelines.graph.post_training import compile_pipeline
     from pipelines.kubeflow.client import connect, explained
@@ -146,6 +151,7 @@ def status(
 
 
 @app.command()
+@clear_errors("the task goes on")
 def logs(
     run_id: RunArgument,
     task: Annotated[str, typer.Argument(metavar="TASK", help="Task of the run, e.g. sft_1_domain.")],
@@ -154,11 +160,10 @@ def logs(
     tail: Annotated[int, typer.Option(min=0, help="Only so many lines from the end; 0: all.")] = 0,
 ) -> None:
     """Print what a task of a run wrote, from its pod: needs access to the Kubernetes API (KUBECONFIG)."""
-    with clear_errors("the task goes on"):
-        from pipelines.kubeflow.logs import lines
+    from pipelines.kubeflow.logs import lines
 
-        for line in lines(run_id, known_task(task, "TASK"), namespace, follow, tail):
-            typer.echo(line)
+    for line in lines(run_id, known_task(task, "TASK"), namespace, follow, tail):
+        typer.echo(line)
 
 
 @app.command()
@@ -193,3 +198,66 @@ def rerun(
             return
         started = decided.carry_out(service_account)
     _follow(decided.kubeflow, started, "retrying run" if started == run_id else "started run", wait)
+
+
+@schedule_app.command("create", help="Make a recurring run. No catch-up, one run at a time.")
+@schedule_app.command(
+    "replace",
+    help="Make a recurring run, in place of one of this name. At no time are two enabled.",
+)
+@clear_errors("interrupted; `schedule list` says what there is, `schedule replace` finishes it")
+def schedule_make(
+    ctx: typer.Context,
+    name: NameArgument,
+    profile: ProfileOption = DEFAULT_PROFILE,
+    set_: SetOption = None,
+    cron: Annotated[str, typer.Option(help="Six fields, seconds first.")] = "0 0 1 * * *",
+    timezone: Annotated[str, typer.Option(help="Time zone in which the cron expression is meant.")] = "UTC",
+    kubeflow_timezone: Annotated[
+        str,
+        typer.Option(
+            envvar="KFP_CRON_TIMEZONE", help="Kubeflow's own time zone, its setting cronScheduleTimezone."
+        ),
+    ] = "UTC",
+    host: HostOption = "",
+    namespace: NamespaceOption = "",
+    service_account: AccountOption = "",
+) -> None:
+    """Make a recurring run, new or in place of the one of this name: the command's own name says which."""
+    from pipelines.kubeflow import schedules
+    from pipelines.kubeflow.cron import in_kubeflow_zone
+
+    moved = in_kubeflow_zone(cron, timezone, kubeflow_timezone)
+    kubeflow, pipeline, version = _uploaded(load_profile(profile, set_ or []), host, namespace)
+    wanted = schedules.Schedule(name, moved, pipeline, version, service_account)
+    made = (schedules.create if ctx.info_name == "create" else schedules.replace)(kubeflow, wanted)
+    typer.echo(f"recurring run {name}, {moved} ({kubeflow_timezone}): {kubeflow.link('recurringrun', made)}")
+
+
+@schedule_app.command("list")
+@clear_errors()
+def schedule_list(host: HostOption = "", namespace: NamespaceOption = "") -> None:
+    """Name, state, cron expression, version and id of every recurring run."""
+    from pipelines.kubeflow import schedules
+    from pipelines.kubeflow.client import connect
+
+    found = schedules.listed(connect(host, namespace))
+    for run in found:
+        cron = run.trigger.cron_schedule.cron if run.trigger and run.trigger.cron_schedule else "-"
+        reference = run.pipeline_version_reference
+        version = reference.pipeline_version_id if reference else "-"
+        state = str(run.status or run.mode or "unknown").lower()
+        typer.echo(f"{run.display_name}  {state}  {cron}  version {version}  {run.recurring_run_id}")
+    if not found:
+        typer.echo("no recurring runs")
+
+
+@schedule_app.command("delete")
+@clear_errors()
+def schedule_delete(name: NameArgument, host: HostOption = "", namespace: NamespaceOption = "") -> None:
+    """Delete the recurring run of this name. Runs that it has started go on."""
+    from pipelines.kubeflow import schedules
+    from pipelines.kubeflow.client import connect
+
+    count = schedules.delete(connect(host, namespace), name)
+    typer.echo(f"deleted {count} recurring run{'s' if count > 1 else ''} named {name}")

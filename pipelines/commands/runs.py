@@ -15,6 +15,7 @@ app = typer.Typer()
 
 
 @app.command()
+@clear_errors()
 def run(
     profile: ProfileOption = DEFAULT_PROFILE,
     set_: SetOption = None,
@@ -42,30 +43,30 @@ def run(
     A stage that was interrupted continues where it was. With --storage also on another machine
     (docs/storage.md).
     """
-    with clear_errors():
-        checked = load_profile(profile, set_ or [])
-        rerun = known_task(from_) if from_ else None
-        if dry_run:
-            typer.echo(checked.as_yaml(), nl=False)
-            return
-        from pipelines.local.run import run_locally
+    checked = load_profile(profile, set_ or [])
+    rerun = known_task(from_) if from_ else None
+    if dry_run:
+        typer.echo(checked.as_yaml(), nl=False)
+        return
+    from pipelines.local.run import run_locally
 
-        directory = root or Path("build/runs") / checked.name
-        run_locally(checked, directory, rerun, network if containers else None, storage)
+    directory = root or Path("build/runs") / checked.name
+    run_locally(checked, directory, rerun, network if containers else None, storage)
 
 
 @app.command()
+@clear_errors()
 def report(root: Annotated[Path, typer.Option(help="Directory of the run.")]) -> None:
     """Join the stages' reports of a run into report.html, write summary.json and print the table."""
-    with clear_errors():
-        from pipelines.report.page import conclude
+    from pipelines.report.page import conclude
 
-        if not (root / "outputs").is_dir():
-            raise NoInputError(f"{root}: no run has finished a task there")
-        conclude(root, typer.echo)
+    if not (root / "outputs").is_dir():
+        raise NoInputError(f"{root}: no run has finished a task there")
+    conclude(root, typer.echo)
 
 
 @app.command()
+@clear_errors()
 def compare(
     run_a: Annotated[Path, typer.Argument(help="Directory of the first run.")],
     run_b: Annotated[Path, typer.Argument(help="Directory of the second run.")],
@@ -77,8 +78,7 @@ def compare(
     ] = "",
 ) -> None:
     """Compare two runs: metrics with paired differences, categories, and the items that flipped."""
-    with clear_errors():
-        from pipelines.report.compare import write_comparison
+    from pipelines.report.compare import write_comparison
 
-        written = write_comparison(run_a, run_b, output or run_b / "compare.html", model)
-        typer.echo(f"comparison: {written}")
+    written = write_comparison(run_a, run_b, output or run_b / "compare.html", model)
+    typer.echo(f"comparison: {written}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
@@ -10,6 +11,9 @@ from kfp import dsl
 from components.core.stage.container_image import image
 from components.core.stage.io import StageIO, flag, stage_io
 from components.stages import section_of
+
+REQUIRED = inspect.Parameter.empty
+"""The default of a parameter that has none."""
 
 
 def task_name(name_in_kfp: str) -> str:
@@ -28,17 +32,29 @@ def component(task: str) -> Any:
     parameters = _parameters(io)
 
     def build(*placeholders: Any) -> dsl.ContainerSpec:
-        given = dict(zip((parameter.name for parameter in parameters), placeholders, strict=True))
+        given = dict(zip(parameters, placeholders, strict=True))
         return dsl.ContainerSpec(
             image=image(stage), command=["python3", "-m", f"components.{stage}"], args=_arguments(io, given)
         )
 
-    build.__name__ = task
-    described = "\n".join(f"    {name}: {text}" for name, text in io.help.items())
-    build.__doc__ = f"{io.does}\n\nArgs:\n{described}\n" if described else io.does
-    # KFP reads types, names and defaults from the signature.
-    build.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return dsl.container_component(build)
+    return dsl.container_component(declared(build, task, io.does, parameters, io.help))
+
+
+def declared(
+    function: Any, name: str, does: str, parameters: Mapping[str, tuple[Any, Any]], help: Mapping[str, str]
+) -> Any:
+    """The function as KFP reads it: name, description, parameters with type and default, their descriptions."""
+    described = "\n".join(f"    {parameter}: {text}" for parameter, text in help.items())
+    function.__name__ = name
+    function.__doc__ = f"{does}\n\nArgs:\n{described}\n" if described else does
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    function.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter(parameter, kind, annotation=annotation, default=default)
+            for parameter, (annotation, default) in parameters.items()
+        ]
+    )
+    return function
 
 
 def _arguments(io: StageIO, given: dict[str, Any]) -> list[Any]:
@@ -56,8 +72,8 @@ def _arguments(io: StageIO, given: dict[str, Any]) -> list[Any]:
     return [*line, "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
 
 
-def _parameters(io: StageIO) -> list[inspect.Parameter]:
-    """The signature that KFP reads: settings, strings and artifacts, optional ones last."""
+def _parameters(io: StageIO) -> dict[str, tuple[Any, Any]]:
+    """Type and default of settings, strings and artifacts; optional ones last."""
     kinds = {"metrics": "Metrics", "report": "HTML", **io.kinds}
 
     def artifact(direction: Any, name: str) -> Any:
@@ -71,10 +87,4 @@ def _parameters(io: StageIO) -> list[inspect.Parameter]:
     optional |= {name: (artifact(dsl.Input, name), None) for name in io.optional_inputs}
     if io.condition:
         optional[io.condition] = (str, "true")
-    parameters = {name: (annotation, inspect.Parameter.empty) for name, annotation in required.items()}
-    return [
-        inspect.Parameter(
-            name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation, default=default
-        )
-        for name, (annotation, default) in (parameters | optional).items()
-    ]
+    return {name: (annotation, REQUIRED) for name, annotation in required.items()} | optional

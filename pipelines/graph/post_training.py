@@ -7,7 +7,6 @@ alone. So a changed setting invalidates the cache of that task and of those that
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from kfp import compiler, dsl
 from components.core.stage.container_image import CHECKS_ALL
 from components.core.stage.io import stage_io
 from components.stages import EVALUATED, SECTIONS, STAGES, section_of
-from pipelines.graph.components import component
+from pipelines.graph.components import component, declared
 from pipelines.graph.pods import apply_resources
 from pipelines.profile.run_profile import Profile
 
@@ -103,18 +102,10 @@ def post_training(profile: Profile) -> Any:
     def pipeline(*values: Any) -> None:
         wire(profile, dict(zip(SECTIONS, values, strict=True)))
 
-    # KFP reads the pipeline's parameters from the signature: one dict a section, described, with its default.
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    pipeline.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter(
-                section.parameter, kind, annotation=dict, default=dict(profile.sections[section.name])
-            )
-            for section in SECTIONS.values()
-        ]
-    )
-    described = "\n".join(f"    {section.parameter}: {section.description}" for section in SECTIONS.values())
-    pipeline.__doc__ = f"{DESCRIPTION}\n\nArgs:\n{described}\n"
+    sections = SECTIONS.values()
+    parameters = {section.parameter: (dict, dict(profile.sections[section.name])) for section in sections}
+    described = {section.parameter: section.description for section in sections}
+    declared(pipeline, "pipeline", DESCRIPTION, parameters, described)
     return dsl.pipeline(name=NAME, description=DESCRIPTION)(pipeline)
 
 

@@ -24,12 +24,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
+from unittest import mock
 
 from kfp import components, dsl, local
 from kfp.local import cache, graph_utils, pipeline_orchestrator, status, subprocess_task_handler
 from kfp.local.orchestrator import task_executor
 
-from components.core.stage.errors import PERMANENT_EXIT_CODES
+from components.core.stage.errors import PERMANENT_EXIT_CODES, StageError
 from pipelines.graph.components import task_name
 from pipelines.local.containers import Containers
 from pipelines.local.process import Ended, Interrupted, Signals, run_child, torch_defaults, with_repository
@@ -40,8 +41,8 @@ class _Skipped(BaseException):
     """The condition of a task is false; the rest of the run depends on it."""
 
 
-class TaskFailed(Exception):
-    """A task ended with an error; `exit_code` is the stage's own."""
+class TaskFailed(StageError):
+    """A task ended with an error; message and `exit_code` are the stage's own."""
 
     def __init__(self, task: str, ended: Ended) -> None:
         super().__init__(ended.message or f"{task} ended with exit code {ended.exit_code}")
@@ -95,8 +96,8 @@ class LocalRun:
         self.skipped = False
         """Whether the run ended early, as a success, because there was too little new to train on."""
 
-    def execute(self, ir: Path, arguments: Mapping[str, Any] | None = None) -> list[TaskResult]:
-        """Run the IR file with its default parameters, or with `arguments` in their place.
+    def execute(self, ir: Path) -> list[TaskResult]:
+        """Run the IR file with its default parameters.
 
         Raises:
             TaskFailed: a task failed for good (at once for a permanent error, else after its retries).
@@ -121,7 +122,7 @@ class LocalRun:
             link.unlink()
         with self._signals.watch(), self._adapted():
             try:
-                pipeline_orchestrator.run_local_pipeline(spec, dict(arguments or {}))
+                pipeline_orchestrator.run_local_pipeline(spec, {})
             except RuntimeError as error:
                 if self._failure is None:
                     raise
@@ -151,13 +152,15 @@ class LocalRun:
             if self.containers:
                 from kfp.local import docker_task_handler  # which imports docker
 
-                stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler", Handler))
+                stack.enter_context(mock.patch.object(docker_task_handler, "DockerTaskHandler", Handler))
                 # What kfp makes must be writable for the stages' user, who has group 0 in common with us.
                 stack.callback(os.umask, os.umask(0o002))
-            stack.enter_context(_replaced(subprocess_task_handler, "SubprocessTaskHandler", Handler))
-            stack.enter_context(_replaced(graph_utils, "topological_sort_tasks", self._stack_of_tasks))
+            stack.enter_context(mock.patch.object(subprocess_task_handler, "SubprocessTaskHandler", Handler))
+            stack.enter_context(
+                mock.patch.object(graph_utils, "topological_sort_tasks", self._stack_of_tasks)
+            )
             run_task = functools.partial(self._run_task, task_executor.execute_single_task)
-            stack.enter_context(_replaced(task_executor, "execute_single_task", run_task))
+            stack.enter_context(mock.patch.object(task_executor, "execute_single_task", run_task))
             stack.enter_context(_silence())
             yield
 
@@ -182,7 +185,7 @@ class LocalRun:
             raise _Skipped
         started = time.monotonic()
         # Cached outputs of a task to run again are not found; new ones are still stored in their place.
-        cached = _replaced(cache.LocalCache, "get", lambda _self, _key: None)
+        cached = mock.patch.object(cache.LocalCache, "get", lambda _self, _key: None)
         with cached if self._task == self.rerun else contextlib.nullcontext():
             outputs, task_status = execute(**kwargs)
         if task_status == status.Status.SUCCESS:
@@ -249,16 +252,6 @@ def _without_environment(spec: Any) -> None:
     """Take the containers' variables out of a pipeline: a cluster's, they would change the cache key."""
     for executor in spec.deployment_spec["executors"].values():
         executor["container"].fields.pop("env", None)
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-from components.core.stage.errors import StageError
 from components.stages import TASKS
 from pipelines.graph.post_training import compile_pipeline
 from pipelines.local.containers import Containers
@@ -30,7 +29,7 @@ def run_locally(
             next begins.
 
     Raises:
-        StageError: with the message and exit code of the stage that failed.
+        TaskFailed: with the message and exit code of the stage that failed.
         Interrupted: by Ctrl-C or SIGTERM.
     """
     started = time.monotonic()
@@ -64,9 +63,7 @@ def run_locally(
         run.execute(ir)
     except TaskFailed as error:
         say(f"{place(error.task)}: failed; its output is in {root}/logs/{error.task}.log")
-        failure = StageError(str(error))
-        failure.exit_code = error.exit_code
-        raise failure from error
+        raise
     if run.skipped:
         say(f"too few new pictures: the other tasks are skipped; {time.monotonic() - started:.1f} s")
         return

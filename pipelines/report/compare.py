@@ -14,7 +14,7 @@ from components.core.stage.errors import DataError, NoInputError
 from components.core.stage.report import Report, figure_axes, page
 from components.core.stats import PairedComparison, paired_comparison
 from components.stages import EVALUATED
-from pipelines.report.items import RIGHT, Answers, Key, scored_answers, show_items
+from pipelines.report.answers import RIGHT, Answers, Key, scored_answers, show_items
 from pipelines.report.page import metric_cell, metric_title
 
 SHOWN = 12

@@ -12,6 +12,7 @@ from typing import Any, Self
 from tqdm import tqdm
 
 _STANDARD = set(vars(logging.makeLogRecord({})))
+_EVENT_EVERY_S = 30.0
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
@@ -72,10 +73,10 @@ def get_logger(stage: str) -> logging.Logger:
 
 
 class ProgressBar:
-    """A tqdm bar on a terminal; in JSON logs one event every `every_s` seconds instead."""
+    """A tqdm bar on a terminal; in JSON logs one event every 30 seconds instead."""
 
-    def __init__(self, total: int | None, desc: str, logger: logging.Logger, every_s: float = 30.0) -> None:
-        self._logger, self._desc, self._total, self._every_s = logger, desc, total, every_s
+    def __init__(self, total: int | None, desc: str, logger: logging.Logger) -> None:
+        self._logger, self._desc, self._total = logger, desc, total
         self._done, self._last = 0, time.monotonic()
         self._bar: tqdm[Any] | None = None
         if log_format() == "human" and logger.isEnabledFor(logging.INFO):
@@ -96,6 +97,6 @@ class ProgressBar:
             if shown:
                 self._bar.set_postfix(shown, refresh=False)
             self._bar.update(count)
-        elif time.monotonic() - self._last > self._every_s:
+        elif time.monotonic() - self._last > _EVENT_EVERY_S:
             self._last = time.monotonic()
             self._logger.info(self._desc, extra={"done": self._done, "total": self._total, **shown})

@@ -13,8 +13,7 @@ from components.core.data.manifest import DatasetWriter
 from components.core.data.pins import pin
 from components.core.stage.errors import DataError
 from components.core.stage.report import Report
-from pipelines.report.answers import COMPARED, SHOWN, changed_answers, choose
-from pipelines.report.items import scored_answers
+from pipelines.report.answers import COMPARED, SHOWN, changed_answers, choose, scored_answers
 from pipelines.report.page import load_summary, summary_text, write_report, write_summary
 
 MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}
