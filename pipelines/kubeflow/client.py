@@ -60,12 +60,13 @@ class Kubeflow:
         """Ids of the pipeline and of the version with this file's content, which is uploaded if missing."""
         name = version_name(ir)
         pipeline = self._pipeline() or _made(self._make_pipeline, self._pipeline)
-        return pipeline, self._version(pipeline, name) or _made(
-            lambda: (
-                self.client.upload_pipeline_version(str(ir), name, pipeline_id=pipeline).pipeline_version_id
-            ),
-            lambda: self._version(pipeline, name),
-        )
+
+        def upload() -> str:
+            made = self.client.upload_pipeline_version(str(ir), name, pipeline_id=pipeline)
+            return str(made.pipeline_version_id)
+
+        found = self._version(pipeline, name)
+        return pipeline, found or _made(upload, lambda: self._version(pipeline, name))
 
     def _pipeline(self) -> str | None:
         """Id of the pipeline in this namespace. (The SDK's `get_pipeline_id` finds shared ones only.)"""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from components.core.stage.errors import ConfigError
 from pipelines.graph.compiled import Compiled
 from pipelines.graph.post_training import compile_pipeline
 from pipelines.kubeflow import runs
@@ -94,7 +95,11 @@ def decide(kubeflow: Kubeflow, run_id: str, start: str, profile: Profile, ir: Pa
         NoInputError: there is no such run, or it is of another pipeline.
     """
     run = runs.get(kubeflow, run_id)
-    runs.require_finished(run)
+    if run.state not in runs.FINISHED:
+        raise ConfigError(
+            f"run {run_id} is {str(run.state or 'pending').lower()}: wait for its end "
+            f"(vlm-posttrain status {run_id} --wait), or end it in Kubeflow"
+        )
     with explained(f"the pipeline version of run {run_id}"):
         before = kubeflow.compiled(run)
     now = Compiled.read(compile_pipeline(profile, ir))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from components.core.stage.errors import ConfigError, EndpointError, StageError
+from components.core.stage.errors import EndpointError, StageError
 from components.stages import TASKS
 from pipelines.graph.components import task_name
 from pipelines.kubeflow.client import Kubeflow, explained
@@ -129,16 +129,3 @@ def conclude(run: Any, say: Callable[[str], None]) -> None:
     ended = RunFailed(text)
     ended.exit_code = 1 if run.state == "FAILED" else 3
     raise ended
-
-
-def require_finished(run: Any) -> None:
-    """Refuse a run that is under way.
-
-    Raises:
-        ConfigError: it is.
-    """
-    if run.state not in FINISHED:
-        raise ConfigError(
-            f"run {run.run_id} is {str(run.state or 'pending').lower()}: wait for its end "
-            f"(vlm-posttrain status {run.run_id} --wait), or end it in Kubeflow"
-        )
