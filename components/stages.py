@@ -1,7 +1,7 @@
-"""The list of stages: every stage once, its group of dependencies and its sections of a run profile.
+"""The list of stages: every stage once, with its group of dependencies and its sections of a run profile.
 
-All other lists derive from `STAGES`: sections and parameters of the pipeline, tasks and their order, images, what
-preflight checks and what promotion keeps. Imports nothing, so everybody may import it.
+All other lists derive from `STAGES`: sections and parameters, tasks and their order, images, what preflight
+checks and what promotion keeps. The module imports nothing of the project, so everybody may import it.
 """
 
 from __future__ import annotations
@@ -26,48 +26,37 @@ class Stage:
     """Whether each use ends with a checkpoint, which is then evaluated."""
 
 
-STAGES = {
-    stage.name: stage
-    for stage in (
-        Stage(
-            "preflight",
-            "core",
-            "Where the run's outside data is: images, general data, base model, benchmarks.",
-        ),
-        Stage("image_ingest", "data", "Which pictures are accepted, near-duplicates, the held-out share."),
-        Stage(
-            "ids_scoring",
-            "data",
-            "How information density is scored and how many questions a picture gets.",
-        ),
-        Stage("label_tree", "core", "The experts' first-level labels and how the model expands them."),
-        Stage("topic_matching", "core", "How pictures are matched to topics, coarse then fine."),
-        Stage(
-            "qa_synthesis",
-            "core",
-            "The teacher that writes questions and answers, and their evolution.",
-        ),
-        Stage("voting_filter", "data", "The voters and the agreement a question needs to be kept."),
-        Stage(
-            "curriculum_sft",
-            "train",
-            sections={
-                "sft_1_domain": "Fine-tuning stage 1: domain knowledge.",
-                "sft_2_restore": "Fine-tuning stage 2: general capability restored.",
-                "sft_3_align": "Fine-tuning stage 3: preference alignment.",
-            },
-            trains=True,
-        ),
-        Stage(
-            "hybrid_rl",
-            "train",
-            "Reinforcement learning with accuracy, pass@k, diversity and length rewards.",
-            trains=True,
-        ),
-        Stage("evaluation", "train", "How the base model and every trained stage are measured."),
-        Stage("promotion", "core", "The criteria the final model has to meet."),
-    )
-}
+_STAGES = (
+    Stage(
+        "preflight", "core", "Where the run's outside data is: images, general data, base model, benchmarks."
+    ),
+    Stage("image_ingest", "data", "Which pictures are accepted, near-duplicates, the held-out share."),
+    Stage("ids_scoring", "data", "How information density is scored and how many questions a picture gets."),
+    Stage("label_tree", "core", "The experts' first-level labels and how the model expands them."),
+    Stage("topic_matching", "core", "How pictures are matched to topics, coarse then fine."),
+    Stage("qa_synthesis", "core", "The teacher that writes questions and answers, and their evolution."),
+    Stage("voting_filter", "data", "The voters and the agreement a question needs to be kept."),
+    Stage(
+        "curriculum_sft",
+        "train",
+        sections={
+            "sft_1_domain": "Fine-tuning stage 1: domain knowledge.",
+            "sft_2_restore": "Fine-tuning stage 2: general capability restored.",
+            "sft_3_align": "Fine-tuning stage 3: preference alignment.",
+        },
+        trains=True,
+    ),
+    Stage(
+        "hybrid_rl",
+        "train",
+        "Reinforcement learning with accuracy, pass@k, diversity and length rewards.",
+        trains=True,
+    ),
+    Stage("evaluation", "train", "How the base model and every trained stage are measured."),
+    Stage("promotion", "core", "The criteria the final model has to meet."),
+)
+
+STAGES = {stage.name: stage for stage in _STAGES}
 """By name, in the order of the pipeline."""
 
 
@@ -85,19 +74,15 @@ class Section:
     """Name of the pipeline parameter; numbered, because Kubeflow lists parameters by the alphabet."""
 
 
-def _sections() -> dict[str, Section]:
-    uses = [
-        (name, stage.name, text)
-        for stage in STAGES.values()
-        for name, text in (stage.sections or {stage.name: stage.decides}).items()
-    ]
-    return {
-        name: Section(name, stage, text, f"s{number:02d}_{name}")
-        for number, (name, stage, text) in enumerate(uses)
-    }
-
-
-SECTIONS = _sections()
+_USES = [
+    (name, stage.name, text)
+    for stage in _STAGES
+    for name, text in (stage.sections or {stage.name: stage.decides}).items()
+]
+SECTIONS = {
+    name: Section(name, stage, text, f"s{number:02d}_{name}")
+    for number, (name, stage, text) in enumerate(_USES)
+}
 """By name, in the order of the pipeline."""
 
 TRAINING = tuple(section.name for section in SECTIONS.values() if STAGES[section.stage].trains)
@@ -108,9 +93,16 @@ EVALUATED = ("base", *TRAINING)
 
 
 def _tasks() -> tuple[str, ...]:
-    data = tuple(name for name in SECTIONS if name not in (*TRAINING, "evaluation", "promotion"))
-    measured = tuple(task for name in TRAINING for task in (name, f"evaluation_{name}"))
-    return (*data, "evaluation_base", *measured, "promotion")
+    """The base model is evaluated before training begins, each checkpoint once it is made."""
+    found: list[str] = []
+    for name in SECTIONS:
+        if name == TRAINING[0]:
+            found.append("evaluation_base")
+        if name in TRAINING:
+            found += [name, f"evaluation_{name}"]
+        elif name != "evaluation":
+            found.append(name)
+    return tuple(found)
 
 
 TASKS = _tasks()

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 
 from components.core.stage.errors import EndpointError, StageError
-from pipelines.cli import clear_errors, known_task, run_profile
+from pipelines.commands.shared import clear_errors, known_task
 from pipelines.local.process import die_with_parent, torch_defaults
 from pipelines.profile.run_profile import Profile, load_profile
 
@@ -138,7 +138,9 @@ def demo(
         rerun = known_task(from_) if from_ else None
         build_world(root / "world", mini)
         with teachers(root / "world", root / "logs" / "teachers.log", port):
-            run_profile(checked, root, rerun)
+            from pipelines.local.run import run_locally  # which imports kfp
+
+            run_locally(checked, root, rerun)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Container images: a Dockerfile a stage, the tool that builds them, bills of materials."""
+"""Container images: one Dockerfile for all stages, the tool that builds them, bills of materials."""

@@ -1,7 +1,8 @@
-"""Write what is installed where this runs as a CycloneDX 1.5 bill of materials: `python bill_of_materials.py --name NAME`.
+"""Write a CycloneDX 1.5 bill of materials of what is installed: `python bill_of_materials.py --name NAME`.
 
-Runs inside an image while it is built, with nothing but the standard library: Python distributions from their metadata,
-Debian packages from dpkg's database. The same content gives the same bytes: no time, no random serial number.
+Runs inside an image while it is built, with nothing but the standard library: Python distributions from their
+metadata, Debian packages from dpkg's database. The same content gives the same bytes: no time, no random
+serial number.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _FORMAT = "${Package}\t${Version}\t${Architecture}\n"
 
 
 def python_components(path: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
-    """One component a distribution on `path` (default: `sys.path`), with name, version, license and package URL."""
+    """A component for each distribution on `path` (default: `sys.path`): name, version, license, URL."""
     found = metadata.distributions() if path is None else metadata.distributions(path=list(path))
     for distribution in found:
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
@@ -63,7 +64,8 @@ def debian_components() -> Iterator[dict[str, Any]]:
     system = platform.freedesktop_os_release()
     for line in listed.splitlines():
         name, version, architecture = line.split("\t")
-        purl = f"pkg:deb/{system['ID']}/{name}@{quote(version)}?arch={architecture}&distro={system['ID']}-{system['VERSION_ID']}"
+        distro = f"{system['ID']}-{system['VERSION_ID']}"
+        purl = f"pkg:deb/{system['ID']}/{name}@{quote(version)}?arch={architecture}&distro={distro}"
         yield {"type": "library", "name": name, "version": version, "purl": purl, "bom-ref": purl}
 
 

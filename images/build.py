@@ -1,11 +1,11 @@
-"""Build the images: `python -m images.build [STAGE]... [--gpu] [--push] [--sbom DIR]`.
+"""Build the container images: `python -m images.build [STAGE]... [--gpu] [--push] [--sbom DIR]`.
 
-An image is named by the content of its code and locks (`components.core.stage.container_image`), so what is built already is skipped, a
-change in one stage builds one image, and the compiler names the same images without being told. All stages of a
-dependency group stand on one image of dependencies, which a node pulls once.
+A tag is a hash of the image's code and locks (`components.core.stage.container_image`). An image that is
+built already is skipped, and a change in one stage builds one image. The compiler finds the same names by
+itself. All stages of a dependency group stand on one image of dependencies, which a node pulls once.
 
-With --push, `images/digests.yaml` is brought up to date: stage, digest, and the code version that the digest was made
-from, by which the compiler knows a digest that is no longer that of the tree.
+With --push, `images/digests.yaml` is brought up to date: stage, digest, and the code version that the digest
+was made from. By that the compiler knows a digest of older code.
 """
 
 from __future__ import annotations
@@ -20,11 +20,20 @@ from typing import Annotated
 import typer
 import yaml
 
-from components.core.stage.container_image import DEFAULT_REGISTRY, REGISTRY_ENV, TAG_HEX, code_version
+from components.core.stage.container_image import (
+    CHECKS_ALL,
+    DEFAULT_REGISTRY,
+    LOCKS,
+    REGISTRY_ENV,
+    TAG_HEX,
+    code_version,
+)
 from components.core.stage.errors import ConfigError
+from components.core.stage.io import stage_io
 from components.core.stage.settings import nearest
 from components.stages import STAGES
-from images.engine import Engine
+from images.container_engine import ContainerEngine
+from pipelines.commands.shared import clear_errors
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "images"
@@ -33,13 +42,13 @@ PACKAGES = {"data": "libgl1 libglib2.0-0"}  # opencv, which text recognition bri
 SBOM = "/usr/share/sbom/bom.json"
 
 
-def content_tag(*paths: Path) -> str:
-    """Twelve hex digits of a hash over files, in order."""
+def content_tag(*paths: Path, also: str = "") -> str:
+    """Twelve hex digits of a hash over files, in order; four more of the hash of `also`, where given."""
     digest = hashlib.sha256()
     for path in paths:
         content = path.read_bytes()
         digest.update(f"{path.name}\0{len(content)}\0".encode() + content)
-    return digest.hexdigest()[:TAG_HEX]
+    return digest.hexdigest()[:TAG_HEX] + (hashlib.sha256(also.encode()).hexdigest()[:4] if also else "")
 
 
 def image_version(name: str) -> str:
@@ -49,7 +58,7 @@ def image_version(name: str) -> str:
     files = [
         p for folder in ("components", "pipelines", "configs") for p in sorted((ROOT / folder).rglob("*"))
     ]
-    kept = [p for p in files if p.suffix in {".py", ".yaml", ".jinja", ".html"} and p.is_file()]
+    kept = [p for p in files if p.suffix in {".py", ".yaml", ".jinja", ".html", ".css"} and p.is_file()]
     return content_tag(*kept, ROOT / "requirements" / "cli.lock")
 
 
@@ -73,9 +82,16 @@ def dependencies_of(name: str, gpu: bool) -> str:
     return "gpu" if gpu and STAGES[name].group == "train" else STAGES[name].group
 
 
-def dependencies_dockerfile(group: str) -> Path:
-    """Which file builds a group's dependencies."""
-    return IMAGES / ("dependencies.gpu.Dockerfile" if group == "gpu" else "dependencies.Dockerfile")
+def image_arguments(name: str) -> dict[str, str]:
+    """The arguments of `stage.Dockerfile` that decide an image's content; the cli has a file of its own."""
+    if name == CLI:
+        return {}
+    return {
+        "STAGE": name,
+        "LOCKS": " ".join(LOCKS[STAGES[name].group]),
+        "CODE": "components" if name in CHECKS_ALL else f"components/{name}",
+        "DESCRIPTION": stage_io(name).does,
+    }
 
 
 def write_digests(path: Path, pushed: Mapping[str, Mapping[str, str]]) -> None:
@@ -89,11 +105,25 @@ def write_digests(path: Path, pushed: Mapping[str, Mapping[str, str]]) -> None:
 
 def _revision() -> str:
     """The commit of the tree, marked where files differ from it; `unknown` outside a checkout."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    described = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return described.stdout.strip() or "unknown"
+
+
+def _dependencies(
+    tool: ContainerEngine, group: str, registry: str, base: str, options: Sequence[str], force: bool
+) -> str:
+    """The reference of a group's dependencies, which are built if they are not there."""
+    dockerfile = IMAGES / ("dependencies.gpu.Dockerfile" if group == "gpu" else "dependencies.Dockerfile")
+    files = [dockerfile, ROOT / "requirements" / f"{group}.lock"]
+    files += [IMAGES / "packages.sh", IMAGES / "bill_of_materials.py"]
+    image = f"{registry}/dependencies-{group}:{content_tag(*files, also=base)}"
+    if force or not tool.exists(image):
+        arguments = {"GROUP": group, "PACKAGES": PACKAGES.get(group, "")}
+        arguments |= {"BASE_IMAGE": base} if base else {}
+        arguments |= {"ONLY_BINARY": ":none:"} if group == CLI else {}  # kfp-server-api has no wheel
+        tool.build(image, dockerfile, ROOT, arguments, options)
+    return image
 
 
 def build(
@@ -117,32 +147,25 @@ def build(
     force: Annotated[bool, typer.Option("--force", help="Build what exists already, too.")] = False,
 ) -> None:
     """Build all images, or the named ones."""
-    tool = Engine.find(engine)
+    tool = ContainerEngine.find(engine)
     registry = registry.rstrip("/")
     wanted = chosen(names or [])
     revision = _revision()
-    bases: dict[str, str] = {}
-    for group in dict.fromkeys(dependencies_of(name, gpu) for name in wanted):
-        dockerfile = dependencies_dockerfile(group)
-        lock = ROOT / "requirements" / f"{group}.lock"
-        own = [IMAGES / "packages.sh", IMAGES / "bill_of_materials.py"]
-        base = base_image if group != "gpu" else ""
-        tag = content_tag(dockerfile, lock, *own) + (
-            hashlib.sha256(base.encode()).hexdigest()[:4] if base else ""
-        )
-        bases[group] = f"{registry}/dependencies-{group}:{tag}"
-        if force or not tool.exists(bases[group]):
-            arguments = {"GROUP": group, "PACKAGES": PACKAGES.get(group, "")}
-            arguments |= {"BASE_IMAGE": base} if base else {}
-            arguments |= {"ONLY_BINARY": ":none:"} if group == CLI else {}  # kfp-server-api has no wheel
-            tool.build(bases[group], dockerfile, ROOT, arguments, wheels, pip_config)
+    options = ["--build-context", f"wheels={wheels}"] if wheels else []
+    options += ["--secret", f"id=pip.conf,src={pip_config}"] if pip_config else []
+    groups = dict.fromkeys(dependencies_of(name, gpu) for name in wanted)
+    bases = {
+        group: _dependencies(tool, group, registry, base_image if group != "gpu" else "", options, force)
+        for group in groups
+    }
     pushed = {}
     for name in wanted:
         version, group = image_version(name), dependencies_of(name, gpu)
         image = f"{registry}/{name.replace('_', '-')}:{version}"
         if force or gpu or not tool.exists(image):
+            dockerfile = IMAGES / f"{CLI if name == CLI else 'stage'}.Dockerfile"
             arguments = {"DEPENDENCIES": bases[group], "CODE_VERSION": version, "REVISION": revision}
-            tool.build(image, IMAGES / name / "Dockerfile", ROOT, arguments)
+            tool.build(image, dockerfile, ROOT, arguments | image_arguments(name))
         if sbom:
             sbom.mkdir(parents=True, exist_ok=True)
             (sbom / f"{name}.cdx.json").write_text(tool.read(image, SBOM), encoding="utf-8")
@@ -155,8 +178,6 @@ def build(
 
 def main() -> None:
     """Command line; a failure's message and exit code are those of its error."""
-    from pipelines.cli import clear_errors
-
     os.environ.setdefault("BUILDAH_ISOLATION", "oci")
     with clear_errors():
         typer.run(build)

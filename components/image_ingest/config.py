@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from components.core.data.mapping import EngineSettings
-from components.core.stage.settings import Settings
+from components.core.stage.settings import READ_PATH, Settings
 
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF"]
 OFF = -1
@@ -46,7 +46,7 @@ class UrlSettings(Settings):
 class EmbeddingSettings(Settings):
     """Near duplicates by the embeddings of a local vision encoder, beside the perceptual hash."""
 
-    encoder: str = ""
+    encoder: str = Field(default="", json_schema_extra=READ_PATH)
     """Directory of a vision encoder that transformers loads, with `preprocessor_config.json` (CLIP, SigLIP, DINOv2, ...);
     empty is off."""
     min_cosine: float = Field(default=0.96, gt=0.0, le=1.0)
@@ -68,7 +68,7 @@ class Config(Settings):
     """Endings of archive members that accompany pictures: not looked at, not counted."""
     urls: UrlSettings = UrlSettings()
     """What a list of URLs may fetch, and how."""
-    catalogue: tuple[str, ...] = ()
+    catalogue: tuple[str, ...] = Field(default=(), json_schema_extra=READ_PATH)
     """Datasets of table `images` of earlier runs, as paths, pinned (`path#sha256=...`) or not: what they hold is not taken
     again."""
     formats: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from components.core.stage.settings import Endpoint, Settings
+from components.core.stage.settings import READ_PATH, Endpoint, Settings
 from components.label_tree.edits import Edits, path_key
 from components.label_tree.names import clean_name, name_key
 
@@ -78,7 +78,7 @@ class Config(Settings):
     """The first level. These topics and what is written below them are never merged away."""
     edits: tuple[Edit, ...] = ()
     """Experts' changes to proposed topics. What an expert wrote is changed in `experts`."""
-    previous: str = ""
+    previous: str = Field(default="", json_schema_extra=READ_PATH)
     """Directory (or `s3://` prefix) of an earlier `label_tree` output to go on from; `#sha256=<fingerprint>` after it
     pins its content. Topics that had a place in it keep their children, and only new ones are asked for theirs.
     Empty: grow everything."""

@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from components.core.benchmarks import Format, Kind
-from components.core.stage.settings import Settings
+from components.core.stage.settings import READ_PATH, Settings
 
 
 class Benchmark(Settings):
@@ -18,7 +18,7 @@ class Benchmark(Settings):
     """Name in results."""
     role: Literal["domain", "general", "hallucination"]
     """What it measures: the domain, general ability, or whether the model affirms what is not there."""
-    uri: str
+    uri: str = Field(json_schema_extra=READ_PATH)
     """A dataset directory of table `benchmark`, VLMEvalKit's TSV file, POPE's JSON lines (or a directory of them with the
     pictures), or settings of a needle in a haystack."""
     format: Format = "auto"
@@ -30,14 +30,14 @@ class Benchmark(Settings):
 class Config(Settings):
     """Sources of a run and how they are checked."""
 
-    images: str
+    images: str = Field(json_schema_extra=READ_PATH)
     """Domain images: a folder, searched recursively; tar or WebDataset shards; Parquet with an image column; a list of URLs
     (.txt, .csv, .jsonl); or `s3://bucket/prefix`."""
-    general_data: str
+    general_data: str = Field(json_schema_extra=READ_PATH)
     """General training data that keeps the model's general ability: a directory with the datasets `images/` and
     `samples/`, or with ChatML, LLaVA, ShareGPT, Parquet or `save_to_disk` sets and their pictures (formats: README of
     curriculum_sft)."""
-    base_model: str
+    base_model: str = Field(json_schema_extra=READ_PATH)
     """Directory of the base model: configuration, safetensors weights, tokenizer, processor."""
     start_from: Literal["base_model", "promoted"] = "base_model"
     """What training starts from. `promoted`: the domain's current model in `promotion.registry` (a directory), where there

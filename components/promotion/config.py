@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from components.core.stage.settings import Settings
+from components.core.stage.settings import WRITTEN_PATH, Settings
 
 Stage = Literal["base", "sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl"]
 Reference = Literal["base", "incumbent"]
@@ -51,7 +51,7 @@ class Config(Settings):
 
     domain: str = Field(default="default", pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     """Name of the domain: the registry's first level."""
-    registry: str = Field(min_length=1)
+    registry: str = Field(min_length=1, json_schema_extra=WRITTEN_PATH)
     """Root of the registry: a directory or s3://bucket/prefix (endpoint and keys come from the environment)."""
     criteria: Criteria = Criteria()
     """The gate."""

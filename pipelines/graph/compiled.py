@@ -1,4 +1,4 @@
-"""A compiled pipeline as data: what of it decides Kubeflow's cache key, and what may be changed after compiling."""
+"""A compiled pipeline as data: its tasks and their order, parts of Kubeflow's cache key, version's name."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.stages import TASKS
+from pipelines.graph.components import task_name
 from pipelines.graph.post_training import NAME, compile_pipeline, post_training
 from pipelines.profile.run_profile import Profile
 
@@ -43,10 +44,8 @@ class Compiled:
 
     @classmethod
     def received(cls, document: Mapping[str, Any]) -> Compiled:
-        """What Kubeflow's API answers as `pipeline_spec`: one document, or both under their names."""
-        if "pipeline_spec" in document:
-            return cls(document["pipeline_spec"], document.get("platform_spec") or {})
-        return cls(document, {})
+        """The `pipeline_spec` in an answer of Kubeflow's API: one document, or both under their names."""
+        return cls(document.get("pipeline_spec", document), document.get("platform_spec") or {})
 
     def same_as(self, other: Compiled) -> bool:
         """Whether both mean the same, however a server wrote numbers, durations and defaults."""
@@ -69,17 +68,17 @@ class Compiled:
         """Every task after those it needs: the order of the pipeline, if it has the tasks of today's."""
         if set(self._tasks) == set(TASKS):
             return list(TASKS)
-        needs = {name: self.needs(name) for name in self._tasks}
-        return list(TopologicalSorter({name: sorted(needs[name]) for name in sorted(needs)}).static_order())
+        return list(
+            TopologicalSorter({name: sorted(self.needs(name)) for name in sorted(self._tasks)}).static_order()
+        )
 
     @property
     def _tasks(self) -> dict[str, Mapping[str, Any]]:
-        tasks = self.spec["root"]["dag"]["tasks"]
-        return {name.replace("-", "_"): task for name, task in tasks.items()}
+        return {task_name(name): task for name, task in self.spec["root"]["dag"]["tasks"].items()}
 
     def needs(self, task: str) -> set[str]:
         """The tasks that this one waits for."""
-        return {name.replace("-", "_") for name in self._tasks[task].get("dependentTasks", [])}
+        return {task_name(name) for name in self._tasks[task].get("dependentTasks", [])}
 
     def followers(self, task: str) -> set[str]:
         """The task and everything that depends on it."""
@@ -96,17 +95,15 @@ class Compiled:
     def sources(self, task: str) -> dict[str, str]:
         """Input artifact -> the task that makes it."""
         artifacts = self._tasks[task].get("inputs", {}).get("artifacts", {})
-        return {
-            name: source["taskOutputArtifact"]["producerTask"].replace("-", "_")
-            for name, source in artifacts.items()
-        }
+        producers = {name: source["taskOutputArtifact"]["producerTask"] for name, source in artifacts.items()}
+        return {name: task_name(producer) for name, producer in producers.items()}
 
     def key_parts(self, task: str) -> dict[str, Any]:
-        """What this file puts into the cache key of a task, flat: part -> value.
+        """The parts of a task's cache key that come from this file, flat: part -> value.
 
-        Kubeflow hashes input artifacts (by the run of the task that made them), input parameters, outputs, command and
-        arguments, image, and names of claims (backend/src/v2/cacheutils). Environment, resources and other pod
-        settings are not in it.
+        Kubeflow hashes input artifacts (by the run of the task that made them), input parameters, outputs,
+        command and arguments, image, and names of claims (backend/src/v2/cacheutils). Environment, resources
+        and other pod settings are not in it.
         """
         wanted = self._tasks[task]
         component = self.spec["components"][wanted["componentRef"]["name"]]
@@ -143,7 +140,7 @@ class Compiled:
         """With the cache switched off for these tasks: they run, and nothing of them is kept in the cache."""
         spec = copy.deepcopy(dict(self.spec))
         for name, task in spec["root"]["dag"]["tasks"].items():
-            if name.replace("-", "_") in tasks:
+            if task_name(name) in tasks:
                 task["cachingOptions"] = {}
         return Compiled(spec, self.platform)
 
@@ -157,13 +154,13 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def version_name(ir: Path) -> str:
-    """Name of the pipeline version that a compiled file becomes: twelve hex digits of what it says, however written."""
+    """Name of the version that a compiled file becomes: twelve hex digits of its content, however written."""
     found = Compiled.read(ir)
     return sha256_hex(canonical_json([found.spec, found.platform]))[:12]
 
 
 def compile_manifests(profile: Profile, output: Path, namespace: str = "") -> Path:
-    """Write the pipeline and its version as custom resources, for a Kubeflow that keeps pipelines in Kubernetes.
+    """Write pipeline and version as custom resources, for a Kubeflow that keeps pipelines in Kubernetes.
 
     Display name and content of the version are those that an upload gives it, so `submit` finds it there.
     """
@@ -185,7 +182,8 @@ def compile_manifests(profile: Profile, output: Path, namespace: str = "") -> Pa
         kubernetes_manifest_format=True,
     )
     documents = list(yaml.load_all(output.read_text(encoding="utf-8"), _Loader))
-    # The SDK's own has no conditions, see `compile_pipeline`; and the version's name without the pipeline's, as an upload has it.
+    # The SDK's own has no conditions (`compile_pipeline`), and the pipeline's name in the version's, unlike
+    # an upload.
     documents[-1]["spec"] |= {"pipelineSpec": compiled.spec, "versionName": version}
     output.write_text(yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True), encoding="utf-8")
     return output

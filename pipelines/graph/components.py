@@ -1,8 +1,9 @@
-"""Kubeflow's components, made from the stages' declarations: one for every task, under the task's own name."""
+"""Kubeflow's components, made from the stages' declarations: one for every task, under its own name."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 from kfp import dsl
@@ -10,6 +11,14 @@ from kfp import dsl
 from components.core.stage.container_image import image
 from components.core.stage.io import StageIO, flag, stage_io
 from components.stages import section_of
+
+REQUIRED = inspect.Parameter.empty
+"""The default of a parameter that has none."""
+
+
+def task_name(name_in_kfp: str) -> str:
+    """`sft-1-domain`, as KFP writes it, to `sft_1_domain`, as everybody else does."""
+    return name_in_kfp.replace("-", "_")
 
 
 def component(task: str) -> Any:
@@ -20,28 +29,38 @@ def component(task: str) -> Any:
     """
     stage = section_of(task).stage
     io = stage_io(stage)
-
     parameters = _parameters(io)
 
     def build(*placeholders: Any) -> dsl.ContainerSpec:
-        given = dict(zip((parameter.name for parameter in parameters), placeholders, strict=True))
+        given = dict(zip(parameters, placeholders, strict=True))
         return dsl.ContainerSpec(
-            image=image(stage),
-            command=["python3", "-m", f"components.{stage}"],
-            args=arguments(io, given),
+            image=image(stage), command=["python3", "-m", f"components.{stage}"], args=_arguments(io, given)
         )
 
-    build.__name__ = task
-    build.__doc__ = _documentation(io)
-    # KFP reads types, names and defaults from the signature.
-    build.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    return dsl.container_component(build)
+    return dsl.container_component(declared(build, task, io.does, parameters, io.help))
 
 
-def arguments(io: StageIO, given: dict[str, Any]) -> list[Any]:
+def declared(
+    function: Any, name: str, does: str, parameters: Mapping[str, tuple[Any, Any]], help: Mapping[str, str]
+) -> Any:
+    """The function as KFP reads it: name, description, parameters with type and default, their descriptions."""
+    described = "\n".join(f"    {parameter}: {text}" for parameter, text in help.items())
+    function.__name__ = name
+    function.__doc__ = f"{does}\n\nArgs:\n{described}\n" if described else does
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    function.__signature__ = inspect.Signature(
+        [
+            inspect.Parameter(parameter, kind, annotation=annotation, default=default)
+            for parameter, (annotation, default) in parameters.items()
+        ]
+    )
+    return function
+
+
+def _arguments(io: StageIO, given: dict[str, Any]) -> list[Any]:
     """The stage's command line, with KFP's placeholders as values."""
-    line: list[Any] = ["--config", given["config"]]
-    for name in io.strings:
+    line: list[Any] = []
+    for name in ("config", *io.strings):
         line += [flag(name), given[name]]
     for name in io.inputs:
         line += [flag(name), given[name].path]
@@ -53,7 +72,8 @@ def arguments(io: StageIO, given: dict[str, Any]) -> list[Any]:
     return [*line, "--executor-input", dsl.PIPELINE_TASK_EXECUTOR_INPUT_PLACEHOLDER]
 
 
-def _parameters(io: StageIO) -> list[inspect.Parameter]:
+def _parameters(io: StageIO) -> dict[str, tuple[Any, Any]]:
+    """Type and default of settings, strings and artifacts; optional ones last."""
     kinds = {"metrics": "Metrics", "report": "HTML", **io.kinds}
 
     def artifact(direction: Any, name: str) -> Any:
@@ -63,20 +83,8 @@ def _parameters(io: StageIO) -> list[inspect.Parameter]:
     required |= {name: artifact(dsl.Input, name) for name in io.inputs}
     required |= {name: artifact(dsl.Output, name) for name in (*io.outputs, "metrics", "report")}
     required |= {name: dsl.OutputPath(str) for name in io.output_params}
-    optional: dict[str, Any] = dict.fromkeys(io.optional_params, (str, ""))
+    optional: dict[str, tuple[Any, Any]] = dict.fromkeys(io.optional_params, (str, ""))
     optional |= {name: (artifact(dsl.Input, name), None) for name in io.optional_inputs}
     if io.condition:
         optional[io.condition] = (str, "true")
-    found = [_parameter(name, annotation) for name, annotation in required.items()]
-    return [*found, *(_parameter(name, *rest) for name, rest in optional.items())]
-
-
-def _parameter(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> inspect.Parameter:
-    return inspect.Parameter(
-        name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=annotation, default=default
-    )
-
-
-def _documentation(io: StageIO) -> str:
-    described = "\n".join(f"    {name}: {text}" for name, text in io.help.items())
-    return f"{io.does}\n\nArgs:\n{described}\n" if described else io.does
+    return {name: (annotation, REQUIRED) for name, annotation in required.items()} | optional

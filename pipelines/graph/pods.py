@@ -1,4 +1,4 @@
-"""From a profile's resources to a task of the pipeline: limits, retries, and the pod settings of `kfp.kubernetes`."""
+"""Resources of a profile put on a task: limits, retries, and the pod settings of `kfp.kubernetes`."""
 
 from __future__ import annotations
 

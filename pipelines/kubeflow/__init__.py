@@ -1,1 +1,1 @@
-"""Runs on Kubeflow Pipelines: submit, follow, run again, schedule, logs. A thin use of the kfp SDK's own client."""
+"""Runs on Kubeflow Pipelines by the kfp SDK's own client: submit, follow, run again, schedule, logs."""

@@ -1,7 +1,8 @@
-"""The connection to Kubeflow's API, what is looked up and made there by every command, and its errors in plain words.
+"""The connection to Kubeflow's API: experiment, pipeline and version there, and its errors in plain words.
 
-Where the API is and who we are comes from the environment or options, never from a profile: `KFP_ENDPOINT` (for example
-http://ml-pipeline-ui.kubeflow.svc), `KFP_TOKEN` or `KFP_TOKEN_FILE`, `KFP_CA_CERT`; in a cluster without these, the pod's own.
+Address and identity come from the environment or options, never from a profile: `KFP_ENDPOINT` (for example
+http://ml-pipeline-ui.kubeflow.svc), `KFP_TOKEN` or `KFP_TOKEN_FILE`, `KFP_CA_CERT`. In a cluster without
+these, they are the pod's own.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,42 +40,36 @@ class Kubeflow:
     namespace: str
 
     def link(self, kind: str, identifier: str) -> str:
-        """Address of a page of the UI; kind: `runs`, `recurringrun`. KF_PIPELINES_UI_ENDPOINT says where the UI is if
-        it is not where the API is."""
+        """Address of a page of the UI; kind: `runs`, `recurringrun`.
+
+        KF_PIPELINES_UI_ENDPOINT says where the UI is if it is not where the API is.
+        """
         return f"{self.client._get_url_prefix().rstrip('/')}/#/{kind}/details/{identifier}"
 
     def experiment(self, make: bool = True) -> str | None:
         """Id of the experiment that holds the runs; None if there is none and none is to be made."""
         if make:
-            found = self.client.create_experiment(EXPERIMENT, namespace=self.namespace or None)
-        else:
-            wanted = _named(EXPERIMENT)
-            page = self.client._experiment_api.experiment_service_list_experiments(
-                filter=wanted, **({"namespace": self.namespace} if self.namespace else {})
-            )
-            if not page.experiments:
-                return None
-            found = page.experiments[0]
-        return str(found.experiment_id)
+            made = self.client.create_experiment(EXPERIMENT, namespace=self.namespace or None)
+            return str(made.experiment_id)
+        page = self.client._experiment_api.experiment_service_list_experiments(
+            filter=_named(EXPERIMENT), **({"namespace": self.namespace} if self.namespace else {})
+        )
+        return str(page.experiments[0].experiment_id) if page.experiments else None
 
     def version(self, ir: Path) -> tuple[str, str]:
-        """Ids of the pipeline and of the version with this file's content; it is uploaded if it is not there."""
+        """Ids of the pipeline and of the version with this file's content, which is uploaded if missing."""
         name = version_name(ir)
-        pipeline = self._pipeline() or self._make_pipeline()
+        pipeline = self._pipeline() or _made(self._make_pipeline, self._pipeline)
+
+        def upload() -> str:
+            made = self.client.upload_pipeline_version(str(ir), name, pipeline_id=pipeline)
+            return str(made.pipeline_version_id)
+
         found = self._version(pipeline, name)
-        if found is None:
-            try:
-                made = self.client.upload_pipeline_version(str(ir), name, pipeline_id=pipeline)
-                found = str(made.pipeline_version_id)
-            except kfp_server_api.ApiException as error:
-                # Another submission of the same content was quicker.
-                found = self._version(pipeline, name) if error.status == 409 else None
-                if found is None:
-                    raise
-        return pipeline, found
+        return pipeline, found or _made(upload, lambda: self._version(pipeline, name))
 
     def _pipeline(self) -> str | None:
-        """Id of the pipeline in this namespace. (The SDK's `get_pipeline_id` looks in the shared ones only.)"""
+        """Id of the pipeline in this namespace. (The SDK's `get_pipeline_id` finds shared ones only.)"""
         page = self.client.list_pipelines(namespace=self.namespace or None, filter=_named(NAME))
         return str(page.pipelines[0].pipeline_id) if page.pipelines else None
 
@@ -82,20 +78,12 @@ class Kubeflow:
         wanted = kfp_server_api.V2beta1Pipeline(
             name=NAME, display_name=NAME, description=DESCRIPTION, namespace=self.namespace or None
         )
-        try:
-            made = self.client._pipelines_api.pipeline_service_create_pipeline(pipeline=wanted)
-            return str(made.pipeline_id)
-        except kfp_server_api.ApiException as error:
-            found = self._pipeline() if error.status == 409 else None  # another submission was quicker
-            if found is None:
-                raise
-            return found
+        made = self.client._pipelines_api.pipeline_service_create_pipeline(pipeline=wanted)
+        return str(made.pipeline_id)
 
     def _version(self, pipeline: str, name: str) -> str | None:
-        versions = pages(
-            lambda token: self.client.list_pipeline_versions(pipeline, page_token=token, page_size=100),
-            "pipeline_versions",
-        )
+        fetch = partial(self.client.list_pipeline_versions, pipeline, page_size=100)
+        versions = pages(fetch, "pipeline_versions")
         return next((str(v.pipeline_version_id) for v in versions if v.display_name == name), None)
 
     def compiled(self, run: Any) -> Compiled:
@@ -117,16 +105,27 @@ class Kubeflow:
         return found.with_parameters(parameters or {})
 
 
+def _made(make: Callable[[], str], find: Callable[[], str | None]) -> str:
+    """Make something with an id of its name; if another submission was quicker (409), take that one."""
+    try:
+        return make()
+    except kfp_server_api.ApiException as error:
+        found = find() if error.status == 409 else None
+        if found is None:
+            raise
+        return found
+
+
 def _named(name: str) -> str:
     """The API's filter for things of exactly this name."""
     return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
 
 
-def pages(fetch: Callable[[str], Any], items: str) -> Iterator[Any]:
-    """The items of every page of a list; `fetch` takes the token of a page."""
+def pages(fetch: Callable[..., Any], items: str) -> Iterator[Any]:
+    """The items of every page of a list; `fetch` takes the token of a page as `page_token`."""
     token = ""
     while True:
-        page = fetch(token)
+        page = fetch(page_token=token)
         yield from getattr(page, items) or []
         token = page.next_page_token or ""
         if not token:
@@ -134,14 +133,16 @@ def pages(fetch: Callable[[str], Any], items: str) -> Iterator[Any]:
 
 
 def connect(host: str, namespace: str) -> Kubeflow:
-    """The installation at `host` ("" looks where the kfp SDK looks: KF_PIPELINES_ENDPOINT, the cluster, a kubeconfig).
+    """The installation at `host`.
 
     Args:
-        host: address of the API.
+        host: address of the API; "" looks where the kfp SDK looks: KF_PIPELINES_ENDPOINT, the cluster, a
+            kubeconfig.
         namespace: of the runs; "" is the only one of a Kubeflow for one user, or the pod's own.
 
     Raises:
-        ConfigError: the token file cannot be read, or several users share this Kubeflow and no namespace is given.
+        ConfigError: the token file cannot be read, or several users share this Kubeflow and no namespace is
+            given.
         EndpointError: nobody answers.
     """
     token = os.environ.get("KFP_TOKEN", "")
@@ -156,8 +157,8 @@ def connect(host: str, namespace: str) -> Kubeflow:
             client = Client(
                 host=host or None,
                 existing_token=token or None,
-                # To the SDK this is where Kubeflow itself is. Another name than its default keeps it from asking for the
-                # API's health five times, five seconds apart, when that answers 401.
+                # To the SDK this is where Kubeflow itself is. Another name than its default keeps it from
+                # asking for the API's health five times, five seconds apart, when that answers 401.
                 namespace="-" if host else "kubeflow",
                 ssl_ca_cert=os.environ.get("KFP_CA_CERT") or None,
             )
@@ -184,7 +185,7 @@ def explained(what: str = "it") -> Iterator[None]:
     """API errors as errors of ours, with what to do; the SDK's own output is kept back.
 
     Args:
-        what: what is asked for, as the message is to call it.
+        what: the thing that is asked for, as the message is to call it.
 
     Raises:
         ConfigError: the API does not know who we are, does not let us, or refuses what we ask.
@@ -208,25 +209,23 @@ def explained(what: str = "it") -> Iterator[None]:
 
 def _in_plain_words(error: kfp_server_api.ApiException, what: str) -> Exception:
     said = _said(error)
-    if error.status == 401:
-        return ConfigError("Kubeflow asks who you are (401): set KFP_TOKEN or KFP_TOKEN_FILE")
-    if error.status == 403:
-        return ConfigError(
-            f"Kubeflow refuses (403): this identity may not act in the namespace; see --namespace{said}"
-        )
+    refused = {
+        401: "Kubeflow asks who you are (401): set KFP_TOKEN or KFP_TOKEN_FILE",
+        403: f"Kubeflow refuses (403): this identity may not act in the namespace; see --namespace{said}",
+        409: f"Kubeflow has one of this name already (409){said}",
+        400: f"Kubeflow refuses the request (400){said}",
+    }
+    if error.status in refused:
+        return ConfigError(refused[error.status])
     if error.status == 404:
         return NoInputError(f"Kubeflow does not know {what} (404): check the id, and --host")
-    if error.status == 409:
-        return ConfigError(f"Kubeflow has one of this name already (409){said}")
-    if error.status == 400:
-        return ConfigError(f"Kubeflow refuses the request (400){said}")
     failure = EndpointError(f"Kubeflow answered {error.status} {error.reason}{said}")
     failure.transient = error.status in _TRANSIENT  # type: ignore[attr-defined]
     return failure
 
 
 def _said(error: kfp_server_api.ApiException) -> str:
-    """The message in the body of an answer, which says what the status does not."""
+    """The message in the body of an answer, which says more than the status."""
     try:
         body = json.loads(error.body or "")
         text = str(body.get("message") or body.get("error") or body.get("error_message") or "")

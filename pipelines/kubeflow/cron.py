@@ -1,7 +1,8 @@
 """Cron expressions in a time zone, for a Kubeflow that evaluates all of them in one.
 
-Kubeflow Pipelines 2.17 parses with robfig/cron 1.2, which knows six fields, seconds first, and no `TZ=`. The zone is the
-installation's: `cronScheduleTimezone` in its ConfigMap pipeline-install-config, UTC unless it was changed. The API does not tell.
+Kubeflow Pipelines 2.17 parses with robfig/cron 1.2, which knows six fields, seconds first, and no `TZ=`. The
+zone is the installation's: `cronScheduleTimezone` in its ConfigMap pipeline-install-config, UTC unless it was
+changed. The API does not tell.
 """
 
 from __future__ import annotations
@@ -22,14 +23,13 @@ def in_kubeflow_zone(cron: str, zone: str, kubeflow_zone: str, now: datetime | N
     """The expression that means in Kubeflow's zone what `cron` means in `zone`.
 
     Raises:
-        ConfigError: not six fields, an unknown zone, or there is no such expression: the zones drift apart (summer time), or
-            days and hours would have to change together in a way that one expression cannot say.
+        ConfigError: not six fields, an unknown zone, or no one expression says it. The zones may drift apart
+            (summer time), or days and hours may have to change together.
     """
     fields = cron.split()
-    if cron.startswith("@"):
-        raise ConfigError(f"--cron '{cron}': write it as six fields, e.g. 0 0 1 * * *")
-    if len(fields) != 6:
-        raise ConfigError(f"--cron '{cron}': expected six fields, seconds first, e.g. 0 0 1 * * *")
+    if cron.startswith("@") or len(fields) != 6:
+        wanted = "write it as six fields" if cron.startswith("@") else "expected six fields, seconds first"
+        raise ConfigError(f"--cron '{cron}': {wanted}, e.g. 0 0 1 * * *")
     if zone == kubeflow_zone:
         return cron
     shift = _shift_minutes(zone, kubeflow_zone, now or datetime.now(UTC))
@@ -43,9 +43,10 @@ def _shift_minutes(zone: str, kubeflow_zone: str, now: datetime) -> int:
     shifts = {_offset_minutes(theirs, moment) - _offset_minutes(ours, moment) for moment in moments}
     if len(shifts) > 1:
         raise ConfigError(
-            f"Kubeflow runs schedules by the clocks of {kubeflow_zone}, and {zone} is not always equally far from it "
-            f"(summer time): set cronScheduleTimezone to {zone} in Kubeflow's ConfigMap pipeline-install-config and say "
-            f"--kubeflow-timezone {zone}, or give the hour in {kubeflow_zone} with --timezone {kubeflow_zone}"
+            f"Kubeflow runs schedules by the clocks of {kubeflow_zone}, and {zone} is not always equally far "
+            f"from it (summer time): set cronScheduleTimezone to {zone} in Kubeflow's ConfigMap "
+            f"pipeline-install-config and say --kubeflow-timezone {zone}, or give the hour in "
+            f"{kubeflow_zone} with --timezone {kubeflow_zone}"
         )
     return shifts.pop()
 
@@ -82,8 +83,8 @@ def _shifted(fields: list[str], shift: int) -> str:
 
 def _inexpressible(fields: list[str]) -> ConfigError:
     return ConfigError(
-        f"--cron '{' '.join(fields)}' cannot be said in Kubeflow's zone as one expression: give it in that zone, with "
-        "--timezone of the same name, or make two schedules"
+        f"--cron '{' '.join(fields)}' cannot be said in Kubeflow's zone as one expression: give it in that "
+        "zone, with --timezone of the same name, or make two schedules"
     )
 
 

@@ -1,7 +1,8 @@
-"""What a task wrote: the log of its pod, from the Kubernetes API. Kubeflow's own API has no logs.
+"""The log of a task's pod, from the Kubernetes API. Kubeflow's own API has no logs.
 
-Pods of a run carry the label `pipeline/runid`; which task one belongs to is in Argo's annotation with the name of its node,
-`<workflow>.root.<task>.executor`, with the number of the attempt in brackets where attempts are repeated.
+Pods of a run carry the label `pipeline/runid`. Argo's annotation with the name of a pod's node names the
+task: `<workflow>.root.<task>.executor`, with the number of the attempt in brackets where attempts are
+repeated.
 """
 
 from __future__ import annotations
@@ -52,8 +53,9 @@ def lines(run_id: str, task: str, namespace: str, follow: bool = False, tail: in
         pod = pod_of(pods, task)
         if pod is None:
             raise NoInputError(
-                f"{task} of run {run_id} has no pod in namespace {namespace}: it has not begun, came from the cache, or its "
-                "pod was removed; see --namespace, and Kubeflow's page of the run for archived logs"
+                f"{task} of run {run_id} has no pod in namespace {namespace}: it has not begun, came from "
+                "the cache, or its pod was removed; see --namespace, and Kubeflow's page of the run for "
+                "archived logs"
             )
         options: dict[str, Any] = {"follow": follow} | ({"tail_lines": tail} if tail else {})
         stream = api.read_namespaced_pod_log(

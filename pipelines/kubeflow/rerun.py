@@ -1,13 +1,19 @@
-"""Running again from a stage: what a new run takes from the cache and what it does again, decided before it starts."""
+"""Running again from a task: which tasks run again and which come from the cache, decided in advance."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from components.core.stage.errors import ConfigError
 from pipelines.graph.compiled import Compiled
+from pipelines.graph.post_training import compile_pipeline
+from pipelines.kubeflow import runs
+from pipelines.kubeflow.client import Kubeflow, explained
+from pipelines.profile.run_profile import Profile
 
 _SHOWN_CHARACTERS = 60
 _SHOWN_SETTINGS = 4
@@ -15,49 +21,122 @@ _SHOWN_SETTINGS = 4
 
 @dataclass(frozen=True)
 class Plan:
-    """What running again from a task means."""
+    """The meaning of running again from a task."""
 
     retry: bool
     """Nothing has changed and the task did not succeed: Kubeflow's Retry of the same run does it."""
     compiled: Compiled
-    """What a new run would execute."""
+    """The pipeline that a new run would execute."""
     again: Mapping[str, str]
     """Task that runs again -> why, in the order of the pipeline."""
-    cached: tuple[str, ...]
-    """Tasks that come from the cache, provided that preflight finds the data outside as it was."""
+
+    @property
+    def cached(self) -> tuple[str, ...]:
+        """Tasks that come from the cache, provided that preflight finds the data outside as it was."""
+        return tuple(task for task in self.compiled.order if task not in self.again)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A plan for one run, ready to be carried out."""
+
+    kubeflow: Kubeflow
+    run: Any
+    start: str
+    plan: Plan
+    ir: Path
+    """Where a new version is written before it is uploaded."""
+
+    def explanation(self) -> Iterator[str]:
+        """What will happen, task by task."""
+        again, cached = self.plan.again, ", ".join(self.plan.cached) or "nothing"
+        if self.plan.retry:
+            yield f"nothing has changed since run {self.run.run_id}: Kubeflow's Retry"
+        for task, why in again.items():
+            yield f"  again  {task}: {why}"
+        if self.plan.retry:
+            yield f"  kept   {cached}"
+            return
+        yield f"  cache  {cached}"
+        yield "the cache holds as long as preflight finds the data outside as it was"
+        order = self.plan.compiled.order
+        before = order[: order.index(self.start)]
+        earlier = [task for task in before if again.get(task, "never cached") != "never cached"]
+        if earlier:
+            yield f"note: not only {self.start} and what follows: {', '.join(earlier)} too"
+        if "asked for" in again.values():
+            yield (
+                f"note: {self.start} changed nothing, so it runs with its cache off; "
+                "later runs with these settings find the earlier results in the cache again"
+            )
+
+    def carry_out(self, service_account: str = "") -> str:
+        """Retry the run or start a new one; the id of the run to follow."""
+        if self.plan.retry:
+            runs.retry(self.kubeflow, self.run.run_id)
+            return str(self.run.run_id)
+        with explained():
+            pipeline, version = self.kubeflow.version(self.plan.compiled.write(self.ir))
+            return runs.start(
+                self.kubeflow,
+                pipeline,
+                version,
+                f"{self.run.display_name} from {self.start}",
+                service_account or str(self.run.service_account or ""),
+                str(self.run.experiment_id or ""),
+            )
+
+
+def decide(kubeflow: Kubeflow, run_id: str, start: str, profile: Profile, ir: Path) -> Decision:
+    """Read a run and decide how to run again from its task `start` with what the profile says now.
+
+    Raises:
+        ConfigError: the run is under way.
+        NoInputError: there is no such run, or it is of another pipeline.
+    """
+    run = runs.get(kubeflow, run_id)
+    if run.state not in runs.FINISHED:
+        raise ConfigError(
+            f"run {run_id} is {str(run.state or 'pending').lower()}: wait for its end "
+            f"(vlm-posttrain status {run_id} --wait), or end it in Kubeflow"
+        )
+    with explained(f"the pipeline version of run {run_id}"):
+        before = kubeflow.compiled(run)
+    now = Compiled.read(compile_pipeline(profile, ir))
+    failed = run.state in ("FAILED", "CANCELED")
+    return Decision(kubeflow, run, start, plan(before, now, runs.task_states(run), start, failed), ir)
 
 
 def plan(before: Compiled, now: Compiled, states: Mapping[str, str], start: str, failed: bool = True) -> Plan:
     """Decide how to run again from `start`.
 
     Args:
-        before: what the run executed, its parameters included.
-        now: what the profile compiles to today.
+        before: the pipeline that the run executed, its parameters included.
+        now: the pipeline that the profile compiles to today.
         states: task -> state at the end of the run; tasks that never began are left out.
         start: the task to begin with.
         failed: whether the run failed or was canceled; Kubeflow retries no other.
 
-    A task is done again if it is never cached, if its part of the cache key changed, if a task whose output it reads is
-    done again, or if it did not succeed. If none of that holds for `start`, the cache is switched off for it and for
-    everything after it. Values that pass between tasks (preflight's references, the count of new pictures) are taken to
-    be what they were: only running can tell.
+    A task is done again if it is never cached, its part of the cache key changed, or it did not succeed. So
+    is a task that reads the output of one. If none of that holds for `start`, the cache is switched off for
+    it and for everything after it. Values that pass between tasks (preflight's references, the count of new
+    pictures) are taken to be unchanged: only running can tell.
     """
     if failed and states.get(start) != "SUCCEEDED" and before.same_as(now):
-        again = {
-            task: f"it {_ended(states.get(task))}" for task in now.order if states.get(task) != "SUCCEEDED"
-        }
-        return Plan(True, now, again, tuple(task for task in now.order if task not in again))
+        left = {task: _ended(states.get(task)) for task in now.order if states.get(task) != "SUCCEEDED"}
+        return Plan(True, now, left)
     again = _again(before, now, states)
     if start not in again:
         forced = now.followers(start)
         now = now.without_cache(forced)
         again = _again(before, now, states, forced)
-    return Plan(False, now, again, tuple(task for task in now.order if task not in again))
+    return Plan(False, now, again)
 
 
 def _again(
     before: Compiled, now: Compiled, states: Mapping[str, str], forced: set[str] | None = None
 ) -> dict[str, str]:
+    """Task that runs again -> why."""
     found: dict[str, str] = {}
     for task in now.order:
         makers = sorted({maker for maker in now.sources(task).values() if maker in found})
@@ -71,12 +150,12 @@ def _again(
         elif makers:
             found[task] = f"reads what {', '.join(makers)} makes"
         elif states.get(task) != "SUCCEEDED":
-            found[task] = f"it {_ended(states.get(task))}"
+            found[task] = _ended(states.get(task))
     return found
 
 
 def differences(before: Compiled, now: Compiled, task: str) -> list[str]:
-    """How the task's part of the cache key differs between two compiled pipelines, for people; empty if it does not."""
+    """Differences between a task's parts of the cache key in two compiled pipelines, in words."""
     try:
         old = before.key_parts(task)
     except KeyError:
@@ -104,4 +183,4 @@ def _short(value: Any) -> str:
 
 def _ended(state: str | None) -> str:
     said = {None: "had not begun", "FAILED": "failed", "SUCCEEDED": "succeeded"}
-    return said.get(state, f"was {str(state).lower()}")
+    return f"it {said.get(state, f'was {str(state).lower()}')}"

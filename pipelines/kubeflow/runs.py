@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from components.core.stage.errors import ConfigError, EndpointError, StageError
+from components.core.stage.errors import EndpointError, StageError
 from components.stages import TASKS
+from pipelines.graph.components import task_name
 from pipelines.kubeflow.client import Kubeflow, explained
 
 FINISHED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 _OMITTED = "RUNTIME_STATE_UNSPECIFIED"
-"""What the API calls the state of a task that Argo left out because one before it failed or was skipped."""
+"""The API's state of a task that Argo left out because one before it failed or was skipped."""
 _PATIENCE_S = 300.0
 
 
@@ -50,7 +51,7 @@ def get(kubeflow: Kubeflow, run_id: str) -> Any:
 
 
 def retry(kubeflow: Kubeflow, run_id: str) -> None:
-    """Kubeflow's Retry: what failed or was never begun runs again as it was compiled then; what succeeded is kept."""
+    """Kubeflow's Retry: unfinished tasks run again as they were compiled then; finished ones are kept."""
     with explained(f"a run {run_id}"):
         kubeflow.client._run_api.run_service_retry_run(run_id=run_id)
 
@@ -58,25 +59,26 @@ def retry(kubeflow: Kubeflow, run_id: str) -> None:
 def task_states(run: Any) -> dict[str, str]:
     """Task -> state, of those of our tasks that have begun, in the order of the pipeline.
 
-    Kubeflow lists every node of its workflow: the drivers, the pods, and the tasks, which alone carry the tasks' names.
+    Kubeflow lists every node of its workflow: drivers, pods and tasks. Only tasks carry the tasks' names.
     """
-    details = (run.run_details.task_details if run.run_details else None) or []
-    found = {
-        str(detail.display_name).replace("-", "_"): str(detail.state)
-        for detail in sorted(details, key=lambda detail: str(detail.create_time or ""))
-        if detail.display_name and detail.state not in (None, _OMITTED)
-    }
+    details = sorted(_details(run), key=lambda detail: str(detail.create_time or ""))
+    found = {_task(node): str(node.state) for node in details if node.state not in (None, _OMITTED)}
     return {task: found[task] for task in TASKS if task in found}
 
 
 def task_errors(run: Any) -> dict[str, str]:
     """Task -> message, of the tasks whose node carries one."""
-    details = (run.run_details.task_details if run.run_details else None) or []
-    return {
-        str(detail.display_name).replace("-", "_"): str(detail.error.message)
-        for detail in details
-        if detail.display_name and detail.error and detail.error.message
-    }
+    failed = [node for node in _details(run) if node.error and node.error.message]
+    return {_task(node): str(node.error.message) for node in failed}
+
+
+def _details(run: Any) -> list[Any]:
+    found = (run.run_details.task_details if run.run_details else None) or []
+    return [node for node in found if node.display_name]
+
+
+def _task(node: Any) -> str:
+    return task_name(str(node.display_name))
 
 
 def follow(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_s: float = 10.0) -> None:
@@ -122,21 +124,8 @@ def conclude(run: Any, say: Callable[[str], None]) -> None:
     text = f"run {run.run_id} {run.state.lower()}"
     if failed:
         named = (f"{task} ({messages[task]})" if task in messages else task for task in failed)
-        text += f": {', '.join(named)}"
-        text += f"; see: vlm-posttrain logs {run.run_id} {failed[0]}"
+        text += f": {', '.join(named)}; see: vlm-posttrain logs {run.run_id} {failed[0]}"
         text += f"; again: vlm-posttrain rerun {run.run_id} --from {failed[0]} --profile PROFILE"
     ended = RunFailed(text)
     ended.exit_code = 1 if run.state == "FAILED" else 3
     raise ended
-
-
-def require_finished(run: Any) -> None:
-    """
-    Raises:
-        ConfigError: the run is under way.
-    """
-    if run.state not in FINISHED:
-        raise ConfigError(
-            f"run {run.run_id} is {str(run.state or 'pending').lower()}: wait for its end "
-            f"(vlm-posttrain status {run.run_id} --wait), or end it in Kubeflow"
-        )

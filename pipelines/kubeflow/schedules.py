@@ -1,10 +1,13 @@
-"""Recurring runs: made, listed, replaced and deleted by name. Kubeflow gives them ids and lets names repeat; here one name
-is one recurring run."""
+"""Recurring runs: made, listed, replaced and deleted by name.
+
+Kubeflow gives them ids and lets names repeat; here one name is one recurring run.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from components.core.stage.errors import ConfigError, NoInputError
@@ -33,7 +36,7 @@ def create(kubeflow: Kubeflow, wanted: Schedule) -> str:
     """
     with explained():
         experiment = kubeflow.experiment()
-        if any(named(kubeflow, experiment, wanted.name)):
+        if _named(kubeflow, experiment, wanted.name):
             raise ConfigError(f"there is a schedule {wanted.name}: use `schedule replace`, or another name")
         return _make(kubeflow, experiment, wanted, enabled=True)
 
@@ -41,12 +44,12 @@ def create(kubeflow: Kubeflow, wanted: Schedule) -> str:
 def replace(kubeflow: Kubeflow, wanted: Schedule) -> str:
     """Make the recurring run of this name anew, or for the first time; its id.
 
-    The new one is made disabled, the old ones are deleted, then it is enabled: at no time are two enabled. A call
-    that was killed in between may leave none enabled; the next one finishes it.
+    The new one is made disabled, the old ones are deleted, then it is enabled: at no time are two enabled. A
+    call that was killed in between may leave none enabled; the next one finishes it.
     """
     with explained(f"the schedule {wanted.name}"):
         experiment = kubeflow.experiment()
-        old = [run.recurring_run_id for run in named(kubeflow, experiment, wanted.name)]
+        old = _named(kubeflow, experiment, wanted.name)
         new = _make(kubeflow, experiment, wanted, enabled=False)
         for recurring in old:
             kubeflow.client.delete_recurring_run(recurring)
@@ -62,7 +65,7 @@ def delete(kubeflow: Kubeflow, name: str) -> int:
     """
     with explained(f"the schedule {name}"):
         experiment = kubeflow.experiment(make=False)
-        found = [run.recurring_run_id for run in named(kubeflow, experiment, name)] if experiment else []
+        found = _named(kubeflow, experiment, name) if experiment else []
         for recurring in found:
             kubeflow.client.delete_recurring_run(recurring)
     if not found:
@@ -77,18 +80,14 @@ def listed(kubeflow: Kubeflow) -> list[Any]:
         return sorted(_all(kubeflow, experiment), key=lambda run: str(run.display_name)) if experiment else []
 
 
-def named(kubeflow: Kubeflow, experiment: str | None, name: str) -> Iterator[Any]:
-    """The recurring runs of this name."""
-    return (run for run in _all(kubeflow, experiment) if run.display_name == name)
+def _named(kubeflow: Kubeflow, experiment: str | None, name: str) -> list[str]:
+    """Ids of the recurring runs of this name."""
+    return [run.recurring_run_id for run in _all(kubeflow, experiment) if run.display_name == name]
 
 
 def _all(kubeflow: Kubeflow, experiment: str | None) -> Iterator[Any]:
-    return pages(
-        lambda token: kubeflow.client.list_recurring_runs(
-            page_token=token, page_size=100, experiment_id=experiment
-        ),
-        "recurring_runs",
-    )
+    fetch = partial(kubeflow.client.list_recurring_runs, page_size=100, experiment_id=experiment)
+    return pages(fetch, "recurring_runs")
 
 
 def _make(kubeflow: Kubeflow, experiment: str | None, wanted: Schedule, enabled: bool) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 _TAIL_BYTES = 16_384
 _PR_SET_PDEATHSIG = 1
 # What components.core.stage.log writes for an error, in its form for people.
@@ -47,8 +48,8 @@ class Interrupted(KeyboardInterrupt):
 class Signals:
     """Passes SIGINT and SIGTERM on to the child that runs, as SIGTERM; a second one kills it.
 
-    The child has a session of its own, so that a Ctrl-C in the terminal reaches it exactly once, through here, and
-    training can save its progress before it ends.
+    The child has a session of its own, so that a Ctrl-C in the terminal reaches it exactly once, through
+    here. So training can save its progress before it ends.
     """
 
     def __init__(self) -> None:
@@ -92,7 +93,7 @@ class Signals:
 def run_child(
     command: Sequence[str], env: Mapping[str, str], log: Path, console: BinaryIO, signals: Signals
 ) -> Ended:
-    """Run a command to its end; copy what it writes to `console` and to `log`, byte by byte as it comes.
+    """Run a command to its end; copy its output to `console` and to `log`, byte by byte as it comes.
 
     On a terminal the child gets a terminal too, so that progress bars redraw themselves; otherwise a pipe.
     """
@@ -124,7 +125,7 @@ def run_child(
 
 
 def _chunks(reader: int, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What the child writes, until it has ended: a grandchild that keeps the pipe open cannot hold the run up."""
+    """The child's output until it has ended: a grandchild that keeps the pipe open cannot hold the run up."""
     while True:
         ended = process.poll() is not None
         ready, _, _ = select.select([reader], [], [], 0.0 if ended else 0.2)
@@ -151,12 +152,19 @@ def _terminal() -> tuple[int, int]:
     return reader, writer
 
 
+def with_repository(env: Mapping[str, str]) -> dict[str, str]:
+    """An environment in which a child finds this repository's packages."""
+    path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
+    return {**env, "PYTHONPATH": path}
+
+
 def torch_defaults() -> dict[str, str]:
-    """Environment in which small models train well on CPU cores that are shared; what the user has set wins."""
+    """Environment in which small models train well on CPU cores that are shared; the user's settings win."""
     return {
         "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
-        # Threads that wait spin for some microseconds only: without spinning a small model trains a third slower, with
-        # endless spinning any other program on the cores (the model server, say) stops it altogether.
+        # Threads that wait spin for some microseconds only. Without spinning a small model trains a third
+        # slower; with endless spinning any other program on the cores (the model server, say) stops it
+        # altogether.
         "GOMP_SPINCOUNT": "20000",
         # Keep freed memory: small models otherwise spend a third of their time on page faults.
         "MALLOC_MMAP_THRESHOLD_": str(2**30),

@@ -1,303 +1,73 @@
-"""Run a compiled pipeline on this machine, with or without containers: a thin adapter around `kfp.local`.
-
-`kfp.local` brings the orchestration: it reads the compiled IR, resolves placeholders, wires outputs to inputs, retries,
-and keeps the cache. Four seams are changed, all in `_adapted`, for as long as a run lasts:
-
-- its subprocess runner refuses container components, by one validation method; ours accepts them, because the
-  command of a stage (`python3 -m components.<stage> ...`) is the same inside and outside a container;
-- the stage runs through `pipelines.local.process`, so progress bars, Ctrl-C and exit codes arrive; a containerised stage
-  through `pipelines.local.containers`, likewise;
-- ready tasks run in the pipeline's own order instead of alphabetically;
-- each finished task is recorded, with its outputs, for the report.
-"""
+"""A whole run on this machine: compile the profile's pipeline, run that file, write report and summary."""
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
 import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
 
-from kfp import components, dsl, local
-from kfp.local import cache, graph_utils, pipeline_orchestrator, status, subprocess_task_handler
-from kfp.local.orchestrator import task_executor
-
-from components.core.stage.errors import PERMANENT_EXIT_CODES
+from components.stages import TASKS
+from pipelines.graph.post_training import compile_pipeline
 from pipelines.local.containers import Containers
-from pipelines.local.process import Ended, Interrupted, Signals, run_child, torch_defaults
-from pipelines.local.storage import work_environment
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-class _Skipped(BaseException):
-    """The condition of a task is false; what is left of the run depends on it."""
+from pipelines.local.kfp_local import LocalRun, TaskFailed, TaskResult
+from pipelines.local.storage import StoredRun
+from pipelines.profile.run_profile import Profile
+from pipelines.report.page import conclude
 
 
-class TaskFailed(Exception):
-    """A task ended with an error; `exit_code` is the stage's own."""
+def run_locally(
+    profile: Profile, root: Path, rerun: str | None = None, network: str | None = None, storage: str = ""
+) -> None:
+    """Compile the pipeline for `profile` and run that very file below `root`.
 
-    def __init__(self, task: str, ended: Ended) -> None:
-        super().__init__(ended.message or f"{task} ended with exit code {ended.exit_code}")
-        self.task = task
-        self.exit_code = ended.exit_code
+    Args:
+        profile: a checked run profile.
+        root: directory of the run, in which later runs find what this one finished.
+        rerun: a task whose cached outputs are not used.
+        network: network of the containers; None runs the stages as subprocesses.
+        storage: an `s3://` URI, from which the run goes on, and which has every task's outputs before the
+            next begins.
 
-
-@dataclass(frozen=True)
-class TaskResult:
-    """A task that succeeded."""
-
-    task: str
-    cached: bool
-    seconds: float
-    outputs: Mapping[str, str]
-    """Output name -> path of the artifact, or value of the parameter."""
-
-
-@dataclass
-class LocalRun:
-    """One run of a compiled pipeline below one directory, in which later runs find what this one finished.
-
-    root/artifacts/<run>/<task>/<output>   outputs
-    root/outputs/<task>                    link to what the latest run, and no earlier one, made or took from the cache
-    root/cache, root/work                  kfp.local's cache; the stages' progress
-    root/logs/<task>.log                   what the stage wrote
+    Raises:
+        TaskFailed: with the message and exit code of the stage that failed.
+        Interrupted: by Ctrl-C or SIGTERM.
     """
+    started = time.monotonic()
+    out = sys.stdout
 
-    root: Path
-    order: Sequence[str]
-    """Task names in the order in which ready tasks start."""
-    rerun: str | None = None
-    """A task whose cached outputs are not used."""
-    on_start: Callable[[str], None] = lambda task: None
-    """Called when a task starts to run (not for one answered from the cache)."""
-    on_done: Callable[[TaskResult], None] = lambda result: None
-    console: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
-    containers: Containers | None = None
-    """How to run each task in a container of its image; without it, tasks are subprocesses."""
-    storage: str = ""
-    """`s3://bucket/prefix` below which the stages keep their progress; by default below `root`."""
+    def say(text: str) -> None:
+        print(text, file=out, flush=True)
 
-    def __post_init__(self) -> None:
-        self.root = self.root.absolute()
-        self.results: list[TaskResult] = []
-        self._signals = Signals()
-        self._task = ""
-        self._executed = False
-        self._failure: TaskFailed | None = None
-        self._conditional: frozenset[str] = frozenset()
-        self.skipped = False
-        """Whether the run ended early, as a success, because there was too little new to train on."""
+    stored = StoredRun(root, storage, say) if storage else None
+    ir = compile_pipeline(profile, root / "post_training.yaml")
 
-    def execute(self, ir: Path, arguments: Mapping[str, Any] | None = None) -> list[TaskResult]:
-        """Run the IR file with its default parameters, or with `arguments` in their place.
+    def place(task: str) -> str:
+        return f"{TASKS.index(task) + 1:2d}/{len(TASKS)} {task}"
 
-        Raises:
-            TaskFailed: a task failed for good (at once for a permanent error, else after its retries).
-            Interrupted: by SIGINT or SIGTERM.
-        """
-        pipeline = components.load_component_from_file(str(ir))
-        spec = pipeline.pipeline_spec
-        self._conditional = _without_conditions(spec)
-        _without_environment(spec)
-        self.skipped = False
-        if self.containers:
-            self.containers.prepare(self.root)
-        local.init(
-            runner=local.DockerRunner() if self.containers else local.SubprocessRunner(use_venv=False),
-            pipeline_root=str(self.root / "artifacts"),
-            workspace_root=str(self.root / "workspace"),
-            enable_caching=True,
-            cache_root=str(self.root / "cache"),
-        )
-        self.results.clear()
-        for link in (self.root / "outputs").glob("*"):
-            link.unlink()
-        with self._signals.watch(), self._adapted():
-            try:
-                pipeline_orchestrator.run_local_pipeline(spec, dict(arguments or {}))
-            except RuntimeError as error:
-                if self._failure is None:
-                    raise
-                raise self._failure from error
-            except _Skipped:
-                self.skipped = True
-        return list(self.results)
+    def done(result: TaskResult) -> None:
+        say(f"{place(result.task)}: {'cached' if result.cached else f'done in {result.seconds:.1f} s'}")
+        if stored and not result.cached:
+            stored.save()
 
-    @contextlib.contextmanager
-    def _adapted(self) -> Iterator[None]:
-        run_child_of = self._run_command
-
-        class Handler(subprocess_task_handler.SubprocessTaskHandler):
-            """Runs the command of a container component in a subprocess."""
-
-            def validate_not_container_component(self, full_command: list[str]) -> None:
-                """Container components are what this runs."""
-
-            def validate_image(self, image: str) -> None:
-                """The image plays no part in a subprocess."""
-
-            def run(self) -> status.Status:
-                return run_child_of(self.full_command, self.env_vars)
-
-        class ContainerHandler(Handler):
-            """Runs the command of a container component in a container of its image."""
-
-            def run(self) -> status.Status:
-                return run_child_of(self.full_command, self.env_vars, self.image)
-
-        with contextlib.ExitStack() as stack:
-            if self.containers:
-                from kfp.local import docker_task_handler  # which imports docker
-
-                stack.enter_context(_replaced(docker_task_handler, "DockerTaskHandler", ContainerHandler))
-                # What kfp makes must be writable for the stages' user, who has group 0 in common with us.
-                stack.callback(os.umask, os.umask(0o002))
-            stack.enter_context(_replaced(subprocess_task_handler, "SubprocessTaskHandler", Handler))
-            stack.enter_context(_replaced(graph_utils, "topological_sort_tasks", self._stack_of_tasks))
-            original = task_executor.execute_single_task
-            stack.enter_context(
-                _replaced(task_executor, "execute_single_task", lambda **kw: self._task_run(original, **kw))
-            )
-            stack.enter_context(_silence())
-            yield
-
-    def _stack_of_tasks(self, tasks: Mapping[str, Any]) -> list[str]:
-        """Topological order with the rank in `order` deciding among ready tasks, as the stack that kfp pops."""
-        rank = {task: position for position, task in enumerate(self.order)}
-        waiting = {name: set(spec.dependent_tasks) for name, spec in tasks.items()}
-        ordered: list[str] = []
-        while waiting:
-            ready = [name for name, needs in waiting.items() if not needs - set(ordered)]
-            following = min(ready, key=lambda name: (rank.get(task_name(name), len(rank)), name))
-            ordered.append(following)
-            del waiting[following]
-        return ordered[::-1]
-
-    def _task_run(self, execute: Callable[..., Any], **kwargs: Any) -> Any:
-        """kfp's execution of one task, with what it did recorded."""
-        if self._signals.received is not None:
-            raise Interrupted(self._signals.received)
-        self._task, self._executed = task_name(kwargs["task_name"]), False
-        if self._task in self._conditional and any(r.outputs.get("enough") == "false" for r in self.results):
-            raise _Skipped
-        started = time.monotonic()
-        with self._without_cache() if self._task == self.rerun else contextlib.nullcontext():
-            outputs, task_status = execute(**kwargs)
-        if task_status == status.Status.SUCCESS:
-            values = {k: v.uri if isinstance(v, dsl.Artifact) else str(v) for k, v in outputs.items()}
-            result = TaskResult(self._task, not self._executed, time.monotonic() - started, values)
-            self._link_outputs(result)
-            self.results.append(result)
-            self.on_done(result)
-        return outputs, task_status
-
-    @contextlib.contextmanager
-    def _without_cache(self) -> Iterator[None]:
-        """Cached outputs are not found for now; new ones are still stored in their place."""
-        with _replaced(cache.LocalCache, "get", lambda _self, _key: None):
-            yield
-
-    def _run_command(self, command: Sequence[str], env: Mapping[str, str], image: str = "") -> status.Status:
-        if not self._executed:
-            self._executed = True
-            self.on_start(self._task)
-        if self.containers:
-            ended = self.containers.run(
-                self.root, self._task, image, command, env, self.console, self._signals
-            )
-        else:
-            program = sys.executable if command[0] == "python3" else command[0]
-            log = self.root / "logs" / f"{self._task}.log"
-            ended = run_child(
-                [program, *command[1:]], self._environment(env), log, self.console, self._signals
-            )
-        if ended.exit_code == 0:
-            return status.Status.SUCCESS
-        if self._signals.received is not None:
-            raise Interrupted(self._signals.received)
-        self._failure = TaskFailed(self._task, ended)
-        if ended.exit_code in PERMANENT_EXIT_CODES:
-            raise self._failure
-        return status.Status.FAILURE
-
-    def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
-        """The stage's environment: ours, over the pipeline's, over the user's, over defaults."""
-        path = os.pathsep.join(filter(None, [str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
-        ours = {"PYTHONPATH": path, "PYTHONUNBUFFERED": "1"}
-        work = work_environment(self.root, self.storage)
-        return {**torch_defaults(), **os.environ, **env, **ours, **work}
-
-    def _link_outputs(self, result: TaskResult) -> None:
-        """Point outputs/<task> at this result's artifacts, in one step."""
-        made = f"{self.root / 'artifacts'}{os.sep}"  # parameters may name paths elsewhere below the root
-        paths = [Path(value) for value in result.outputs.values() if value.startswith(made)]
-        if not paths:
-            return
-        link = self.root / "outputs" / result.task
-        link.parent.mkdir(parents=True, exist_ok=True)
-        fresh = link.with_name(f".{link.name}.new")
-        fresh.unlink(missing_ok=True)
-        fresh.symlink_to(os.path.relpath(paths[0].parent, link.parent))
-        fresh.replace(link)
-
-
-def _without_conditions(spec: Any) -> frozenset[str]:
-    """Take the tasks' conditions out of a pipeline; the names of the tasks that had one.
-
-    kfp.local would run a pipeline with conditions by another orchestrator, which goes on behind a skipped task.
-    """
-    found = []
-    for name, task in spec.root.dag.tasks.items():
-        if task.trigger_policy.condition:
-            task.trigger_policy.condition = ""
-            found.append(task_name(name))
-    return frozenset(found)
-
-
-def _without_environment(spec: Any) -> None:
-    """Take the containers' variables out of a pipeline: they are a cluster's, and kfp.local's cache key has them."""
-    for executor in spec.deployment_spec["executors"].values():
-        executor["container"].fields.pop("env", None)
-
-
-def task_name(name_in_ir: str) -> str:
-    """`sft-1-domain`, as KFP writes it, to `sft_1_domain`, as everybody else does."""
-    return name_in_ir.replace("-", "_")
-
-
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    original = getattr(owner, name)
-    setattr(owner, name, value)
+    run = LocalRun(
+        root=root,
+        order=TASKS,
+        rerun=rerun,
+        on_start=lambda task: say(f"{place(task)} ..."),
+        on_done=done,
+        console=out.buffer,
+        containers=Containers(profile, network, storage=storage) if network else None,
+        storage=storage,
+    )
     try:
-        yield
-    finally:
-        setattr(owner, name, original)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """kfp.local's own log lines, rules and warnings; the stages' output goes to the console past this."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(_Muted()), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
-
-
-class _Muted(io.TextIOBase):
-    """A text stream that takes everything and keeps nothing."""
-
-    def write(self, text: str) -> int:
-        return len(text)
+        run.execute(ir)
+    except TaskFailed as error:
+        say(f"{place(error.task)}: failed; its output is in {root}/logs/{error.task}.log")
+        raise
+    if run.skipped:
+        say(f"too few new pictures: the other tasks are skipped; {time.monotonic() - started:.1f} s")
+        return
+    say(f"all {len(TASKS)} tasks done in {time.monotonic() - started:.1f} s")
+    conclude(root, say)
+    if stored:
+        stored.save(last=True)

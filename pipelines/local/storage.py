@@ -1,10 +1,11 @@
 """A local run that outlives its machine: its directory is mirrored to object storage after every task.
 
-    <storage>/run/...                   snapshots of the run's directory: artifacts, kfp.local's cache, logs, report
-    <storage>/work/<stage>/<key>/...    those of the stages' work directories, which the stages send themselves
+    <storage>/run/...                   snapshots of the run's directory: artifacts, cache, logs, report
+    <storage>/work/<stage>/<key>/...    snapshots of work directories, which the stages send themselves
 
-The format is `components.core.resume.mirror`'s. kfp.local's cache knows artifacts by their absolute paths, so a run that goes on
-elsewhere finds its finished tasks if its directory has the same path there; otherwise it runs them again.
+The format is `components.core.resume.mirror`'s. kfp.local's cache knows artifacts by their absolute paths. A
+run that goes on elsewhere finds its finished tasks if its directory has the same path there; otherwise it
+runs them again.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class StoredRun:
         """Send what changed. A store that does not answer is asked again after the next task.
 
         Raises:
-            StageError: another run goes on in the same place; or the store does not answer and this was the last time.
+            StageError: another run goes on in the same place; or the store does not answer and this was the
+                last time.
         """
         try:
             self._mirror.sync()

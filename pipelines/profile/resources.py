@@ -1,4 +1,4 @@
-"""What a task asks of the cluster: the profile's `resources`, checked. `pipelines/graph/pods.py` puts it into the pipeline.
+"""Resources: a task's needs of the cluster, from the profile. `pipelines/graph/pods.py` applies them.
 
     resources:
       default:                              # holds for every task that does not say otherwise
@@ -13,9 +13,9 @@
         shared_memory: 64Gi
         secret_env: {HF_TOKEN: {secret: hugging-face, key: token}}
 
-Mappings are merged key by key from default over evaluation to the task, lists are replaced. Only a cluster reads this, but
-for cpu, memory and gpu, which limit containers on this machine too. Of all of it, claims alone belong to Kubeflow's
-cache key: anything else changes without running a finished task again.
+Mappings are merged key by key from default over evaluation to the task, lists are replaced. Only a cluster
+reads this, but for cpu, memory and gpu, which limit containers on this machine too. Claims alone belong to
+Kubeflow's cache key: anything else changes without running a finished task again.
 """
 
 from __future__ import annotations
@@ -35,22 +35,15 @@ def _text(value: Any) -> Any:
     return str(value) if isinstance(value, (int, float)) else value
 
 
-Quantity = Annotated[
-    str,
-    BeforeValidator(_text),
-    Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT]i?)?$"),
-]
+Text = Annotated[str, BeforeValidator(_text)]
+Quantity = Annotated[Text, Field(pattern=r"^[0-9]+(\.[0-9]+)?(m|[kMGT]i?)?$")]
 ObjectName = Annotated[
     str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=253)
 ]
 """Name of a Kubernetes object (RFC 1123 subdomain)."""
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9][a-z0-9.-]{{0,252}}/)?{_NAME}$")]
-LabelValue = Annotated[
-    str,
-    BeforeValidator(_text),
-    Field(pattern=rf"^({_NAME})?$"),
-]
+LabelValue = Annotated[Text, Field(pattern=rf"^({_NAME})?$")]
 _SECRET_NAME = re.compile(r"(^|_)(TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIALS?|KEY|KEY_ID)$")
 _RESERVED_LABELS = ("pipelines.kubeflow.org/", "workflows.argoproj.io/", "pipeline/")
 
@@ -85,8 +78,13 @@ def _own_label(key: str) -> str:
     return key
 
 
+Variable = Annotated[str, AfterValidator(_variable)]
+PlainVariable = Annotated[str, AfterValidator(_plain_variable)]
+OwnLabel = Annotated[LabelKey, AfterValidator(_own_label)]
+
+
 class SecretKey(Settings):
-    """One key of an existing Kubernetes secret in the namespace of the run. The value stays in the cluster."""
+    """One key of an existing Kubernetes secret in the run's namespace. The value stays in the cluster."""
 
     secret: ObjectName
     """Name of the secret."""
@@ -142,7 +140,7 @@ class Resources(Settings):
     memory: Quantity | None = None
     """Memory limit as a Kubernetes quantity, e.g. `32G`. Shared memory counts towards it."""
     shared_memory: Quantity | None = None
-    """Size of /dev/shm, through which data loaders and GPUs talk; without it, what the container runtime gives (64 MB)."""
+    """Size of /dev/shm, by which data loaders and GPUs talk; by default the container runtime's (64 MB)."""
     retries: int = Field(default=0, ge=0)
     """How often a failed attempt is repeated. A stage continues where it was."""
     backoff_s: int = Field(default=30, ge=0)
@@ -150,8 +148,8 @@ class Resources(Settings):
     backoff_factor: int = Field(default=2, ge=1)
     """By how much the wait grows from one repetition to the next; Argo takes whole numbers."""
     retry_within_s: int = Field(default=30 * 24 * 3600, ge=1)
-    """Seconds from the start of the first attempt in which repetitions may begin, and by which they have to end: Argo's
-    `maxDuration` is the deadline of a repeated attempt too, so it has to hold all of them."""
+    """Seconds from the start of the first attempt in which repetitions may begin, and by which they have to
+    end. Argo's `maxDuration` is the deadline of a repeated attempt too, so it has to hold all of them."""
     timeout_s: int = Field(default=0, ge=0)
     """Seconds after which the pod of one attempt is killed (its active deadline); 0 is no limit."""
     node_selector: dict[LabelKey, LabelValue] = Field(default_factory=dict)
@@ -160,17 +158,13 @@ class Resources(Settings):
     """Taints of nodes that do not keep the task away."""
     volumes: list[Volume] = Field(default_factory=list)
     """Existing claims to mount."""
-    env: dict[Annotated[str, AfterValidator(_plain_variable)], Annotated[str, BeforeValidator(_text)]] = (
-        Field(default_factory=dict)
-    )
+    env: dict[PlainVariable, Text] = Field(default_factory=dict)
     """Environment variables, e.g. VLM_WORK_ROOT or S3_ENDPOINT."""
-    secret_env: dict[Annotated[str, AfterValidator(_variable)], SecretKey] = Field(default_factory=dict)
+    secret_env: dict[Variable, SecretKey] = Field(default_factory=dict)
     """Environment variables from secrets, by reference."""
     image_pull_secrets: list[ObjectName] = Field(default_factory=list)
     """Secrets with which the images are pulled."""
-    pod_labels: dict[Annotated[LabelKey, AfterValidator(_own_label)], LabelValue] = Field(
-        default_factory=dict
-    )
+    pod_labels: dict[OwnLabel, LabelValue] = Field(default_factory=dict)
     """Labels of the task's pod, e.g. for cost accounts, queues and network policies."""
 
     @model_validator(mode="after")

@@ -1,10 +1,10 @@
-"""Run profiles: one YAML file says everything about a run, and every setting in it is checked before anything starts.
+"""Run profiles: one YAML file with everything about a run, whose settings are all checked beforehand.
 
     name: clusters
     extends: demo.yaml                  # optional; sections are merged key by key, lists are replaced
     domain: configs/domains/clusters.yaml   # the domain's name and the experts' first-level labels
     x-teacher: &teacher {base_url: ...}     # keys that begin with x- only hold YAML anchors
-    voting_filter: {...}                # one section a stage, see pipelines/sections.py
+    voting_filter: {...}                # one section for each use of a stage, see components/stages.py
     resources:                          # per task, see pipelines/profile/resources.py
       hybrid_rl: {gpu: 8, memory: 400G}
 
@@ -13,9 +13,7 @@ Relative paths are relative to the directory in which the command runs.
 
 from __future__ import annotations
 
-import copy
-import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +21,8 @@ from typing import Any
 import yaml
 
 from components.core.stage.errors import ConfigError
-from components.core.stage.settings import nearest, parse_settings, stage_config
-from components.stages import SECTIONS, TASKS
+from components.core.stage.settings import Settings, nearest, parse_settings, stage_config
+from components.stages import SECTIONS, TASKS, section_of
 from pipelines.profile.resources import Resources
 
 _TOP_LEVEL = ["name", "description", "extends", "domain", "resources", *SECTIONS]
@@ -40,16 +38,17 @@ class Profile:
     resources: Mapping[str, Resources]
     """Task name -> resources; every task has an entry."""
 
+    @property
+    def settings(self) -> dict[str, Settings]:
+        """Section name -> its settings as the stage has them."""
+        return {name: _settings(name, section) for name, section in self.sections.items()}
+
     def as_yaml(self) -> str:
         """The resolved profile, as `run --dry-run` prints it."""
-        resources = {
-            task: wanted.model_dump(exclude_defaults=True) for task, wanted in self.resources.items()
-        }
-        document = {
-            "name": self.name,
-            **{name: dict(section) for name, section in self.sections.items()},
-            "resources": {task: wanted for task, wanted in resources.items() if wanted},
-        }
+        stated = {task: wanted.model_dump(exclude_defaults=True) for task, wanted in self.resources.items()}
+        resources = {task: wanted for task, wanted in stated.items() if wanted}
+        sections = {name: dict(section) for name, section in self.sections.items()}
+        document = {"name": self.name, **sections, "resources": resources}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -61,18 +60,18 @@ def load_profile(path: Path, overrides: Iterable[str] = ()) -> Profile:
         overrides: `section.key=value` settings from the command line; the value is parsed as YAML.
 
     Raises:
-        ConfigError: a file that is missing or not YAML, or any setting that is unknown or invalid; every bad setting
-            is named, an unknown one with its nearest valid name.
+        ConfigError: a file is missing or not YAML, or settings are unknown or invalid. Every bad setting is
+            named, an unknown one with its nearest valid name.
     """
     document = _read(path, seen=())
     _reject_unknown(document, _TOP_LEVEL, path)
     for override in overrides:
-        _apply_override(document, override)
+        document = _overridden(document, override)
     if "domain" in document:
         _inline_domain(document, Path(str(document["domain"])))
     problems: list[str] = []
-    sections = {name: _check_section(document, name, problems) for name in SECTIONS}
-    resources = _resources(document.get("resources") or {}, problems)
+    sections = {name: _checked(_section, document, name, problems) for name in SECTIONS}
+    resources = _checked(_resources, document.get("resources") or {}, "resources", problems)
     if problems:
         raise ConfigError("\n".join(problems))
     return Profile(name=str(document.get("name", path.stem)), sections=sections, resources=resources)
@@ -95,48 +94,38 @@ def _load_yaml(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); give the path of a YAML file"
-        ) from error
+        why = f"cannot be read ({error.strerror}); give the path of a YAML file"
+        raise ConfigError(f"{path}: {why}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid YAML ({error})") from error
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, found {type(document).__name__}")
-    return dict(_unshared(document))
-
-
-def _unshared(value: Any) -> Any:
-    """A copy in which sections that used one YAML anchor have a mapping each, so that `--set` changes one of them."""
-    if isinstance(value, dict):
-        return {key: _unshared(inner) for key, inner in value.items()}
-    return [_unshared(inner) for inner in value] if isinstance(value, list) else value
+    return document
 
 
 def _merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`: mappings are merged, anything else is replaced."""
-    merged = copy.deepcopy(dict(base))
+    """`over` laid over `base`: mappings are merged, anything else is replaced. Neither is changed."""
+    merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else copy.deepcopy(value)
+        merged[key] = _merge(merged[key], value) if both else value
     return merged
 
 
 def _reject_unknown(document: Mapping[str, Any], valid: list[str], where: object) -> None:
     unknown = [str(key) for key in document if key not in valid]
     if unknown:
-        raise ConfigError(
-            "\n".join(f"{where}: unknown section '{key}'{nearest(key, valid)}" for key in unknown)
-        )
+        lines = (f"{where}: unknown section '{key}'{nearest(key, valid)}" for key in unknown)
+        raise ConfigError("\n".join(lines))
 
 
-def _apply_override(document: dict[str, Any], override: str) -> None:
-    """Set one dotted key in place; a number in the key indexes a list, a mapping is merged over what is there."""
+def _overridden(document: dict[str, Any], override: str) -> dict[str, Any]:
+    """The document with one setting of the command line."""
     dotted, equals, text = override.partition("=")
     keys = dotted.strip().split(".")
     if not equals or not all(keys):
-        raise ConfigError(
-            f"--set {override}: expected SECTION.KEY=VALUE, e.g. voting_filter.posterior_threshold=0.9"
-        )
+        wanted = "expected SECTION.KEY=VALUE, e.g. voting_filter.posterior_threshold=0.9"
+        raise ConfigError(f"--set {override}: {wanted}")
     valid = [*SECTIONS, "resources"]
     if keys[0] not in valid:
         raise ConfigError(f"--set {override}: unknown section '{keys[0]}'{nearest(keys[0], valid)}")
@@ -144,36 +133,30 @@ def _apply_override(document: dict[str, Any], override: str) -> None:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML ({error})") from error
-    target: Any = document
-    for key, following in itertools.pairwise(keys):
-        target = _descend(target, key, following, override)
-    is_list = isinstance(target, list)
-    last: Any = _index(target, keys[-1], override) if is_list else keys[-1]
-    before = target[last] if is_list else target.get(last)
-    both = isinstance(before, dict) and isinstance(value, dict)
-    target[last] = _merge(before, value) if both else value
+    try:
+        return dict(_with(document, keys, value))
+    except ValueError as error:
+        raise ConfigError(f"--set {override}: {error}") from error
 
 
-def _descend(target: Any, key: str, following: str, override: str) -> Any:
-    if isinstance(target, list):
-        inner = target[_index(target, key, override)]
-    else:
-        inner = target.setdefault(key, {})
-        if inner is None:
-            inner = target[key] = {}
-    if not isinstance(inner, (dict, list)):
-        raise ConfigError(f"--set {override}: '{key}' is a value, so it has no '{following}'")
-    return inner
-
-
-def _index(items: list[Any], key: str, override: str) -> int:
-    if not key.isdigit() or int(key) >= len(items):
-        raise ConfigError(f"--set {override}: '{key}' is not an index into a list of {len(items)}")
-    return int(key)
+def _with(old: Any, keys: list[str], value: Any, name: str = "") -> Any:
+    """A copy of `old` with `value` under these keys; a number indexes a list, mappings are merged."""
+    if not keys:
+        return _merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    key, *rest = keys
+    if isinstance(old, list):
+        if not key.isdigit() or int(key) >= len(old):
+            raise ValueError(f"'{key}' is not an index into a list of {len(old)}")
+        place = int(key)
+        return [*old[:place], _with(old[place], rest, value, key), *old[place + 1 :]]
+    if not isinstance(old, (dict, type(None))):
+        raise ValueError(f"'{name}' is a value, so it has no '{key}'")
+    known = old or {}
+    return {**known, key: _with(known.get(key), rest, value, key)}
 
 
 def _inline_domain(document: dict[str, Any], path: Path) -> None:
-    """Hand a domain file's name and labels to the stages that need them, unless the profile states its own."""
+    """Hand a domain file's name and labels to the stages that need them; the profile's own win."""
     stated = _load_yaml(path)
     _reject_unknown(stated, ["domain", "description", "labels"], path)
     if not stated.get("domain") or not stated.get("labels"):
@@ -187,39 +170,43 @@ def _inline_domain(document: dict[str, Any], path: Path) -> None:
         document[section] = _merge(values, document.get(section) or {})
 
 
-def _check_section(document: Mapping[str, Any], name: str, problems: list[str]) -> dict[str, Any]:
-    """The section with every default filled in; what is wrong with it is added to `problems`."""
-    config = stage_config(SECTIONS[name].stage)
+def _checked(
+    check: Callable[[Any, str], dict[str, Any]], stated: Any, name: str, problems: list[str]
+) -> dict[str, Any]:
+    """The result of `check`; its errors are added to `problems`."""
     try:
-        settings = parse_settings(config, document.get(name) or {}, where=name)
-        section = settings.model_dump(mode="json", exclude_none=True)
-        # Pipeline parameters cannot carry null: leaving it out must mean the same.
-        if parse_settings(config, section, where=name) != settings:
-            raise ConfigError(f"{name}: a setting is null whose default is not; give it a value")
+        return check(stated, name)
     except ConfigError as error:
         problems.append(str(error))
         return {}
+
+
+def _settings(name: str, section: Any) -> Settings:
+    return parse_settings(stage_config(SECTIONS[name].stage), section, where=name)
+
+
+def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A section with every default filled in."""
+    settings = _settings(name, document.get(name) or {})
+    section = settings.model_dump(mode="json", exclude_none=True)
+    # Pipeline parameters cannot carry null: leaving it out must mean the same.
+    if _settings(name, section) != settings:
+        raise ConfigError(f"{name}: a setting is null whose default is not; give it a value")
     return section
 
 
-def _resources(stated: Any, problems: list[str]) -> dict[str, Resources]:
-    """Resources of every task: default, then `evaluation` for its tasks, then the task's own, merged key by key."""
+def _resources(stated: Any, name: str) -> dict[str, Resources]:
+    """Resources of every task: default, then `evaluation` for its tasks, then its own, merged key by key."""
     if not isinstance(stated, dict):
-        problems.append(f"resources: expected a mapping of tasks, found {type(stated).__name__}")
-        return {}
-    blocks = {name: values or {} for name, values in stated.items()}
-    try:
-        _reject_unknown(blocks, ["default", *TASKS, "evaluation"], "resources")
-        for name, values in blocks.items():
-            parse_settings(Resources, values, where=f"resources.{name}")
-        return {task: _task_resources(blocks, task) for task in TASKS}
-    except ConfigError as error:
-        problems.append(str(error))
-        return {}
-
-
-def _task_resources(blocks: Mapping[str, Mapping[str, Any]], task: str) -> Resources:
-    merged: dict[str, Any] = {}
-    for name in ("default", *(["evaluation"] if task.startswith("evaluation_") else []), task):
-        merged = _merge(merged, blocks.get(name, {}))
-    return parse_settings(Resources, merged, where=f"resources.{task}")
+        raise ConfigError(f"{name}: expected a mapping of tasks, found {type(stated).__name__}")
+    blocks = {task: values or {} for task, values in stated.items()}
+    _reject_unknown(blocks, ["default", *TASKS, "evaluation"], name)
+    for task, values in blocks.items():
+        parse_settings(Resources, values, where=f"{name}.{task}")
+    found = {}
+    for task in TASKS:
+        merged: dict[str, Any] = {}
+        for block in dict.fromkeys(("default", section_of(task).name, task)):
+            merged = _merge(merged, blocks.get(block, {}))
+        found[task] = parse_settings(Resources, merged, where=f"{name}.{task}")
+    return found

@@ -1,9 +1,9 @@
-"""Two runs side by side on one page: metrics with paired differences, categories, and the items that flipped."""
+"""The comparison of two runs on one page: metrics with paired differences, categories, items that flipped."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,17 +14,15 @@ from components.core.stage.errors import DataError, NoInputError
 from components.core.stage.report import Report, figure_axes, page
 from components.core.stats import PairedComparison, paired_comparison
 from components.stages import EVALUATED
-from pipelines.report.items import RIGHT, Key, caption, find_items, scored_answers
+from pipelines.report.answers import RIGHT, Answers, Key, scored_answers, show_items
 from pipelines.report.page import metric_cell, metric_title
 
 SHOWN = 12
 _NAMES = {"domain": "domain accuracy", "general": "general accuracy", "hallucination": "probe accuracy"}
 
-Answers = Mapping[Key, Mapping[str, Any]]
-
 
 class Evaluated(NamedTuple):
-    """What a run measured of one model."""
+    """A run's evaluation of one model."""
 
     scores: Mapping[str, Any]
     answers: Answers
@@ -69,16 +67,16 @@ def write_comparison(run_a: Path, run_b: Path, output: Path, model: str = "") ->
     for pair in pairs:
         if not pair.common:
             raise DataError(f"{pair.model}: the runs have no item in common; they asked other benchmarks")
-    labels = _labels(run_a, run_b)
+    labels = (f"{run_a.absolute().name} (A)", f"{run_b.absolute().name} (B)")
     report = Report(f"{labels[0]} and {labels[1]}")
     report.text(
-        f"A = {run_a}, B = {run_b}. Differences are B minus A on the items that both asked, with 95 % intervals; p "
-        "flips the signs of whole pictures' differences."
+        f"A = {run_a}, B = {run_b}. Differences are B minus A on the items that both asked, with 95 % "
+        "intervals; p flips the signs of whole pictures' differences."
     )
     for pair in pairs:
         _measured(report, pair)
     _categories(report, chosen)
-    _flips(report, chosen, labels, (run_a, run_b))
+    _flips(report, chosen, labels, run_b)
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(page("Two runs compared", [report.fragment()]), encoding="utf-8")
     return output
@@ -93,25 +91,16 @@ def _evaluated(run: Path, model: str) -> Evaluated:
     return Evaluated(scores, scored_answers(folder / "predictions"))
 
 
-def _labels(run_a: Path, run_b: Path) -> tuple[str, str]:
-    """Short names of the runs."""
-    a, b = run_a.absolute().name, run_b.absolute().name
-    return (f"{a} (A)", f"{b} (B)")
-
-
 def _measured(report: Report, pair: Pair) -> None:
     """A model's metrics in both runs, and the paired differences of its accuracies."""
     report.heading(pair.model)
-    metrics = [pair.a.scores["metrics"], pair.b.scores["metrics"]]
+    metrics = {"A": pair.a.scores["metrics"], "B": pair.b.scores["metrics"]}
     report.table(
-        [
-            {
-                "metric": metric_title(name),
-                "A": metric_cell(name, metrics[0].get(name)),
-                "B": metric_cell(name, metrics[1].get(name)),
-            }
-            for name in dict.fromkeys([*metrics[0], *metrics[1]])
-        ]
+        {
+            "metric": metric_title(name),
+            **{run: metric_cell(name, of.get(name)) for run, of in metrics.items()},
+        }
+        for name in dict.fromkeys([*metrics["A"], *metrics["B"]])
     )
     roles = {source["name"]: source["role"] for source in pair.b.scores["settings"]["benchmarks"]}
     found = compare_by(pair, lambda row: _NAMES.get(roles.get(row["benchmark"], ""), ""))
@@ -132,7 +121,7 @@ def _row(heading: str, name: str, paired: PairedComparison) -> dict[str, object]
 
 
 def compare_by(pair: Pair, name_of: Callable[[Mapping[str, Any]], str]) -> dict[str, PairedComparison]:
-    """Paired comparisons of the common items by what `name_of` says of their rows, names sorted.
+    """Paired comparisons of the common items, grouped by `name_of` their rows, names sorted.
 
     The rotations of a circular item count once, with the lowest of their scores.
     """
@@ -144,12 +133,11 @@ def compare_by(pair: Pair, name_of: Callable[[Mapping[str, Any]], str]) -> dict[
         before, after, _ = group.get(unit, (1.0, 1.0, ""))
         cluster = f"{row['benchmark']}\x1f{row['image_group']}"
         group[unit] = (min(before, other["score"]), min(after, row["score"]), cluster)
-    return {name: _paired(list(units[name].values())) for name in sorted(units)}
-
-
-def _paired(rows: Sequence[tuple[float, float, str]]) -> PairedComparison:
-    before, after, clusters = zip(*rows, strict=True)
-    return paired_comparison(np.array(before), np.array(after), clusters)
+    columns = {name: zip(*units[name].values(), strict=True) for name in sorted(units)}
+    return {
+        name: paired_comparison(np.array(before), np.array(after), clusters)
+        for name, (before, after, clusters) in columns.items()
+    }
 
 
 def _categories(report: Report, pair: Pair) -> None:
@@ -157,10 +145,8 @@ def _categories(report: Report, pair: Pair) -> None:
     found = compare_by(pair, lambda row: f"{row['benchmark']} · {row['category']}")
     figure, axes = figure_axes(7.5, 0.6 + 0.28 * len(found))
     for place, paired in enumerate(found.values()):
-        low, value, high = (
-            100 * number
-            for number in (paired.difference.low, paired.difference.value, paired.difference.high)
-        )
+        measured = paired.difference
+        low, value, high = 100 * measured.low, 100 * measured.value, 100 * measured.high
         colour = "#2b7a4b" if low > 0 else "#b5403a" if high < 0 else "#7fa8d1"
         axes.plot([low, high], [place, place], color=colour, linewidth=2)
         axes.plot(value, place, "o", color=colour)
@@ -174,19 +160,13 @@ def _categories(report: Report, pair: Pair) -> None:
     report.details("The same as a table", details)
 
 
-def _flips(report: Report, pair: Pair, labels: tuple[str, str], runs: tuple[Path, Path]) -> None:
+def _flips(report: Report, pair: Pair, labels: tuple[str, str], run_b: Path) -> None:
     said = {labels[0]: pair.a.answers, labels[1]: pair.b.answers}
     outcomes = {
-        key: (pair.a.answers[key]["score"] >= RIGHT, pair.b.answers[key]["score"] >= RIGHT)
-        for key in pair.common
+        key: tuple(answers[key]["score"] >= RIGHT for answers in said.values()) for key in pair.common
     }
     for title, flip in (("only B is right", (False, True)), ("only A is right", (True, False))):
         flipped = [key for key, outcome in outcomes.items() if outcome == flip]
         report.heading(f"{pair.model}: {title} ({len(flipped)} items)")
         keys = sorted(flipped, key=lambda key: sha256_hex("/".join(key)))[:SHOWN]
-        items = find_items(runs[1], keys)
-        pictures = [(items[key].image, caption(items[key], said, key)) for key in keys if key in items]
-        if pictures:
-            report.images(pictures)
-        else:
-            report.text("No such item with a picture.")
+        show_items(report, run_b, keys, said, "No such item with a picture.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,23 @@ from pipelines.report.answers import changed_answers
 _FRAGMENT = re.compile(r"<main data-fragment=.*</main>", flags=re.DOTALL)
 _TITLE = re.compile(r"<main data-fragment=\"[^\"]*\"><h1>.*?</h1>", flags=re.DOTALL)
 _TOKENS = "mean_response_tokens"
-_SHARES = ("domain_accuracy", "general_accuracy", "hallucination_rate", "pass_at_1", "pass_at_8")
-_HEADINGS = {
+_SHARES = {
     "domain_accuracy": "domain %",
     "general_accuracy": "general %",
     "hallucination_rate": "hallucination %",
     "pass_at_1": "pass@1 %",
     "pass_at_8": "pass@8 %",
-    _TOKENS: "tokens",
 }
+_HEADINGS = {**_SHARES, _TOKENS: "tokens"}
+
+
+def conclude(root: Path, say: Callable[[str], None]) -> None:
+    """Write a run's report and, where there is one, its summary; say the table and where they are."""
+    summary = load_summary(root)
+    if summary is not None:
+        say("\n" + summary_text(summary))
+        say(f"summary: {write_summary(root, summary)}")
+    say(f"report:  {write_report(root)}")
 
 
 def load_summary(root: Path) -> dict[str, Any] | None:
@@ -54,13 +62,11 @@ def write_summary(root: Path, summary: Mapping[str, Any]) -> Path:
 
 def summary_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     """The summary as cells of text: estimate, interval, number of items. Shares are in percent."""
-    return [
-        {
-            "stage": row["stage"],
-            **{metric_title(name): metric_cell(name, row[name]) for name in summary["columns"]},
-        }
-        for row in summary["rows"]
-    ]
+
+    def cells(row: Mapping[str, Any]) -> dict[str, str]:
+        return {metric_title(name): metric_cell(name, row[name]) for name in summary["columns"]}
+
+    return [{"stage": row["stage"], **cells(row)} for row in summary["rows"]]
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
@@ -77,36 +83,39 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 
 
 def write_report(root: Path) -> Path:
-    """Join what the tasks below `root/outputs` reported, in the order of the pipeline, into `root/report.html`."""
-    parts: list[tuple[str, str]] = []
+    """Join the tasks' reports, in the order of the pipeline, into `root/report.html`."""
+    parts: dict[str, str] = {}
     summary = load_summary(root)
     if summary is not None:
-        parts.append(("result", _result(summary).fragment()))
+        parts["result"] = _result(summary).fragment()
     answers = changed_answers(root)
     if answers is not None:
-        parts.append(("answers before and after", answers.fragment()))
+        parts["answers before and after"] = answers.fragment()
     for task in TASKS:
-        fragment = _fragment(root / "outputs" / task / "report", task)
-        if fragment:
-            parts.append((task, fragment))
+        report = root / "outputs" / task / "report"
+        if report.is_file():
+            parts[task] = _fragment(report, task)
+    anchors = {name: name.replace(" ", "-") for name in parts}
+    body = [f'<div id="{anchors[name]}">{fragment}</div>' for name, fragment in parts.items()]
+    links = "".join(f'<a href="#{anchor}">{html.escape(name)}</a>' for name, anchor in anchors.items())
     path = root / "report.html"
-    path.write_text(page("Post-training run", _anchored(parts), _navigation(parts)), encoding="utf-8")
+    path.write_text(page("Post-training run", body, f"<nav>{links}</nav>"), encoding="utf-8")
     return path
 
 
 def _result(summary: Mapping[str, Any]) -> Report:
     report = Report("result")
     report.text(
-        "What every training stage did, measured on the same held-out items: estimate, 95 % interval, number of "
-        "items. Shares in percent; hallucination is the share of wrong claims about absent objects, lower is better."
+        "What every training stage did, measured on the same held-out items: estimate, 95 % interval, number "
+        "of items. Shares in percent; hallucination is the share of wrong claims about absent objects, lower "
+        "is better."
     )
     report.table(summary_rows(summary))
-    for metrics, label in ((_SHARES, "percent"), ((_TOKENS,), "tokens")):
+    for metrics, label in ((tuple(_SHARES), "percent"), ((_TOKENS,), "tokens")):
         measured = [name for name in metrics if any(row.get(name) for row in summary["rows"])]
         if measured:
-            report.figure(
-                _curves(summary, measured, label), f"{label} over the stages; whiskers are intervals"
-            )
+            figure = _curves(summary, measured, label)
+            report.figure(figure, f"{label} over the stages; whiskers are intervals")
     return report
 
 
@@ -146,24 +155,9 @@ def metric_cell(metric: str, measure: Mapping[str, Any] | None) -> str:
 
 
 def _fragment(path: Path, task: str) -> str:
-    """The `<main>` of a stage's report under the task's name; empty when the task has no report."""
-    if not path.is_file():
-        return ""
+    """The `<main>` of a stage's report, under the task's name."""
     found = _FRAGMENT.search(path.read_text(encoding="utf-8"))
     if found is None:
         raise DataError(f"{path}: has no report fragment; run the task again with --from {task}")
     heading = f'<main data-fragment="{task}"><h1>{html.escape(task)}</h1>'
     return _TITLE.sub(lambda _: heading, found.group(0), count=1)
-
-
-def _anchored(parts: Sequence[tuple[str, str]]) -> list[str]:
-    return [f'<div id="{_anchor(name)}">{fragment}</div>' for name, fragment in parts]
-
-
-def _navigation(parts: Sequence[tuple[str, str]]) -> str:
-    links = "".join(f'<a href="#{_anchor(name)}">{html.escape(name)}</a>' for name, _ in parts)
-    return f"<nav>{links}</nav>"
-
-
-def _anchor(name: str) -> str:
-    return name.replace(" ", "-")

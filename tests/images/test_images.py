@@ -15,7 +15,8 @@ from components.stages import STAGES
 from images import build
 
 ROOT = Path(__file__).resolve().parents[2]
-DOCKERFILES = sorted((ROOT / "images").glob("*/Dockerfile"))
+STAGE = ROOT / "images" / "stage.Dockerfile"
+DOCKERFILES = [STAGE, ROOT / "images" / "cli.Dockerfile"]
 DEPENDENCIES = sorted((ROOT / "images").glob("dependencies*.Dockerfile"))
 LOCK_FILES = sorted((ROOT / "requirements").glob("*.lock"))
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;\\]+)", flags=re.MULTILINE)
@@ -29,22 +30,47 @@ def pins(path: Path) -> dict[str, str]:
     return {normal(name): version for name, version in PIN.findall(path.read_text())}
 
 
-def test_every_stage_has_a_dockerfile_and_a_group_and_nothing_else_has():
-    assert {path.parent.name for path in DOCKERFILES} == {*STAGES, "cli"}
+def for_stage(stage: str) -> str:
+    """The Dockerfile with the arguments of a stage in place of their names."""
+    text = STAGE.read_text()
+    for name, value in {**build.image_arguments(stage), "VLM_STAGE": stage}.items():
+        assert re.search(rf"^(ARG|ENV) {name}\b", text, flags=re.MULTILINE)
+        text = text.replace(f"${{{name}}}", value)
+    return text
+
+
+def test_every_argument_of_the_stage_dockerfile_is_given():
+    declared = set(re.findall(r"^ARG (\w+)", STAGE.read_text(), flags=re.MULTILINE))
+    for stage in STAGES:
+        assert declared == {*build.image_arguments(stage), "DEPENDENCIES", "CODE_VERSION", "REVISION"}
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_image_holds_its_own_code_its_group_and_a_health_check(stage):
-    text = (ROOT / "images" / stage / "Dockerfile").read_text()
-    assert f"dependencies-{STAGES[stage].group}" in text
-    for lock in LOCKS[STAGES[stage].group]:
-        assert f"requirements/{lock}.lock" in text
-    copied = set(re.findall(r"^COPY components/?(\S*) ", text, flags=re.MULTILINE))
-    everything = {""} if stage in resolver.CHECKS_ALL else {"__init__.py", "core", stage}
-    assert copied == everything
+    text = for_stage(stage)
+    assert build.dependencies_of(stage, gpu=False) == STAGES[stage].group
+    assert f"for lock in {' '.join(LOCKS[STAGES[stage].group])};" in text
+    copied = {
+        source
+        for line in re.findall(r"^COPY (components.*) \S+$", text, flags=re.MULTILINE)
+        for source in line.split()
+    }
+    own = "components" if stage in resolver.CHECKS_ALL else f"components/{stage}"
+    assert copied == {"components/__init__.py", "components/stages.py", "components/core", own}
     assert f"import components.{stage}.stage" in re.search(r"^HEALTHCHECK .*", text, flags=re.MULTILINE)[0]
     assert f"python3 -m components.{stage} --help" in text
+    assert f'title="vlm-posttrain {stage}"' in text
     assert "org.opencontainers.image.version" in text
+
+
+def test_the_build_context_has_everything_that_is_copied():
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    for path in (*DOCKERFILES, *DEPENDENCIES):
+        text = re.sub(r"\$\{\w+\}", "x", path.read_text())
+        for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, flags=re.MULTILINE):
+            for source in line.split():
+                inside = source == "images" or any(source == k or source.startswith(f"{k}/") for k in kept)
+                assert inside or source == "x", (path.name, source)
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)

@@ -1,13 +1,12 @@
 """Which container image a stage runs in, and which version of the code that is.
 
-The image reference is part of Kubeflow's cache key (and of ``kfp.local``'s), so it has to change when, and only
-when, the code that the stage runs changes: a global tag would bust every stage's cache on any edit, ``latest`` would
-serve results of old code. Released images are pinned by digest in ``images/digests.yaml``; an unreleased tree gets a
-tag made from the content of what the stage imports: its own folder, ``components/core`` and its locked packages.
-A digest that was made from other code than the tree holds is never used: `stale_digests` names it, and the compiler
-refuses to write a pipeline for a cluster until it is built again.
+The image reference is part of Kubeflow's cache key and of `kfp.local`'s. It has to change when, and only
+when, the code that the stage runs changes. Released images are pinned by digest in `images/digests.yaml`. An
+unreleased tree gets a tag made from the content of its own folder, of `components/core`, and of its locked
+packages. A digest that was made from other code than the tree holds is never used, and the compiler refuses
+it by name.
 
-Imports nothing beyond the standard library unless a digest file exists: stages and the compiler both use it.
+Stages and the compiler both use this. It imports the standard library alone unless a digest file exists.
 """
 
 from __future__ import annotations
@@ -37,8 +36,7 @@ def image(stage: str) -> str:
     Raises:
         ValueError: there is no stage of this name.
     """
-    pinned = _digests().get(stage)
-    if pinned:
+    if pinned := _digests().get(stage):
         return pinned
     registry = os.environ.get(REGISTRY_ENV, DEFAULT_REGISTRY).rstrip("/")
     return f"{registry}/{stage.replace('_', '-')}:{code_version(stage)}"
@@ -54,28 +52,24 @@ def code_version(stage: str) -> str:
     folder = COMPONENTS / stage
     if not (folder / "__init__.py").is_file():
         raise ValueError(f"there is no stage {stage!r}: {folder} is not a package")
-    digest = hashlib.sha256()
-    locks = [
-        ROOT / "requirements" / f"{lock}.lock"
-        for lock in LOCKS[STAGES[stage].group if stage in STAGES else "core"]
-    ]
     code = [COMPONENTS] if stage in CHECKS_ALL else [folder, COMPONENTS / "core", COMPONENTS / "stages.py"]
-    for path in (*code, *locks):
+    locks = LOCKS[STAGES[stage].group if stage in STAGES else "core"]
+    digest = hashlib.sha256()
+    for path in (*code, *(ROOT / "requirements" / f"{lock}.lock" for lock in locks)):
         digest.update(_content_hash(path))
     return digest.hexdigest()[:TAG_HEX]
 
 
 @cache
 def _content_hash(path: Path) -> bytes:
-    """sha256 over names and contents below `path`; caches, and documentation, which no process reads, are left out."""
+    """sha256 over names and contents below `path`, without caches and documentation, which nothing reads."""
     digest = hashlib.sha256()
     files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
     for file in files:
         if "__pycache__" in file.parts or file.suffix in {".pyc", ".md"}:
             continue
         content = file.read_bytes()
-        digest.update(f"{file.relative_to(path.parent).as_posix()}\0{len(content)}\0".encode())
-        digest.update(content)
+        digest.update(f"{file.relative_to(path.parent).as_posix()}\0{len(content)}\0".encode() + content)
     return digest.digest()
 
 
@@ -90,15 +84,13 @@ def stale_digests() -> dict[str, str]:
 
 @cache
 def _digests() -> dict[str, str]:
-    """Stage -> ``registry/name@sha256:...`` of the released images that were built from the code of this tree."""
+    """Stage -> `registry/name@sha256:...` of the released images that have the code of this tree."""
     stale = stale_digests()
     return {stage: entry["image"] for stage, entry in _entries().items() if stage not in stale}
 
 
 def _entries() -> dict[str, dict[str, str]]:
-    """`images/digests.yaml`: stage -> image and the code version that it was built from; empty without the file.
-
-    An entry may be the reference alone: pinned by hand, and not checked.
+    """Stage -> image and code version, from `images/digests.yaml`. A reference alone is not checked.
 
     Raises:
         ValueError: the file holds something else.

@@ -1,17 +1,17 @@
-"""What a running stage has at hand: its inputs, outputs, work directory, log, report and metrics."""
+"""The context of a running stage: its inputs, outputs, work directory, log, report and metrics."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from components.core.data.manifest import Checkpoint, Dataset, DatasetWriter, open_checkpoint
 from components.core.resume.work import WorkDir
-from components.core.stage import log as logs
 from components.core.stage.io import StageIO
+from components.core.stage.log import ProgressBar
 from components.core.stage.report import Report
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass
 class StageContext:
-    """What a running stage has at hand. `inputs` and `outputs` map names to local paths."""
+    """What a stage's `run` is given beside its settings. `inputs` and `outputs` map names to local paths."""
 
     stage: str
     io: StageIO
@@ -27,13 +27,15 @@ class StageContext:
     outputs: dict[str, Path]
     params: dict[str, str]
     provenance: dict[str, Any]
+    """Stage, code version, settings' hash, inputs' digests and parameters: all that decides the outputs."""
     work: WorkDir
     log: logging.Logger
     report: Report
     metrics: dict[str, float] = field(default_factory=dict)
     metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """What Kubeflow shows beside an output artifact, by the output's name: a confusion matrix, for instance."""
-    _output_params: dict[str, str] = field(default_factory=dict)
+    """Output -> what Kubeflow shows beside the artifact, a confusion matrix for instance."""
+    output_params: dict[str, str] = field(default_factory=dict)
+    """Output parameters that are set so far."""
 
     def dataset(self, name: str, *, table: str) -> Dataset:
         """Open and verify an input dataset."""
@@ -49,10 +51,15 @@ class StageContext:
 
     def progress(self, items: Iterable[T], *, total: int | None = None, desc: str = "") -> Iterator[T]:
         """Iterate under a progress bar (or, in a container, with a log line now and then)."""
-        return logs.progress(items, total=total, desc=desc, logger=self.log)
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        with ProgressBar(total, desc, self.log) as bar:
+            for item in items:
+                yield item
+                bar.update()
 
     def set_output(self, name: str, value: str) -> None:
         """Set an output parameter."""
         if name not in self.io.output_params:
             raise KeyError(f"'{name}' is not an output parameter of {self.stage}")
-        self._output_params[name] = value
+        self.output_params[name] = value

@@ -27,13 +27,13 @@ class NoInputError(StageError):
 
 
 class EndpointError(StageError):
-    """A model endpoint cannot be used as configured (unreachable at start, unknown model, rejected credentials)."""
+    """A model endpoint cannot be used as configured: unreachable, unknown model, rejected credentials."""
 
     exit_code = 69
 
 
 class BudgetError(StageError):
-    """A budget is used up. What was paid for is kept; the same command with a larger budget goes on from there."""
+    """A budget is used up. Paid answers are kept; with a larger budget the same command goes on."""
 
     exit_code = 77
 

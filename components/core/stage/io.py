@@ -21,7 +21,7 @@ class StageIO:
     optional_params: tuple[str, ...] = ()
     """Strings that may be missing; then they are empty."""
     sections: tuple[str, ...] = ()
-    """Sections of the run profile that the stage reads beside its own, as JSON, in the parameter `section_<name>`."""
+    """Sections of the profile read beside its own, as JSON, in the parameter `section_<name>`."""
     inputs: tuple[str, ...] = ()
     """Artifacts."""
     optional_inputs: tuple[str, ...] = ()
@@ -35,7 +35,7 @@ class StageIO:
     condition: str = ""
     """A parameter that decides whether the task runs; the stage does not see it."""
     help: Mapping[str, str] = field(default_factory=dict)
-    """Parameter or artifact -> what it is, where the name does not say it."""
+    """Parameter or artifact -> its meaning, where the name does not say it."""
 
     @property
     def section_params(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Logging and progress: lines for a person on a terminal, one JSON object a line in a container."""
+"""Logging and progress bars: lines for a person on a terminal, one JSON object a line in a container."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sized
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from tqdm import tqdm
 
-T = TypeVar("T")
 _STANDARD = set(vars(logging.makeLogRecord({})))
+_EVENT_EVERY_S = 30.0
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """The values that a caller passed as `extra`."""
+    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
 
 
 class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        event: dict[str, Any] = {
+        event = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "stage": record.name,
             "message": record.getMessage(),
+            **_extra(record),
         }
-        event.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
         return json.dumps(event, default=str, ensure_ascii=False)
@@ -32,7 +36,7 @@ class _JsonFormatter(logging.Formatter):
 
 class _HumanFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        extra = " ".join(f"{key}={value}" for key, value in vars(record).items() if key not in _STANDARD)
+        extra = " ".join(f"{key}={value}" for key, value in _extra(record).items())
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         text = f"[{record.name}] {level}{record.getMessage()}" + (f" ({extra})" if extra else "")
         return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
@@ -51,9 +55,8 @@ class _StderrHandler(logging.StreamHandler[Any]):
 
 def log_format() -> str:
     """`json` or `human`: from `VLM_LOG_FORMAT`, else JSON inside Kubernetes and human elsewhere."""
-    return os.environ.get("VLM_LOG_FORMAT") or (
-        "json" if "KUBERNETES_SERVICE_HOST" in os.environ else "human"
-    )
+    default = "json" if "KUBERNETES_SERVICE_HOST" in os.environ else "human"
+    return os.environ.get("VLM_LOG_FORMAT") or default
 
 
 def get_logger(stage: str) -> logging.Logger:
@@ -70,30 +73,15 @@ def get_logger(stage: str) -> logging.Logger:
 
 
 class ProgressBar:
-    """A tqdm bar on a terminal; in JSON logs one event every `every_s` seconds instead."""
+    """A tqdm bar on a terminal; in JSON logs one event every 30 seconds instead."""
 
-    def __init__(
-        self,
-        total: int | None,
-        desc: str,
-        logger: logging.Logger,
-        every_s: float = 30.0,
-    ) -> None:
-        self._logger, self._desc, self._total, self._every_s = (
-            logger,
-            desc,
-            total,
-            every_s,
-        )
+    def __init__(self, total: int | None, desc: str, logger: logging.Logger) -> None:
+        self._logger, self._desc, self._total = logger, desc, total
         self._done, self._last = 0, time.monotonic()
         self._bar: tqdm[Any] | None = None
         if log_format() == "human" and logger.isEnabledFor(logging.INFO):
-            self._bar = tqdm(
-                total=total,
-                desc=f"[{logger.name}] {desc}",
-                mininterval=1.0,
-                dynamic_ncols=True,
-            )
+            title = f"[{logger.name}] {desc}"
+            self._bar = tqdm(total=total, desc=title, mininterval=1.0, dynamic_ncols=True)
 
     def __enter__(self) -> Self:
         return self
@@ -109,22 +97,6 @@ class ProgressBar:
             if shown:
                 self._bar.set_postfix(shown, refresh=False)
             self._bar.update(count)
-        elif time.monotonic() - self._last > self._every_s:
+        elif time.monotonic() - self._last > _EVENT_EVERY_S:
             self._last = time.monotonic()
             self._logger.info(self._desc, extra={"done": self._done, "total": self._total, **shown})
-
-
-def progress(
-    items: Iterable[T],
-    *,
-    total: int | None = None,
-    desc: str = "",
-    logger: logging.Logger,
-) -> Iterator[T]:
-    """Yield `items` under a `ProgressBar`."""
-    if total is None and isinstance(items, Sized):
-        total = len(items)
-    with ProgressBar(total, desc, logger) as bar:
-        for item in items:
-            yield item
-            bar.update()

@@ -1,10 +1,12 @@
-"""The stage runner: one argv everywhere, typed settings, exit codes, metrics, report, KFP's executor output.
+"""The stage runner: one command line in; outputs, metrics, report and an exit code out.
 
 The compiled pipeline, the local runner and a person at a shell use the same command:
 
-    python -m components.<stage> --config '<json>' --<input> PATH ... --<output> PATH ... --executor-input '<json>'
+    python -m components.<stage> --config JSON --<input> PATH ... --<output> PATH ... --executor-input JSON
 
-kfp is not imported: stage images do not carry it. The runner writes `executor_output.json` itself.
+`stage_main` is the contract: parse the settings, look at the inputs, open the work directory, run, write.
+Inputs and outputs are declared (`components.core.stage.io`). kfp is not imported, because stage images do not
+carry it; the runner writes KFP's `executor_output.json` itself.
 """
 
 from __future__ import annotations
@@ -39,32 +41,10 @@ from components.core.training.launch import launch, processes_wanted, rank
 C = TypeVar("C", bound=Settings)
 
 
-def build_parser(stage: str, io: StageIO) -> argparse.ArgumentParser:
-    """The stage's command line."""
-    parser = argparse.ArgumentParser(prog=f"python -m components.{stage}", allow_abbrev=False)
-    parser.add_argument(
-        "--config",
-        required=True,
-        help="the stage's settings, as JSON or as @FILE with JSON",
-    )
-    for name in io.inputs:
-        parser.add_argument(flag(name), type=Path, required=True, help="input directory or file")
-    for name in io.optional_inputs:
-        parser.add_argument(flag(name), type=Path, help="optional input directory or file")
-    for name in io.params:
-        parser.add_argument(flag(name), required=True, help="string parameter")
-    for name in (*io.optional_params, *io.section_params):
-        parser.add_argument(flag(name), default="", help="optional string parameter")
-    for name in io.written:
-        parser.add_argument(flag(name), type=Path, required=True, help="where to write this output")
-    parser.add_argument("--metrics", type=Path, required=True, help="where to write metrics (JSON)")
-    parser.add_argument("--report", type=Path, required=True, help="where to write the report (HTML)")
-    parser.add_argument(
-        "--executor-input",
-        default="",
-        help="KFP executor input (JSON); empty outside KFP",
-    )
-    return parser
+def main(stage: str) -> NoReturn:
+    """`python -m components.<stage>`: run what the stage's folder holds, and end the process."""
+    run = importlib.import_module(f"components.{stage}.stage").run
+    raise SystemExit(stage_main(stage, stage_config(stage), stage_io(stage), run))
 
 
 def stage_main(
@@ -74,20 +54,27 @@ def stage_main(
     run: Callable[[C, StageContext], None],
     argv: list[str] | None = None,
 ) -> int:
-    """Run a stage from its command line; returns the process exit code (see `components.core.stage.errors`)."""
-    # Weights come from the user's storage. Without this, libraries that a stage loads ask the hub for news and report use.
+    """Run a stage from its command line; returns the exit code (see `components.core.stage.errors`)."""
+    # Weights come from the user's storage. Unset, libraries ask the hub for news and report use.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     log = logs.get_logger(stage)
-    args = vars(build_parser(stage, io).parse_args(argv))
+    args = vars(_parser(stage, io).parse_args(argv))
     started = time.monotonic()
     try:
-        config = parse_settings(config_class, _read_config(args["config"]), stage)
+        config = parse_settings(config_class, _config_text(args["config"]), stage)
         if (processes := processes_wanted(config)) > 1:
             return launch(stage, sys.argv[1:] if argv is None else argv, processes, log)
-        inputs, params, provenance = _described(stage, config, io, args)
+        inputs = _inputs(io, args)
+        params = {name: args[name] for name in io.strings}
+        provenance = {
+            "stage": stage,
+            "code_version": code_version(stage),
+            "config_hash": sha256_hex(canonical_json(identity(config))),
+            "inputs": {name: _digest(path) for name, path in sorted(inputs.items())},
+            "params": params,
+        }
         with work_directory(stage, sha256_hex(canonical_json(provenance))[:24], log) as work:
-            outputs = _outputs(io, args, work)
-            report = Report(stage)
+            outputs, report = _outputs(io, args, work), Report(stage)
             context = StageContext(stage, io, inputs, outputs, params, provenance, work, log, report)
             run(config, context)
             context.metrics["seconds"] = round(time.monotonic() - started, 3)
@@ -105,13 +92,28 @@ def stage_main(
     return 0
 
 
-def main(stage: str) -> NoReturn:
-    """`python -m components.<stage>`: run what the stage's folder holds, and end the process."""
-    run = importlib.import_module(f"components.{stage}.stage").run
-    raise SystemExit(stage_main(stage, stage_config(stage), stage_io(stage), run))
+def _parser(stage: str, io: StageIO) -> argparse.ArgumentParser:
+    """The command line that a declaration stands for."""
+    parser = argparse.ArgumentParser(prog=f"python -m components.{stage}", allow_abbrev=False)
+    add = parser.add_argument
+    add("--config", required=True, help="the stage's settings, as JSON or as @FILE with JSON")
+    for name in io.inputs:
+        add(flag(name), type=Path, required=True, help="input directory or file")
+    for name in io.optional_inputs:
+        add(flag(name), type=Path, help="optional input directory or file")
+    for name in io.params:
+        add(flag(name), required=True, help="string parameter")
+    for name in (*io.optional_params, *io.section_params):
+        add(flag(name), default="", help="optional string parameter")
+    for name in io.written:
+        add(flag(name), type=Path, required=True, help="where to write this output")
+    add("--metrics", type=Path, required=True, help="where to write metrics (JSON)")
+    add("--report", type=Path, required=True, help="where to write the report (HTML)")
+    add("--executor-input", default="", help="KFP executor input (JSON); empty outside KFP")
+    return parser
 
 
-def _read_config(text: str) -> str:
+def _config_text(text: str) -> str:
     if not text.startswith("@"):
         return text
     path = Path(text[1:])
@@ -120,29 +122,25 @@ def _read_config(text: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _described(
-    stage: str, config: Settings, io: StageIO, args: dict[str, Any]
-) -> tuple[dict[str, Path], dict[str, str], dict[str, Any]]:
-    """Inputs, parameters, and what the outputs come from: all that decides them."""
+def _inputs(io: StageIO, args: dict[str, Any]) -> dict[str, Path]:
     inputs = {name: args[name] for name in io.artifacts if args[name] is not None}
     for name, path in inputs.items():
         if not path.exists():
             raise NoInputError(f"{flag(name)}: {path} does not exist")
-    params = {name: args[name] for name in io.strings}
-    provenance = {
-        "stage": stage,
-        "code_version": code_version(stage),
-        "config_hash": sha256_hex(canonical_json(identity(config))),
-        "inputs": {name: _input_digest(path) for name, path in sorted(inputs.items())},
-        "params": params,
-    }
-    return inputs, params, provenance
+    return inputs
+
+
+def _digest(path: Path) -> str:
+    """A digest of the content, whoever wrote it and wherever it lies."""
+    if path.is_dir() and not (path / MANIFEST_NAME).is_file():
+        raise DataError(f"{path}: no {MANIFEST_NAME}; the stage that writes this input has not finished")
+    return fingerprint(path)
 
 
 def _outputs(io: StageIO, args: dict[str, Any], work: WorkDir) -> dict[str, Path]:
     """Where this process writes, with nothing there yet."""
     outputs = {name: args[name] for name in io.written}
-    if rank():  # what other ranks write is thrown away
+    if rank():  # outputs of other ranks are thrown away
         outputs = {name: work.own / "outputs" / name for name in outputs}
     for name in io.outputs:
         outputs[name].parent.mkdir(parents=True, exist_ok=True)
@@ -151,27 +149,20 @@ def _outputs(io: StageIO, args: dict[str, Any], work: WorkDir) -> dict[str, Path
     return outputs
 
 
-def _input_digest(path: Path) -> str:
-    """What the input holds, whoever wrote it and wherever it lies."""
-    if path.is_dir() and not (path / MANIFEST_NAME).is_file():
-        raise DataError(f"{path}: no {MANIFEST_NAME}; the stage that writes this input has not finished")
-    return fingerprint(path)
-
-
 def _finish(context: StageContext, args: dict[str, Any]) -> None:
+    """Write output parameters, metrics, report and KFP's executor output; close the work directory."""
     if rank():
         context.work.close()
         shutil.rmtree(context.work.own, ignore_errors=True)
         return
     for name in context.io.output_params:
-        if name not in context._output_params:
+        if name not in context.output_params:
             raise RuntimeError(f"stage {context.stage} did not set its output parameter '{name}'")
         path = context.outputs[name]
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(context._output_params[name], encoding="utf-8")
+        path.write_text(context.output_params[name], encoding="utf-8")
     # kfp.local never caches a task whose Metrics artifact has no file, so the file is always written.
-    for path in (args["metrics"], args["report"]):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    args["metrics"].parent.mkdir(parents=True, exist_ok=True)
     write_json_atomic(args["metrics"], context.metrics)
     context.report.write(args["report"])
     context.work.close()
@@ -186,12 +177,13 @@ def _write_executor_output(executor_input: dict[str, Any], context: StageContext
     for name, listed in outputs.get("artifacts", {}).items():
         artifact = dict(listed["artifacts"][0])
         metadata: dict[str, Any] = dict(artifact.get("metadata", {}))
+        written = context.outputs.get(name)
         if name == "metrics":
             metadata.update(context.metrics)
-        elif name in context.outputs and (context.outputs[name] / MANIFEST_NAME).is_file():
-            metadata["sha256"] = fingerprint(context.outputs[name])
-        elif name in context.outputs and context.outputs[name].is_file():
-            metadata["sha256"] = file_sha256(context.outputs[name])
+        elif written and (written / MANIFEST_NAME).is_file():
+            metadata["sha256"] = fingerprint(written)
+        elif written and written.is_file():
+            metadata["sha256"] = file_sha256(written)
         metadata.update(context.metadata.get(name, {}))
         artifacts[name] = {"artifacts": [{**artifact, "metadata": metadata}]}
     path = Path(outputs["outputFile"])

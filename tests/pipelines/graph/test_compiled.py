@@ -102,7 +102,7 @@ def test_settings_of_the_cluster_are_in_no_key_but_for_claims(found, tmp_path):
 
 
 def test_no_argument_changes_from_run_to_run(profile, ir, found, tmp_path, monkeypatch):
-    """Arguments are hashed before their placeholders are resolved: fixed text, inputs and outputs are all there may be."""
+    """Arguments are hashed with their placeholders: only fixed text, inputs and outputs may be in them."""
     monkeypatch.setenv("OPENAI_API_KEY", "sk-never-in-here")
     resolved = r"\{\{\$(\.(inputs|outputs)\.(parameters|artifacts)\[[^]]+\](\.(path|output_file))?)?\}\}"
     for task in TASKS:
@@ -125,7 +125,7 @@ def test_without_cache_changes_the_caching_of_these_tasks_and_nothing_else(ir, f
 
 
 def test_another_spelling_of_the_same_is_the_same(found):
-    """A Kubeflow that keeps pipelines in Kubernetes writes them anew, e.g. 2 for 2.0 and 2592000s for 2592000.000s."""
+    """A Kubeflow that keeps pipelines in Kubernetes rewrites them, e.g. 2 for 2.0 and 30s for 30.000s."""
     policy = {
         "maxRetryCount": 3.0,
         "backoffDuration": "30.000s",

@@ -1,4 +1,4 @@
-"""The compiled pipeline: its tasks, parameters, caching, resources, and what an image or setting change touches."""
+"""The compiled pipeline: tasks, parameters, caching, resources, the reach of a changed image or setting."""
 
 from __future__ import annotations
 

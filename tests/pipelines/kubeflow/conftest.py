@@ -23,7 +23,7 @@ def state() -> State:
 
 @pytest.fixture
 def host(state: State, monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[str]:
-    """Address of the server. Ends with a check that every request and answer was as the API's document has it."""
+    """Address of the server. Ends with a check of every request and answer against the API's document."""
     for name in (
         "KFP_TOKEN",
         "KFP_TOKEN_FILE",

@@ -1,4 +1,4 @@
-"""An HTTP server that answers as Kubeflow's API does, and notes every request and answer that its document does not allow."""
+"""An HTTP server that answers as Kubeflow's API does, and checks requests and answers by its document."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def run_at(run: dict, state: str, tasks: dict[str, str]) -> dict:
 
 
 def run_states(run: dict, outcome: str, failing: str = "preflight") -> list[dict]:
-    """Under way twice, then at its end: tasks before the failing one succeeded, those behind it were left out."""
+    """Under way twice, then ended: tasks before the failing one succeeded, later ones were left out."""
     cut = len(TASKS) if outcome == "SUCCEEDED" else TASKS.index(failing)
     done = dict.fromkeys(TASKS[:cut], "SUCCEEDED")
     if outcome != "SUCCEEDED":

@@ -63,7 +63,7 @@ def test_what_cannot_be_said_is_an_error(cron, zone, message):
 
 
 def moments(cron: str, zone: str) -> set[datetime]:
-    """Every minute of one week in UTC at which an expression with whole minutes is due, by the clocks of a zone."""
+    """Every minute of one week in UTC at which an expression is due, by the clocks of a zone."""
     _, minute, hour, _, _, weekday = cron.split()
     wanted = (_numbers(minute, 0, 59), _numbers(hour, 0, 23), _numbers(weekday, 0, 6))
     week = (NOW + timedelta(minutes=n) for n in range(7 * 24 * 60))

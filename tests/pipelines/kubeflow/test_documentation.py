@@ -1,4 +1,4 @@
-"""The page of commands: each is one that the command line takes, and the manifest in it one that Kubernetes takes."""
+"""The page of commands: the command line takes each of them, and Kubernetes takes the manifest."""
 
 from __future__ import annotations
 

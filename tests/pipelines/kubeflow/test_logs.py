@@ -1,4 +1,4 @@
-"""logs, by the Kubernetes client against a server that answers its two requests as the Kubernetes API does."""
+"""logs, by the Kubernetes client against a server that answers as the Kubernetes API does."""
 
 from __future__ import annotations
 

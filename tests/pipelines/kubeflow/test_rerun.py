@@ -129,7 +129,8 @@ def parameter(compiled: Compiled, name: str) -> dict:
 
 def test_many_changes_are_counted(compiled):
     now = compiled(
-        "hybrid_rl={max_steps: 3, seed: 7, learning_rate: 0.5, weight_decay: 0.5, dtype: bfloat16, rollout: vllm}"
+        "hybrid_rl={max_steps: 3, seed: 7, learning_rate: 0.5, weight_decay: 0.5}",
+        "hybrid_rl={dtype: bfloat16, rollout: vllm}",
     )
     said = differences(compiled(), now, "hybrid_rl")
     assert len(said) == 5 and said[-1].endswith("more settings")

@@ -1,4 +1,4 @@
-"""submit and status, against a server that answers as Kubeflow's API does, to the requests of the SDK's own client."""
+"""submit and status, by the SDK's own client against a server that answers as Kubeflow's API does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is taken for a failed stage's message."""
+"""A stage as a child process: its message, its exit code, its children."""
 
 from __future__ import annotations
 
@@ -42,5 +42,6 @@ def test_a_killed_child_has_the_shell_s_exit_code(tmp_path):
 
 
 def test_a_grandchild_that_lives_on_does_not_hold_the_run_up(tmp_path):
-    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(30)']); print('end')"
+    sleeper = "[sys.executable, '-c', 'import time; time.sleep(30)']"
+    code = f"import subprocess, sys; subprocess.Popen({sleeper}); print('end')"
     assert ended(tmp_path, code).message == "end"

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from components.core.stage.errors import ConfigError, StageError
 from pipelines.cli import app
-from pipelines.local.run import LocalRun
+from pipelines.local.kfp_local import LocalRun
 from pipelines.local.storage import StoredRun, work_environment
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
 

@@ -1,4 +1,4 @@
-"""Per-stage settings of the cluster: merging, what is refused, and what of them reaches the compiled pipeline."""
+"""Per-stage settings of the cluster: merging, refusals, and their place in the compiled pipeline."""
 
 from __future__ import annotations
 

@@ -138,9 +138,10 @@ def test_null_that_the_pipeline_cannot_carry_is_refused(monkeypatch):
         limit: int | None = 3
 
     monkeypatch.setattr(profile_module, "stage_config", lambda stage: Config)
-    problems: list[str] = []
-    profile_module._check_section({"promotion": {"limit": None}}, "promotion", problems)
-    assert problems == ["promotion: a setting is null whose default is not; give it a value"]
+    with pytest.raises(
+        ConfigError, match="promotion: a setting is null whose default is not; give it a value"
+    ):
+        profile_module._section({"promotion": {"limit": None}}, "promotion")
 
 
 def test_resources_fall_back_to_the_default_and_to_evaluation(write):

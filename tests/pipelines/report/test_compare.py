@@ -26,7 +26,8 @@ def benchmark(tmp_path: Path) -> str:
         writer.write(
             [
                 {
-                    "item_id": item, "image": buffer.getvalue(), "image_group": item, "question": f"What is {item}?",
+                    "item_id": item, "image": buffer.getvalue(), "image_group": item,
+                    "question": f"What is {item}?",
                     "answer": "A", "answer_type": "choice", "choices": ["x", "y"], "category": "c",
                 }
                 for item in ("one", "two", "three")
@@ -36,7 +37,7 @@ def benchmark(tmp_path: Path) -> str:
 
 
 def evaluate(run: Path, benchmark: str, outcomes: dict[str, float], label: str = "base") -> Path:
-    """Write what a run of one evaluation leaves; `<question>@<shift>` is a rotation of a circular question."""
+    """Write the outputs of one evaluation; `<question>@<shift>` is a rotation of a circular question."""
     folder = run / "outputs" / f"evaluation_{label}"
     with DatasetWriter(folder / "predictions", "predictions", provenance={}) as writer:
         writer.write(

@@ -13,18 +13,19 @@ from components.core.data.manifest import DatasetWriter
 from components.core.data.pins import pin
 from components.core.stage.errors import DataError
 from components.core.stage.report import Report
-from pipelines.report.answers import COMPARED, SHOWN, changed_answers, choose
-from pipelines.report.items import scored_answers
+from pipelines.report.answers import COMPARED, SHOWN, changed_answers, choose, scored_answers
 from pipelines.report.page import load_summary, summary_text, write_report, write_summary
 
 MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}
+TOKENS = {"value": 12.34, "low": 11.2, "high": 13.5, "n": 10}
 SUMMARY = {
     "columns": ["domain_accuracy", "pass_at_8", "mean_response_tokens"],
     "rows": [
-        {"stage": "base", "domain_accuracy": MEASURE, "pass_at_8": None, "mean_response_tokens": {"value": 12.34, "low": 11.2, "high": 13.5, "n": 10}},
-        {"stage": "hybrid_rl", "domain_accuracy": MEASURE, "pass_at_8": MEASURE, "mean_response_tokens": MEASURE},
+        {"stage": "base", "domain_accuracy": MEASURE, "pass_at_8": None, "mean_response_tokens": TOKENS},
+        dict.fromkeys(["domain_accuracy", "pass_at_8", "mean_response_tokens"], MEASURE)
+        | {"stage": "hybrid_rl"},
     ],
-}  # fmt: skip
+}
 
 
 def picture(colour: str) -> bytes:
@@ -38,8 +39,9 @@ def evaluate(root: Path, label: str, outcomes: dict[str, float]) -> None:
     folder = root / "outputs" / f"evaluation_{label}" / "predictions"
     rows = [
         {
-            "benchmark": "cars", "item_id": item, "group": item, "image_group": item, "category": item[:5], "model": label,
-            "sample_no": sample, "response": f"{label} says {item}", "extracted": f"{label}-{item}", "stage": "rules",
+            "benchmark": "cars", "item_id": item, "group": item, "image_group": item, "category": item[:5],
+            "model": label, "sample_no": sample, "stage": "rules",
+            "response": f"{label} says {item}", "extracted": f"{label}-{item}",
             "score": score if sample == 0 else 1.0 - score, "response_tokens": 1,
         }
         for item, score in outcomes.items()
@@ -57,7 +59,8 @@ def run_folder(tmp_path) -> Path:
         writer.write(
             [
                 {
-                    "item_id": item, "image": picture("red"), "image_group": item, "question": f"What is {item}?",
+                    "item_id": item, "image": picture("red"), "image_group": item,
+                    "question": f"What is {item}?",
                     "answer": "A", "answer_type": "choice", "choices": ["one", "two"], "category": "",
                 }
                 for item in ("learned", "restored", "lost", "same")
@@ -84,7 +87,7 @@ def test_changed_answers_are_grouped_by_what_happened_to_them(run_folder):
 
 
 def test_shown_answers_are_of_many_categories(tmp_path):
-    """Forty items of one category and two of others, all learned: the two are among the few that are shown."""
+    """Of forty learned items of one category and two of others, the two are among the few that are shown."""
     items = [*(f"speed {i}" for i in range(40)), "clock", "title"]
     for label, score in (("base", 0), ("sft_1_domain", 1), ("hybrid_rl", 1)):
         evaluate(tmp_path, label, dict.fromkeys(items, score))

@@ -126,7 +126,7 @@ def test_errors_become_exit_codes_and_nothing_is_committed(argv, tmp_path):
 
 
 def test_operational_settings_leave_the_fingerprint_as_it_is():
-    """A larger budget, another address or time limit must find the finished work again; another model must not."""
+    """A larger budget, another address or time limit finds finished work again; another model does not."""
 
     class Asking(Settings):
         endpoint: Endpoint

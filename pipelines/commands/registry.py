@@ -1,17 +1,15 @@
-"""The model registry from the command line: `python -m pipelines registry list | show | rollback | fetch | prune`."""
+"""The model registry: `python -m pipelines registry list | show | rollback | fetch | prune`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from components.core.registry import DomainRegistry
-from components.core.stage.errors import StageError
+from pipelines.commands.shared import clear_errors
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 
@@ -23,39 +21,35 @@ NumberOption = Annotated[
 
 
 @app.command("list")
+@clear_errors()
 def list_(registry: RootOption, domain: DomainOption = "default") -> None:
-    """Versions with their verdicts, the pointer's moves, and what was never finished."""
-    with _clear_errors():
-        _print(DomainRegistry(registry, domain))
-
-
-def _print(opened: DomainRegistry) -> None:
+    """Versions with their verdicts, the pointer's moves, and unfinished promotions."""
+    opened = DomainRegistry(registry, domain)
     current = opened.pointer().version
     for version in opened.versions():
         mark = "*" if version.number == current else " "
         verdict = "passed" if version.passed else "failed"
-        typer.echo(
-            f"{mark} {version.number:4d}  {verdict}  {version.manifest['checkpoint_digest'][:12]}  {version.uri}"
-        )
+        digest = version.manifest["checkpoint_digest"][:12]
+        typer.echo(f"{mark} {version.number:4d}  {verdict}  {digest}  {version.uri}")
     for move in opened.pointers():
         typer.echo(f"pointer {move.sequence}: {move.action} to {move.version}")
+    why = "a promotion under way, or killed and never run again: `prune` removes it"
     for number in opened.unfinished():
-        typer.echo(
-            f"unfinished: {number} (a promotion under way, or killed and never run again: `prune` removes it)"
-        )
+        typer.echo(f"unfinished: {number} ({why})")
 
 
 @app.command()
+@clear_errors()
 def show(registry: RootOption, domain: DomainOption = "default", version: NumberOption = 0) -> None:
     """Verdict and lineage of a version, as JSON."""
-    with _clear_errors():
-        opened = DomainRegistry(registry, domain)
-        found = opened.version(version or opened.pointer().version)
-        parts = {name: json.loads(opened.read(found, f"{name}.json")) for name in ("verdict", "lineage")}
-        typer.echo(json.dumps({"version": found.number, "uri": found.uri, **parts}, indent=1, sort_keys=True))
+    opened = DomainRegistry(registry, domain)
+    found = opened.version(version or opened.pointer().version)
+    parts = {name: json.loads(opened.read(found, f"{name}.json")) for name in ("verdict", "lineage")}
+    typer.echo(json.dumps({"version": found.number, "uri": found.uri, **parts}, indent=1, sort_keys=True))
 
 
 @app.command()
+@clear_errors()
 def fetch(
     out: Annotated[Path, typer.Option("--out", "-o", help="Where to put the files.")],
     registry: RootOption,
@@ -63,40 +57,29 @@ def fetch(
     version: NumberOption = 0,
 ) -> None:
     """Copy a version's checkpoint to a directory, every file checked."""
-    with _clear_errors():
-        opened = DomainRegistry(registry, domain)
-        found = opened.version(version or opened.pointer().version)
-        typer.echo(opened.fetch(found, out, under="checkpoint/") / "checkpoint")
+    opened = DomainRegistry(registry, domain)
+    found = opened.version(version or opened.pointer().version)
+    typer.echo(opened.fetch(found, out, under="checkpoint/") / "checkpoint")
 
 
 @app.command()
+@clear_errors()
 def rollback(
     registry: RootOption,
     domain: DomainOption = "default",
     to: Annotated[int, typer.Option(help="Version to return to; 0: the one before the current.")] = 0,
 ) -> None:
     """Make an earlier version current again. A promotion run again does not undo it."""
-    with _clear_errors():
-        moved = DomainRegistry(registry, domain).rollback(to or None)
-        typer.echo(f"current version of {domain}: {moved.version}")
+    moved = DomainRegistry(registry, domain).rollback(to or None)
+    typer.echo(f"current version of {domain}: {moved.version}")
 
 
 @app.command()
+@clear_errors()
 def prune(
     registry: RootOption,
     version: Annotated[int, typer.Option("--version", "-n", help="An unfinished version's number.")],
     domain: DomainOption = "default",
 ) -> None:
     """Delete the files of a version that was never finished. Published versions are never deleted."""
-    with _clear_errors():
-        typer.echo(f"deleted {DomainRegistry(registry, domain).prune(version)} files")
-
-
-@contextmanager
-def _clear_errors() -> Iterator[None]:
-    """The message alone as the last line, and the exit code that belongs to it."""
-    try:
-        yield
-    except StageError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(error.exit_code) from error
+    typer.echo(f"deleted {DomainRegistry(registry, domain).prune(version)} files")

@@ -1,4 +1,4 @@
-"""What the commands share: options, checks before anything starts, and how errors end."""
+"""Common parts of the commands: options, checks before anything starts, and how errors end."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from components.core.stage.container_image import stale_digests
 from components.core.stage.errors import ConfigError, StageError
 from components.core.stage.settings import nearest
 from components.stages import TASKS
@@ -17,6 +18,11 @@ ProfileOption = Annotated[Path, typer.Option("--profile", "-p", help="Run profil
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", "-s", metavar="SECTION.KEY=VALUE", help="Override one setting; may be repeated."),
+]
+HostOption = Annotated[str, typer.Option(help="Address of Kubeflow Pipelines. [default: $KFP_ENDPOINT]")]
+NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the runs.")]
+AccountOption = Annotated[
+    str, typer.Option("--service-account", help="Kubernetes account of the run's pods. [default: Kubeflow's]")
 ]
 DEFAULT_PROFILE = Path("configs/demo.yaml")
 
@@ -27,13 +33,10 @@ def refuse_stale_images() -> None:
     Raises:
         ConfigError: naming each such image.
     """
-    from components.core.stage.container_image import stale_digests
-
     stale = [f"images/digests.yaml: {stage}: {why}" for stage, why in stale_digests().items()]
     if stale:
-        raise ConfigError(
-            "\n".join([*stale, "build and push them with `make images ARGS=--push`, or delete the entries"])
-        )
+        advice = "build and push them with `make images ARGS=--push`, or delete the entries"
+        raise ConfigError("\n".join([*stale, advice]))
 
 
 def known_task(name: str, option: str = "--from") -> str:
@@ -51,10 +54,10 @@ def known_task(name: str, option: str = "--from") -> str:
 def clear_errors(
     interrupted: str = "interrupted; the same command continues where this one stopped",
 ) -> Iterator[None]:
-    """The message alone as the last line, and the exit code that belongs to it.
+    """End with an error's message alone as the last line, and with the exit code that belongs to it.
 
     Args:
-        interrupted: what to say when the user interrupts.
+        interrupted: the message when the user interrupts.
     """
     try:
         yield

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.local.run import REPOSITORY, LocalRun, TaskFailed
+from pipelines.local.kfp_local import LocalRun, TaskFailed
+from pipelines.local.process import REPOSITORY
 
 ORDER = ("aside", "first", "second")
 
@@ -134,7 +135,7 @@ def test_the_stage_sees_a_terminal_when_the_user_has_one(toy_pipeline, tmp_path)
 CHILD = """
 import sys
 from pathlib import Path
-from pipelines.local.run import LocalRun
+from pipelines.local.kfp_local import LocalRun
 from pipelines.local.process import Interrupted
 try:
     LocalRun(root=Path(sys.argv[2]), order=("aside", "first", "second")).execute(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""The commands that speak with Kubeflow: compile, submit, status, logs, rerun, schedule."""
+"""The commands for runs on Kubeflow: compile, submit, status, logs, rerun, schedule."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from components.core.stage.errors import ConfigError
-from pipelines.commandline import (
+from pipelines.commands.shared import (
     DEFAULT_PROFILE,
+    AccountOption,
+    HostOption,
+    NamespaceOption,
     ProfileOption,
     SetOption,
     clear_errors,
@@ -27,34 +30,21 @@ schedule_app = typer.Typer(
     no_args_is_help=True, help="Recurring runs on Kubeflow: create, list, replace, delete."
 )
 app.add_typer(schedule_app, name="schedule")
-
-HostOption = Annotated[str, typer.Option(help="Address of Kubeflow Pipelines. [default: $KFP_ENDPOINT]")]
-NamespaceOption = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of the runs.")]
-AccountOption = Annotated[
-    str, typer.Option("--service-account", help="Kubernetes account of the run's pods. [default: Kubeflow's]")
-]
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
-WaitOption = Annotated[bool, typer.Option(help="Follow the run to its end.")]
-CronOption = Annotated[str, typer.Option(help="Six fields, seconds first.")]
-ZoneOption = Annotated[str, typer.Option(help="Time zone in which the cron expression is meant.")]
-KubeflowZoneOption = Annotated[
-    str,
-    typer.Option(
-        envvar="KFP_CRON_TIMEZONE", help="Kubeflow's own time zone, its setting cronScheduleTimezone."
-    ),
-]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the recurring run.")]
+WaitOption = Annotated[bool, typer.Option(help="Follow the run to its end.")]
 COMPILED = Path("build/kubeflow/post_training.yaml")
 
 
 class Format(StrEnum):
-    """What compile writes."""
+    """The files that compile can write."""
 
     ir = "ir"
     manifest = "manifest"
 
 
 @app.command("compile")
+@clear_errors()
 def compile_(
     profile: ProfileOption = DEFAULT_PROFILE,
     set_: SetOption = None,
@@ -76,22 +66,19 @@ def compile_(
     ] = "",
 ) -> None:
     """Write the pipeline for Kubeflow, with the profile's settings as defaults."""
-    with clear_errors():
-        refuse_stale_images()
-        checked = load_profile(profile, set_ or [])
-        if format_ is Format.manifest:
-            from pipelines.graph.compiled import compile_manifests
+    from pipelines.graph.compiled import compile_manifests
+    from pipelines.graph.post_training import compile_pipeline
 
-            written = compile_manifests(
-                checked, output or Path("build/post_training.manifest.yaml"), namespace
-            )
-        else:
-            from pipelines.graph.post_training import compile_pipeline
-
-            if namespace:
-                raise ConfigError("--namespace only goes with --format manifest: an IR names none")
-            written = compile_pipeline(checked, output or Path("build/post_training.yaml"))
-        typer.echo(f"wrote {written}")
+    refuse_stale_images()
+    checked = load_profile(profile, set_ or [])
+    if format_ is Format.manifest:
+        default = Path("build/post_training.manifest.yaml")
+        written = compile_manifests(checked, output or default, namespace)
+    elif namespace:
+        raise ConfigError("--namespace only goes with --format manifest: an IR names none")
+    else:
+        written = compile_pipeline(checked, output or Path("build/post_training.yaml"))
+    typer.echo(f"wrote {written}")
 
 
 @app.command()
@@ -131,7 +118,7 @@ def _uploaded(profile: Profile, host: str, namespace: str) -> tuple[Kubeflow, st
 
 
 def _follow(kubeflow: Kubeflow, run_id: str, what: str, wait: bool) -> None:
-    """Say which run it is and where to see it; to its end if so wanted."""
+    """Say which run it is and where to see it; with `wait`, follow it to its end."""
     from pipelines.kubeflow import runs
 
     again = f"vlm-posttrain status {run_id} --wait"
@@ -164,6 +151,7 @@ def status(
 
 
 @app.command()
+@clear_errors("the task goes on")
 def logs(
     run_id: RunArgument,
     task: Annotated[str, typer.Argument(metavar="TASK", help="Task of the run, e.g. sft_1_domain.")],
@@ -172,11 +160,10 @@ def logs(
     tail: Annotated[int, typer.Option(min=0, help="Only so many lines from the end; 0: all.")] = 0,
 ) -> None:
     """Print what a task of a run wrote, from its pod: needs access to the Kubernetes API (KUBECONFIG)."""
-    with clear_errors("the task goes on"):
-        from pipelines.kubeflow.logs import lines
+    from pipelines.kubeflow.logs import lines
 
-        for line in lines(run_id, known_task(task, "TASK"), namespace, follow, tail):
-            typer.echo(line)
+    for line in lines(run_id, known_task(task, "TASK"), namespace, follow, tail):
+        typer.echo(line)
 
 
 @app.command()
@@ -193,15 +180,18 @@ def rerun(
 ) -> None:
     """Run again from a task of an earlier run.
 
-    Where nothing changed and the task did not succeed, this is Kubeflow's Retry of that run. Otherwise a new run with
-    today's code and settings, which takes finished tasks before it from the cache; which, is said before it starts.
+    Where nothing changed and the task did not succeed, this is Kubeflow's Retry of that run. Otherwise a new
+    run with today's code and settings, which takes finished tasks before it from the cache; which, is said
+    before it starts.
     """
     with clear_errors("interrupted; if a run was started by then, Kubeflow lists it"):
-        from pipelines.kubeflow import again
+        from pipelines.kubeflow.client import connect
+        from pipelines.kubeflow.rerun import decide
 
         known_task(from_)
         refuse_stale_images()
-        decided = again.decide(run_id, from_, load_profile(profile, set_ or []), host, namespace, COMPILED)
+        checked = load_profile(profile, set_ or [])
+        decided = decide(connect(host, namespace), run_id, from_, checked, COMPILED)
         for line in decided.explanation():
             typer.echo(line)
         if dry_run:
@@ -210,87 +200,64 @@ def rerun(
     _follow(decided.kubeflow, started, "retrying run" if started == run_id else "started run", wait)
 
 
-@schedule_app.command("create")
-def schedule_create(
+@schedule_app.command("create", help="Make a recurring run. No catch-up, one run at a time.")
+@schedule_app.command(
+    "replace",
+    help="Make a recurring run, in place of one of this name. At no time are two enabled.",
+)
+@clear_errors("interrupted; `schedule list` says what there is, `schedule replace` finishes it")
+def schedule_make(
+    ctx: typer.Context,
     name: NameArgument,
     profile: ProfileOption = DEFAULT_PROFILE,
     set_: SetOption = None,
-    cron: CronOption = "0 0 1 * * *",
-    timezone: ZoneOption = "UTC",
-    kubeflow_timezone: KubeflowZoneOption = "UTC",
+    cron: Annotated[str, typer.Option(help="Six fields, seconds first.")] = "0 0 1 * * *",
+    timezone: Annotated[str, typer.Option(help="Time zone in which the cron expression is meant.")] = "UTC",
+    kubeflow_timezone: Annotated[
+        str,
+        typer.Option(
+            envvar="KFP_CRON_TIMEZONE", help="Kubeflow's own time zone, its setting cronScheduleTimezone."
+        ),
+    ] = "UTC",
     host: HostOption = "",
     namespace: NamespaceOption = "",
     service_account: AccountOption = "",
 ) -> None:
-    """Make a recurring run. No catch-up, one run at a time."""
-    _schedule(
-        "create", name, profile, set_, (cron, timezone, kubeflow_timezone), host, namespace, service_account
-    )
+    """Make a recurring run, new or in place of the one of this name: the command's own name says which."""
+    from pipelines.kubeflow import schedules
+    from pipelines.kubeflow.cron import in_kubeflow_zone
 
-
-@schedule_app.command("replace")
-def schedule_replace(
-    name: NameArgument,
-    profile: ProfileOption = DEFAULT_PROFILE,
-    set_: SetOption = None,
-    cron: CronOption = "0 0 1 * * *",
-    timezone: ZoneOption = "UTC",
-    kubeflow_timezone: KubeflowZoneOption = "UTC",
-    host: HostOption = "",
-    namespace: NamespaceOption = "",
-    service_account: AccountOption = "",
-) -> None:
-    """Make a recurring run, in place of the one of this name if there is one. At no time are two enabled."""
-    _schedule(
-        "replace", name, profile, set_, (cron, timezone, kubeflow_timezone), host, namespace, service_account
-    )
-
-
-def _schedule(
-    action: str,
-    name: str,
-    profile: Path,
-    set_: list[str] | None,
-    when: tuple[str, str, str],
-    host: str,
-    namespace: str,
-    service_account: str,
-) -> None:
-    with clear_errors("interrupted; `schedule list` says what there is, `schedule replace` finishes it"):
-        from pipelines.kubeflow import schedules
-        from pipelines.kubeflow.cron import in_kubeflow_zone
-
-        cron = in_kubeflow_zone(*when)
-        kubeflow, pipeline, version = _uploaded(load_profile(profile, set_ or []), host, namespace)
-        wanted = schedules.Schedule(name, cron, pipeline, version, service_account)
-        made = (schedules.create if action == "create" else schedules.replace)(kubeflow, wanted)
-        typer.echo(f"recurring run {name}, {cron} ({when[2]}): {kubeflow.link('recurringrun', made)}")
+    moved = in_kubeflow_zone(cron, timezone, kubeflow_timezone)
+    kubeflow, pipeline, version = _uploaded(load_profile(profile, set_ or []), host, namespace)
+    wanted = schedules.Schedule(name, moved, pipeline, version, service_account)
+    made = (schedules.create if ctx.info_name == "create" else schedules.replace)(kubeflow, wanted)
+    typer.echo(f"recurring run {name}, {moved} ({kubeflow_timezone}): {kubeflow.link('recurringrun', made)}")
 
 
 @schedule_app.command("list")
+@clear_errors()
 def schedule_list(host: HostOption = "", namespace: NamespaceOption = "") -> None:
     """Name, state, cron expression, version and id of every recurring run."""
-    with clear_errors():
-        from pipelines.kubeflow import schedules
-        from pipelines.kubeflow.client import connect
+    from pipelines.kubeflow import schedules
+    from pipelines.kubeflow.client import connect
 
-        found = schedules.listed(connect(host, namespace))
-        for run in found:
-            cron = run.trigger.cron_schedule.cron if run.trigger and run.trigger.cron_schedule else "-"
-            reference = run.pipeline_version_reference
-            version = reference.pipeline_version_id if reference else "-"
-            state = str(run.status or run.mode or "unknown").lower()
-            typer.echo(f"{run.display_name}  {state}  {cron}  version {version}  {run.recurring_run_id}")
-        if not found:
-            typer.echo("no recurring runs")
+    found = schedules.listed(connect(host, namespace))
+    for run in found:
+        cron = run.trigger.cron_schedule.cron if run.trigger and run.trigger.cron_schedule else "-"
+        reference = run.pipeline_version_reference
+        version = reference.pipeline_version_id if reference else "-"
+        state = str(run.status or run.mode or "unknown").lower()
+        typer.echo(f"{run.display_name}  {state}  {cron}  version {version}  {run.recurring_run_id}")
+    if not found:
+        typer.echo("no recurring runs")
 
 
 @schedule_app.command("delete")
+@clear_errors()
 def schedule_delete(name: NameArgument, host: HostOption = "", namespace: NamespaceOption = "") -> None:
     """Delete the recurring run of this name. Runs that it has started go on."""
-    with clear_errors():
-        from pipelines.kubeflow import schedules
-        from pipelines.kubeflow.client import connect
+    from pipelines.kubeflow import schedules
+    from pipelines.kubeflow.client import connect
 
-        count = schedules.delete(connect(host, namespace), name)
-        typer.echo(f"deleted {count} recurring run{'s' if count > 1 else ''} named {name}")
+    count = schedules.delete(connect(host, namespace), name)
+    typer.echo(f"deleted {count} recurring run{'s' if count > 1 else ''} named {name}")

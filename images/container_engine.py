@@ -1,4 +1,4 @@
-"""The container engine's command line: build, look, push. The same commands for podman and docker."""
+"""podman or docker: build, look up, push and read images by the engine's command line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ ENGINES = ("podman", "docker")
 
 
 @dataclass(frozen=True)
-class Engine:
+class ContainerEngine:
     """podman or docker, by the name of its program."""
 
     program: str
 
     @classmethod
-    def find(cls, name: str = "auto") -> Engine:
+    def find(cls, name: str = "auto") -> ContainerEngine:
         """The named engine, or the first that is installed.
 
         Raises:
@@ -45,23 +45,18 @@ class Engine:
         dockerfile: Path,
         context: Path,
         arguments: Mapping[str, str],
-        wheels: Path | None = None,
-        pip_config: Path | None = None,
+        options: Sequence[str] = (),
     ) -> None:
-        """Build `dockerfile` and name the result `tag`.
+        """Build `dockerfile` with these build arguments and further options, and name the result `tag`.
 
         Raises:
             StageError: the build failed; the engine has said why.
         """
-        command = ["build", "--file", str(dockerfile), "--tag", tag]
+        command = ["build", "--file", str(dockerfile), "--tag", tag, *options]
         # Health checks are Docker's own; the OCI format has no place for them.
         command += ["--format", "docker", "--layers"] if self.is_podman else []
         for name, value in arguments.items():
             command += ["--build-arg", f"{name}={value}"]
-        if wheels:
-            command += ["--build-context", f"wheels={wheels}"]
-        if pip_config:
-            command += ["--secret", f"id=pip.conf,src={pip_config}"]
         self._run([*command, str(context)])
 
     def exists(self, image: str) -> bool:
@@ -70,7 +65,7 @@ class Engine:
         return found.returncode == 0
 
     def push(self, image: str) -> str:
-        """Push; returns the digest by which the registry knows the image, ``sha256:...``.
+        """Push; returns the digest by which the registry knows the image, `sha256:...`.
 
         Raises:
             StageError: the push failed, or the registry named no digest.
@@ -81,9 +76,8 @@ class Engine:
                 return file.read().strip()
         self._run(["push", image])
         repository = image.rpartition(":")[0]
-        for digest in json.loads(
-            self._output(["image", "inspect", "--format", "{{json .RepoDigests}}", image])
-        ):
+        known = self._output(["image", "inspect", "--format", "{{json .RepoDigests}}", image])
+        for digest in json.loads(known):
             if digest.startswith(f"{repository}@"):
                 return str(digest.rpartition("@")[2])
         raise StageError(f"{image}: pushed, but the engine knows no digest for {repository}")
@@ -93,11 +87,9 @@ class Engine:
         return self._output(["run", "--rm", "--network", "none", "--entrypoint", "cat", image, path])
 
     def _run(self, arguments: Sequence[str]) -> None:
-        ended = subprocess.run([self.program, *arguments], check=False)
-        if ended.returncode:
-            raise StageError(
-                f"{self.program} {arguments[0]} ended with exit code {ended.returncode}; see above"
-            )
+        code = subprocess.run([self.program, *arguments], check=False).returncode
+        if code:
+            raise StageError(f"{self.program} {arguments[0]} ended with exit code {code}; see above")
 
     def _output(self, arguments: Sequence[str]) -> str:
         ended = subprocess.run([self.program, *arguments], capture_output=True, text=True, check=False)
