@@ -16,9 +16,8 @@ import numpy as np
 from benchmarks.data.facts import KIND, alternatives, facts
 from components.core.answers import AnswerType, agree
 from components.core.mllm import Answer, ChatRequest
-from components.voting_filter.ballots import Ballot
-from components.voting_filter.collect import CastVote, cast_ballots, collect, collect_blind
-from components.voting_filter.schemas import VoteAnswers
+from components.voting_filter.ask import CastVote, VoteAnswers, cast_ballots, collect, collect_blind
+from components.voting_filter.ballot import Ballot
 from demo.teachers.knowledge import Priors, SceneKnowledge
 from demo.teachers.models import ModelSpec
 from demo.teachers.server import PRIOR_SCENES

@@ -1,20 +1,21 @@
-"""Is an item right without its image? Blind votes against what guessing would give. Pure.
+"""Image independence: is an item right without its image? Blind votes, compared with mere guessing. Pure.
 
-A model that never saw the picture still gets yes/no questions right half of the time, so blind votes that match prove
-little by themselves. The unit is the question: all items that ask it, with the answers that the seeing votes settled
-on, and the blind votes on it (asked once). Its answer a is the one that most of its items settled on. Two hypotheses:
+A model that never saw the picture still gets half of the yes/no questions right, so blind votes that match prove
+little by themselves. The unit is the question: all items that ask it, the answers that their seeing votes settled on,
+and the blind votes on it, which are asked for once. Its answer a is the one that most of its items settled on. There
+are two hypotheses:
 
-    known     nobody needs the picture: a voter answers a blind as reliably as it answers such questions seeing, and
-              every item's answer is a but for an error with probability `SETTLED_ERROR`;
-    guessed   the blind votes are guesses and the answer changes with the picture. Guesses are a with probability g,
-              how often blind votes on other questions of the form are; voters share prejudices, so the matches are
-              beta-binomial, not binomial, with a concentration s. Answers of further items follow Polya's urn: alike
-              more often than by chance (some questions nearly always have one answer), but not always.
+    known     Nobody needs the picture. A voter answers a blind as reliably as it answers such questions seeing, and
+              every item's answer is a but for an error with probability `SETTLED_ERROR`.
+    guessed   The blind votes are guesses, and the answer changes with the picture. A guess is a with probability g,
+              the share of a among the blind votes on other questions of the form. Voters share prejudices, so the
+              matches are beta-binomial, not binomial, with a concentration s. Answers of further items follow
+              Polya's urn: alike more often than by chance, because some questions nearly always have one answer.
 
-The posterior P(known | votes) has a prior, the share pi of known questions. For each form of question pi is fitted by
-EM over all questions and s by the likelihood, from a weak prior: empirical Bayes, the usual answer where each test alone
+The prior of P(known | votes) is pi, the share of known questions. For each form of question pi is fitted by EM over all
+questions, from a weak prior, and s by the likelihood. This is empirical Bayes, the usual answer where each test alone
 is weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five blind voters;
-a number that is no usual guess is caught by two.
+a number that is an unusual guess is caught by two.
 """
 
 from __future__ import annotations
@@ -28,8 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, gammaln
 
-from components.core.answers import agree, normalise
-from components.voting_filter.ballots import Ballot, FormBlind, Independence
+from components.voting_filter.ballot import Ballot, FormBlind, Independence
 
 PRIOR_KNOWN, PRIOR_QUESTIONS = 0.1, 2.0
 """Prior share of known questions, and its weight in questions of one type."""
@@ -54,7 +54,7 @@ _Form = tuple[str, int]
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What speaks for and against one question; votes and matches are means over its items."""
+    """Evidence for and against "known" of one question; votes and matches are means over its items."""
 
     answer: str
     votes: float
@@ -97,28 +97,26 @@ def independence(ballots: Sequence[Ballot], settled: Sequence[str]) -> Independe
 
 
 def _reliability(ballots: Sequence[Ballot], settled: Sequence[str]) -> dict[tuple[str, str], float]:
-    """By voter and answer type, how often a seeing vote is what was settled on, pulled to the prior."""
+    """By voter and answer type, the share of seeing votes that agree with the settled answer, pulled to the prior."""
     votes: Counter[tuple[str, str]] = Counter()
     right: Counter[tuple[str, str]] = Counter()
     for ballot, answer in zip(ballots, settled, strict=True):
         for vote in ballot.votes if answer else ():
             key = (vote.voter, ballot.answer_type)
             votes[key] += 1
-            right[key] += agree(vote.answer, answer, ballot.answer_type, ballot.choices)
+            right[key] += ballot.same(vote.answer, answer)
     keys = {(v.voter, b.answer_type) for b in ballots for v in (*b.votes, *b.blind)}
     prior = PRIOR_RIGHT * PRIOR_RIGHT_VOTES
     return {key: (right[key] + prior) / (votes[key] + PRIOR_RIGHT_VOTES) for key in keys}
 
 
 def _evidence(own: list[Ballot], settled: list[str], right: dict[tuple[str, str], float]) -> _Evidence:
-    first = own[0]
     counts = Counter(settled)
     answer = min(counts, key=lambda form: (-counts[form], form))
-    same = {form: agree(form, answer, first.answer_type, first.choices) for form in counts}
     matches, log_known = 0, 0.0
     for ballot in own:
         for vote in ballot.blind:
-            match = agree(vote.answer, answer, ballot.answer_type, ballot.choices)
+            match = ballot.same(vote.answer, answer)
             rate = min(right[vote.voter, ballot.answer_type], _MOST_RELIABLE)
             matches += match
             log_known += math.log(rate if match else 1 - rate)
@@ -128,17 +126,17 @@ def _evidence(own: list[Ballot], settled: list[str], right: dict[tuple[str, str]
         matches=matches / len(own),
         log_known=log_known / len(own),
         items=len(own),
-        alike=sum(count for form, count in counts.items() if same[form]),
+        alike=sum(count for form, count in counts.items() if own[0].same(form, answer)),
     )
 
 
 def _guesses(groups: Sequence[list[Ballot]], evidence: Sequence[_Evidence], forms: Sequence[_Form]) -> Floats:
-    """g of each question: the share of its answer among the blind votes on the other questions of its form."""
+    """g of each question: the share of its answer among the blind votes on other questions of its form."""
     votes: dict[_Form, float] = defaultdict(float)
     answers: dict[tuple[_Form, str], float] = defaultdict(float)
     own: list[dict[str, float]] = []
     for group, form, found in zip(groups, forms, evidence, strict=True):
-        given = Counter(normalise(v.answer, b.answer_type, b.choices) for b in group for v in b.blind)
+        given = Counter(b.normalised(v.answer) for b in group for v in b.blind)
         own.append({answer: count / len(group) for answer, count in given.items()})
         votes[form] += found.votes
         for answer, count in own[-1].items():
@@ -154,7 +152,7 @@ def _guesses(groups: Sequence[list[Ballot]], evidence: Sequence[_Evidence], form
 def _mixture(
     evidence: Sequence[_Evidence], forms: Sequence[_Form], guess: Floats
 ) -> tuple[Floats, list[FormBlind]]:
-    """P(known) of each question, and what was fitted for each form."""
+    """P(known) of each question, and the fitted share of each form."""
     rows = [[e.votes, e.matches, e.items - 1, e.alike - 1, e.log_known] for e in evidence]
     votes, matches, again, alike, log_known = np.array(rows, dtype=np.float64).T
     if_known = log_known + alike * np.log(1 - SETTLED_ERROR) + (again - alike) * np.log(SETTLED_ERROR)

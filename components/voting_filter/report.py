@@ -1,4 +1,4 @@
-"""Counts over all decisions, and the stage's report."""
+"""Counts over all decisions, and the stage's report: agreement, voters, answer types, reasons, examples."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.core.answers import lettered
 from components.core.data.image_store import ImageStore
-from components.core.stage.report import Report, figure_axes
-from components.voting_filter.ballots import AUTHOR, REASONS, Ballot, Decision, Outcome
+from components.core.stage.report import Report, histogram
+from components.voting_filter.ballot import AUTHOR, REASONS, Ballot, Decision, Outcome
 from components.voting_filter.config import Config
 
 Row = dict[str, Any]
@@ -25,7 +26,7 @@ class Example:
 
 @dataclass
 class Tally:
-    """What the report and the metrics need to know, gathered item by item."""
+    """Counts for the report and the metrics, gathered item by item."""
 
     voters: list[str]
     kept: int = 0
@@ -81,28 +82,24 @@ class Tally:
 
 
 def write_report(report: Report, tally: Tally, outcome: Outcome, images: ImageStore, config: Config) -> None:
-    """Agreement, what the voters are worth, answer types, reasons, and examples with their images."""
+    """Agreement, the voters' reliability, answer types, reasons, and examples with their images."""
     items = tally.kept + tally.rejected
     report.heading("Votes")
-    rule = (
-        f"at least {config.agreement_threshold:.0%} of their votes agree with the proposed answer"
-        if config.method == "majority"
-        else f"their answer is right with a probability of at least {config.posterior_threshold:.0%}, given the votes"
-    )
     report.text(
-        f"{tally.kept} of {items} items kept ({tally.kept / items:.1%}): {rule}, and blind votes do not show that they "
-        "are right without the image."
+        f"{tally.kept} of {items} items kept ({tally.kept / items:.1%}): {outcome.rule}, and blind votes do not show "
+        "that they are right without the image."
     )
-    figure, axes = figure_axes()
-    axes.hist(tally.agreements, bins=[i / 12 - 1 / 24 for i in range(14)], color="#1f5fa8")
-    if config.method == "majority":
-        axes.axvline(config.agreement_threshold - 1 / 24, color="#b03030", linestyle="--", linewidth=1)
-    axes.set_xlabel("share of votes that agree with the proposed answer")
-    axes.set_ylabel("items")
-    report.figure(figure, "Agreement over all items; a dashed line is the threshold.")
+    histogram(
+        report,
+        tally.agreements,
+        "Agreement over all items; a dashed line is the threshold.",
+        labels=("share of votes that agree with the proposed answer", "items"),
+        threshold=outcome.agreement_threshold and outcome.agreement_threshold - 1 / 24,
+        bins=[i / 12 - 1 / 24 for i in range(14)],
+    )
     posteriors = [d.posterior for d in outcome.decisions if d.posterior is not None]
     if posteriors:
-        _histogram(report, posteriors, config.posterior_threshold, "P(the proposed answer is right)")
+        _shares(report, posteriors, config.posterior_threshold, "P(the proposed answer is right)")
     report.table(
         [
             {
@@ -133,22 +130,20 @@ def write_report(report: Report, tally: Tally, outcome: Outcome, images: ImageSt
     for title, examples in (("Kept", tally.kept_examples), ("Rejected", tally.rejected_examples)):
         if examples:
             report.heading(title)
-            report.images(
-                [
-                    (images.get(e.row["image_id"]), _caption(e))
-                    for e in examples
-                    if e.row["image_id"] in images
-                ]
-            )
+            shown = [(e.row["image_id"], e) for e in examples if e.row["image_id"] in images]
+            report.images([(images.get(image_id), _caption(example)) for image_id, example in shown])
 
 
-def _histogram(report: Report, values: list[float], threshold: float, name: str) -> None:
-    figure, axes = figure_axes()
-    axes.hist(values, bins=[i / 20 for i in range(21)], color="#1f5fa8", log=True)
-    axes.axvline(threshold, color="#b03030", linestyle="--", linewidth=1)
-    axes.set_xlabel(name)
-    axes.set_ylabel("items (log scale)")
-    report.figure(figure, f"{name} over all items; the dashed line is the threshold.")
+def _shares(report: Report, values: list[float], threshold: float, name: str) -> None:
+    histogram(
+        report,
+        values,
+        f"{name} over all items; the dashed line is the threshold.",
+        labels=(name, "items (log scale)"),
+        threshold=threshold,
+        bins=[i / 20 for i in range(21)],
+        log=True,
+    )
 
 
 def _write_reliability(report: Report, outcome: Outcome) -> None:
@@ -171,7 +166,7 @@ def _write_blind(report: Report, outcome: Outcome, config: Config) -> None:
     if not blind.forms:
         return
     report.heading("Questions that need no image")
-    _histogram(report, blind.items, config.independence_threshold, "P(known without the image)")
+    _shares(report, blind.items, config.independence_threshold, "P(known without the image)")
     report.table(
         [
             {
@@ -189,7 +184,7 @@ def _caption(example: Example) -> str:
     row, decision = example.row, example.decision
     lines = [row["question"]]
     if row["choices"]:
-        lines.append(", ".join(f"{chr(ord('A') + i)}. {choice}" for i, choice in enumerate(row["choices"])))
+        lines.append(", ".join(lettered(row["choices"])))
     lines.append(f"proposed: {row['answer']}")
     lines.append("votes: " + (", ".join(vote.answer for vote in example.ballot.votes) or "none"))
     if example.ballot.blind:

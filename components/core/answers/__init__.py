@@ -7,7 +7,14 @@ disagree on what "the same answer" means. Everything here is pure and needs only
 from __future__ import annotations
 
 from components.core.answers.comparison import agree, anls, edit_distance, normalise, relaxed_accuracy
-from components.core.answers.extraction import AnswerType, Extraction, Stage, extract, extract_staged
+from components.core.answers.extraction import (
+    AnswerType,
+    Extraction,
+    Stage,
+    extract,
+    extract_staged,
+    lettered,
+)
 from components.core.answers.numbers import Quantity, find_numbers, parse_number
 from components.core.answers.question import Question
 
@@ -23,6 +30,7 @@ __all__ = [
     "extract",
     "extract_staged",
     "find_numbers",
+    "lettered",
     "normalise",
     "parse_number",
     "relaxed_accuracy",

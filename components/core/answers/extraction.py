@@ -115,6 +115,11 @@ _STANDALONE = re.compile(r"(?<![\w'’&/-])([A-Z])(?![\w'’&/-])")
 _ENGLISH_WORD = re.compile(r"(?<![\w'’])(?:A|I)(?=\s+(?!(?:or|and|is)\b)[a-z])")
 
 
+def lettered(choices: Sequence[str]) -> list[str]:
+    """The options with their letters: "A. red", "B. blue"."""
+    return [f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices, strict=False)]
+
+
 def choice_letter(text: str, choices: Sequence[str] = ()) -> str:
     """The upper-case letter of the option that `text` names, "" if it names none or several.
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.voting_filter.dawid_skene import FLOOR, fit
+from components.voting_filter.methods.dawid_skene.confusion import FLOOR, fit_confusion
 
 
 def naive(votes, shape, iterations):
@@ -50,7 +50,7 @@ def naive(votes, shape, iterations):
 
 def fit_votes(votes, shape, **settings):
     items, voters, labels = np.array(votes).T
-    return fit(items, voters, labels, shape, **settings)
+    return fit_confusion(items, voters, labels, shape, **settings)
 
 
 def simulated(n_items=60, n_voters=5, n_labels=3, seed=0, accuracy=(0.9, 0.8, 0.7, 0.6, 0.5)):
@@ -139,7 +139,7 @@ def test_indices_out_of_range_are_refused(votes):
 
 def test_no_votes_are_refused():
     with pytest.raises(ValueError, match="no votes"):
-        fit(np.array([], int), np.array([], int), np.array([], int), (1, 1, 2))
+        fit_confusion(np.array([], int), np.array([], int), np.array([], int), (1, 1, 2))
 
 
 vote_sets = st.integers(2, 6).flatmap(

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
 from components.core.mllm import Answer, ChatRequest
-from components.voting_filter.collect import LOST_REASONS, batches, collect, collect_blind
-from components.voting_filter.schemas import VoteAnswer, VoteAnswers
+from components.voting_filter.ask import (
+    LOST_REASONS,
+    VoteAnswer,
+    VoteAnswers,
+    batches,
+    collect,
+    collect_blind,
+)
 
 SIZES = {"questions_per_request": 2, "answer_tokens": 16}
 

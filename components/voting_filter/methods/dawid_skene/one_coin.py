@@ -35,7 +35,7 @@ _SMALLEST = 1e-4
 
 
 @dataclass(frozen=True)
-class SymmetricVotes:
+class OneCoinVotes:
     """Votes on I items with C candidates in all, by R raters (a voter for one type of answer), in F forms."""
 
     item_form: Ints
@@ -54,7 +54,7 @@ class SymmetricVotes:
 
 
 @dataclass(frozen=True)
-class SymmetricFit:
+class OneCoinModel:
     """The fitted model."""
 
     posterior: Floats
@@ -65,14 +65,14 @@ class SymmetricFit:
     """(F,) q: P(two wrong answers are the same)."""
 
 
-def fit_symmetric(
-    votes: SymmetricVotes,
+def fit_one_coin(
+    votes: OneCoinVotes,
     *,
     prior_reliability: float,
     prior_votes: float,
     max_iterations: int = 200,
     tolerance: float = 1e-6,
-) -> SymmetricFit:
+) -> OneCoinModel:
     """Fit by EM, from the shares of the votes, until no posterior moves by more than `tolerance`.
 
     Args:
@@ -106,13 +106,13 @@ def fit_symmetric(
         moved = float(np.max(np.abs(updated - posterior), initial=0.0))
         posterior = updated
         max_iterations = max_iterations - 1 if moved > tolerance else 0
-    return SymmetricFit(posterior, reliability, coincidence)
+    return OneCoinModel(posterior, reliability, coincidence)
 
 
 class _Pairs:
     """Pairs of wrong votes, and those of them that coincide, as expectations over the posterior."""
 
-    def __init__(self, votes: SymmetricVotes, support: Floats, ballots: Floats) -> None:
+    def __init__(self, votes: OneCoinVotes, support: Floats, ballots: Floats) -> None:
         self.item, self.form, self.options = votes.candidate_item, votes.item_form, votes.form_options
         same = _choose_two(support)
         same_all = _sums(self.item, same, len(ballots))
@@ -141,7 +141,7 @@ def _choose_two(n: Floats) -> Floats:
     return n * (n - 1) / 2
 
 
-def _unseen(votes: SymmetricVotes, coincidence: Floats, candidates: Floats) -> Floats:
+def _unseen(votes: OneCoinVotes, coincidence: Floats, candidates: Floats) -> Floats:
     """(I,) how many answers nobody gave: all that are left of the options, and of free answers at least one."""
     answers = np.where(votes.form_options > 0, votes.form_options, 1 + 1 / coincidence)[votes.item_form]
     least = np.where(votes.form_options > 0, 0.0, 1.0)[votes.item_form]
