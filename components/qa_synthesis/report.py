@@ -1,4 +1,4 @@
-"""The stage's report."""
+"""The stage's report: counts, verdicts of each evolution round, reasons of rejection, sample images with items."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from components.core.answers import lettered
 from components.core.stage.report import Report
 from components.qa_synthesis.config import Config
-from components.qa_synthesis.evolve import VERDICTS
-from components.qa_synthesis.history import evolution
-from components.qa_synthesis.items import REASONS, Item
+from components.qa_synthesis.evolution import VERDICTS
+from components.qa_synthesis.image_question import REASONS, ImageQuestion, evolution
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,11 @@ class Sample:
     """An image and its items, to show."""
 
     image: bytes
-    items: Sequence[Item]
+    items: Sequence[ImageQuestion]
 
 
 def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample], config: Config) -> None:
-    """Counts, what each evolution round did, why drafts were turned away, and sample images with their items."""
+    """Counts, the verdicts of each evolution round, reasons of rejection, and sample images with their items."""
     report.heading("Question-answer items")
     report.text(
         f"{counts['items']} items about {counts['images_with_items']} of {counts['images']} images, written by "
@@ -58,7 +58,7 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
         report.table(
             [
                 {
-                    "question": _with_choices(item),
+                    "question": " ".join([item.question, *lettered(item.choices)]),
                     "answer": item.answer,
                     "type": item.answer_type,
                     "round": item.round,
@@ -69,10 +69,3 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
                 for item in sample.items
             ]
         )
-
-
-def _with_choices(item: Item) -> str:
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    return " ".join(
-        [item.question, *(f"{letter}. {c}" for letter, c in zip(letters, item.choices, strict=False))]
-    )

@@ -31,6 +31,7 @@ LOST_REASONS = (
 )
 
 
+# The docstrings, names and fields of the next two classes are part of the JSON schema sent with each request.
 class VoteAnswer(BaseModel):
     """Answer to the question with the same number."""
 
@@ -41,7 +42,7 @@ class VoteAnswer(BaseModel):
 
 
 class VoteAnswers(BaseModel):
-    """Answers to all questions of one request: the JSON schema sent with it."""
+    """Answers to all questions of one request."""
 
     answers: list[VoteAnswer]
 

@@ -1,8 +1,8 @@
 """Reasoning paths by rejection sampling, as Kimi-VL builds its long chains of thought (arXiv 2504.07491, section 3.3).
 
-Items whose answer can be verified are asked again, several times at a temperature above 0 and without their answer. Paths
-that end with the item's answer are correct: the shortest becomes the item's reasoning, the others go to its history. An
-item without a correct path keeps the reasoning that it had, and its history says so.
+Items whose answer can be verified are asked again, several times at a temperature above 0 and without their answer.
+Paths that end with the item's answer are correct: the shortest becomes the item's reasoning, the others go to its
+history. An item without a correct path keeps the reasoning that it had, and its history says so.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from components.core.answers import agree, normalise
 from components.core.mllm import ChatRequest
 from components.core.mllm.prompts import render
 from components.qa_synthesis.config import Config
-from components.qa_synthesis.generate import Ask, Task, request_seed
-from components.qa_synthesis.items import Item, has_reserved, one_line
-from components.qa_synthesis.schemas import QAPath, QAPaths
+from components.qa_synthesis.image_question import ImageQuestion, has_reserved, one_line
+from components.qa_synthesis.plan import Ask, Task
+from components.qa_synthesis.schemas import QAPaths
 
 VERIFIABLE = ("choice", "number", "yes_no", "span")
 _MAX_ANSWERS = 8
@@ -27,7 +26,7 @@ _MAX_ANSWERS = 8
 
 @dataclass
 class Paths:
-    """What came of the samples of one item."""
+    """The samples of one item, by outcome."""
 
     correct: list[str] = field(default_factory=list)
     wrong: Counter[str] = field(default_factory=Counter)
@@ -36,8 +35,8 @@ class Paths:
 
 
 def sample_reasoning(
-    tasks: Sequence[Task], items: Sequence[Sequence[Item]], config: Config, ask: Ask
-) -> list[list[Item]]:
+    tasks: Sequence[Task], items: Sequence[Sequence[ImageQuestion]], config: Config, ask: Ask
+) -> list[list[ImageQuestion]]:
     """Sample reasoning paths for all verifiable items, `samples` requests an image, requests of one image together.
 
     Args:
@@ -53,23 +52,15 @@ def sample_reasoning(
     requests: list[ChatRequest] = []
     prompt_hash = ""
     for task, own in zip(tasks, asked, strict=True):
-        if not own:
-            continue
-        prompt, prompt_hash = render(__file__, "reason.jinja", items=own)
-        requests += [
-            ChatRequest(
-                key=f"reason:{sample}:{task.image_id}",
-                prompt=prompt,
-                schema=QAPaths,
-                images=(task.image,),
-                temperature=settings.temperature,
-                seed=request_seed("reason", sample, task.image_id),
-                max_tokens=settings.path_tokens * (len(own) + 1),
-            )
-            for sample in range(settings.samples)
-        ]
+        if own:
+            prompt, prompt_hash = render(__file__, "reason.jinja", items=own)
+            room = settings.path_tokens * (len(own) + 1)
+            requests += [
+                task.request(["reason", sample], prompt, QAPaths, settings.temperature, room)
+                for sample in range(settings.samples)
+            ]
     answers = iter(ask(requests))
-    sampled: list[list[Item]] = []
+    sampled: list[list[ImageQuestion]] = []
     for everything, own in zip(items, asked, strict=True):
         found = [Paths() for _ in own]
         for _ in range(settings.samples if own else 0):
@@ -79,27 +70,25 @@ def sample_reasoning(
     return sampled
 
 
-def _collect(items: Sequence[Item], answer: Any, found: Sequence[Paths], max_chars: int) -> None:
+def _collect(items: Sequence[ImageQuestion], answer: Any, found: Sequence[Paths], max_chars: int) -> None:
     """Add one sample of all items of an image."""
-    given: dict[int, QAPath] = {}
-    if isinstance(answer, QAPaths):
-        for path in answer.paths:
-            given.setdefault(path.index, path)
+    given = reversed(answer.paths) if isinstance(answer, QAPaths) else ()
+    by_index = {path.index: path for path in given}  # of repeated ones the first
     for number, (item, paths) in enumerate(zip(items, found, strict=True), start=1):
-        if number not in given:
+        path = by_index.get(number)
+        if path is None:
             paths.missing += 1
             continue
-        text = " ".join(filter(None, map(one_line, given[number].steps)))
-        final = given[number].answer
-        if not text or len(text) > max_chars or has_reserved(text, final):
+        text = " ".join(filter(None, map(one_line, path.steps)))
+        if not text or len(text) > max_chars or has_reserved(text, path.answer):
             paths.malformed += 1
-        elif agree(final, item.answer, item.answer_type, item.choices):  # type: ignore[arg-type]
+        elif item.agrees(path.answer):
             paths.correct.append(text)
         else:
-            paths.wrong[normalise(final, item.answer_type, item.choices)[:100]] += 1  # type: ignore[arg-type]
+            paths.wrong[item.normalised(path.answer)[:100]] += 1
 
 
-def _settle(item: Item, paths: Paths, prompt_hash: str) -> Item:
+def _settle(item: ImageQuestion, paths: Paths, prompt_hash: str) -> ImageQuestion:
     """The item with its shortest correct path (the alphabet decides between equally long ones), if there is one."""
     ranked = sorted(set(paths.correct), key=lambda text: (len(text), text))
     entry = {

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from components.core.stage.settings import Endpoint
 from components.qa_synthesis.config import Config
-from components.qa_synthesis.mix import ANYTHING, ASPECTS, absent, answer_types, apportion, aspects
+from components.qa_synthesis.plan import ANYTHING, ASPECTS, absent, answer_types, apportion, aspects
 
 SHARES = st.lists(st.floats(0, 10), min_size=1, max_size=6).filter(lambda shares: sum(shares) > 1e-3)
 OFFSET = st.floats(0, 1, exclude_max=True)
