@@ -1,9 +1,9 @@
-"""Exact nearest topics by inner product, in bounded memory. Pure functions.
+"""Blocked exact search: the topics of highest inner product, in bounded memory. Pure.
 
-Blocked single-precision products find a few more candidates than wanted; double precision ranks them. Rounding errors
-of the products are bounded (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5), so it is known
-for every query whether the true best can have been missed, and then that query is searched in double precision alone.
-The result is therefore that of exact arithmetic up to 2^-53, whatever the block sizes, threads and BLAS.
+Blocked single-precision products find a few more candidates than wanted; double precision ranks them. The products'
+rounding errors are bounded (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5). So it is known
+for every query whether a true best can have been missed; such a query is searched in double precision alone.
+The result is that of exact arithmetic up to 2^-53, whatever the block sizes, threads and BLAS.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class TopicSearch:
         order = np.argsort(-exact, axis=1, kind="stable")[:, :m]
         indices, scores = np.take_along_axis(found, order, 1), np.take_along_axis(exact, order, 1)
         if wanted < len(self.topics):
-            # What was left out scored no higher than the weakest candidate did.
+            # A topic that is no candidate scored no higher than the weakest candidate did.
             doubtful = scores[:, -1] <= _score_of(keys.min(axis=1)).astype(np.float64) + error
             for row in np.flatnonzero(doubtful):
                 indices[row], scores[row] = self._exhaustive(queries[row], m)
@@ -130,13 +130,6 @@ class TopicSearch:
         )
         order = np.argsort(-scores, kind="stable")[:m]
         return order, scores[order]
-
-
-def top_m(
-    queries: Floats, topics: Floats, m: int, *, block_queries: int = 2048, block_topics: int = 4096
-) -> tuple[Ints, Floats]:
-    """One search over topics that are used once; see `TopicSearch`."""
-    return TopicSearch(topics, block_queries=block_queries, block_topics=block_topics).top(queries, m)
 
 
 def _norms(rows: Floats) -> Doubles:
@@ -187,12 +180,11 @@ def _score_of(keys: Ints) -> Floats:
 
 
 def _merge(keys: Ints, rows: Ints, new: Ints) -> None:
-    """Keep in `keys` (n, w) the w largest of what a row had and of its new keys; `rows` ascends."""
+    """Keep in `keys` (n, w) the w largest of a row's old and new keys; `rows` ascends."""
     width = keys.shape[1]
     counts = np.bincount(rows, minlength=len(keys))
-    if (
-        counts.max() > _CROWDED * width
-    ):  # a few crowded rows would make the table below wide: their own best first
+    if counts.max() > _CROWDED * width:
+        # A few crowded rows would make the table below wide: their own best first.
         order = np.lexsort((-new, rows))
         rows, new = rows[order], new[order]
         place = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from components.topic_matching import search
-from components.topic_matching.search import SPARE, TopicSearch, top_m
+from components.topic_matching.search import SPARE, TopicSearch
+
+
+def top_m(queries, topics, m, **blocks):
+    return TopicSearch(topics, **blocks).top(queries, m)
+
 
 # Small whole numbers are exact in floating point in any order of summation, and give plenty of ties.
 WHOLE = st.integers(-2, 2)

@@ -15,7 +15,8 @@ from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.stage.runner import stage_main
 from components.topic_matching.component import IO
 from components.topic_matching.config import Config
-from components.topic_matching.stage import REASONS, run
+from components.topic_matching.fine import REASONS
+from components.topic_matching.stage import run
 
 CAPTIONS = {
     "fuel": "fuel",
