@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from components.core.stage.settings import Endpoint, Settings
-from components.label_tree.edits import Edits, path_key
+from components.label_tree.edits import Edit, Edits, Key, path_key
 from components.label_tree.names import clean_name, name_key
+
+T = TypeVar("T", bound="ExpertTopic")
 
 
 class ExpertTopic(Settings):
@@ -28,17 +31,22 @@ class ExpertTopic(Settings):
         return name
 
 
+def _unique(topics: tuple[T, ...]) -> tuple[T, ...]:
+    _refuse_duplicates(name_key(clean_name(topic.name)) for topic in topics)
+    return topics
+
+
+def _refuse_duplicates(names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"two topics are called '{name}'; rename or remove one")
+
+
 class ExpertChild(ExpertTopic):
     """A second-level topic that an expert wrote."""
 
-    children: tuple[ExpertTopic, ...] = ()
+    children: Annotated[tuple[ExpertTopic, ...], AfterValidator(_unique)] = ()
     """Third-level topics the expert insists on; the model adds to them."""
-
-    @field_validator("children")
-    @classmethod
-    def _unique_children(cls, children: tuple[ExpertTopic, ...]) -> tuple[ExpertTopic, ...]:
-        _refuse_duplicates(name_key(clean_name(child.name)) for child in children)
-        return children
 
 
 class ExpertLabel(ExpertTopic):
@@ -46,27 +54,8 @@ class ExpertLabel(ExpertTopic):
 
     dimension: Literal["domain", "capability"]
     """`domain`: what the pictures are about. `capability`: what is asked of the model (reading, counting, ...)."""
-    children: tuple[ExpertChild, ...] = ()
+    children: Annotated[tuple[ExpertChild, ...], AfterValidator(_unique)] = ()
     """Second-level topics the expert insists on; the model adds to them."""
-
-    @field_validator("children")
-    @classmethod
-    def _unique_children(cls, children: tuple[ExpertChild, ...]) -> tuple[ExpertChild, ...]:
-        _refuse_duplicates(name_key(clean_name(child.name)) for child in children)
-        return children
-
-
-class Edit(Settings):
-    """What an expert changed about a topic that the model proposed; holds in every later run."""
-
-    path: str
-    """Names from the first level down, joined by " > ". Names above the topic may be those before or after an edit."""
-    name: str = ""
-    """New name; empty keeps it. On the first level, where `experts` has the new name, everything below moves along."""
-    description: str = ""
-    """New description; empty keeps it. Of a removed topic: what belonged to it, to recognise its near-duplicates."""
-    remove: bool = False
-    """Take the topic and everything below it out, and let neither it nor a near-duplicate of it come back."""
 
 
 class Config(Settings):
@@ -131,21 +120,10 @@ class Config(Settings):
         return self
 
 
-def _keys(expert: ExpertLabel) -> list[tuple[str, ...]]:
-    """Keys of every path that an expert wrote below and with a first-level topic."""
-    root = path_key(expert.name)
-    below = [(*root, *path_key(child.name)) for child in expert.children]
-    leaves = [
-        (*above, *path_key(leaf.name))
-        for above, child in zip(below, expert.children, strict=True)
-        for leaf in child.children
-    ]
-    return [root, *below, *leaves]
-
-
-def _refuse_duplicates(names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"two topics are called '{name}'; rename or remove one")
-        seen.add(name)
+def _keys(topic: ExpertTopic, above: Key = ()) -> Iterator[Key]:
+    """Keys of every path that an expert wrote, from a topic down."""
+    key = (*above, *path_key(topic.name))
+    yield key
+    if isinstance(topic, (ExpertLabel, ExpertChild)):
+        for child in topic.children:
+            yield from _keys(child, key)
