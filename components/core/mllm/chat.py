@@ -1,4 +1,4 @@
-"""What a chat request says and what its reply holds, as OpenAI's chat completions have them."""
+"""A chat request and its reply, as OpenAI's chat completions have them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a request: a validated `value` (the text, without a schema), or an `error` (`malformed: ...` or
+    """The result of a request: a validated `value` (the text, without a schema), or an `error` (`malformed: ...` or
     `endpoint: ...`)."""
 
     key: str
@@ -73,7 +73,7 @@ def chat_payload(model: str, request: ChatRequest) -> dict[str, Any]:
 
 
 def repair_messages(text: str, error: str) -> list[dict[str, str]]:
-    """What follows an answer that does not fit its schema: the answer, and what was wrong with it."""
+    """The messages after an answer that does not fit its schema: the answer, and its fault."""
     return [{"role": "assistant", "content": text}, {"role": "user", "content": _REPAIR.format(error=error)}]
 
 

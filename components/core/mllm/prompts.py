@@ -1,4 +1,4 @@
-"""Prompts as versioned template files: what a stage asks can be read, diffed and hashed."""
+"""Prompts as versioned template files, which can be read, diffed and hashed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def render(stage_file: str, name: str, **variables: Any) -> tuple[str, str]:
     Args:
         stage_file: `__file__` of a module in the stage's folder; templates lie in `prompts/` beside it.
         name: template file name.
-        variables: what the template uses; a missing one raises `jinja2.UndefinedError`.
+        variables: the template's variables; a missing one raises `jinja2.UndefinedError`.
 
     Returns:
         The prompt, and a 16-digit hash of the template's source, recorded with every row it produced.

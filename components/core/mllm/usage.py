@@ -1,4 +1,4 @@
-"""What a client's requests took. Figures for metrics and reports; none of them may stand in a dataset."""
+"""Usage of an endpoint: requests, retries, tokens, latency. For metrics and reports; never written to a dataset."""
 
 from __future__ import annotations
 
@@ -32,13 +32,8 @@ class Usage:
         """The sum over several clients."""
         whole = cls()
         for part in parts:
-            whole.requests += part.requests
-            whole.replayed += part.replayed
-            whole.retries += part.retries
-            whole.failures += part.failures
-            whole.prompt_tokens += part.prompt_tokens
-            whole.completion_tokens += part.completion_tokens
-            whole.latencies_s.extend(part.latencies_s)
+            for name in vars(whole):
+                setattr(whole, name, getattr(whole, name) + getattr(part, name))
         return whole
 
     def metrics(self, prefix: str) -> dict[str, float]:
