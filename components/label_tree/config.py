@@ -53,7 +53,8 @@ class ExpertLabel(ExpertTopic):
     """A first-level topic, always written by an expert."""
 
     dimension: Literal["domain", "capability"]
-    """`domain`: what the pictures are about. `capability`: what is asked of the model (reading, counting, ...)."""
+    """`domain`: what the pictures are about. `capability`: what is asked of the model (reading, counting,
+    ...)."""
     children: Annotated[tuple[ExpertChild, ...], AfterValidator(_unique)] = ()
     """Second-level topics the expert insists on; the model adds to them."""
 
@@ -68,12 +69,12 @@ class Config(Settings):
     edits: tuple[Edit, ...] = ()
     """Experts' changes to proposed topics. What an expert wrote is changed in `experts`."""
     previous: str = ""
-    """Directory (or `s3://` prefix) of an earlier `label_tree` output to go on from; `#sha256=<fingerprint>` after it
-    pins its content. Topics that had a place in it keep their children, and only new ones are asked for theirs.
-    Empty: grow everything."""
+    """Directory (or `s3://` prefix) of an earlier `label_tree` output to go on from; `#sha256=<fingerprint>`
+    after it pins its content. Topics that had a place in it keep their children, and only new ones are asked
+    for theirs. Empty: grow everything."""
     regrow: tuple[str, ...] = ()
-    """Paths (names joined by " > ") of topics in `previous` that are asked for more children nevertheless, together
-    with everything below them; what they have is kept."""
+    """Paths (names joined by " > ") of topics in `previous` that are asked for more children nevertheless,
+    together with everything below them; what they have is kept."""
     model: Endpoint
     """The model that proposes the second and third level."""
     embedder: Endpoint

@@ -1,7 +1,7 @@
-"""Experts' changes to topics that a model proposed, applied alike to an earlier tree and to every new proposal.
+"""Experts' edits of topics that a model proposed, applied to an earlier tree and to every new proposal.
 
-Edits stand in the settings, not in the tree, so they hold however often the tree is grown again. Applying them twice
-changes nothing, and their order does not matter.
+Edits stand in the settings, not in the tree, so they hold however often the tree is grown again. Applying
+them twice changes nothing, and their order does not matter.
 """
 
 from __future__ import annotations
@@ -20,11 +20,14 @@ class Edit(Settings):
     """An expert's change to a topic that the model proposed; holds in every later run."""
 
     path: str
-    """Names from the first level down, joined by " > ". Names above the topic may be those before or after an edit."""
+    """Names from the first level down, joined by " > ". Names above the topic may be those before or after an
+    edit."""
     name: str = ""
-    """New name; empty keeps it. On the first level, where `experts` has the new name, everything below moves along."""
+    """New name; empty keeps it. On the first level, where `experts` has the new name, everything below moves
+    along."""
     description: str = ""
-    """New description; empty keeps it. Of a removed topic: its content, by which near-duplicates are recognised."""
+    """New description; empty keeps it. Of a removed topic: its content, by which near-duplicates are
+    recognised."""
     remove: bool = False
     """Take the topic and everything below it out, and let neither it nor a near-duplicate of it come back."""
 
@@ -41,7 +44,7 @@ def path_key(path: str | Sequence[str]) -> Key:
 
 @dataclass
 class Edits:
-    """Edits by the keys of the topics they change: parents by their new names, the topic itself by its old one."""
+    """Edits by the keys of the topics they change: parents by new names, the topic itself by its old one."""
 
     sources: dict[Key, Edit] = field(default_factory=dict)
     _names: dict[Key, str] = field(default_factory=dict)
@@ -52,8 +55,8 @@ class Edits:
         """Check and index edits.
 
         Raises:
-            ValueError: an edit changes nothing or two things at once, its path has not one to three names, two edits
-                change one topic, or one edit's new name is another edit's topic.
+            ValueError: an edit changes nothing or two things at once, its path has not one to three names,
+                two edits change one topic, or one edit's new name is another edit's topic.
         """
         indexed = cls()
         targets: dict[Key, str] = {}
@@ -102,7 +105,7 @@ class Edits:
         return new, self._descriptions.get(path_key(new), description)
 
     def removed(self) -> list[tuple[Key, tuple[str, ...]]]:
-        """Key in `sources` and path, under its parents' present names, of every topic that an edit removes."""
+        """Key in `sources`, and path under the parents' new names, of every topic that an edit removes."""
         edits = sorted(self.sources.items())
         return [(key, self.new_path(split_path(edit.path))) for key, edit in edits if edit.remove]
 

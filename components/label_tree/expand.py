@@ -1,7 +1,7 @@
 """Label-tree expansion, level by level and round by round. Pure given the two functions that ask and embed.
 
-After MindGPT-4ov (arXiv 2512.02895): experts write the first level, a model proposes the second and third. How often a
-parent is asked and when a branch stops are choices of this implementation.
+After MindGPT-4ov (arXiv 2512.02895): experts write the first level, a model proposes the second and third.
+How often a parent is asked and when a branch stops are choices of this implementation.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class GrowthLimits:
-    """When to stop: children of a parent by the children's level, rounds, share of new topics, cosine of duplicates."""
+    """When to stop: children a parent by their level, rounds, share of new topics, cosine of duplicates."""
 
     max_children: dict[int, int]
     rounds: int
@@ -104,9 +104,9 @@ Ask = Callable[[Sequence[Branch]], Sequence[TopicChildren | None]]
 def grow(start: Start, limits: GrowthLimits, ask: Ask, embed: Embed, edits: Edits | None = None) -> Growth:
     """Grow the second and then the third level under the topics of `start` that are not settled.
 
-    Each round asks all branches still open together, then merges their proposals in the parents' order. So the result
-    depends on the answers alone and not on which of them arrived first. A branch closes when its budget is full, when
-    its answer was unusable, or when less than `min_new_share` of its proposals was new.
+    Each round asks all branches still open together, then merges their proposals in the parents' order. So
+    the result depends on the answers alone and not on which of them arrived first. A branch closes when its
+    budget is full, when its answer was unusable, or when less than `min_new_share` of its proposals was new.
 
     Args:
         start: the topics there are, parents first, and which of them keep their children as they are.

@@ -1,4 +1,4 @@
-"""Going on from an earlier tree: which of its topics stay, and which parents need not be asked again. Pure."""
+"""Going on from an earlier tree: which topics stay, and which parents need not be asked again. Pure."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Left:
 class Start:
     """The topics that a tree grows from, parents first.
 
-    `earlier` holds the ids of those that the earlier tree had, and `settled` the ids of those among them that keep their
-    children as they are. `left` lists the topics of the earlier tree that this one has not.
+    `earlier` holds the ids of those that the earlier tree had, and `settled` the ids of those among them that
+    keep their children as they are. `left` lists the topics of the earlier tree that this one has not.
     """
 
     topics: list[Topic]
@@ -62,9 +62,9 @@ def carry_over(
 ) -> Start:
     """Join the experts' topics with those of an earlier tree.
 
-    A topic stays under its parent's present name, or it is left out with everything below it as `parent_left`. The
-    reasons are `removed` (by an edit), `not_in_experts` (an expert wrote it then and does not now) and `joined` (an edit
-    gave it another topic's name; its children go there).
+    A topic stays under its parent's present name, or it is left out with everything below it as
+    `parent_left`. The reasons are `removed` (by an edit), `not_in_experts` (an expert wrote it then and does
+    not now) and `joined` (an edit gave it another topic's name; its children go there).
 
     Args:
         planted: the experts' topics; where an earlier topic has the same path, this one counts.
@@ -118,9 +118,10 @@ def _known(path: str, keys: set[Key], edits: Edits) -> Key:
 def lookalikes(
     start: Start, planted: int, vectors: Vectors, threshold: float
 ) -> list[tuple[Topic, Topic, float]]:
-    """Experts' topics that the earlier tree did not have, each with the carried topic it resembles, and the cosine.
+    """New topics of experts, each with the topic of the earlier tree that it resembles, and the cosine.
 
-    Neither is merged: an expert's topic never is, and a topic that was there stays until an expert removes it.
+    Neither is merged: an expert's topic never is, and a topic that was there stays until an expert removes
+        it.
 
     Args:
         start: from `carry_over`.

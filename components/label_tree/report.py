@@ -89,7 +89,8 @@ def _previous(report: Report, start: Start, alike: Sequence[tuple[Topic, Topic, 
     _list(report, "topics left behind", gone)
     if alike:
         report.text(
-            "New expert topics that resemble a topic of the previous tree. Both are kept; an edit removes one."
+            "New expert topics that resemble a topic of the previous tree. Both are kept; "
+            "an edit removes one."
         )
         rows = [
             {

@@ -1,4 +1,4 @@
-"""Grow the experts' topics to a tree of three levels, or an earlier tree further; write topics and refused proposals."""
+"""Grow the experts' topics, or an earlier tree, to three levels; write topics and refused proposals."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def _start(config: Config, ctx: StageContext, edits: Edits, embedder: MLLMClient
 
 
 def _previous(reference: str, ctx: StageContext) -> Path:
-    """Local directory of the earlier tree, fetched where it lies in an object store, and checked against its pin."""
+    """Local directory of the earlier tree, fetched from an object store, and checked against its pin."""
     if is_object_uri(reference):
         uri, _, digest = reference.partition("#sha256=")
         path = _fetch(uri, ctx.work.dir("previous"))
@@ -151,7 +151,7 @@ def _request(config: Config, branch: Branch) -> ChatRequest:
 
 
 def _table(growth: Growth) -> pa.Table:
-    """The tree in reading order, built by column: as Python lists the embeddings would take eight times the space."""
+    """The tree in reading order, by column: embeddings as Python lists would take eight times the space."""
     order = in_reading_order(growth.topics)
     topics = [growth.topics[index] for index in order]
     vectors = np.ascontiguousarray(growth.vectors[order], np.float32)

@@ -17,9 +17,9 @@ def generate(
     """Draft items for every task.
 
     Returns:
-        The well-formed items of each task (at most `count`, all different), and the rejections. An image without any
-        usable answer is rejected under its own id, an item that is malformed or was never written under
-        `<image_id>#<position>`.
+        The well-formed items of each task (at most `count`, all different), and the rejections. An image
+        without any usable answer is rejected under its own id, an item that is malformed or was never written
+        under `<image_id>#<position>`.
     """
     requests, prompt_hash = [], ""
     for task in tasks:

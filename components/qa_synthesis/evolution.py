@@ -1,8 +1,8 @@
-"""Evolution with elimination after MMEvol (arXiv 2409.05840, section 2.2; shares from its code, rounds from 3.2).
+"""Evolution with elimination after MMEvol (arXiv 2409.05840, sections 2.2 and 3.2; shares from its code).
 
-Each round, every item draws one direction. One request rewrites all items of an image, and a second lets a judge compare
-every new version with the version before it. A new version that does not clearly win is eliminated and its parent
-stays. The history keeps the version that lost, with the verdict.
+Each round, every item draws one direction. One request rewrites all items of an image, and a second lets a
+judge compare every new version with the version before it. A new version that does not clearly win is
+eliminated and its parent stays. The history keeps the version that lost, with the verdict.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VERDICTS = (
 
 @dataclass(frozen=True)
 class Attempt:
-    """One item's turn in a round: its direction, and the new version or the fault that keeps it from the judge."""
+    """One item's turn in a round: its direction, and its new version or the fault that ends the turn."""
 
     parent: ImageQuestion
     direction: str
@@ -64,8 +64,8 @@ def evolve_round(
         ask: sends requests.
 
     Returns:
-        The items after the round, aligned with the input; as many as before. Items about absent things stay as they
-        are (see `about_absent`).
+        The items after the round, aligned with the input; as many as before. Items about absent things stay
+        as they are (see `about_absent`).
     """
     fixed = [about_absent(own, task.absent) for task, own in zip(tasks, items, strict=True)]
     evolving = [
@@ -154,7 +154,7 @@ def _attempt(
     prompt_hash: str,
     config: Config,
 ) -> Attempt:
-    """One attempt; a question whose id the image has `taken` already is no new version. A new one's id is added."""
+    """One attempt. A question whose id is `taken` already is a duplicate; a new one's id is added."""
     if version is None:
         return Attempt(parent, direction, verdict="missing", detail=missing)
     child = validate(
@@ -177,7 +177,7 @@ def _attempt(
 def _judge(
     tasks: Sequence[Task], attempts: Sequence[Sequence[Attempt]], round_no: int, config: Config, ask: Ask
 ) -> tuple[list[dict[int, Judgement]], str]:
-    """Verdicts by position for each image, and the prompt's hash; images with nothing to judge are not asked about."""
+    """Verdicts by position for each image, and the prompt's hash; only new versions are judged."""
     open_positions = [[p for p, attempt in enumerate(own) if not attempt.verdict] for own in attempts]
     requests, prompt_hash = [], ""
     for task, own, positions in zip(tasks, attempts, open_positions, strict=True):
@@ -201,7 +201,7 @@ def _judge(
 def settle(
     attempt: Attempt, judgement: Judgement | None, round_no: int, min_score: int, judge_prompt_hash: str = ""
 ) -> ImageQuestion:
-    """The version that goes on, with this round in its history: the child if it clearly won, else the parent."""
+    """The version that goes on, with the round in its history: the child if it won, else the parent."""
     verdict, score, reason = attempt.verdict, 0, attempt.detail
     if not verdict and judgement is None:
         verdict = "unjudged"

@@ -5,12 +5,13 @@ The `history` column of table `qa` is a list, oldest first. It has one entry for
     {"round": 1, "direction": "reasoning", "verdict": "kept", "score": 8, "reason": "...", "form": "",
      "judge_prompt_hash": "...", "replaced": <the version before>}
 
-`replaced` stands where the new version took over. Otherwise `eliminated` holds the version that lost: as the model
-wrote it where it was malformed, null where the model wrote none. One more entry follows where reasoning was sampled:
+`replaced` stands where the new version took over. Otherwise `eliminated` holds the version that lost: as the
+model wrote it where it was malformed, null where the model wrote none. One more entry follows where reasoning
+was sampled:
 
     {"reasoning": "sampled" | "no_correct_path", "sampled": 4, "correct": 3, "malformed": 0, "missing": 0,
-     "answers": {"40": 1}, "paths": [<other correct reasoning, shortest first>], "replaced": <reasoning before>,
-     "prompt_hash": "..."}
+     "answers": {"40": 1}, "paths": [<other correct reasoning, shortest first>], "replaced": <reasoning
+     before>, "prompt_hash": "..."}
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ REASONS = (
     "duplicate_question",  # the image already has this question
 )
 
-# Chat and vision control tokens, whichever model family they come from: <|im_start|>, <image>, <|vision_pad|> ...
-# A text in an image can make the teacher write them; in training they would end a turn or stand for another image.
+# Chat and vision control tokens, whichever model family they come from: <|im_start|>, <image>, <|vision_pad|>
+# ... A text in an image can make the teacher write them; in training they would end a turn or stand for
+# another image.
 _RESERVED = re.compile(r"<\|[^|<>]{1,40}\|>|</?(?:image|video|img|s)>", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 _NO_ANSWER = {"number": "not_a_number", "yes_no": "not_yes_no", "choice": "answer_not_among_choices"}
@@ -86,7 +88,7 @@ class ImageQuestion(Question):
 
     @property
     def qa_id(self) -> str:
-        """Depends on the image and the question's words only, so the same question has the same id in every run."""
+        """Depends on image and question alone, so the same question has the same id in every run."""
         return sha256_hex(f"{self.image_id}\n{question_key(self.question)}")
 
     def version(self) -> dict[str, Any]:
@@ -109,7 +111,7 @@ def question_key(question: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Text on one line: prompts number items by line, so a line break in a question could forge another item."""
+    """Text on one line: prompts number items by line, so a line break could forge another item."""
     return _SPACE.sub(" ", text).strip()
 
 
@@ -123,8 +125,8 @@ def validate(
 ) -> ImageQuestion | Malformed:
     """Check a model's draft and bring it into canonical form.
 
-    Numbers, yes/no and choice letters are normalised. Spans and open answers keep their wording, without quotes or a
-    span's full stop.
+    Numbers, yes/no and choice letters are normalised. Spans and open answers keep their wording, without
+    quotes or a span's full stop.
 
     Args:
         draft: the model's words.
@@ -192,8 +194,8 @@ def lineage(row: Mapping[str, Any]) -> list[dict[str, Any]]:
         row: a row of table `qa`.
 
     Returns:
-        One version for round 0 and one for each round in the history, oldest first; the last is the row's own. Where a
-        round's version was eliminated, the version before stands again.
+        One version for round 0 and one for each round in the history, oldest first; the last is the row's
+        own. Where a round's version was eliminated, the version before stands again.
     """
     history = json.loads(row["history"])
     sampled = reasoning(history)

@@ -1,4 +1,4 @@
-"""Question budget steering: what to ask about each image, from its budget, density scores, topics and the settings."""
+"""Question budget steering: what to ask about each image, by its budget, density scores and topics."""
 
 from __future__ import annotations
 
@@ -101,7 +101,8 @@ def plan(
             counts["images_without_budget"] += 1
         elif count > MAX_ITEMS:
             raise DataError(
-                f"image {image_id} is to get {count} items, one request holds {MAX_ITEMS}; lower ids_scoring's budget"
+                f"image {image_id} is to get {count} items, one request holds {MAX_ITEMS}; "
+                "lower ids_scoring's budget"
             )
         else:
             tasks.append(_task(row, budgets[image_id], topics.of(image_id, config.max_topics), config))
@@ -169,9 +170,9 @@ def topic_text(row: dict[str, Any]) -> str:
 def apportion(shares: Sequence[float], total: int, offset: float) -> list[int]:
     """Split `total` items by `shares` without bias: systematic sampling (Madow 1949).
 
-    With C_k the cumulative share of `total`, part k gets floor(C_k + u) - floor(C_{k-1} + u). Each part is within one
-    item of its exact share, and over uniform offsets u it is the exact share on average. So images with few items still
-    add up to the mix, which they would not if every image were rounded alike.
+    With C_k the cumulative share of `total`, part k gets floor(C_k + u) - floor(C_{k-1} + u). Each part is
+    within one item of its exact share, and over uniform offsets u it is the exact share on average. So images
+    with few items still add up to the mix, which they would not if every image were rounded alike.
 
     Args:
         shares: not negative and not all 0; only the ratios matter.
@@ -194,7 +195,8 @@ def aspects(scores: Mapping[str, float], total: int, steered_share: float, offse
     """How many items to ask for by aspect, in proportion to an image's dimension scores.
 
     Args:
-        scores: dimension -> score from 0 to 10, for every key of `ASPECTS`; where all are 0, nothing is steered.
+        scores: dimension -> score from 0 to 10, for every key of `ASPECTS`; where all are 0, nothing is
+            steered.
         total: items of the image.
         steered_share: share of them that follow the scores; the rest are about anything.
         offset: see `apportion`.

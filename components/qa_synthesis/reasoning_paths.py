@@ -1,8 +1,9 @@
-"""Reasoning paths by rejection sampling, as Kimi-VL builds its long chains of thought (arXiv 2504.07491, section 3.3).
+"""Reasoning paths by rejection sampling, as in Kimi-VL (arXiv 2504.07491, section 3.3).
 
-Items whose answer can be verified are asked again, several times at a temperature above 0 and without their answer.
-Paths that end with the item's answer are correct: the shortest becomes the item's reasoning, the others go to its
-history. An item without a correct path keeps the reasoning that it had, and its history says so.
+Items whose answer can be verified are asked again, several times at a temperature above 0 and without their
+answer. Paths that end with the item's answer are correct: the shortest becomes the item's reasoning, the
+others go to its history. An item without a correct path keeps the reasoning that it had, and its history says
+so.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Paths:
 def sample_reasoning(
     tasks: Sequence[Task], items: Sequence[Sequence[ImageQuestion]], config: Config, ask: Ask
 ) -> list[list[ImageQuestion]]:
-    """Sample reasoning paths for all verifiable items, `samples` requests an image, requests of one image together.
+    """Sample reasoning paths for all verifiable items: `samples` requests an image, one after the other.
 
     Args:
         tasks: the images.
@@ -89,7 +90,7 @@ def _collect(items: Sequence[ImageQuestion], answer: Any, found: Sequence[Paths]
 
 
 def _settle(item: ImageQuestion, paths: Paths, prompt_hash: str) -> ImageQuestion:
-    """The item with its shortest correct path (the alphabet decides between equally long ones), if there is one."""
+    """The item with its shortest correct path, if any; of equally long ones the first by alphabet."""
     ranked = sorted(set(paths.correct), key=lambda text: (len(text), text))
     entry = {
         "reasoning": "sampled" if ranked else "no_correct_path",

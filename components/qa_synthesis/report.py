@@ -1,4 +1,4 @@
-"""The stage's report: counts, verdicts of each evolution round, reasons of rejection, sample images with items."""
+"""The stage's report: counts, verdicts of the evolution rounds, reasons of rejection, sample images."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ class Sample:
 
 
 def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample], config: Config) -> None:
-    """Counts, the verdicts of each evolution round, reasons of rejection, and sample images with their items."""
+    """Fill the report from the stage's counts and some images with their items."""
     report.heading("Question-answer items")
     report.text(
-        f"{counts['items']} items about {counts['images_with_items']} of {counts['images']} images, written by "
-        f"{config.endpoint.model}; {counts['items_asked']} were asked for, {counts['rejected']} rows were rejected."
+        f"{counts['items']} items about {counts['images_with_items']} of {counts['images']} images, "
+        f"written by {config.endpoint.model}; {counts['items_asked']} were asked for, "
+        f"{counts['rejected']} rows were rejected."
     )
     report.table([{"answer type": t, "items": counts[f"type_{t}"]} for t in config.answer_types])
     rounds = range(config.evolution_rounds + 1)

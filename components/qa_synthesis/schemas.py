@@ -1,8 +1,8 @@
 """Replies of the teacher: JSON schemas, and the names of abilities and task forms that prompts ask it to use.
 
-Classes, fields and their docstrings are the schemas sent with each request. Every text and list is bounded, so an
-answer stays small whatever an image makes a model write. The bounds are far above the sizes asked for. An answer that
-breaks one is asked for again once, and then counts as none.
+Classes, fields and their docstrings are the schemas sent with each request. Every text and list is bounded,
+so an answer stays small whatever an image makes a model write. The bounds are far above the sizes asked for.
+An answer that breaks one is asked for again once, and then counts as none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Write question-answer items about every image: plan, draft, evolve, sample reasoning, a chunk of images at a time."""
+"""Write question-answer items about every image: plan, draft, evolve, sample reasoning."""
 
 from __future__ import annotations
 

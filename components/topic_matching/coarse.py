@@ -19,7 +19,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Match:
-    """A chosen topic. `fine` is 0-1 from a model's score, or the caption's cosine where no model was asked."""
+    """A chosen topic; `fine` is 0-1 from a model's score, or the caption's cosine where none was asked."""
 
     topic: int
     coarse: float
@@ -44,8 +44,8 @@ class Matcher:
     ) -> list[list[Candidate]]:
         """Leaves under the second-level topics nearest to each caption.
 
-        Each dimension is searched alone. A picture's content is always nearer to its caption than a capability is, so
-        capabilities would never be candidates in one common list.
+        Each dimension is searched alone. A picture's content is always nearer to its caption than a
+        capability is, so capabilities would never be candidates in one common list.
 
         Args:
             captions: (n, d) unit vectors.
@@ -53,7 +53,8 @@ class Matcher:
             min_similarity: cosine below which a second-level topic is not taken.
 
         Returns:
-            For each caption its candidates, without duplicates: by dimension, then nearest branch, then the tree's order.
+            For each caption its candidates, without duplicates: by dimension, then nearest branch, then the
+                tree's order.
         """
         found: list[list[Candidate]] = [[] for _ in captions]
         for branches, search in self._by_dimension:

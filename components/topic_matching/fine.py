@@ -15,8 +15,8 @@ from components.topic_matching.coarse import Candidate, Match
 from components.topic_matching.config import Config
 from components.topic_matching.topics import Topics
 
-# Why an image is in `rejected`; the list is closed. After the first two it is certain that no topic fits the image,
-# after the others nothing is known.
+# Why an image is in `rejected`; the list is closed. After the first two it is certain that no topic fits the
+# image, after the others nothing is known.
 REASONS = ("no_topic", "no_candidate", "no_caption", "unusable_answer", "endpoint_refused")
 MAX_SCORE = 10.0
 
@@ -96,8 +96,9 @@ def _outcome(row: dict[str, Any], answer: Answer, some: Sequence[Candidate], max
 def read_choice(choice: TopicChoice, candidates: Sequence[Candidate], max_topics: int) -> list[Match] | None:
     """The chosen topics, best first (ties: the candidates' order), at most `max_topics`.
 
-    A number that is on no candidate is ignored, a repeated one counts with its highest score. None is returned when
-    numbers were given but none of them is a candidate's: such an answer says nothing, not even "none".
+    A number that is on no candidate is ignored, a repeated one counts with its highest score. None is
+    returned when numbers were given but none of them is a candidate's: such an answer says nothing, not even
+    "none".
     """
     scores: dict[int, float] = {}
     for pick in choice.topics:

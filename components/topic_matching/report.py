@@ -1,4 +1,4 @@
-"""Counts over all images, and the stage's report: how far the images cover the topics and the topics the images."""
+"""Counts over all images, and the stage's report: images with and without topics, and the reverse."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Match every image to topics: captions to candidates to the topics a model chose, a block of images at a time."""
+"""Match every image to topics: from captions to candidates to the topics that a model chooses."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from components.topic_matching.search import Floats
 
 @dataclass(frozen=True)
 class Topics:
-    """The label tree as columns: entry i of every field describes topic i; `parents` is -1 on the first level."""
+    """The label tree as columns: entry i of a field describes topic i; `parents` is -1 on the first level."""
 
     ids: list[str]
     paths: list[tuple[str, ...]]
@@ -54,8 +54,8 @@ class Topics:
     def leaves(self) -> list[int]:
         """Indices, in the tree's order, of the topics that images are matched to.
 
-        They are the third level, and second-level topics without children, which stand for themselves: their children
-        may all have been merged into other branches.
+        They are the third level, and second-level topics without children, which stand for themselves: their
+        children may all have been merged into other branches.
         """
         inner = set(self.parents)
         return [index for index, path in enumerate(self.paths) if len(path) > 1 and index not in inner]
@@ -103,7 +103,7 @@ class Coverage:
         self.images[list(touched)] += 1
 
     def without_images(self, level: int | None = None) -> list[int]:
-        """Topics without an image, in the tree's order: those of a level, or those that images can be matched to."""
+        """Topics without an image, in the tree's order: those of a level, or by default the leaves."""
         topics = self._topics
         among = topics.leaves if level is None else [i for i, p in enumerate(topics.paths) if len(p) == level]
         return [topic for topic in among if not self.images[topic]]

@@ -78,8 +78,8 @@ def poll(
     """Ask every voter about every item, a chunk of items at a time; writes every vote.
 
     Returns:
-        A ballot for each item, in the table's order, without votes where the image is missing; and the number of lost
-        votes by reason.
+        A ballot for each item, in the table's order, without votes where the image is missing; and the number
+        of lost votes by reason.
     """
     clients = {
         v.model: MLLMClient(v, ctx.work.journal(f"voter-{i}"), ctx.log) for i, v in enumerate(config.voters)
@@ -121,7 +121,7 @@ def _ask_all(
     clients: dict[str, MLLMClient],
     known: dict[str, Known],
 ) -> Votes:
-    """All voters at once, each by its own client; the result is in the order of the voters, seeing before blind."""
+    """All voters at once, each by its own client; in the order of the voters, seeing before blind votes."""
     pictures = {image_id: images.get(image_id) for image_id in dict.fromkeys(row["image_id"] for row in rows)}
     room = config.answer_tokens
 
@@ -206,8 +206,9 @@ def collect(
 def collect_blind(rows: Sequence[Row], voter: str, ask: Ask, known: Known, *, answer_tokens: int) -> Votes:
     """One voter's answers to all `rows` without images, one question a request.
 
-    Without an image the same question has the same answer. So each different question is asked once, whatever images
-    it is about, and `known` carries its vote on to later calls. Repeats cost nothing: their votes have no tokens.
+    Without an image the same question has the same answer. So each different question is asked once, whatever
+    images it is about, and `known` carries its vote on to later calls. Repeats cost nothing: their votes have
+    no tokens.
     """
     fresh: dict[Shown, Row] = {}
     for row in rows:

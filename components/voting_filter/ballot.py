@@ -66,7 +66,8 @@ class Decision:
     agreement: float
     """Share of the votes that agree with the proposed answer, in [0, 1]; 0 without votes."""
     voted_answer: str
-    """The voters' answer, normalised: a strict majority's, or the one more likely right than not; "" if there is none."""
+    """The voters' answer, normalised: a strict majority's, or the one more likely right than not; "" if there
+    is none."""
     reason: str = ""
     posterior: float | None = None
     """P(the proposed answer is right), where the method estimates it."""

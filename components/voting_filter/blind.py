@@ -1,21 +1,20 @@
 """Image independence: is an item right without its image? Blind votes, compared with mere guessing. Pure.
 
-A model that never saw the picture still gets half of the yes/no questions right, so blind votes that match prove
-little by themselves. The unit is the question: all items that ask it, the answers that their seeing votes settled on,
-and the blind votes on it, which are asked for once. Its answer a is the one that most of its items settled on. There
-are two hypotheses:
+A model that never saw the picture still gets half of the yes/no questions right, so blind votes that match
+prove little by themselves. The unit is the question: its items, the answers that their seeing votes settled on,
+and its blind votes. Its answer a is the one that most of its items settled on. There are two hypotheses:
 
-    known     Nobody needs the picture. A voter answers a blind as reliably as it answers such questions seeing, and
-              every item's answer is a but for an error with probability `SETTLED_ERROR`.
-    guessed   The blind votes are guesses, and the answer changes with the picture. A guess is a with probability g,
-              the share of a among the blind votes on other questions of the form. Voters share prejudices, so the
-              matches are beta-binomial, not binomial, with a concentration s. Answers of further items follow
-              Polya's urn: alike more often than by chance, because some questions nearly always have one answer.
+    known     Nobody needs the picture. A voter answers a blind as reliably as it answers seeing, and every
+              item's answer is a but for an error with probability `SETTLED_ERROR`.
+    guessed   The blind votes are guesses, and the answer changes with the picture. A guess is a with probability
+              g, the share of a among the blind votes on other questions of the form. Voters share prejudices, so
+              matches are beta-binomial with a concentration s. Answers of further items follow Polya's urn,
+              because some questions nearly always have one answer.
 
-The prior of P(known | votes) is pi, the share of known questions. For each form of question pi is fitted by EM over all
-questions, from a weak prior, and s by the likelihood. This is empirical Bayes, the usual answer where each test alone
-is weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five blind voters;
-a number that is an unusual guess is caught by two.
+The prior of P(known | votes) is pi, the share of known questions. For each form of question, pi is fitted by EM
+from a weak prior, and s by the likelihood. This is empirical Bayes, the usual answer where each test alone is
+weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five blind
+voters; a number that is an unusual guess is caught by two.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ def independence(ballots: Sequence[Ballot], settled: Sequence[str]) -> Independe
 
 
 def _reliability(ballots: Sequence[Ballot], settled: Sequence[str]) -> dict[tuple[str, str], float]:
-    """By voter and answer type, the share of seeing votes that agree with the settled answer, pulled to the prior."""
+    """Share of seeing votes that agree with the settled answer, by voter and answer type, with the prior."""
     votes: Counter[tuple[str, str]] = Counter()
     right: Counter[tuple[str, str]] = Counter()
     for ballot, answer in zip(ballots, settled, strict=True):
@@ -201,7 +200,7 @@ def _question(ballot: Ballot) -> _Question:
 
 
 def chance_level(ballot: Ballot) -> float:
-    """Probability that an even guess among the possible answers is right; `RARE_GUESS` where answers are free."""
+    """Probability that an even guess among the options is right; `RARE_GUESS` where answers are free."""
     if ballot.answer_type == "yes_no":
         return 0.5
     return 1 / len(ballot.choices) if ballot.answer_type == "choice" and ballot.choices else RARE_GUESS

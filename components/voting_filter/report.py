@@ -86,8 +86,8 @@ def write_report(report: Report, tally: Tally, outcome: Outcome, images: ImageSt
     items = tally.kept + tally.rejected
     report.heading("Votes")
     report.text(
-        f"{tally.kept} of {items} items kept ({tally.kept / items:.1%}): {outcome.rule}, and blind votes do not show "
-        "that they are right without the image."
+        f"{tally.kept} of {items} items kept ({tally.kept / items:.1%}): {outcome.rule}, and blind votes do "
+        "not show that they are right without the image."
     )
     histogram(
         report,
@@ -152,7 +152,8 @@ def _write_reliability(report: Report, outcome: Outcome) -> None:
         return
     report.heading("Reliability of the voters")
     report.text(
-        f"Estimated probability of a right answer, with the number of votes; {AUTHOR} gave the proposed answers."
+        "Estimated probability of a right answer, with the number of votes; "
+        f"{AUTHOR} gave the proposed answers."
     )
     kinds = sorted({one.answer_type for one in outcome.reliabilities})
     cells = {(o.voter, o.answer_type): f"{o.probability:.3f} ({o.votes})" for o in outcome.reliabilities}

@@ -48,7 +48,7 @@ def run(config: Config, ctx: StageContext) -> None:
 
 
 def decide(ballots: Sequence[Ballot], config: Config) -> Outcome:
-    """Decide on all items by the configured method; confirmed items go as well if they are right without their image."""
+    """Decide by the configured method; confirmed items go as well if they are right without their image."""
     outcome: Outcome = load_method(config.method)(ballots, config)
     settled = [
         decision.voted_answer if decision.reason else ballot.normalised(ballot.reference)

@@ -1,7 +1,7 @@
 """Short answers of vision-language models: extract them from a response, normalise them, compare them.
 
-Voting, reinforcement learning and evaluation judge answers by these functions alone, so "the same answer" means the
-same to all of them. Everything here is pure and needs only the standard library.
+Voting, reinforcement learning and evaluation judge answers by these functions alone, so "the same answer"
+means the same to all of them. Everything here is pure and needs only the standard library.
 """
 
 from __future__ import annotations

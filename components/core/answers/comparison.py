@@ -12,10 +12,10 @@ _DIGIT_RUNS = re.compile(r"\d+")
 
 
 def normalise(text: str, answer_type: AnswerType, choices: Sequence[str] = ()) -> str:
-    """The canonical form of an answer; equal forms are the same answer. Idempotent; "" if it is no answer of its type.
+    """The canonical form of an answer, "" if it is none of its type: equal forms are the same answer.
 
-    choice -> upper-case letter; number -> decimal string without unit; yes_no -> "yes" or "no"; span, open -> folded
-    text (NFKC, case, punctuation, articles).
+    choice -> upper-case letter; number -> decimal string without unit; yes_no -> "yes" or "no"; span, open ->
+    folded text (NFKC, case, punctuation, articles).
     """
     if answer_type == "choice":
         return choice_letter(text, choices)
@@ -36,9 +36,10 @@ def agree(
     tolerance: float | None = None,
     anls_threshold: float = 0.85,
 ) -> bool:
-    """Whether two answers say the same. Symmetric; a text that is no answer of its type does not agree even with itself.
+    """Whether two answers say the same. Symmetric; a text that is no answer of its type agrees with nothing.
 
-    Numbers: relative `tolerance`; by default whole numbers must be equal and others may differ by 0.1 %. Spans and open
+    Numbers: relative `tolerance`; by default whole numbers must be equal and others may differ by 0.1 %.
+        Spans and open
     answers: equal once folded, or similar by ANLS >= `anls_threshold` with the same digits.
     """
     if answer_type == "number":
@@ -86,7 +87,7 @@ def anls(prediction: str, references: Sequence[str], threshold: float = 0.5) -> 
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance in O(len(b)) operations on integers of len(a) bits (Myers 1999, Hyyrö's form of 2003)."""
+    """Levenshtein distance in O(len(b)) operations on integers of len(a) bits (Myers 1999; Hyyrö 2003)."""
     if len(a) > len(b):
         a, b = b, a
     if not a:
@@ -115,8 +116,8 @@ def edit_distance(a: str, b: str) -> int:
 def relaxed_accuracy(prediction: str, target: str, tolerance: float = 0.05) -> float:
     """ChartQA's relaxed accuracy, 1.0 or 0.0 (Masry et al., 2022, arXiv 2203.10244, section 5).
 
-    A number may differ from the target by `tolerance` relative to it (a target of zero asks for zero). A target that is
-    more than one number with its unit is compared as folded text.
+    A number may differ from the target by `tolerance` relative to it (a target of zero asks for zero). A
+    target that is more than one number with its unit is compared as folded text.
     """
     number, predicted = parse_number(target), parse_number(prediction)
     if number is None or len(fold(target)) > len(fold(number.text)) + 1:

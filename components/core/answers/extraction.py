@@ -19,7 +19,8 @@ class Extraction(NamedTuple):
     text: str
     """The answer, "" if there is none."""
     stage: Stage
-    """exact: the response marks its answer or is nothing else; rules: found in running text; none: not found."""
+    """exact: the response marks its answer or is nothing else; rules: found in running text; none: not
+    found."""
 
 
 _MARKER = re.compile(r"(?:\banswer|答案)\s*[*_]*\s*(?:is|是|为)?\s*[:：]\s*[*_]*", re.IGNORECASE)
@@ -31,8 +32,8 @@ _EDGE = " \t\r\n\"'“”‘’`*_"
 def extract(response: str, answer_type: AnswerType, choices: Sequence[str] = ()) -> str:
     """The short answer of `response`: the text after the last "Answer:" (or 答案：), else by `answer_type`.
 
-    choice -> the letter; number -> the last number with its unit; yes_no -> "yes" or "no"; span, open -> the text. ""
-    means that no answer was found, also when the response ends right after "Answer:".
+    choice -> the letter; number -> the last number with its unit; yes_no -> "yes" or "no"; span, open -> the
+    text. "" means that no answer was found, also when the response ends right after "Answer:".
     """
     return extract_staged(response, answer_type, choices).text
 
@@ -122,9 +123,11 @@ def lettered(choices: Sequence[str]) -> list[str]:
 def choice_letter(text: str, choices: Sequence[str] = ()) -> str:
     """The upper-case letter of the option that `text` names, "" if it names none or several.
 
-    In order: a leading letter ("B", "(b)", "B. red"), a named one ("option B", 选B), the only decorated letter, the
-    only letter standing alone, the only option whose text occurs. Without `choices` the letters A to H are known. The
-    rules follow the order of VLMEvalKit's option inference (letter before text, one candidate or none).
+    In order: a leading letter ("B", "(b)", "B. red"), a named one ("option B", 选B), the only decorated
+        letter, the
+    only letter standing alone, the only option whose text occurs. Without `choices` the letters A to H are
+    known. The rules follow the order of VLMEvalKit's option inference (letter before text, one candidate or
+    none).
     """
     valid = LETTERS[: len(choices)] if choices else LETTERS[:8]
     text = unicodedata.normalize("NFKC", text).strip(_EDGE)
@@ -168,7 +171,7 @@ def _equal_choice(text: str, choices: Sequence[str]) -> str:
 
 
 def _contained_choice(text: str, choices: Sequence[str]) -> str:
-    """The only option that occurs in `text`; "red" does not count where "dark red" is an option and occurs."""
+    """The only option that occurs in `text`; "red" does not count within "dark red" if that is an option."""
     remaining, hits = f" {fold(text)} ", set()
     for index, choice in sorted(enumerate(_choice_texts(choices)), key=lambda item: -len(item[1])):
         if not choice:
@@ -189,7 +192,7 @@ _DECIMAL_POINT = re.compile(r"(?<=\d)\.(?=\d)")
 
 
 def fold(text: str) -> str:
-    """Text without case, width, punctuation and articles; decimal points stay. Only a blank text becomes ""."""
+    """Text without case, width, punctuation and articles; decimal points stay. "" only for a blank text."""
     folded = _fold_case(text)
     kept = _DECIMAL_POINT.sub("\0", folded)
     if kept.isascii():

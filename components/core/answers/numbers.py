@@ -114,7 +114,7 @@ _VULGAR = re.compile("[¼½¾⅐-⅞]")
 
 
 def _plain_text(text: str) -> str:
-    """One spelling of minus, digits, fractions and exponents (NFKC alone would read 10² as 102, 1½ as 11/2)."""
+    """One spelling of minus, digits, fractions and exponents (NFKC alone reads 10² as 102, 1½ as 11/2)."""
     if text.isascii():
         return _LATEX_FRACTION.sub(r"\1/\2", text) if "\\" in text else text
     text = _SUPERSCRIPTS.sub(lambda m: "^" + _compatible(m.group()), _GROUPED.sub("", text))
@@ -128,7 +128,7 @@ def _compatible(text: str) -> str:
 
 
 def _value(match: re.Match[str]) -> tuple[float, bool] | None:
-    """The value of a match and whether it is written as a whole number; None if it has none (1/0, overflow)."""
+    """A match's value and whether it is written as a whole number; None without a value (1/0, overflow)."""
     group = match.groupdict()
     try:
         if group["den1"] or group["den2"]:
@@ -216,8 +216,9 @@ def canonical(value: float) -> str:
 def numbers_agree(a: Quantity, b: Quantity, tolerance: float | None = None) -> bool:
     """Whether two quantities are the same: relative to the larger one, so that the relation is symmetric.
 
-    With `tolerance` None whole numbers must be equal (a count of 7 is not a count of 8, an odometer is read exactly)
-    and anything else may differ by 0.1 %. A unit counts only if both name one; 50 % is both 50 and 0.5.
+    With `tolerance` None whole numbers must be equal (a count of 7 is not a count of 8, an odometer is read
+    exactly) and anything else may differ by 0.1 %. A unit counts only if both name one; 50 % is both 50 and
+    0.5.
     """
     dimension_a, factor_a = _UNITS.get(a.unit, ("", 1.0))
     dimension_b, factor_b = _UNITS.get(b.unit, ("", 1.0))

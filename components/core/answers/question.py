@@ -1,4 +1,4 @@
-"""The question that all stages carry: its words, the answers that count as right, their type and the options."""
+"""The question that all stages carry: its words, the right answers, their type and the options."""
 
 from __future__ import annotations
 

@@ -20,8 +20,8 @@ def draw_evenly(
 ) -> list[T]:
     """At most `limit` items, as many of one kind as of another as long as they last.
 
-    The same items give the same draw, whatever their order; `key` is unique to each. The result has one item of each
-    kind in turn, kinds in alphabetical order.
+    The same items give the same draw, whatever their order; `key` is unique to each. The result has one item
+    of each kind in turn, kinds in alphabetical order.
     """
     by_kind: dict[str, list[T]] = {}
     for item in items:

@@ -1,4 +1,4 @@
-"""Client of an OpenAI-compatible endpoint: adaptive concurrency, retries, typed answers, nothing paid for twice.
+"""Client of an OpenAI-compatible endpoint: adaptive concurrency, retries, typed answers, a journal.
 
     chat       a request and its reply, as JSON
     client     requests to typed answers and texts to vectors, by way of the journal
@@ -7,7 +7,8 @@
     usage      figures for metrics: requests, retries, tokens, latency
     prompts    a stage's prompt templates
 
-Text that a model read in an image is data: an answer can fill the fields of its own request's schema and nothing else.
+Text that a model read in an image is data: an answer can fill the fields of its own request's schema and
+nothing else.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 
 from components.core.stage.errors import BudgetError, StageError
 
-# A server that wants a longer rest than this gets it from the orchestrator's retry, not from a sleeping process.
+# A server that wants a longer rest than this gets it from the orchestrator's retry, not from a sleeping
+# process.
 MAX_PAUSE_S = 600.0
 
 
@@ -20,9 +21,9 @@ class Stopped(Exception):
 class Admission:
     """Admits attempts one by one.
 
-    Concurrency follows additive increase, multiplicative decrease (Chiu and Jain 1989, as in TCP): one more for every
-    window of successes, half on overload, between 1 and `most`. Attempts that began before the last decrease say
-    nothing about the new window, so a burst of refusals halves it once.
+    Concurrency follows additive increase, multiplicative decrease (Chiu and Jain 1989, as in TCP): one more
+    for every window of successes, half on overload, between 1 and `most`. Attempts that began before the last
+    decrease say nothing about the new window, so a burst of refusals halves it once.
     """
 
     def __init__(self, name: str, most: int, max_tokens_total: int) -> None:
@@ -44,7 +45,7 @@ class Admission:
 
     @contextlib.asynccontextmanager
     async def attempt(self) -> AsyncIterator[float]:
-        """Wait for a free place and for the end of a pause; yields when the attempt began (monotonic seconds).
+        """Wait for a free place and the end of a pause; yields the time of the start (monotonic seconds).
 
         Raises:
             Stopped: nothing may be started any more.

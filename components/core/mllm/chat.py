@@ -17,7 +17,7 @@ _REPAIR = (
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One question to the model, with the pydantic class that its answer must fit (None: any text will do)."""
+    """One question to the model, with the pydantic class that its answer must fit (None: any text)."""
 
     key: str
     prompt: str
@@ -33,8 +33,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """The result of a request: a validated `value` (the text, without a schema), or an `error` (`malformed: ...` or
-    `endpoint: ...`)."""
+    """The validated `value` (the text, without a schema), or an `error`: `malformed: ...`, `endpoint: ...`."""
 
     key: str
     value: Any
@@ -78,7 +77,7 @@ def repair_messages(text: str, error: str) -> list[dict[str, str]]:
 
 
 def by_images(requests: Sequence[ChatRequest]) -> list[int]:
-    """Positions of the requests, those with equal images together, in the order in which images are first seen."""
+    """Positions of the requests, those with equal images together, in the order of each image's first."""
     groups: dict[Any, list[int]] = {}
     for position, request in enumerate(requests):
         shown = request.images or tuple(part for part in request.parts if isinstance(part, bytes))

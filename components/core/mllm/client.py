@@ -28,7 +28,8 @@ from components.core.stage.errors import StageError
 from components.core.stage.log import ProgressBar
 from components.core.stage.settings import Endpoint
 
-# So many requests in a row that failed after all their retries mean that the endpoint is down, not that rows are bad.
+# So many requests in a row that failed after all their retries mean that the endpoint is down, not that rows
+# are bad.
 _MAX_FAILURES_IN_A_ROW = 8
 _EMBED_BATCH = 64
 
@@ -36,8 +37,8 @@ _EMBED_BATCH = 64
 class MLLMClient:
     """Asks one endpoint; `map` and `embed` are synchronous and keep the order of their arguments.
 
-    A journal's entry has the SHA-256 of the request's body as its key. So a stage that was killed replays its answers
-    and asks only for the missing ones: at most the requests that were on the wire are asked again.
+    A journal's entry has the SHA-256 of the request's body as its key. So a stage that was killed replays its
+    answers and asks only for the missing ones: at most the requests that were on the wire are asked again.
     """
 
     def __init__(self, endpoint: Endpoint, journal: Journal, log: logging.Logger) -> None:
@@ -57,10 +58,11 @@ class MLLMClient:
     def map(self, requests: Sequence[ChatRequest], desc: str = "", *, bar: bool = True) -> list[Answer]:
         """Answer all requests, at most `max_concurrency` at once; `bar=False` leaves progress to the caller.
 
-        Requests that show the same images are sent one after the other, whatever their order here: servers keep the
-        vision encoder's output for a while. An answer that does not fit its schema is asked for once more with the
-        validation error. If that fails too, or the endpoint refuses the request, the answer carries an error and the
-        caller quarantines the row.
+        Requests that show the same images are sent one after the other, whatever their order here: servers
+            keep the
+        vision encoder's output for a while. An answer that does not fit its schema is asked for once more
+        with the validation error. If that fails too, or the endpoint refuses the request, the answer carries
+        an error and the caller quarantines the row.
 
         Raises:
             EndpointError: credentials or model name are refused (HTTP 401, 403, 404).
@@ -83,11 +85,13 @@ class MLLMClient:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings of `texts`: float32 of shape (len(texts), dimension), each row of length 1.
 
-        A vector may depend, in its last digits, on the other texts of its batch. So batches are cut from the call's
-        texts before those already known are left out: a restart sends the batches that it would have sent.
+        A vector may depend, in its last digits, on the other texts of its batch. So batches are cut from the
+        call's texts before those already known are left out: a restart sends the batches that it would have
+        sent.
 
         Raises:
-            EndpointError, BudgetError, StageError: as `map`; an embedding cannot be missing, so any failure is one.
+            EndpointError, BudgetError, StageError: as `map`; an embedding cannot be missing, so any failure
+                is one.
         """
         unique = list(dict.fromkeys(texts))
         keys = {text: sha256_hex(canonical_json(["embed", self.endpoint.model, text])) for text in unique}
@@ -133,7 +137,7 @@ class MLLMClient:
         self._admission.spend(tokens)
 
     def _run(self, work: Callable[[int], Awaitable[None]], order: Sequence[int]) -> None:
-        """Run `work(index)` for every index of `order` on a bounded number of workers; raises when it stopped early."""
+        """Run `work(index)` for every index of `order` on a bounded number of workers; raises if stopped."""
         if not order:
             return
         stopped = False
@@ -215,7 +219,8 @@ class MLLMClient:
             self._count_failure(str(error))
             failed = {"error": str(error)}
             if isinstance(error, Final):
-                # Kept only once the endpoint answers something else: one that is set up wrongly refuses everything.
+                # Kept only once the endpoint answers something else: one that is set up wrongly refuses
+                # everything.
                 self._unconfirmed[key] = failed
             return failed
         self._journal.put(key, reply)

@@ -37,7 +37,7 @@ class Retryable(Exception):
 
 
 class Final(Exception):
-    """This one request has no answer, now or later: refused (HTTP 4xx), or no attempt's reply could be used."""
+    """This request will never be answered: refused (HTTP 4xx), or no attempt's reply could be used."""
 
 
 class Transport:
@@ -68,9 +68,10 @@ class Transport:
         Args:
             path: below the base URL.
             body: JSON.
-            key: sent as `Idempotency-Key`. Equal requests have equal keys, over restarts too, so a server that knows
-                the header need not work twice.
-            read: turns the decoded reply into the result; raises ValueError, TypeError or LookupError where it cannot.
+            key: sent as `Idempotency-Key`. Equal requests have equal keys, over restarts too, so a server
+                that knows the header need not work twice.
+            read: turns the decoded reply into the result; raises ValueError, TypeError or LookupError where
+                it cannot.
 
         Raises:
             Retryable: the attempts are used up, the endpoint does not answer.
@@ -140,7 +141,7 @@ class Transport:
             )
 
     def _delay(self, state: RetryCallState) -> float:
-        """Seconds: as the server asks, else exponential backoff with full jitter; 429 stops the whole client so long."""
+        """Seconds: as the server asks, else exponential backoff with full jitter; 429 pauses the client."""
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after_s if isinstance(error, Retryable) else None
         delay = _backoff(state) if asked is None else asked

@@ -1,4 +1,4 @@
-"""Usage of an endpoint: requests, retries, tokens, latency. For metrics and reports; never written to a dataset."""
+"""Usage of an endpoint: requests, retries, tokens, latency; for metrics and reports, never for datasets."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Usage:
         return whole
 
     def metrics(self, prefix: str) -> dict[str, float]:
-        """Stage metrics named `<prefix>_...`; latencies are in seconds and left out where nothing was asked."""
+        """Stage metrics named `<prefix>_...`; latencies, in seconds, only where something was asked."""
         values: dict[str, float] = {
             "requests": self.requests,
             "replayed": self.replayed,

@@ -1,6 +1,6 @@
-"""Ways to turn votes into decisions: every module in this folder is a method, and its name is the setting's value.
+"""Voting methods: every module in this folder is one, and its name is the value of the setting `method`.
 
-A method defines `decide(ballots: Sequence[Ballot], config: Config) -> Outcome`. Nothing is imported before it is used.
+A method defines `decide(ballots: Sequence[Ballot], config: Config) -> Outcome` and is imported when it is used.
 """
 
 from __future__ import annotations

@@ -27,8 +27,8 @@ def decide(ballots: Sequence[Ballot], config: Config) -> Outcome:
 def majority_answer(ballot: Ballot) -> str:
     """The normalised answer that more than half of the votes agree with, "" if there is none.
 
-    Agreement is tolerant, so it need not be transitive. Of several answers with a majority the one with most votes
-    wins, then the first in alphabetical order. The order of the voters does not matter.
+    Agreement is tolerant, so it need not be transitive. Of several answers with a majority the one with most
+    votes wins, then the first in alphabetical order. The order of the voters does not matter.
     """
     given = Counter(ballot.normalised(vote.answer) for vote in ballot.votes)
     forms = sorted(form for form in given if form)

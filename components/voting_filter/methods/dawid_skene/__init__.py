@@ -1,8 +1,8 @@
 """Dawid-Skene voting: votes weigh as much as their voters have proved reliable, for each type of answer.
 
-Yes/no items share their labels and get the classical model, a confusion matrix for each voter (`confusion.py`). In all
-other items the possible answers differ from item to item; they get the one-coin model (`one_coin.py`). The proposed
-answer counts as the vote of one more voter, the author: one who is often wrong about numbers needs more support there.
+Yes/no items share their labels and get the classical model, a confusion matrix a voter (`confusion.py`). The
+possible answers of all others differ from item to item; they get the one-coin model (`one_coin.py`). The author
+of the proposed answers counts as one more voter: where it is often wrong, its answers need more support.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SURE = 0.5
 
 @dataclass(frozen=True)
 class Belief:
-    """About one item: P(the proposed answer is right), and the answer more likely right than not ("" if none is)."""
+    """About one item: P(its proposed answer is right), and the answer more likely right than not or ""."""
 
     posterior: float = 0.0
     answer: str = ""
@@ -38,7 +38,7 @@ Beliefs = tuple[list[Belief], list[Reliability]]
 
 
 def decide(ballots: Sequence[Ballot], config: Config) -> Outcome:
-    """Keep an item if some vote agrees and the posterior of its proposed answer reaches `posterior_threshold`.
+    """Keep an item if some vote agrees and its answer's posterior reaches `posterior_threshold`.
 
     However reliable the author is, an item that no other voter confirms does not pass.
     """
@@ -63,7 +63,8 @@ def decide(ballots: Sequence[Ballot], config: Config) -> Outcome:
     ]
     return Outcome(
         decisions,
-        f"their answer is right with a probability of at least {config.posterior_threshold:.0%}, given the votes",
+        "their answer is right with a probability of at least "
+        f"{config.posterior_threshold:.0%}, given the votes",
         reliabilities=tuple(sorted(reliabilities, key=lambda r: (r.answer_type, r.voter))),
     )
 
@@ -75,15 +76,15 @@ class Candidates:
     answers: tuple[str, ...]
     """Normalised; the first is "" where the proposed answer is no answer of its type."""
     votes: tuple[int, ...]
-    """For each of the ballot's votes the place in `answers`, or `NO_ANSWER` if it is no answer of its type."""
+    """For each of the ballot's votes the place in `answers`; `NO_ANSWER` if it is none of its type."""
 
 
 def candidates(ballot: Ballot) -> Candidates:
     """Group the answers of a ballot's votes.
 
-    Agreement is tolerant and need not be transitive. An answer joins the proposed one if it agrees with that, else the
-    most frequent of the others that it agrees with, of two as frequent the first in alphabetical order. So the order of
-    the votes does not matter.
+    Agreement is tolerant and need not be transitive. An answer joins the proposed one if it agrees with that,
+    else the most frequent of the others that it agrees with, of two as frequent the first in alphabetical
+    order. So the order of the votes does not matter.
     """
     agrees = {answer: ballot.agrees(answer) for answer in {vote.answer for vote in ballot.votes}}
     forms = {answer: ballot.normalised(answer) for answer, proposed in agrees.items() if not proposed}

@@ -1,19 +1,17 @@
-"""Classical Dawid-Skene: every voter's confusion matrix and every item's answer, estimated together by EM. Pure.
+"""Classical Dawid-Skene: every voter's confusion matrix and every item's answer, by EM. Pure.
 
-A. P. Dawid and A. M. Skene, Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm, Applied
-Statistics 28(1), 1979. Item i has the true label z_i ~ Categorical(p), and voter v answers l with probability
-e_v[l, z_i], independently of the other voters. In the paper's notation:
+A. P. Dawid and A. M. Skene, Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm,
+Applied Statistics 28(1), 1979. Item i has the true label z_i ~ Categorical(p). Voter v answers l with
+probability e_v[l, z_i], independently of the other voters. In the paper's notation:
 
     E-step (2.5)   P(z_i = k) ~ p[k] * prod over votes (v, l) on i of e_v[l, k]
     M-step (2.3)   e_v[l, k]  ~ sum over items where v answered l of P(z_i = k)
            (2.4)   p[k]       = mean over items of P(z_i = k)
 
-Start (shares of the votes), floors and stopping rule are those of crowd-kit's `DawidSkene`, so that without
-pseudo-votes the two agree to rounding. `pseudo_votes` is an extension: Dirichlet pseudo-counts in the M-step, which
-make it a maximum a posteriori estimate that stays sane for voters with few votes.
-
-Votes are one sparse matrix of items by (voter, label); both steps are its product with a small dense matrix, so an
-iteration is linear in the votes and no array of votes times labels is ever made.
+Start (shares of the votes), floors and stopping rule are those of crowd-kit's `DawidSkene`: without
+pseudo-votes the two agree to rounding. Pseudo-votes are Dirichlet counts in the M-step, which keep voters with
+few votes near the prior. Votes are one sparse matrix of items by (voter, label). Both steps are its product
+with a small dense matrix, so an iteration is linear in the votes.
 """
 
 from __future__ import annotations
@@ -40,7 +38,7 @@ class ConfusionModel:
     priors: Floats
     """(K,), how common each label is."""
     errors: Floats
-    """(V, K, K), errors[v, l, k] = P(voter v answers l | k is true); 0 for a label that the voter never gave."""
+    """(V, K, K), errors[v, l, k] = P(voter v answers l | k is true); 0 if the voter never gave l."""
     losses: tuple[float, ...]
     """Evidence lower bound per vote after each iteration."""
 
@@ -128,6 +126,6 @@ def _e_step(votes: csr_array, priors: Floats, errors: Floats) -> Floats:
 
 
 def _bound(posterior: Floats, priors: Floats, errors: Floats, counts: Floats) -> float:
-    """The evidence lower bound as crowd-kit computes it: the prior's term once for each vote, not for each item."""
+    """The evidence lower bound as crowd-kit has it: the prior's term counts once a vote, not once an item."""
     expectation = float((counts * (_log(errors) + np.log(priors))).sum())
     return expectation - float(np.vdot(posterior, np.log(posterior)))

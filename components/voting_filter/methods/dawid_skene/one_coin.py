@@ -1,20 +1,19 @@
-"""Dawid-Skene for open answer sets: one reliability a voter in place of a confusion matrix. Pure.
+"""One-coin Dawid-Skene, for open answer sets: one reliability a voter in place of a confusion matrix. Pure.
 
-A confusion matrix (Dawid and Skene, 1979) needs labels that all items share. Where every item has answers of its own -
-numbers, spans, the options of a choice - this model keeps their EM and ties the matrix to three parameters (the
-"one-coin" model, as in Zhang et al., 2014, arXiv 1406.3824, section 2, extended to answer sets that differ by item):
+A confusion matrix needs labels that all items share. Where every item has answers of its own (numbers, spans,
+options), this model keeps the EM of Dawid and Skene (1979) and ties the matrix to three parameters. It is the
+model of Zhang et al. (2014, arXiv 1406.3824, section 2), extended to answer sets that differ by item:
 
-- the truth of item i is one of K answers, each as likely. Those that somebody gave are its candidates, the other
-  K - |candidates| are "something else";
-- voter v answers right with probability r_v, the reliability of the voter for that type of answer;
-- a wrong answer is any of the K - 1 others alike: two wrong answers coincide with probability q = 1 / (K - 1).
+- The truth of item i is one of K answers, each as likely. Those that somebody gave are its candidates.
+- Voter v answers right with probability r_v, the reliability of the voter for that type of answer.
+- A wrong answer is any of the K - 1 others alike, so two coincide with probability q = 1 / (K - 1).
 
     E-step   log P(z_i = c) = const + sum over votes (v, c) of log(r_v / ((1 - r_v) q))
     M-step   r_v = (expected right votes + a) / (votes + a + b),   Beta(a, b) prior
-             q   = (expected coinciding pairs of wrong votes + pseudo) / (expected pairs of wrong votes + pseudo)
+             q   = (expected coinciding pairs + pseudo) / (expected pairs + pseudo),   pairs of wrong votes
 
-q is estimated for each form of question: where wrong answers tend to coincide, a few equal votes prove less. For K
-options q starts from, and never falls below, 1 / (K - 1).
+q is estimated for each form of question: where wrong answers tend to coincide, equal votes prove less. For K
+options q starts from 1 / (K - 1) and never falls below it.
 """
 
 from __future__ import annotations
@@ -142,7 +141,7 @@ def _choose_two(n: Floats) -> Floats:
 
 
 def _unseen(votes: OneCoinVotes, coincidence: Floats, candidates: Floats) -> Floats:
-    """(I,) how many answers nobody gave: all that are left of the options, and of free answers at least one."""
+    """(I,) how many answers nobody gave: the other options, and at least one of free answers."""
     answers = np.where(votes.form_options > 0, votes.form_options, 1 + 1 / coincidence)[votes.item_form]
     least = np.where(votes.form_options > 0, 0.0, 1.0)[votes.item_form]
     return np.asarray(np.maximum(answers - candidates, least))
