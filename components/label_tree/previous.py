@@ -68,8 +68,8 @@ def carry_over(
 
     Args:
         planted: the experts' topics; where an earlier topic has the same path, this one counts.
-        earlier: the earlier tree, in any order.
-        edits: applied to the earlier topics.
+        earlier: the earlier tree, in any order, before the edits.
+        edits: experts' edits.
         regrow: written paths of topics that are asked again, with everything below them.
 
     Raises:

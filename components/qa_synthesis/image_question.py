@@ -127,12 +127,7 @@ def validate(
 
     Numbers, yes/no and choice letters are normalised. Spans and open answers keep their wording, without
     quotes or a span's full stop.
-
-    Args:
-        draft: the model's words.
-        image_id: the image it is about.
-        config: accepted types and lengths.
-        extra: further fields of the item (topic, round, parent, prompt hash).
+    `extra` are further fields of the item: topic, round, parent, prompt hash.
     """
     question, answer = one_line(draft.question), one_line(draft.answer)
     answer_type = draft.answer_type.strip().lower().replace("/", "_").replace("-", "_")

@@ -176,11 +176,8 @@ def apportion(shares: Sequence[float], total: int, offset: float) -> list[int]:
 
     Args:
         shares: not negative and not all 0; only the ratios matter.
-        total: items to split.
+        total: sum of the returned whole numbers.
         offset: u, in [0, 1).
-
-    Returns:
-        A whole number for each share; their sum is `total`.
     """
     whole = math.fsum(shares)
     if whole <= 0 or min(shares) < 0:
@@ -195,14 +192,13 @@ def aspects(scores: Mapping[str, float], total: int, steered_share: float, offse
     """How many items to ask for by aspect, in proportion to an image's dimension scores.
 
     Args:
-        scores: dimension -> score from 0 to 10, for every key of `ASPECTS`; where all are 0, nothing is
-            steered.
+        scores: dimension -> score from 0 to 10, for every key of `ASPECTS`.
         total: items of the image.
         steered_share: share of them that follow the scores; the rest are about anything.
         offset: see `apportion`.
 
     Returns:
-        Aspect, in words -> items, only where at least one; {} if nothing is steered.
+        Aspect, in words -> items, only where at least one; {} if all scores or the steered share are 0.
     """
     rated = [max(0.0, scores[name]) for name in ASPECTS]
     if not steered_share or not sum(rated):

@@ -40,13 +40,9 @@ def sample_reasoning(
 ) -> list[list[ImageQuestion]]:
     """Sample reasoning paths for all verifiable items: `samples` requests an image, one after the other.
 
-    Args:
-        tasks: the images.
-        items: items of each image, aligned with `tasks`.
-        ask: sends requests.
-
     Returns:
-        The same items, those that can be verified with new reasoning and an entry more in their history.
+        The same items, aligned with `tasks`. Those that can be verified have new reasoning and one more entry
+        in their history.
     """
     settings = config.reasoning_paths
     asked = [[item for item in own if item.answer_type in VERIFIABLE] for own in items]

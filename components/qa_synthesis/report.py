@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from components.core.answers import lettered
 from components.core.stage.report import Report
@@ -12,13 +11,8 @@ from components.qa_synthesis.config import Config
 from components.qa_synthesis.evolution import VERDICTS
 from components.qa_synthesis.image_question import REASONS, ImageQuestion, evolution
 
-
-@dataclass(frozen=True)
-class Sample:
-    """An image and its items, to show."""
-
-    image: bytes
-    items: Sequence[ImageQuestion]
+Sample = tuple[bytes, Sequence[ImageQuestion]]
+"""An image and its items, to show."""
 
 
 def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample], config: Config) -> None:
@@ -54,8 +48,8 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
         report.table([{"reason": r, "rows": n} for r in REASONS if (n := counts[f"rejected_{r}"])])
     if samples:
         report.heading("Examples")
-    for sample in samples:
-        report.images([(sample.image, f"{len(sample.items)} items")])
+    for image, items in samples:
+        report.images([(image, f"{len(items)} items")])
         report.table(
             [
                 {
@@ -67,6 +61,6 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
                         f"{e['direction']}: {e['verdict']}" for e in evolution(item.history)
                     ),
                 }
-                for item in sample.items
+                for item in items
             ]
         )

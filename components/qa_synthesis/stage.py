@@ -46,7 +46,7 @@ def run(config: Config, ctx: StageContext) -> None:
                 qa.write([_row(item, task, config) for item in own])
                 count_items(own, counts)
                 if own and len(samples) < config.report_images:
-                    samples.append(Sample(task.image, own))
+                    samples.append((task.image, own))
             rejected.write([vars(rejection) for rejection in rejections])
             counts.update(f"rejected_{rejection.reason}" for rejection in rejections)
             counts["rejected"] += len(rejections)

@@ -1,7 +1,7 @@
 """Blocked exact search: the topics of highest inner product, in bounded memory. Pure.
 
-Blocked single-precision products find a few candidates more than wanted; double precision ranks them. Rounding
-errors of the products are bounded (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5).
+Blocked single-precision products find a few spare candidates; double precision ranks them. Rounding errors of
+the products are bounded (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5).
 So it is known whether a query's true best can have been missed; such a query is searched in double precision.
 The result is that of exact arithmetic up to 2^-53, whatever the block sizes, threads and BLAS.
 """

@@ -65,10 +65,10 @@ class LostVote:
     detail: str
 
 
-Votes = tuple[list[CastVote], list[LostVote]]
+AskedVote = CastVote | LostVote
 Shown = tuple[str, str, tuple[str, ...]]
-"""What a blind voter is shown: question, answer type, choices."""
-Known = dict[Shown, CastVote | LostVote]
+"""Question, answer type and choices, as a blind voter is shown them."""
+Known = dict[Shown, AskedVote]
 """A voter's blind votes so far."""
 
 
@@ -90,12 +90,15 @@ def poll(
     with ctx.writer("votes", table="votes") as votes, ctx.writer("rejected", table="rejected") as rejected:
         total = -(-qa.rows // config.chunk_items)
         for rows in ctx.progress(_chunks(qa, config.chunk_items), total=total, desc="chunks of items"):
-            asked = [row for row in rows if row["image_id"] in images]
-            cast, lost = _ask_all(asked, images, config, clients, known)
-            own = cast_ballots(rows, cast)
+            asked = _ask_all(
+                [row for row in rows if row["image_id"] in images], images, config, clients, known
+            )
+            own = cast_ballots(rows, asked)
             ballots += own
             by_id = {row["qa_id"]: ballot for row, ballot in zip(rows, own, strict=True)}
-            votes.write([_vote_row(vote, by_id[vote.qa_id]) for vote in cast])
+            cast = [vote for vote in asked if isinstance(vote, CastVote)]
+            lost = [vote for vote in asked if isinstance(vote, LostVote)]
+            votes.write([{**vars(vote), "agrees": by_id[vote.qa_id].agrees(vote.answer)} for vote in cast])
             rejected.write([vars(vote) for vote in lost])
             reasons.update(vote.reason for vote in lost)
     ctx.metrics.update(Usage.total(client.usage for client in clients.values()).metrics("voters"))
@@ -120,24 +123,20 @@ def _ask_all(
     config: Config,
     clients: dict[str, MLLMClient],
     known: dict[str, Known],
-) -> Votes:
+) -> list[AskedVote]:
     """All voters at once, each by its own client; in the order of the voters, seeing before blind votes."""
     pictures = {image_id: images.get(image_id) for image_id in dict.fromkeys(row["image_id"] for row in rows)}
-    room = config.answer_tokens
+    per_request, room = config.questions_per_request, config.answer_tokens
 
-    def vote(model: str) -> Votes:
+    def votes(model: str) -> list[AskedVote]:
         ask = partial(clients[model].map, bar=False)
-        cast, lost = collect(
-            rows, model, ask, pictures, questions_per_request=config.questions_per_request, answer_tokens=room
-        )
-        if model in known:
-            blind_cast, blind_lost = collect_blind(rows, model, ask, known[model], answer_tokens=room)
-            cast, lost = cast + blind_cast, lost + blind_lost
-        return cast, lost
+        seeing = collect(rows, model, ask, pictures, questions_per_request=per_request, answer_tokens=room)
+        if model not in known:
+            return seeing
+        return seeing + collect_blind(rows, model, ask, known[model], answer_tokens=room)
 
     with ThreadPoolExecutor(len(clients)) as pool:
-        results = list(pool.map(vote, clients))
-    return [vote for cast, _ in results for vote in cast], [vote for _, lost in results for vote in lost]
+        return [vote for own in pool.map(votes, clients) for vote in own]
 
 
 def batches(rows: Sequence[Row], size: int) -> list[list[Row]]:
@@ -158,16 +157,11 @@ def collect(
     *,
     questions_per_request: int,
     answer_tokens: int,
-) -> Votes:
-    """One voter's answers to all `rows`, requests of one image together.
+) -> list[AskedVote]:
+    """One voter's votes on all `rows`, in their order; questions about one image share requests.
 
-    Args:
-        rows: items with qa_id, image_id, question, answer_type, choices.
-        voter: the model's name.
-        ask: sends requests.
-        images: image bytes by id; None asks without images.
-        questions_per_request: most questions of one image in a request.
-        answer_tokens: room for one answer.
+    Rows hold qa_id, image_id, question, answer_type and choices; `images` has bytes by id, None asks without
+    images. `answer_tokens` is the room for one answer.
     """
     blind = images is None
     groups = batches(rows, questions_per_request)
@@ -184,61 +178,58 @@ def collect(
                 max_tokens=answer_tokens * (len(group) + 1),
             )
         )
-    cast: list[CastVote] = []
-    lost: list[LostVote] = []
+    votes: list[AskedVote] = []
     for group, answer in zip(groups, ask(requests), strict=True):
         given: dict[int, str] = {}
         if isinstance(answer.value, VoteAnswers):
-            for item in answer.value.answers:
-                given.setdefault(item.index, item.answer)
+            given = {
+                item.index: item.answer for item in reversed(answer.value.answers)
+            }  # repeated: the first
         tokens = round((answer.prompt_tokens + answer.completion_tokens) / len(group))
         for number, row in enumerate(group, start=1):
             if answer.error is not None:
-                lost.append(LostVote(_vote_id(row, voter, blind), "request_failed", answer.error))
+                votes.append(LostVote(_vote_id(row, voter, blind), "request_failed", answer.error))
             elif number not in given:
-                lost.append(LostVote(_vote_id(row, voter, blind), "answer_missing", row["question"]))
+                votes.append(LostVote(_vote_id(row, voter, blind), "answer_missing", row["question"]))
             else:
                 text = extract(given[number], row["answer_type"], row["choices"]) or given[number].strip()
-                cast.append(CastVote(voter, text, row["qa_id"], blind, tokens))
-    return cast, lost
+                votes.append(CastVote(voter, text, row["qa_id"], blind, tokens))
+    return votes
 
 
-def collect_blind(rows: Sequence[Row], voter: str, ask: Ask, known: Known, *, answer_tokens: int) -> Votes:
-    """One voter's answers to all `rows` without images, one question a request.
+def collect_blind(
+    rows: Sequence[Row], voter: str, ask: Ask, known: Known, *, answer_tokens: int
+) -> list[AskedVote]:
+    """One voter's votes on all `rows` without images, one question a request.
 
     Without an image the same question has the same answer. So each different question is asked once, whatever
-    images it is about, and `known` carries its vote on to later calls. Repeats cost nothing: their votes have
-    no tokens.
+    images it is about, and `known` carries its vote on to later calls. Repeats have no tokens.
     """
     fresh: dict[Shown, Row] = {}
     for row in rows:
         if _shown(row) not in known:
             fresh.setdefault(_shown(row), {**row, "image_id": ""})
     # Alone: a question written from a picture that carries instructions must not stand beside another's.
-    cast, lost = collect(
-        list(fresh.values()), voter, ask, None, questions_per_request=1, answer_tokens=answer_tokens
-    )
-    outcomes = {vote.qa_id: vote for vote in cast}
-    failures = {vote.id: vote for vote in lost}
-    for shown, row in fresh.items():
-        known[shown] = outcomes.get(row["qa_id"]) or failures[_vote_id(row, voter, blind=True)]
-    all_cast: list[CastVote] = []
-    all_lost: list[LostVote] = []
+    sizes = {"questions_per_request": 1, "answer_tokens": answer_tokens}
+    known.update(zip(fresh, collect(list(fresh.values()), voter, ask, None, **sizes), strict=True))
+    asked = {row["qa_id"] for row in fresh.values()}
+    votes: list[AskedVote] = []
     for row in rows:
         vote = known[_shown(row)]
         if isinstance(vote, LostVote):
-            all_lost.append(replace(vote, id=_vote_id(row, voter, blind=True)))
-        else:
-            repeated = row["qa_id"] not in outcomes
-            all_cast.append(replace(vote, qa_id=row["qa_id"], tokens=0) if repeated else vote)
-    return all_cast, all_lost
+            vote = replace(vote, id=_vote_id(row, voter, blind=True))
+        elif row["qa_id"] not in asked:
+            vote = replace(vote, qa_id=row["qa_id"], tokens=0)
+        votes.append(vote)
+    return votes
 
 
-def cast_ballots(rows: Sequence[Row], cast: Sequence[CastVote]) -> list[Ballot]:
-    """The ballot of each row, in order, with its votes in the order of `cast`."""
+def cast_ballots(rows: Sequence[Row], asked: Sequence[AskedVote]) -> list[Ballot]:
+    """The ballot of each row, in order, with its votes in the order of `asked`."""
     votes: dict[tuple[str, bool], list[Vote]] = {}
-    for vote in cast:
-        votes.setdefault((vote.qa_id, vote.blind), []).append(Vote(vote.voter, vote.answer))
+    for vote in asked:
+        if isinstance(vote, CastVote):
+            votes.setdefault((vote.qa_id, vote.blind), []).append(Vote(vote.voter, vote.answer))
     return [
         Ballot(
             question=row["question"],
@@ -258,8 +249,3 @@ def _vote_id(row: Row, voter: str, blind: bool) -> str:
 
 def _shown(row: Row) -> Shown:
     return row["question"], row["answer_type"], tuple(row["choices"])
-
-
-def _vote_row(vote: CastVote, ballot: Ballot) -> Row:
-    """A row of the `votes` table."""
-    return {**vars(vote), "agrees": ballot.agrees(vote.answer)}

@@ -1,19 +1,19 @@
 """Image independence: is an item right without its image? Blind votes, compared with mere guessing. Pure.
 
 A model that never saw the picture still gets half of the yes/no questions right, so blind votes that match
-prove little by themselves. The unit is the question: its items, the answers that their seeing votes settled on,
-and its blind votes. Its answer a is the one that most of its items settled on. There are two hypotheses:
+prove little by themselves. The unit is the question: its items, the answers that their seeing votes settled
+on, and its blind votes. Its answer a is the one that most items settled on. There are two hypotheses:
 
     known     Nobody needs the picture. A voter answers a blind as reliably as it answers seeing, and every
               item's answer is a but for an error with probability `SETTLED_ERROR`.
-    guessed   The blind votes are guesses, and the answer changes with the picture. A guess is a with probability
-              g, the share of a among the blind votes on other questions of the form. Voters share prejudices, so
-              matches are beta-binomial with a concentration s. Answers of further items follow Polya's urn,
-              because some questions nearly always have one answer.
+    guessed   The blind votes are guesses, and the answer changes with the picture. A guess is a with
+              probability g, the share of a among the blind votes on other questions of the form. Voters share
+              prejudices, so matches are beta-binomial with a concentration s. Answers of further items follow
+              Polya's urn, because some questions nearly always have one answer.
 
-The prior of P(known | votes) is pi, the share of known questions. For each form of question, pi is fitted by EM
-from a weak prior, and s by the likelihood. This is empirical Bayes, the usual answer where each test alone is
-weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five blind
+The prior of P(known | votes) is pi, the share of known questions. For each form of question, pi is fitted by
+EM from a weak prior, and s by the likelihood. This is empirical Bayes, the usual answer where each test alone
+is weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five blind
 voters; a number that is an unusual guess is caught by two.
 """
 
@@ -55,14 +55,19 @@ _Form = tuple[str, int]
 class _Evidence:
     """Evidence for and against "known" of one question; votes and matches are means over its items."""
 
+    ballots: list[Ballot]
     answer: str
     votes: float
     matches: float
     log_known: float
     """Log probability of the blind votes if the answer is known."""
-    items: int
     alike: int
     """Items that settled on `answer`."""
+
+    @property
+    def form(self) -> _Form:
+        """Answer type and number of options."""
+        return self.ballots[0].answer_type, len(self.ballots[0].choices)
 
 
 def independence(ballots: Sequence[Ballot], settled: Sequence[str]) -> Independence:
@@ -79,14 +84,10 @@ def independence(ballots: Sequence[Ballot], settled: Sequence[str]) -> Independe
     if not groups:
         return Independence([0.0] * len(ballots))
     right = _reliability(ballots, settled)
-    asked = [[ballots[i] for i in own] for own in groups.values()]
     evidence = [
-        _evidence(same, [settled[i] for i in own], right)
-        for same, own in zip(asked, groups.values(), strict=True)
+        _evidence([ballots[i] for i in own], [settled[i] for i in own], right) for own in groups.values()
     ]
-    forms = [(kind, len(choices)) for _, kind, choices in groups]
-    guess = _guesses(asked, evidence, forms)
-    posterior, fitted = _mixture(evidence, forms, guess)
+    posterior, fitted = _mixture(evidence, _guesses(evidence))
     items = [0.0] * len(ballots)
     for own, found, probability in zip(groups.values(), evidence, posterior, strict=True):
         for place in own:
@@ -120,44 +121,43 @@ def _evidence(own: list[Ballot], settled: list[str], right: dict[tuple[str, str]
             matches += match
             log_known += math.log(rate if match else 1 - rate)
     return _Evidence(
+        ballots=own,
         answer=answer,
         votes=sum(len(ballot.blind) for ballot in own) / len(own),
         matches=matches / len(own),
         log_known=log_known / len(own),
-        items=len(own),
         alike=sum(count for form, count in counts.items() if own[0].same(form, answer)),
     )
 
 
-def _guesses(groups: Sequence[list[Ballot]], evidence: Sequence[_Evidence], forms: Sequence[_Form]) -> Floats:
+def _guesses(evidence: Sequence[_Evidence]) -> Floats:
     """g of each question: the share of its answer among the blind votes on other questions of its form."""
     votes: dict[_Form, float] = defaultdict(float)
     answers: dict[tuple[_Form, str], float] = defaultdict(float)
     own: list[dict[str, float]] = []
-    for group, form, found in zip(groups, forms, evidence, strict=True):
-        given = Counter(b.normalised(v.answer) for b in group for v in b.blind)
-        own.append({answer: count / len(group) for answer, count in given.items()})
-        votes[form] += found.votes
+    for found in evidence:
+        given = Counter(b.normalised(v.answer) for b in found.ballots for v in b.blind)
+        own.append({answer: count / len(found.ballots) for answer, count in given.items()})
+        votes[found.form] += found.votes
         for answer, count in own[-1].items():
-            answers[form, answer] += count
+            answers[found.form, answer] += count
     shares = []
-    for group, found, form, mean in zip(groups, evidence, forms, own, strict=True):
-        elsewhere = answers[form, found.answer] - mean.get(found.answer, 0.0)
-        total = votes[form] - found.votes + PRIOR_GUESSES
-        shares.append((elsewhere + PRIOR_GUESSES * chance_level(group[0])) / total)
+    for found, mean in zip(evidence, own, strict=True):
+        elsewhere = answers[found.form, found.answer] - mean.get(found.answer, 0.0)
+        total = votes[found.form] - found.votes + PRIOR_GUESSES
+        shares.append((elsewhere + PRIOR_GUESSES * chance_level(found.ballots[0])) / total)
     return np.clip(shares, RARE_GUESS, 1 - RARE_GUESS)
 
 
-def _mixture(
-    evidence: Sequence[_Evidence], forms: Sequence[_Form], guess: Floats
-) -> tuple[Floats, list[FormBlind]]:
+def _mixture(evidence: Sequence[_Evidence], guess: Floats) -> tuple[Floats, list[FormBlind]]:
     """P(known) of each question, and the fitted share of each form."""
-    rows = [[e.votes, e.matches, e.items - 1, e.alike - 1, e.log_known] for e in evidence]
+    rows = [[e.votes, e.matches, len(e.ballots) - 1, e.alike - 1, e.log_known] for e in evidence]
     votes, matches, again, alike, log_known = np.array(rows, dtype=np.float64).T
     if_known = log_known + alike * np.log(1 - SETTLED_ERROR) + (again - alike) * np.log(SETTLED_ERROR)
     repeats = _sequence(alike, again, URN * guess + 1, URN * (1 - guess))
     posterior = np.zeros(len(evidence))
     fitted = []
+    forms = [found.form for found in evidence]
     for form in sorted(set(forms)):
         own = np.array([other == form for other in forms])
         fits = [

@@ -15,13 +15,8 @@ from components.voting_filter.config import Config
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Example:
-    """An item to show."""
-
-    row: Row
-    ballot: Ballot
-    decision: Decision
+Example = tuple[Row, Ballot, Decision]
+"""An item to show."""
 
 
 @dataclass
@@ -30,35 +25,35 @@ class Tally:
 
     voters: list[str]
     kept: int = 0
-    rejected: int = 0
     agreements: list[float] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
     by_type: dict[str, Counter[str]] = field(default_factory=dict)
     cast: Counter[tuple[str, bool]] = field(default_factory=Counter)
     agreeing: Counter[tuple[str, bool]] = field(default_factory=Counter)
-    kept_examples: list[Example] = field(default_factory=list)
-    rejected_examples: list[Example] = field(default_factory=list)
+    examples: dict[str, list[Example]] = field(default_factory=lambda: {"Kept": [], "Rejected": []})
 
     def add(self, row: Row, ballot: Ballot, decision: Decision, most_examples: int) -> None:
         """Count one decided item."""
         self.agreements.append(decision.agreement)
         kind = self.by_type.setdefault(row["answer_type"], Counter())
         kind["items"] += 1
+        kind[decision.reason or "kept"] += 1
+        self.kept += not decision.reason
         if decision.reason:
-            self.rejected += 1
             self.reasons[decision.reason] += 1
-            kind[decision.reason] += 1
-        else:
-            self.kept += 1
-            kind["kept"] += 1
         for blind, votes in ((False, ballot.votes), (True, ballot.blind)):
             for vote in votes:
                 self.cast[vote.voter, blind] += 1
                 self.agreeing[vote.voter, blind] += ballot.agrees(vote.answer)
-        examples = self.rejected_examples if decision.reason else self.kept_examples
+        examples = self.examples["Rejected" if decision.reason else "Kept"]
         if len(examples) < most_examples:
-            examples.append(Example(row, ballot, decision))
+            examples.append((row, ballot, decision))
+
+    @property
+    def rejected(self) -> int:
+        """Number of rejected items."""
+        return self.reasons.total()
 
     def metrics(self) -> dict[str, float]:
         """Flat numbers for the stage's metrics."""
@@ -127,11 +122,11 @@ def write_report(report: Report, tally: Tally, outcome: Outcome, images: ImageSt
             for kind, n in sorted(tally.by_type.items())
         ]
     )
-    for title, examples in (("Kept", tally.kept_examples), ("Rejected", tally.rejected_examples)):
+    for title, examples in tally.examples.items():
         if examples:
             report.heading(title)
-            shown = [(e.row["image_id"], e) for e in examples if e.row["image_id"] in images]
-            report.images([(images.get(image_id), _caption(example)) for image_id, example in shown])
+            shown = [example for example in examples if example[0]["image_id"] in images]
+            report.images([(images.get(example[0]["image_id"]), _caption(*example)) for example in shown])
 
 
 def _shares(report: Report, values: list[float], threshold: float, name: str) -> None:
@@ -181,15 +176,14 @@ def _write_blind(report: Report, outcome: Outcome, config: Config) -> None:
     )
 
 
-def _caption(example: Example) -> str:
-    row, decision = example.row, example.decision
+def _caption(row: Row, ballot: Ballot, decision: Decision) -> str:
     lines = [row["question"]]
     if row["choices"]:
         lines.append(", ".join(lettered(row["choices"])))
     lines.append(f"proposed: {row['answer']}")
-    lines.append("votes: " + (", ".join(vote.answer for vote in example.ballot.votes) or "none"))
-    if example.ballot.blind:
-        lines.append("blind: " + ", ".join(vote.answer for vote in example.ballot.blind))
+    lines.append("votes: " + (", ".join(vote.answer for vote in ballot.votes) or "none"))
+    if ballot.blind:
+        lines.append("blind: " + ", ".join(vote.answer for vote in ballot.blind))
     verdict = [f"agreement {decision.agreement:.2f}"]
     if decision.posterior is not None:
         verdict.append(f"right with {decision.posterior:.2f}")

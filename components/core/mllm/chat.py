@@ -33,7 +33,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """The validated `value` (the text, without a schema), or an `error`: `malformed: ...`, `endpoint: ...`."""
+    """A validated `value` (the text, without a schema), or an `error`: `malformed: ...`, `endpoint: ...`."""
 
     key: str
     value: Any

@@ -1,6 +1,6 @@
 """Voting methods: every module in this folder is one, and its name is the value of the setting `method`.
 
-A method defines `decide(ballots: Sequence[Ballot], config: Config) -> Outcome` and is imported when it is used.
+A method defines `decide(ballots: Sequence[Ballot], config: Config) -> Outcome` and is imported when used.
 """
 
 from __future__ import annotations

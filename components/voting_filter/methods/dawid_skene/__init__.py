@@ -1,8 +1,7 @@
 """Dawid-Skene voting: votes weigh as much as their voters have proved reliable, for each type of answer.
 
 Yes/no items share their labels and get the classical model, a confusion matrix a voter (`confusion.py`). The
-possible answers of all others differ from item to item; they get the one-coin model (`one_coin.py`). The author
-of the proposed answers counts as one more voter: where it is often wrong, its answers need more support.
+possible answers of all others differ by item; they get the one-coin model (`one_coin.py`). The author of the proposed answers counts as one more voter: where it is often wrong, its answers need more support.
 """
 
 from __future__ import annotations

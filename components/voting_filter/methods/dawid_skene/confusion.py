@@ -9,8 +9,8 @@ probability e_v[l, z_i], independently of the other voters. In the paper's notat
            (2.4)   p[k]       = mean over items of P(z_i = k)
 
 Start (shares of the votes), floors and stopping rule are those of crowd-kit's `DawidSkene`: without
-pseudo-votes the two agree to rounding. Pseudo-votes are Dirichlet counts in the M-step, which keep voters with
-few votes near the prior. Votes are one sparse matrix of items by (voter, label). Both steps are its product
+pseudo-votes the two agree to rounding. Pseudo-votes are Dirichlet counts in the M-step, which keep voters
+with few votes near the prior. Votes are one sparse matrix of items by (voter, label). Both steps are its product
 with a small dense matrix, so an iteration is linear in the votes.
 """
 

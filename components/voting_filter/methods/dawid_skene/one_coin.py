@@ -74,12 +74,7 @@ def fit_one_coin(
 ) -> OneCoinModel:
     """Fit by EM, from the shares of the votes, until no posterior moves by more than `tolerance`.
 
-    Args:
-        votes: who gave which candidate.
-        prior_reliability: mean of the Beta prior of every r_v.
-        prior_votes: its weight, in votes.
-        max_iterations: most EM iterations.
-        tolerance: see above.
+    The Beta prior of every r_v has the mean `prior_reliability` and the weight of `prior_votes` votes.
     """
     n_items, n_candidates = len(votes.item_form), len(votes.candidate_item)
     valid = votes.vote_candidate >= 0
