@@ -55,17 +55,11 @@ def evolve_round(
     config: Config,
     ask: Ask,
 ) -> list[list[ImageQuestion]]:
-    """Evolve all items of all images once.
-
-    Args:
-        tasks: the images.
-        items: current items of each image, aligned with `tasks`.
-        round_no: 1 for the first round.
-        ask: sends requests.
+    """Evolve all `items` of all images once; they are aligned with `tasks`, and rounds count from 1.
 
     Returns:
-        The items after the round, aligned with the input; as many as before. Items about absent things stay
-        as they are (see `about_absent`).
+        The items after the round, aligned with the input; as many as before. Items about absent things stay as
+        they are (see `about_absent`).
     """
     fixed = [about_absent(own, task.absent) for task, own in zip(tasks, items, strict=True)]
     evolving = [

@@ -183,14 +183,10 @@ def reasoning(history: History) -> Mapping[str, Any] | None:
 
 
 def lineage(row: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The version of an item after each round, the first draft included.
+    """The version of an item after each round, from a row of table `qa`.
 
-    Args:
-        row: a row of table `qa`.
-
-    Returns:
-        One version for round 0 and one for each round in the history, oldest first; the last is the row's
-        own. Where a round's version was eliminated, the version before stands again.
+    The first is the draft, the last the row's own. After a round that eliminated its version, the version
+    before stands again.
     """
     history = json.loads(row["history"])
     sampled = reasoning(history)

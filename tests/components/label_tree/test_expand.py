@@ -57,7 +57,8 @@ def grown(say, limits: GrowthLimits = LIMITS):
 def test_a_tree_fills_to_its_budgets() -> None:
     growth, teacher = grown(numbered)
     levels = [topic.level for topic in growth.topics]
-    # 3 experts; 3 second-level topics under each, the expert's own included; 2 third-level under each of those.
+    # 3 experts; 3 second-level topics under each, the expert's own included; 2 third-level under each of
+    # those.
     assert [levels.count(level) for level in (1, 2, 3)] == [3, 9, 18]
     assert growth.vectors.shape == (30, 256)
     assert [r.round for r in growth.rounds] == [0, 0]
@@ -117,7 +118,8 @@ def test_whatever_a_model_says_the_tree_is_sound(script: list[list[str]]) -> Non
 
 
 def test_near_duplicates_are_merged_across_branches_levels_and_dimensions() -> None:
-    # Every text is a unit vector in the plane, given by its angle; cos 20° = 0.9397 is a duplicate, cos 30° = 0.8660 not.
+    # Every text is a unit vector in the plane, given by its angle; cos 20° = 0.9397 is a duplicate, cos 30° =
+    # 0.8660 not.
     angles = {
         "Gauges": 0, "Fuel": 40, "Lights": 80, "Counting": 120,  # experts
         "dial": 20,     # second level of Gauges: near its own parent
@@ -125,7 +127,7 @@ def test_near_duplicates_are_merged_across_branches_levels_and_dimensions() -> N
         "glow": 200,    # second level of Lights: new
         "beam": 180,    # second level of Lights: near "tank", of another branch
         "sum": 240,     # second level of Counting: new
-        "shine": 220,   # second level of Counting: near "glow", of the other dimension, and as near to "sum": first wins
+        "shine": 220,   # second level of Counting: as near to "glow", of the other dimension, as to "sum"
         "cap": 150,     # third level of tank: 10° from it, 30° from Counting
         "bulb": 280,    # third level of glow: new
     }  # fmt: skip

@@ -31,7 +31,7 @@ def known(ballots: list[Ballot]) -> list[float]:
 
 
 def yes_no_world(n: int, planted: int, seed: int = 0) -> list[Ballot]:
-    """Different yes/no questions: `n` that blind voters guess, then `planted` that they know nine times in ten."""
+    """Different yes/no questions: `n` that blind voters guess, then `planted` that they mostly know."""
     rng = random.Random(seed)
 
     def said(truth: str, right: float) -> str:

@@ -68,8 +68,8 @@ def test_one_iteration_by_hand():
     """Two items, two voters, labels 0 and 1: both say 0 on the first item; on the second a says 1, b says 0.
 
     Start: P = [(1, 0), (1/2, 1/2)], so p = (3/4, 1/4). Counts of a: answered 0 (1, 0), answered 1 (1/2, 1/2):
-    e_a[0 | 0] = 1 / 1.5 = 2/3, e_a[0 | 1] = 0, e_a[1 | 0] = 1/3, e_a[1 | 1] = 1; b always says 0: e_b[0 | .] = 1.
-    Item 1: 3/4 * 2/3 against 1/4 * 0 -> (1, 0). Item 2: 3/4 * 1/3 against 1/4 * 1 -> (1/2, 1/2).
+    e_a[0 | 0] = 1 / 1.5 = 2/3, e_a[0 | 1] = 0, e_a[1 | 0] = 1/3, e_a[1 | 1] = 1; b always says 0: e_b[0 | .]
+    = 1. Item 1: 3/4 * 2/3 against 1/4 * 0 -> (1, 0). Item 2: 3/4 * 1/3 against 1/4 * 1 -> (1/2, 1/2).
     """
     model = fit_votes([(0, 0, 0), (0, 1, 0), (1, 0, 1), (1, 1, 0)], (2, 2, 2), max_iterations=1)
     assert model.posterior == pytest.approx(np.array([[1, 0], [0.5, 0.5]]), abs=1e-8)

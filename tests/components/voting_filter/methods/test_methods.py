@@ -1,4 +1,4 @@
-"""A voting method is one file: it is found by its name, refused where it is missing, and used by the stage."""
+"""A voting method is one file: found by its name, refused where it is missing, used by the stage."""
 
 from __future__ import annotations
 

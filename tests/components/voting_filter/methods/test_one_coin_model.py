@@ -53,8 +53,9 @@ def simulated(n_items: int, accuracy: list[float], alternatives: int, seed: int 
 def test_one_step_by_hand():
     """Two of three voters say x, one y, of four options; start P(x) = 2/3, P(y) = 1/3.
 
-    Reliability of x's voters (2/3 + 8) / 11, of y's (1/3 + 8) / 11; q = 1/3 (the floor: no pair of wrong votes
-    coincides but for y true: expected same 1/3 + 10/3, wrong 1/3 + 10, which is 0.355). Two more options are unseen.
+    Reliability of x's voters (2/3 + 8) / 11, of y's (1/3 + 8) / 11; q = 1/3 (the floor: no pair of wrong
+    votes coincides but for y true: expected same 1/3 + 10/3, wrong 1/3 + 10, which is 0.355). Two more
+    options are unseen.
     """
     (row,), _ = fitted([["x", "x", "y"]], options=4, max_iterations=1)
     q = (1 / 3 + 10 / 3) / (1 / 3 + 10)
