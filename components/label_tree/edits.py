@@ -55,8 +55,8 @@ class Edits:
         """Check and index edits.
 
         Raises:
-            ValueError: an edit changes nothing or two things at once, its path has not one to three names,
-                two edits change one topic, or one edit's new name is another edit's topic.
+            ValueError: an edit changes nothing or two things at once, or its path has not one to three names.
+                Or two edits change one topic, or the new name of one is the topic of another.
         """
         indexed = cls()
         targets: dict[Key, str] = {}

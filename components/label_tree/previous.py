@@ -29,8 +29,8 @@ class Left:
 class Start:
     """The topics that a tree grows from, parents first.
 
-    `earlier` holds the ids of those that the earlier tree had, and `settled` the ids of those among them that
-    keep their children as they are. `left` lists the topics of the earlier tree that this one has not.
+    `earlier` holds the ids of those that the earlier tree had, `settled` those of them that keep their
+    children as they are. `left` lists the topics of the earlier tree that this one has not.
     """
 
     topics: list[Topic]
@@ -63,8 +63,8 @@ def carry_over(
     """Join the experts' topics with those of an earlier tree.
 
     A topic stays under its parent's present name, or it is left out with everything below it as
-    `parent_left`. The reasons are `removed` (by an edit), `not_in_experts` (an expert wrote it then and does
-    not now) and `joined` (an edit gave it another topic's name; its children go there).
+    `parent_left`. An edit leaves it out as `removed`, or as `joined` where it gives another topic's name: the
+    children go there. `not_in_experts` is a topic that an expert wrote then and does not now.
 
     Args:
         planted: the experts' topics; where an earlier topic has the same path, this one counts.

@@ -101,10 +101,9 @@ def merge(
 ) -> tuple[list[int], list[Merge]]:
     """Decide which candidates are new: the first of several near-duplicates wins, and the tree always does.
 
-    A candidate is a duplicate when its id is taken, or when its cosine to a topic of the tree or to a
-    candidate accepted before it reaches `threshold`. It is merged into the most similar of those (the
-    earliest on a tie). Only accepted topics attract others, so chains of similar topics do not collapse into
-    one.
+    A candidate is a duplicate when its id is taken, or its cosine to a topic of the tree or an accepted
+    candidate reaches `threshold`. It is merged into the most similar of those (the earliest on a tie). Only
+    accepted topics attract others, so chains of similar topics do not collapse into one.
 
     Args:
         tree: topics already there, of any level.

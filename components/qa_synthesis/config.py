@@ -59,12 +59,12 @@ class Config(Settings):
     """Shares in which first drafts are asked for by answer type, e.g. `{number: 2, choice: 1}`; only the
     ratios matter. Empty leaves the mix to the teacher."""
     absent_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of an image's first drafts that ask about something that could well be there and is not: the
-    answer is no (negative instructions, arXiv 2306.14565). They are not evolved. Without them a teacher asks
-    about what it sees, and a model trained on that learns to say yes."""
+    """Share of an image's first drafts about something that could well be there and is not: the answer is no
+    (negative instructions, arXiv 2306.14565). They are not evolved. Without them a teacher asks about what it
+    sees, and a model trained on that learns to say yes."""
     steered_share: float = Field(default=0.5, ge=0, le=1)
     """Share of an image's first drafts that are asked for by aspect, in proportion to its four dimension
-    scores (much text: questions about text); the rest are about anything."""
+    scores: much text, many questions about text. The rest are about anything."""
     max_topics: int = Field(default=4, ge=0)
     """Topics shown to the teacher for one image, best match first."""
     heldout: bool = True

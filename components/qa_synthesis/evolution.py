@@ -58,8 +58,8 @@ def evolve_round(
     """Evolve all `items` of all images once; they are aligned with `tasks`, and rounds count from 1.
 
     Returns:
-        The items after the round, aligned with the input; as many as before. Items about absent things stay as
-        they are (see `about_absent`).
+        The items after the round, aligned with the input; as many as before. Items about absent things stay
+        as they are (see `about_absent`).
     """
     fixed = [about_absent(own, task.absent) for task, own in zip(tasks, items, strict=True)]
     evolving = [

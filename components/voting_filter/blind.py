@@ -4,17 +4,17 @@ A model that never saw the picture still gets half of the yes/no questions right
 prove little by themselves. The unit is the question: its items, the answers that their seeing votes settled
 on, and its blind votes. Its answer a is the one that most items settled on. There are two hypotheses:
 
-    known     Nobody needs the picture. A voter answers a blind as reliably as it answers seeing, and every
-              item's answer is a but for an error with probability `SETTLED_ERROR`.
+    known     Nobody needs the picture. A voter answers a blind as reliably as it answers seeing. Every item's
+              answer is a but for an error with probability `SETTLED_ERROR`.
     guessed   The blind votes are guesses, and the answer changes with the picture. A guess is a with
-              probability g, the share of a among the blind votes on other questions of the form. Voters share
-              prejudices, so matches are beta-binomial with a concentration s. Answers of further items follow
-              Polya's urn, because some questions nearly always have one answer.
+              probability g, the share of a among the blind votes on other questions of the form. Voters
+              share prejudices, so matches are beta-binomial with a concentration s. Answers of further items
+              follow Polya's urn, because some questions nearly always have one answer.
 
 The prior of P(known | votes) is pi, the share of known questions. For each form of question, pi is fitted by
 EM from a weak prior, and s by the likelihood. This is empirical Bayes, the usual answer where each test alone
-is weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five blind
-voters; a number that is an unusual guess is caught by two.
+is weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five
+blind voters; a number that is an unusual guess is caught by two.
 """
 
 from __future__ import annotations

@@ -123,11 +123,10 @@ def lettered(choices: Sequence[str]) -> list[str]:
 def choice_letter(text: str, choices: Sequence[str] = ()) -> str:
     """The upper-case letter of the option that `text` names, "" if it names none or several.
 
-    In order: a leading letter ("B", "(b)", "B. red"), a named one ("option B", 选B), the only decorated
-        letter, the
-    only letter standing alone, the only option whose text occurs. Without `choices` the letters A to H are
-    known. The rules follow the order of VLMEvalKit's option inference (letter before text, one candidate or
-    none).
+    A letter counts before an option's text. In order: a leading letter ("B", "(b)", "B. red"), a named one
+    ("option B", 选B), the only decorated letter, the only one that stands alone. Last comes the only option
+    whose text occurs. Without `choices` the letters A to H are known. The rules follow the order of
+    VLMEvalKit's option inference (one candidate or none).
     """
     valid = LETTERS[: len(choices)] if choices else LETTERS[:8]
     text = unicodedata.normalize("NFKC", text).strip(_EDGE)

@@ -216,9 +216,8 @@ def canonical(value: float) -> str:
 def numbers_agree(a: Quantity, b: Quantity, tolerance: float | None = None) -> bool:
     """Whether two quantities are the same: relative to the larger one, so that the relation is symmetric.
 
-    With `tolerance` None whole numbers must be equal (a count of 7 is not a count of 8, an odometer is read
-    exactly) and anything else may differ by 0.1 %. A unit counts only if both name one; 50 % is both 50 and
-    0.5.
+    With `tolerance` None whole numbers must be equal: a count of 7 is not a count of 8. Anything else may
+    then differ by 0.1 %. A unit counts only if both name one; 50 % is both 50 and 0.5.
     """
     dimension_a, factor_a = _UNITS.get(a.unit, ("", 1.0))
     dimension_b, factor_b = _UNITS.get(b.unit, ("", 1.0))

@@ -21,9 +21,9 @@ class Stopped(Exception):
 class Admission:
     """Admits attempts one by one.
 
-    Concurrency follows additive increase, multiplicative decrease (Chiu and Jain 1989, as in TCP): one more
-    for every window of successes, half on overload, between 1 and `most`. Attempts that began before the last
-    decrease say nothing about the new window, so a burst of refusals halves it once.
+    Concurrency follows additive increase, multiplicative decrease (Chiu and Jain 1989, as in TCP). It grows
+    by one for every window of successes and halves on overload, between 1 and `most`. Attempts that began
+    before the last decrease say nothing about the new window, so a burst of refusals halves it once.
     """
 
     def __init__(self, name: str, most: int, max_tokens_total: int) -> None:

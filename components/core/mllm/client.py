@@ -38,7 +38,7 @@ class MLLMClient:
     """Asks one endpoint; `map` and `embed` are synchronous and keep the order of their arguments.
 
     A journal's entry has the SHA-256 of the request's body as its key. So a stage that was killed replays its
-    answers and asks only for the missing ones: at most the requests that were on the wire are asked again.
+    answers and asks only for the missing ones, the requests on the wire included.
     """
 
     def __init__(self, endpoint: Endpoint, journal: Journal, log: logging.Logger) -> None:

@@ -121,8 +121,8 @@ def test_matches_and_every_reason(world: Path, chat_server, monkeypatch: pytest.
         ("speed", "g/speed/speed digits", 1.0, 1),
     ]
     assert rejected == {
-        "nothing": "no_topic", "broken": "unusable_answer", "refused": "endpoint_refused", "mute": "no_caption",
-        "off": "unusable_answer",
+        "nothing": "no_topic", "broken": "unusable_answer", "refused": "endpoint_refused",
+        "mute": "no_caption", "off": "unusable_answer",
     }  # fmt: skip
     assert set(rejected.values()) | {"no_candidate"} == set(REASONS)
     metrics = json.loads((world / "out" / "metrics.json").read_text())

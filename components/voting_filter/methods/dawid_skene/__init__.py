@@ -1,7 +1,8 @@
 """Dawid-Skene voting: votes weigh as much as their voters have proved reliable, for each type of answer.
 
 Yes/no items share their labels and get the classical model, a confusion matrix a voter (`confusion.py`). The
-possible answers of all others differ by item; they get the one-coin model (`one_coin.py`). The author of the proposed answers counts as one more voter: where it is often wrong, its answers need more support.
+possible answers of all others differ by item; they get the one-coin model (`one_coin.py`). The author of the
+proposed answers counts as one more voter: where it is often wrong, its answers need more support.
 """
 
 from __future__ import annotations
@@ -81,8 +82,8 @@ class Candidates:
 def candidates(ballot: Ballot) -> Candidates:
     """Group the answers of a ballot's votes.
 
-    Agreement is tolerant and need not be transitive. An answer joins the proposed one if it agrees with that,
-    else the most frequent of the others that it agrees with, of two as frequent the first in alphabetical
+    Agreement is tolerant and need not be transitive. An answer joins the proposed one if it agrees with that.
+    Else it joins the most frequent other that it agrees with; of two as frequent, the first in alphabetical
     order. So the order of the votes does not matter.
     """
     agrees = {answer: ballot.agrees(answer) for answer in {vote.answer for vote in ballot.votes}}

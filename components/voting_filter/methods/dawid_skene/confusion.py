@@ -4,14 +4,14 @@ A. P. Dawid and A. M. Skene, Maximum Likelihood Estimation of Observer Error-Rat
 Applied Statistics 28(1), 1979. Item i has the true label z_i ~ Categorical(p). Voter v answers l with
 probability e_v[l, z_i], independently of the other voters. In the paper's notation:
 
-    E-step (2.5)   P(z_i = k) ~ p[k] * prod over votes (v, l) on i of e_v[l, k]
-    M-step (2.3)   e_v[l, k]  ~ sum over items where v answered l of P(z_i = k)
-           (2.4)   p[k]       = mean over items of P(z_i = k)
+    E-step (2.5)   P(z_i = k) ~ p[k] * prod over votes (v, l) on i of e_v[l, k].
+    M-step (2.3)   e_v[l, k]  ~ sum over items where v answered l of P(z_i = k).
+           (2.4)   p[k]       = mean over items of P(z_i = k).
 
 Start (shares of the votes), floors and stopping rule are those of crowd-kit's `DawidSkene`: without
 pseudo-votes the two agree to rounding. Pseudo-votes are Dirichlet counts in the M-step, which keep voters
-with few votes near the prior. Votes are one sparse matrix of items by (voter, label). Both steps are its product
-with a small dense matrix, so an iteration is linear in the votes.
+with few votes near the prior. Votes are one sparse matrix of items by (voter, label). Both steps are its
+product with a small dense matrix, so an iteration is linear in the votes.
 """
 
 from __future__ import annotations

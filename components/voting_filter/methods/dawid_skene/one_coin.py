@@ -1,16 +1,16 @@
 """One-coin Dawid-Skene, for open answer sets: one reliability a voter in place of a confusion matrix. Pure.
 
-A confusion matrix needs labels that all items share. Where every item has answers of its own (numbers, spans,
-options), this model keeps the EM of Dawid and Skene (1979) and ties the matrix to three parameters. It is the
-model of Zhang et al. (2014, arXiv 1406.3824, section 2), extended to answer sets that differ by item:
+A confusion matrix needs labels that all items share. Numbers, spans and options differ by item, so this model
+keeps the EM of Dawid and Skene (1979) and ties the matrix to three parameters. It is the model of Zhang et
+al. (2014, arXiv 1406.3824, section 2), extended to answer sets that differ by item:
 
 - The truth of item i is one of K answers, each as likely. Those that somebody gave are its candidates.
 - Voter v answers right with probability r_v, the reliability of the voter for that type of answer.
 - A wrong answer is any of the K - 1 others alike, so two coincide with probability q = 1 / (K - 1).
 
-    E-step   log P(z_i = c) = const + sum over votes (v, c) of log(r_v / ((1 - r_v) q))
-    M-step   r_v = (expected right votes + a) / (votes + a + b),   Beta(a, b) prior
-             q   = (expected coinciding pairs + pseudo) / (expected pairs + pseudo),   pairs of wrong votes
+    E-step   log P(z_i = c) = const + sum over votes (v, c) of log(r_v / ((1 - r_v) q)).
+    M-step   r_v = (expected right votes + a) / (votes + a + b), with a Beta(a, b) prior.
+             q   = (expected coinciding pairs + pseudo) / (expected pairs + pseudo), of wrong votes.
 
 q is estimated for each form of question: where wrong answers tend to coincide, equal votes prove less. For K
 options q starts from 1 / (K - 1) and never falls below it.
