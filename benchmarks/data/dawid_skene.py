@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.harness import high_water_mb, result, side_by_side
-from components.voting_filter.dawid_skene import DawidSkene, fit
+from components.voting_filter.methods.dawid_skene.confusion import ConfusionModel, fit_confusion
 
 ITEMS, VOTES_PER_ITEM, VOTERS, LABELS = 200_000, 5, 12, 4
 ITERATIONS, TOLERANCE = 100, 1e-7
@@ -49,10 +49,12 @@ def make_votes(n_items: int, seed: int = 0) -> Votes:
     return Votes(items, voters, np.where(right, truth[items], wrong), truth)
 
 
-def fit_ours(votes: Votes) -> DawidSkene:
+def fit_ours(votes: Votes) -> ConfusionModel:
     """Our implementation."""
     shape = (len(votes.truth), VOTERS, LABELS)
-    return fit(votes.items, votes.voters, votes.labels, shape, max_iterations=ITERATIONS, tolerance=TOLERANCE)
+    return fit_confusion(
+        votes.items, votes.voters, votes.labels, shape, max_iterations=ITERATIONS, tolerance=TOLERANCE
+    )
 
 
 def fit_peer(frame: Any) -> Any:

@@ -31,10 +31,9 @@ from benchmarks.harness import ROOT, result, timed
 from components.core.stage.settings import Endpoint
 from components.core.stats import mean_estimate
 from components.qa_synthesis.config import Config, ReasoningPaths
-from components.qa_synthesis.generate import Task
-from components.qa_synthesis.history import evolution, lineage, reasoning
-from components.qa_synthesis.items import Item
-from components.qa_synthesis.reasoning import sample_reasoning
+from components.qa_synthesis.image_question import ImageQuestion, evolution, lineage, reasoning
+from components.qa_synthesis.plan import Task
+from components.qa_synthesis.reasoning_paths import sample_reasoning
 from demo.teachers.items import judge
 from demo.teachers.speaker import Request
 
@@ -85,7 +84,15 @@ def reasoning_steps(versions: Sequence[Version], world: World) -> list[int]:
     config = Config(endpoint=endpoint, reasoning_paths=ReasoningPaths(samples=PATHS))
     tasks = [Task(v.image_id, world.pictures[v.image_id], "train", 1) for v in versions]
     items = [
-        [Item(v.image_id, v.row["question"], v.row["answer"], v.row["answer_type"], tuple(v.row["choices"]))]
+        [
+            ImageQuestion(
+                image_id=v.image_id,
+                question=v.row["question"],
+                answers=(v.row["answer"],),
+                answer_type=v.row["answer_type"],
+                choices=tuple(v.row["choices"]),
+            )
+        ]
         for v in versions
     ]
     sampled = sample_reasoning(tasks, items, config, lambda requests: world.ask(teacher, requests))

@@ -16,9 +16,8 @@ import numpy as np
 from benchmarks.data.facts import KIND, alternatives, facts
 from components.core.answers import AnswerType, agree
 from components.core.mllm import Answer, ChatRequest
-from components.voting_filter.ballots import Ballot
-from components.voting_filter.collect import CastVote, cast_ballots, collect, collect_blind
-from components.voting_filter.schemas import VoteAnswers
+from components.voting_filter.ask import AskedVote, VoteAnswers, cast_ballots, collect, collect_blind
+from components.voting_filter.ballot import Ballot
 from demo.teachers.knowledge import Priors, SceneKnowledge
 from demo.teachers.models import ModelSpec
 from demo.teachers.server import PRIOR_SCENES
@@ -139,16 +138,16 @@ class World:
         rows = [item.row for item in items]
         images = {name: name.encode() for name in self.pictures}
         sizes = {"questions_per_request": 8, "answer_tokens": 64}
-        cast: list[CastVote] = []
+        asked: list[AskedVote] = []
         for voter in voters:
 
             def ask(requests: list[ChatRequest], voter: Speaker = voter) -> list[Answer]:
                 return [self._answer(voter, request) for request in requests]
 
-            cast += collect(rows, voter.model.name, ask, images, **sizes)[0]
+            asked += collect(rows, voter.model.name, ask, images, **sizes)
             if blind:
-                cast += collect_blind(rows, voter.model.name, ask, {}, **sizes)[0]
-        return cast_ballots(rows, cast)
+                asked += collect_blind(rows, voter.model.name, ask, {}, **sizes)
+        return cast_ballots(rows, asked)
 
     def _answer(self, voter: Speaker, request: ChatRequest) -> Answer:
         name = request.images[0].decode() if request.images else ""

@@ -22,7 +22,7 @@ from components.core.answers import AnswerType, agree
 from components.core.data.hashing import sha256_hex
 from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.mllm import Answer, ChatRequest
-from components.qa_synthesis.history import lineage
+from components.qa_synthesis.image_question import lineage
 from demo.teachers.background import running_teachers
 from demo.teachers.knowledge import Priors, SceneKnowledge
 from demo.teachers.models import load_models

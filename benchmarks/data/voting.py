@@ -39,9 +39,9 @@ from scipy.stats import t as student
 from benchmarks.data.panel import Item, World
 from benchmarks.harness import result, timed
 from components.core.stage.settings import Endpoint
-from components.voting_filter.ballots import Decision
+from components.voting_filter.ballot import Decision
 from components.voting_filter.config import Config
-from components.voting_filter.decide import decide
+from components.voting_filter.stage import decide
 
 IMAGES, QUESTIONS_PER_IMAGE, PLANTED_SHARE = 250, 8, 0.1
 TEACHER_ERRORS = (0.1, 0.2, 0.3, 0.4)

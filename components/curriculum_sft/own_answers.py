@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from components.core.data.even_draw import answer_kind, draw_evenly
+from components.core.answers import answer_kind
+from components.core.data.even_draw import draw_evenly
 from components.core.data.hashing import seed_for
 from components.core.resume.divided import Divided
 from components.core.vlm.messages import format_question

@@ -11,7 +11,8 @@ from typing import Any
 from PIL import Image
 
 from components.core import answers
-from components.core.data.even_draw import answer_kind, draw_evenly
+from components.core.answers import answer_kind
+from components.core.data.even_draw import draw_evenly
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
 from components.core.resume.divided import Divided

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from components.core.stage.settings import READ_PATH, Endpoint, Settings
-from components.label_tree.edits import Edits, path_key
+from components.label_tree.edits import Edit, Edits, Key, path_key
 from components.label_tree.names import clean_name, name_key
+
+T = TypeVar("T", bound="ExpertTopic")
 
 
 class ExpertTopic(Settings):
@@ -28,45 +31,32 @@ class ExpertTopic(Settings):
         return name
 
 
+def _unique(topics: tuple[T, ...]) -> tuple[T, ...]:
+    _refuse_duplicates(name_key(clean_name(topic.name)) for topic in topics)
+    return topics
+
+
+def _refuse_duplicates(names: Iterable[str]) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise ValueError(f"two topics are called '{name}'; rename or remove one")
+
+
 class ExpertChild(ExpertTopic):
     """A second-level topic that an expert wrote."""
 
-    children: tuple[ExpertTopic, ...] = ()
+    children: Annotated[tuple[ExpertTopic, ...], AfterValidator(_unique)] = ()
     """Third-level topics the expert insists on; the model adds to them."""
-
-    @field_validator("children")
-    @classmethod
-    def _unique_children(cls, children: tuple[ExpertTopic, ...]) -> tuple[ExpertTopic, ...]:
-        _refuse_duplicates(name_key(clean_name(child.name)) for child in children)
-        return children
 
 
 class ExpertLabel(ExpertTopic):
     """A first-level topic, always written by an expert."""
 
     dimension: Literal["domain", "capability"]
-    """`domain`: what the pictures are about. `capability`: what is asked of the model (reading, counting, ...)."""
-    children: tuple[ExpertChild, ...] = ()
+    """`domain`: what the pictures are about. `capability`: what is asked of the model (reading, counting,
+    ...)."""
+    children: Annotated[tuple[ExpertChild, ...], AfterValidator(_unique)] = ()
     """Second-level topics the expert insists on; the model adds to them."""
-
-    @field_validator("children")
-    @classmethod
-    def _unique_children(cls, children: tuple[ExpertChild, ...]) -> tuple[ExpertChild, ...]:
-        _refuse_duplicates(name_key(clean_name(child.name)) for child in children)
-        return children
-
-
-class Edit(Settings):
-    """What an expert changed about a topic that the model proposed; holds in every later run."""
-
-    path: str
-    """Names from the first level down, joined by " > ". Names above the topic may be those before or after an edit."""
-    name: str = ""
-    """New name; empty keeps it. On the first level, where `experts` has the new name, everything below moves along."""
-    description: str = ""
-    """New description; empty keeps it. Of a removed topic: what belonged to it, to recognise its near-duplicates."""
-    remove: bool = False
-    """Take the topic and everything below it out, and let neither it nor a near-duplicate of it come back."""
 
 
 class Config(Settings):
@@ -79,12 +69,12 @@ class Config(Settings):
     edits: tuple[Edit, ...] = ()
     """Experts' changes to proposed topics. What an expert wrote is changed in `experts`."""
     previous: str = Field(default="", json_schema_extra=READ_PATH)
-    """Directory (or `s3://` prefix) of an earlier `label_tree` output to go on from; `#sha256=<fingerprint>` after it
-    pins its content. Topics that had a place in it keep their children, and only new ones are asked for theirs.
-    Empty: grow everything."""
+    """Directory (or `s3://` prefix) of an earlier `label_tree` output to go on from; `#sha256=<fingerprint>`
+    after it pins its content. Topics that had a place in it keep their children, and only new ones are asked
+    for theirs. Empty: grow everything."""
     regrow: tuple[str, ...] = ()
-    """Paths (names joined by " > ") of topics in `previous` that are asked for more children nevertheless, together
-    with everything below them; what they have is kept."""
+    """Paths (names joined by " > ") of topics in `previous` that are asked for more children nevertheless,
+    together with everything below them; what they have is kept."""
     model: Endpoint
     """The model that proposes the second and third level."""
     embedder: Endpoint
@@ -131,21 +121,10 @@ class Config(Settings):
         return self
 
 
-def _keys(expert: ExpertLabel) -> list[tuple[str, ...]]:
-    """Keys of every path that an expert wrote below and with a first-level topic."""
-    root = path_key(expert.name)
-    below = [(*root, *path_key(child.name)) for child in expert.children]
-    leaves = [
-        (*above, *path_key(leaf.name))
-        for above, child in zip(below, expert.children, strict=True)
-        for leaf in child.children
-    ]
-    return [root, *below, *leaves]
-
-
-def _refuse_duplicates(names: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise ValueError(f"two topics are called '{name}'; rename or remove one")
-        seen.add(name)
+def _keys(topic: ExpertTopic, above: Key = ()) -> Iterator[Key]:
+    """Keys of every path that an expert wrote, from a topic down."""
+    key = (*above, *path_key(topic.name))
+    yield key
+    if isinstance(topic, (ExpertLabel, ExpertChild)):
+        for child in topic.children:
+            yield from _keys(child, key)

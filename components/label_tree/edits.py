@@ -1,32 +1,35 @@
-"""Experts' changes to topics that a model proposed, applied alike to an earlier tree and to every new proposal.
+"""Experts' edits of topics that a model proposed, applied to an earlier tree and to every new proposal.
 
-Edits stand in the settings, not in the tree: so they hold however often the tree is grown again. Applying them twice
-changes nothing, and their order does not matter. Standard library only.
+Edits stand in the settings, not in the tree, so they hold however often the tree is grown again. Applying
+them twice changes nothing, and their order does not matter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
+from components.core.stage.settings import Settings
 from components.label_tree.names import MAX_DESCRIPTION_CHARS, clean_name, clean_text, name_key
 
 SEPARATOR = " > "
 Key = tuple[str, ...]
 
 
-class EditLike(Protocol):
-    """What an edit says; see `config.Edit`."""
+class Edit(Settings):
+    """An expert's change to a topic that the model proposed; holds in every later run."""
 
-    @property
-    def path(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def description(self) -> str: ...
-    @property
-    def remove(self) -> bool: ...
+    path: str
+    """Names from the first level down, joined by " > ". Names above the topic may be those before or after an
+    edit."""
+    name: str = ""
+    """New name; empty keeps it. On the first level, where `experts` has the new name, everything below moves
+    along."""
+    description: str = ""
+    """New description; empty keeps it. Of a removed topic: its content, by which near-duplicates are
+    recognised."""
+    remove: bool = False
+    """Take the topic and everything below it out, and let neither it nor a near-duplicate of it come back."""
 
 
 def split_path(path: str) -> list[str]:
@@ -41,19 +44,19 @@ def path_key(path: str | Sequence[str]) -> Key:
 
 @dataclass
 class Edits:
-    """Edits by the keys of what they change: its parents by their new names, the topic itself by its old one."""
+    """Edits by the keys of the topics they change: parents by new names, the topic itself by its old one."""
 
-    sources: dict[Key, EditLike] = field(default_factory=dict)
+    sources: dict[Key, Edit] = field(default_factory=dict)
     _names: dict[Key, str] = field(default_factory=dict)
     _descriptions: dict[Key, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, edits: Iterable[EditLike]) -> Edits:
+    def of(cls, edits: Iterable[Edit]) -> Edits:
         """Check and index edits.
 
         Raises:
-            ValueError: an edit says nothing or two things at once, its path is none of one to three names, two edits
-                change one topic, or one edit's new name is another edit's topic.
+            ValueError: an edit changes nothing or two things at once, or its path has not one to three names.
+                Or two edits change one topic, or the new name of one is the topic of another.
         """
         indexed = cls()
         targets: dict[Key, str] = {}
@@ -75,7 +78,8 @@ class Edits:
         for key in targets.keys() & indexed.sources.keys():
             if indexed.sources[key].path != targets[key]:
                 raise ValueError(
-                    f"edits: '{targets[key]}' takes the name that '{indexed.sources[key].path}' changes; use another name"
+                    f"edits: '{targets[key]}' takes the name that '{indexed.sources[key].path}' changes; "
+                    "use another name"
                 )
         return indexed
 
@@ -85,7 +89,7 @@ class Edits:
         return any(edit is not None and edit.remove for edit in above)
 
     def new_path(self, path: Sequence[str]) -> tuple[str, ...]:
-        """A path, as it was before or is after the edits, as it is after them; removal aside."""
+        """The path after the edits, removal aside, of a path from before or after them."""
         new: tuple[str, ...] = ()
         for name in path:
             new = (*new, self._names.get((*path_key(new), name_key(name)), name))
@@ -101,15 +105,12 @@ class Edits:
         return new, self._descriptions.get(path_key(new), description)
 
     def removed(self) -> list[tuple[Key, tuple[str, ...]]]:
-        """Key in `sources` and path, under its parents' present names, of every topic that an edit removes."""
-        return [
-            (key, self.new_path(split_path(edit.path)))
-            for key, edit in sorted(self.sources.items())
-            if edit.remove
-        ]
+        """Key in `sources`, and path under the parents' new names, of every topic that an edit removes."""
+        edits = sorted(self.sources.items())
+        return [(key, self.new_path(split_path(edit.path))) for key, edit in edits if edit.remove]
 
 
-def _check(edit: EditLike) -> None:
+def _check(edit: Edit) -> None:
     key = path_key(edit.path)
     if not 1 <= len(key) <= 3 or not all(key):
         raise ValueError(f"edits: '{edit.path}' is no path; write one to three names joined by '{SEPARATOR}'")

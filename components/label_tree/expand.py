@@ -1,11 +1,12 @@
-"""Growing the tree level by level, round by round. Pure given the two functions that ask and embed.
+"""Label-tree expansion, level by level and round by round. Pure given the two functions that ask and embed.
 
-MindGPT-4ov (arXiv 2512.02895): experts write the first level, a model proposes the second and third. How often a
-parent is asked and when a branch stops are choices of this implementation.
+After MindGPT-4ov (arXiv 2512.02895): experts write the first level, a model proposes the second and third.
+How often a parent is asked and when a branch stops are choices of this implementation.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from components.label_tree.edits import Edits, path_key
 from components.label_tree.names import MAX_NAME_CHARS, clean_text
 from components.label_tree.previous import Embed, Start
-from components.label_tree.tree import Merge, Topic, Vectors, merge, propose
+from components.label_tree.tree import Topic, Vectors, merge, propose
 
 
 class TopicChild(BaseModel):
@@ -33,7 +34,7 @@ class TopicChildren(BaseModel):
 
 @dataclass(frozen=True)
 class Branch:
-    """A parent that is asked for children, with what the model should see of the tree around it."""
+    """A parent that is asked for children, with the topics around it that the model should see."""
 
     parent: Topic
     siblings: tuple[Topic, ...]
@@ -43,8 +44,8 @@ class Branch:
 
 
 @dataclass(frozen=True)
-class Limits:
-    """When to stop: children of a parent by the children's level, rounds, share of new topics; what is a duplicate."""
+class GrowthLimits:
+    """When to stop: children a parent by their level, rounds, share of new topics, cosine of duplicates."""
 
     max_children: dict[int, int]
     rounds: int
@@ -54,7 +55,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Round:
-    """What one round on one level brought; proposed = new + refused."""
+    """Counts of one round on one level; proposed = new + refused."""
 
     level: int
     round: int
@@ -65,7 +66,7 @@ class Round:
 
 
 @dataclass(frozen=True)
-class Refused:
+class RefusedProposal:
     """A proposal that did not become a topic.
 
     `reason` is one of `REASONS`; `into` is the topic it was taken for, at this cosine, where there is one.
@@ -88,11 +89,11 @@ class Growth:
 
     topics: list[Topic]
     vectors: Vectors
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[RefusedProposal] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
 
     @property
-    def merges(self) -> list[Refused]:
+    def merges(self) -> list[RefusedProposal]:
         """The proposals that were taken for a topic of the tree."""
         return [refused for refused in self.refused if refused.reason in ("same_name", "near_duplicate")]
 
@@ -100,53 +101,34 @@ class Growth:
 Ask = Callable[[Sequence[Branch]], Sequence[TopicChildren | None]]
 
 
-def grow(start: Start, limits: Limits, ask: Ask, embed: Embed, edits: Edits | None = None) -> Growth:
+def grow(start: Start, limits: GrowthLimits, ask: Ask, embed: Embed, edits: Edits | None = None) -> Growth:
     """Grow the second and then the third level under the topics of `start` that are not settled.
 
-    Each round asks all branches still open together, then merges their proposals in the parents' order, so the result
-    depends on the answers alone and not on which of them arrived first. A branch closes when its budget is full, when
-    its answer was unusable, or when less than `min_new_share` of what it proposed was new.
+    Each round asks all branches still open together, then merges their proposals in the parents' order. So
+    the result depends on the answers alone and not on which of them arrived first. A branch closes when its
+    budget is full, when its answer was unusable, or when less than `min_new_share` of its proposals was new.
 
     Args:
         start: the topics there are, parents first, and which of them keep their children as they are.
-        limits: see `Limits`.
+        limits: see `GrowthLimits`.
         ask: branches -> an answer each, None where the model gave none that could be used.
         embed: texts -> (n, d) unit vectors.
-        edits: experts' changes, which proposals are subject to as well.
+        edits: experts' changes, which apply to proposals as well.
     """
-    edits = edits or Edits()
-    graves = _graves(start, edits)
-    growth = Growth(list(start.topics), embed([topic.text for topic in start.topics]))
-    soil = _Soil(edits, graves, embed([topic.text for topic in graves]) if graves else growth.vectors[:0])
+    grower = _Grower(start, limits, embed, edits or Edits())
+    topics = grower.growth.topics
     for level in (2, 3):
-        open_parents = [t for t in growth.topics if t.level == level - 1 and t.topic_id not in start.settled]
+        open_parents = [t for t in topics if t.level == level - 1 and t.topic_id not in start.settled]
         for number in range(limits.rounds):
-            branches = _branches(growth.topics, open_parents, limits.max_children[level], number)
+            branches = _branches(topics, open_parents, limits.max_children[level], number)
             if not branches:
                 break
-            open_parents = _round(growth, soil, branches, ask(branches), limits, embed, level, number)
-    return growth
-
-
-def _graves(start: Start, edits: Edits) -> list[Topic]:
-    """The removed topics, described as in their edits or else as in the earlier tree."""
-    known = {path_key(edits.new_path(left.topic.path)): left.topic.description for left in start.left}
-    return [
-        Topic(path, edits.sources[key].description or known.get(path_key(path), ""), "", "expert")
-        for key, path in edits.removed()
-    ]
-
-
-@dataclass(frozen=True)
-class _Soil:
-    """What experts decided about proposals: their edits, and removed topics that attract near-duplicates."""
-
-    edits: Edits
-    graves: list[Topic]
-    grave_vectors: Vectors
+            open_parents = grower.add(branches, ask(branches))
+    return grower.growth
 
 
 def _branches(topics: Sequence[Topic], parents: Sequence[Topic], budget: int, number: int) -> list[Branch]:
+    """The branches of those parents whose budget is not full."""
     children: dict[str, list[Topic]] = {}
     for topic in topics:
         # Siblings of a first-level topic are those of its own dimension.
@@ -160,73 +142,73 @@ def _branches(topics: Sequence[Topic], parents: Sequence[Topic], budget: int, nu
     return branches
 
 
-def _round(
-    growth: Growth,
-    soil: _Soil,
-    branches: Sequence[Branch],
-    answers: Sequence[TopicChildren | None],
-    limits: Limits,
-    embed: Embed,
-    level: int,
-    number: int,
-) -> list[Topic]:
-    """Add one round's new topics to `growth`; return the parents whose branches stay open."""
-    candidates: list[Topic] = []
-    owner: list[int] = []
-    proposed = [0] * len(branches)
-    for index, (branch, answer) in enumerate(zip(branches, answers, strict=True)):
-        for place, child in enumerate(answer.children if answer else []):
-            proposed[index] += 1
-            reason, topic = "over_budget", None
-            if place < branch.wanted:
-                reason, topic = _read(branch.parent, child, soil.edits)
-            if topic is None:
-                name = clean_text(child.name, MAX_NAME_CHARS)
-                growth.refused.append(Refused(branch.parent, name, reason))
-            else:
-                candidates.append(topic)
-                owner.append(index)
-    new = [0] * len(branches)
-    if candidates:
-        vectors = embed([topic.text for topic in candidates])
-        accepted, merges = merge(
-            [*growth.topics, *soil.graves],
-            np.concatenate([growth.vectors, soil.grave_vectors]),
-            candidates,
-            vectors,
-            limits.merge_similarity,
-        )
+class _Grower:
+    """Reads and merges proposals; topics that experts removed attract their near-duplicates."""
+
+    def __init__(self, start: Start, limits: GrowthLimits, embed: Embed, edits: Edits) -> None:
+        self.growth = Growth(list(start.topics), embed([topic.text for topic in start.topics]))
+        self._limits, self._embed, self._edits = limits, embed, edits
+        # Removed topics are described as in their edits or else as in the earlier tree.
+        known = {path_key(edits.new_path(left.topic.path)): left.topic.description for left in start.left}
+        self._removed = [
+            Topic(path, edits.sources[key].description or known.get(path_key(path), ""), "", "expert")
+            for key, path in edits.removed()
+        ]
+        texts = [topic.text for topic in self._removed]
+        self._removed_vectors = embed(texts) if texts else self.growth.vectors[:0]
+
+    def add(self, branches: Sequence[Branch], answers: Sequence[TopicChildren | None]) -> list[Topic]:
+        """Add one round's new topics to the growth; returns the parents whose branches stay open."""
+        proposals = [answer.children if answer else [] for answer in answers]
+        candidates = []
+        for branch, children in zip(branches, proposals, strict=True):
+            for place, child in enumerate(children):
+                reason, topic = self._read(branch, place, child)
+                if topic is None:
+                    name = clean_text(child.name, MAX_NAME_CHARS)
+                    self.growth.refused.append(RefusedProposal(branch.parent, name, reason))
+                else:
+                    candidates.append(topic)
         parents = {branch.parent.topic_id: branch.parent for branch in branches}
+        new = Counter(topic.parent_id for topic in self._merge(candidates, parents))
+        failed, proposed = sum(answer is None for answer in answers), sum(map(len, proposals))
+        level, number = branches[0].parent.level + 1, branches[0].round
+        self.growth.rounds.append(Round(level, number, len(branches), failed, proposed, new.total()))
+        open_parents = []
+        for branch, children in zip(branches, proposals, strict=True):
+            considered = min(len(children), branch.wanted)
+            if considered and new[branch.parent.topic_id] / considered >= self._limits.min_new_share:
+                open_parents.append(branch.parent)
+        return open_parents
+
+    def _read(self, branch: Branch, place: int, child: TopicChild) -> tuple[str, Topic | None]:
+        """A proposal as a topic after the experts' edits, or the reason why it is none."""
+        if place >= branch.wanted:
+            return "over_budget", None
+        topic = propose(branch.parent, child.name, child.description)
+        if topic is None:
+            return "no_name", None
+        edited = self._edits.apply(topic.path, topic.description)
+        if edited is None:
+            return "removed_by_expert", None
+        return "", replace(topic, path=edited[0], description=edited[1])
+
+    def _merge(self, candidates: Sequence[Topic], parents: dict[str, Topic]) -> list[Topic]:
+        """Add the candidates that are new to the growth and return them; the others are refused."""
+        if not candidates:
+            return []
+        growth = self.growth
+        vectors = self._embed([topic.text for topic in candidates])
+        tree_vectors = np.concatenate([growth.vectors, self._removed_vectors])
+        tree, threshold = [*growth.topics, *self._removed], self._limits.merge_similarity
+        accepted, merges = merge(tree, tree_vectors, candidates, vectors, threshold)
         growth.topics.extend(candidates[index] for index in accepted)
         growth.vectors = np.concatenate([growth.vectors, vectors[accepted]])
-        growth.refused.extend(_refused(m, parents[m.dropped.parent_id], soil) for m in merges)
-        for index in accepted:
-            new[owner[index]] += 1
-    failed = sum(answer is None for answer in answers)
-    growth.rounds.append(Round(level, number, len(branches), failed, sum(proposed), sum(new)))
-    considered = [min(count, branch.wanted) for count, branch in zip(proposed, branches, strict=True)]
-    return [
-        branch.parent
-        for branch, count, fresh in zip(branches, considered, new, strict=True)
-        if count and fresh / count >= limits.min_new_share
-    ]
-
-
-def _read(parent: Topic, child: TopicChild, edits: Edits) -> tuple[str, Topic | None]:
-    """A proposal as a topic after the experts' edits, or the reason why it is none."""
-    topic = propose(parent, child.name, child.description)
-    if topic is None:
-        return "no_name", None
-    edited = edits.apply(topic.path, topic.description)
-    if edited is None:
-        return "removed_by_expert", None
-    return "", replace(topic, path=edited[0], description=edited[1])
-
-
-def _refused(merged: Merge, parent: Topic, soil: _Soil) -> Refused:
-    dropped, into = merged.dropped, merged.into
-    if into in soil.graves:
-        reason = "removed_by_expert"
-    else:
-        reason = "same_name" if into.topic_id == dropped.topic_id else "near_duplicate"
-    return Refused(parent, dropped.name, reason, into, merged.similarity)
+        for merged in merges:
+            dropped, into = merged.dropped, merged.into
+            reason = "same_name" if into.topic_id == dropped.topic_id else "near_duplicate"
+            if into in self._removed:
+                reason = "removed_by_expert"
+            parent = parents[dropped.parent_id]
+            growth.refused.append(RefusedProposal(parent, dropped.name, reason, into, merged.similarity))
+        return [candidates[index] for index in accepted]

@@ -16,14 +16,14 @@ _SPELLED = {"+": " plus ", "#": " sharp ", "%": " percent ", "&": " and "}
 
 
 def clean_text(text: str, max_chars: int) -> str:
-    """One line of text: NFKC, control characters and runs of white space become one space, cut to `max_chars`."""
+    """One line of text: NFKC, one space for control characters and white space, cut to `max_chars`."""
     text = unicodedata.normalize("NFKC", text)
     text = "".join(" " if unicodedata.category(c) in {"Cc", "Cf"} else c for c in text)
     return " ".join(text.split())[:max_chars].strip()
 
 
 def clean_name(text: str) -> str:
-    """A name as it is shown: list numbering gone, and ">" replaced, because " > " joins the names of a path."""
+    """A name as it is shown: without list numbering, and without ">", which joins the names of a path."""
     text = _NUMBERING.sub("", clean_text(text, 4 * MAX_NAME_CHARS)).replace(">", "/")
     return clean_text(text, MAX_NAME_CHARS).strip(" .,:;\"'`")
 
@@ -43,6 +43,7 @@ def name_key(text: str) -> str:
 def topic_id(dimension: str, path: Sequence[str]) -> str:
     """Stable id of a topic: SHA-256 (hex) over its dimension and the compared form of every name on its path.
 
-    It depends on nothing else, so the same topic keeps its id in every run and however the tree around it grows.
+    It depends on nothing else, so the same topic keeps its id in every run and however the tree around it
+    grows.
     """
     return hashlib.sha256("\x1f".join([dimension, *map(name_key, path)]).encode()).hexdigest()

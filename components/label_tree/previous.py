@@ -1,4 +1,4 @@
-"""Going on from an earlier tree: which of its topics stay, and which parents need not be asked again. Pure functions."""
+"""Going on from an earlier tree: which topics stay, and which parents need not be asked again. Pure."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Left:
 
 @dataclass(frozen=True)
 class Start:
-    """What a tree grows from: its topics, parents first.
+    """The topics that a tree grows from, parents first.
 
-    `earlier` holds the ids of those that the earlier tree had, `settled` of those among them that keep their children as
-    they are; `left` is what the earlier tree had and this one has not.
+    `earlier` holds the ids of those that the earlier tree had, `settled` those of them that keep their
+    children as they are. `left` lists the topics of the earlier tree that this one has not.
     """
 
     topics: list[Topic]
@@ -60,16 +60,16 @@ def read_tree(table: pa.Table) -> tuple[list[Topic], Vectors]:
 def carry_over(
     planted: Sequence[Topic], earlier: Sequence[Topic], edits: Edits, regrow: Iterable[str] = ()
 ) -> Start:
-    """Join what experts wrote with what an earlier tree holds.
+    """Join the experts' topics with those of an earlier tree.
 
-    A topic stays under its parent's present name and is left out as `removed` (by an edit), `not_in_experts` (an expert
-    wrote it then and does not now) or `joined` (an edit gave it another topic's name; its children go there), with
-    everything below it as `parent_left`.
+    A topic stays under its parent's present name, or it is left out with everything below it as
+    `parent_left`. An edit leaves it out as `removed`, or as `joined` where it gives another topic's name: the
+    children go there. `not_in_experts` is a topic that an expert wrote then and does not now.
 
     Args:
         planted: the experts' topics; where an earlier topic has the same path, this one counts.
-        earlier: the earlier tree, in any order.
-        edits: applied to the earlier topics.
+        earlier: the earlier tree, in any order, before the edits.
+        edits: experts' edits.
         regrow: written paths of topics that are asked again, with everything below them.
 
     Raises:
@@ -79,9 +79,7 @@ def carry_over(
     present = {topic.topic_id for topic in planted}
     kept: set[str] = set()
     left: list[Left] = []
-    for old in sorted(
-        earlier, key=lambda topic: topic.level
-    ):  # stable: parents first, otherwise as they were
+    for old in sorted(earlier, key=lambda topic: topic.level):  # parents first, otherwise as they were
         edited = edits.apply(old.path, old.description)
         if edited is None:
             left.append(Left(old, "removed"))
@@ -102,16 +100,12 @@ def carry_over(
         kept.add(topic.topic_id)
     keys = {path_key(topic.path) for topic in topics if topic.topic_id in kept}
     reopened = [_known(path, keys, edits) for path in regrow]
-    settled = {
-        topic.topic_id
-        for topic in topics
-        if topic.topic_id in kept and not any(_is_below(path_key(topic.path), root) for root in reopened)
-    }
+
+    def reopens(key: Key) -> bool:
+        return any(key[: len(root)] == root for root in reopened)
+
+    settled = {t.topic_id for t in topics if t.topic_id in kept and not reopens(path_key(t.path))}
     return Start(topics, frozenset(kept), frozenset(settled), left)
-
-
-def _is_below(key: Key, root: Key) -> bool:
-    return key[: len(root)] == root
 
 
 def _known(path: str, keys: set[Key], edits: Edits) -> Key:
@@ -124,12 +118,13 @@ def _known(path: str, keys: set[Key], edits: Edits) -> Key:
 def lookalikes(
     start: Start, planted: int, vectors: Vectors, threshold: float
 ) -> list[tuple[Topic, Topic, float]]:
-    """Experts' topics that the earlier tree did not have, each with the carried topic it resembles, and the cosine.
+    """New topics of experts, each with the topic of the earlier tree that it resembles, and the cosine.
 
-    Neither is merged: an expert's topic never is, and a topic that was there stays until an expert removes it.
+    Neither is merged: an expert's topic never is, and a topic that was there stays until an expert removes
+        it.
 
     Args:
-        start: what `carry_over` returned.
+        start: from `carry_over`.
         planted: how many of `start.topics`, from the first on, are the experts'.
         vectors: (at least len(start.topics), d) unit vectors, in their order.
         threshold: cosine from which two topics are named.

@@ -1,13 +1,11 @@
-"""The stage's report: the tree as it unfolds, what experts' edits did, what was merged, how the rounds went."""
+"""The stage's report: the tree to unfold, effects of experts' edits, rounds, refused proposals."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from components.core.stage.report import Report
+from components.core.stage.report import Report, csv_text
 from components.label_tree.edits import SEPARATOR, Edits, path_key, split_path
 from components.label_tree.expand import REASONS, Growth
 from components.label_tree.previous import Start
@@ -57,16 +55,14 @@ def write_report(
 def _level_row(growth: Growth, start: Start, level: int) -> dict[str, int]:
     topics = [topic for topic in growth.topics if topic.level == level]
     parents = {topic.parent_id for topic in growth.topics}
-    row = {
+    return {
         "level": level,
         "topics": len(topics),
         "by experts": sum(topic.origin == "expert" for topic in topics),
         "domain": sum(topic.dimension == "domain" for topic in topics),
         "capability": sum(topic.dimension == "capability" for topic in topics),
         "from the previous tree": sum(topic.topic_id in start.earlier for topic in topics),
-    }
-    return row | {
-        "without children": sum(topic.topic_id not in parents for topic in topics) if level < 3 else 0
+        "without children": sum(topic.topic_id not in parents for topic in topics) if level < 3 else 0,
     }
 
 
@@ -89,15 +85,12 @@ def _previous(report: Report, start: Start, alike: Sequence[tuple[Topic, Topic, 
         f"{len(start.earlier)} of its topics are in this tree, {len(start.left)} are not; "
         f"{len(start.earlier) - len(start.settled)} were asked for more children."
     )
-    if start.left:
-        _list(
-            report,
-            "topics left behind",
-            [{"topic": SEPARATOR.join(left.topic.path), "reason": left.reason} for left in start.left],
-        )
+    gone = [{"topic": SEPARATOR.join(left.topic.path), "reason": left.reason} for left in start.left]
+    _list(report, "topics left behind", gone)
     if alike:
         report.text(
-            "New expert topics that resemble a topic of the previous tree. Both are kept; an edit removes one."
+            "New expert topics that resemble a topic of the previous tree. Both are kept; "
+            "an edit removes one."
         )
         rows = [
             {
@@ -115,10 +108,9 @@ def _edits(report: Report, growth: Growth, edits: Edits) -> None:
     present = {path_key(topic.path) for topic in growth.topics}
     rows = []
     for key, edit in sorted(edits.sources.items()):
-        now = edits.new_path(key)
-        what = "remove" if edit.remove else SEPARATOR.join(edits.new_path(split_path(edit.path)))
-        found = path_key(now) in present
-        rows.append({"topic": edit.path, "now": what, "in the tree": "yes" if found else "no"})
+        now = "remove" if edit.remove else SEPARATOR.join(edits.new_path(split_path(edit.path)))
+        found = path_key(edits.new_path(key)) in present
+        rows.append({"topic": edit.path, "now": now, "in the tree": "yes" if found else "no"})
     report.table(rows)
 
 
@@ -135,17 +127,14 @@ def _refused(report: Report, growth: Growth) -> None:
         }
         for refused in growth.refused
     ]
-    if rows:
-        _list(report, "refused proposals", rows)
+    _list(report, "refused proposals", rows)
 
 
 def _list(report: Report, title: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """The first rows as a table, all of them to download."""
+    """The first rows as a table, all of them to download; nothing without rows."""
+    if not rows:
+        return
     report.table(rows[:MAX_ROWS_SHOWN])
     if len(rows) > MAX_ROWS_SHOWN:
         report.text(f"(the first {MAX_ROWS_SHOWN} of {len(rows)})")
-    file = io.StringIO()
-    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    report.download(f"All {len(rows)} {title} (CSV)", f"{title.replace(' ', '_')}.csv", file.getvalue())
+    report.download(f"All {len(rows)} {title} (CSV)", f"{title.replace(' ', '_')}.csv", csv_text(rows))

@@ -1,4 +1,4 @@
-"""label_tree: grow the experts' topics to a tree of three levels, or an earlier tree further."""
+"""Grow the experts' topics, or an earlier tree, to three levels; write topics and refused proposals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.label_tree.config import Config
 from components.label_tree.edits import SEPARATOR, Edits
-from components.label_tree.expand import Branch, Growth, Limits, Refused, TopicChildren, grow
+from components.label_tree.expand import Branch, Growth, GrowthLimits, RefusedProposal, TopicChildren, grow
 from components.label_tree.previous import Embed, KnownVectors, Start, carry_over, lookalikes, read_tree
 from components.label_tree.report import write_report
 from components.label_tree.tree import in_reading_order, plant
@@ -33,7 +33,7 @@ def run(config: Config, ctx: StageContext) -> None:
     """
     teacher = MLLMClient(config.model, ctx.work.journal("children"), ctx.log)
     embedder = MLLMClient(config.embedder, ctx.work.journal("embeddings"), ctx.log)
-    limits = Limits(
+    limits = GrowthLimits(
         max_children={2: config.max_children_l2, 3: config.max_children_l3},
         rounds=config.rounds,
         min_new_share=config.min_new_share,
@@ -63,15 +63,17 @@ def run(config: Config, ctx: StageContext) -> None:
     with ctx.writer("rejected", table="rejected") as writer:
         writer.write([_rejected(refused) for refused in growth.refused])
     ctx.log.info("grew the tree", extra={f"level_{level}": count for level, count in counts.items()})
-    ctx.metrics.update({f"topics_level_{level}": float(count) for level, count in counts.items()})
-    ctx.metrics["topics_by_experts"] = float(sum(topic.origin == "expert" for topic in growth.topics))
-    ctx.metrics["topics_from_previous"] = float(len(start.earlier))
-    ctx.metrics["topics_left"] = float(len(start.left))
-    ctx.metrics["topics_merged"] = float(len(growth.merges))
-    ctx.metrics["proposals"] = float(sum(r.proposed for r in growth.rounds))
-    ctx.metrics["proposals_refused"] = float(len(growth.refused))
-    ctx.metrics["branches_asked"] = float(sum(r.asked for r in growth.rounds))
-    ctx.metrics["branches_failed"] = float(sum(r.failed for r in growth.rounds))
+    ctx.metrics.update(
+        {f"topics_level_{level}": float(count) for level, count in counts.items()},
+        topics_by_experts=float(sum(topic.origin == "expert" for topic in growth.topics)),
+        topics_from_previous=float(len(start.earlier)),
+        topics_left=float(len(start.left)),
+        topics_merged=float(len(growth.merges)),
+        proposals=float(sum(r.proposed for r in growth.rounds)),
+        proposals_refused=float(len(growth.refused)),
+        branches_asked=float(sum(r.asked for r in growth.rounds)),
+        branches_failed=float(sum(r.failed for r in growth.rounds)),
+    )
     ctx.metrics.update(teacher.usage.metrics("teacher") | embedder.usage.metrics("embedder"))
     planted = len(plant(config.experts))
     alike = lookalikes(start, planted, growth.vectors, config.merge_similarity) if config.previous else []
@@ -79,7 +81,7 @@ def run(config: Config, ctx: StageContext) -> None:
 
 
 def _start(config: Config, ctx: StageContext, edits: Edits, embedder: MLLMClient) -> tuple[Start, Embed]:
-    """What to grow from, and how texts are embedded."""
+    """The topics to grow from, and the function that embeds texts."""
     planted = plant(config.experts)
     if not config.previous:
         return Start(planted), embedder.embed
@@ -104,7 +106,7 @@ def _start(config: Config, ctx: StageContext, edits: Edits, embedder: MLLMClient
 
 
 def _previous(reference: str, ctx: StageContext) -> Path:
-    """Local directory of the earlier tree, fetched where it lies in an object store, and checked against its pin."""
+    """Local directory of the earlier tree, fetched from an object store, and checked against its pin."""
     if is_object_uri(reference):
         uri, _, digest = reference.partition("#sha256=")
         path = _fetch(uri, ctx.work.dir("previous"))
@@ -120,7 +122,7 @@ def _previous(reference: str, ctx: StageContext) -> Path:
 def _fetch(uri: str, folder: Path) -> Path:
     store, prefix = open_store(uri.rstrip("/") + "/")
     for info in store.list(prefix):
-        # A dataset is flat, and a name that is more than a name does not get to choose where it is written.
+        # A dataset is flat: a key with further folders in it does not get to choose where it is written.
         if PurePosixPath(info.key).parent == PurePosixPath(prefix):
             store.download(info.key, folder / PurePosixPath(info.key).name)
     return folder
@@ -149,7 +151,7 @@ def _request(config: Config, branch: Branch) -> ChatRequest:
 
 
 def _table(growth: Growth) -> pa.Table:
-    """The tree in reading order; built by column, for as Python lists the embeddings would take eight times the space."""
+    """The tree in reading order, by column: embeddings as Python lists would take eight times the space."""
     order = in_reading_order(growth.topics)
     topics = [growth.topics[index] for index in order]
     vectors = np.ascontiguousarray(growth.vectors[order], np.float32)
@@ -168,7 +170,7 @@ def _table(growth: Growth) -> pa.Table:
     return pa.Table.from_pydict(columns, schema=LABEL_TREE)
 
 
-def _rejected(refused: Refused) -> dict[str, str]:
+def _rejected(refused: RefusedProposal) -> dict[str, str]:
     """Row of the `rejected` table; `id` is that of the parent that was asked."""
     detail = SEPARATOR.join((*refused.parent.path, refused.name))
     if refused.into is not None:

@@ -1,6 +1,7 @@
-"""The topic tree as data: planting the experts' topics and merging near-duplicates. Pure functions.
+"""The topic tree as data: planting the experts' topics and merging near-duplicates. Pure.
 
-A tree is a list of topics in a fixed order (parents before children) beside a matrix with one unit vector a topic.
+A tree is a list of topics in a fixed order (parents before children) beside a matrix with one unit vector a
+topic.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from components.label_tree.config import ExpertLabel
+from components.label_tree.config import ExpertLabel, ExpertTopic
 from components.label_tree.names import MAX_DESCRIPTION_CHARS, clean_name, clean_text, name_key, topic_id
 
 Vectors = NDArray[np.float32]
@@ -50,7 +51,7 @@ class Topic:
 
     @property
     def text(self) -> str:
-        """What is embedded."""
+        """The text that is embedded."""
         return f"{self.name}: {self.description}" if self.description else self.name
 
 
@@ -64,20 +65,17 @@ class Merge:
 
 
 def plant(experts: Iterable[ExpertLabel]) -> list[Topic]:
-    """The experts' topics: the first level, then their second, then their third, in the order they were written."""
-    experts = list(experts)
-    roots = [_topic((), e.name, e.description, e.dimension, "expert") for e in experts]
-    branches = [
-        (_topic(root.path, child.name, child.description, root.dimension, "expert"), child.children)
-        for root, expert in zip(roots, experts, strict=True)
-        for child in expert.children
-    ]
-    leaves = [
-        _topic(branch.path, leaf.name, leaf.description, branch.dimension, "expert")
-        for branch, below in branches
-        for leaf in below
-    ]
-    return [*roots, *(branch for branch, _ in branches), *leaves]
+    """The experts' topics, level by level, in the order they were written."""
+    topics: list[Topic] = []
+    level: list[tuple[tuple[str, ...], str, ExpertTopic]] = [((), e.dimension, e) for e in experts]
+    while level:
+        below: list[tuple[tuple[str, ...], str, ExpertTopic]] = []
+        for above, dimension, expert in level:
+            topic = _topic(above, expert.name, expert.description, dimension, "expert")
+            topics.append(topic)
+            below += [(topic.path, dimension, child) for child in getattr(expert, "children", ())]
+        level = below
+    return topics
 
 
 def propose(parent: Topic, name: str, description: str) -> Topic | None:
@@ -103,9 +101,9 @@ def merge(
 ) -> tuple[list[int], list[Merge]]:
     """Decide which candidates are new: the first of several near-duplicates wins, and the tree always does.
 
-    A candidate is a duplicate when its id is taken, or its cosine to a topic of the tree or to a candidate accepted
-    before it reaches `threshold`; it is merged into the most similar of those (the earliest on a tie). Only accepted
-    topics attract others, so chains of similar topics do not collapse into one.
+    A candidate is a duplicate when its id is taken, or its cosine to a topic of the tree or an accepted
+    candidate reaches `threshold`. It is merged into the most similar of those (the earliest on a tie). Only
+    accepted topics attract others, so chains of similar topics do not collapse into one.
 
     Args:
         tree: topics already there, of any level.
@@ -113,7 +111,8 @@ def merge(
         candidates: proposals, in the order that decides who is first.
         vectors: (len(candidates), d) unit vectors.
         threshold: cosine from which two topics are the same.
-        block_rows: candidates compared at a time; the matrix of all similarities is never held. No effect on the result.
+        block_rows: candidates compared at a time, so that the matrix of all similarities is never held. No
+            effect on the result.
 
     Returns:
         Indices of the accepted candidates, ascending, and one `Merge` for each of the others.
@@ -152,7 +151,7 @@ def merge(
 
 
 def most_similar(rows: Vectors, others: Vectors) -> tuple[Vectors, NDArray[np.intp]]:
-    """Highest cosine of each row to `others`, and the first index that reaches it; -inf and 0 when there are none."""
+    """Highest cosine of each row to `others`, and the first index that has it; -inf and 0 without others."""
     best = np.full(len(rows), -np.inf, np.float32)
     where = np.zeros(len(rows), np.intp)
     for start in range(0, len(others), BLOCK_COLUMNS):
@@ -165,7 +164,7 @@ def most_similar(rows: Vectors, others: Vectors) -> tuple[Vectors, NDArray[np.in
 
 
 def in_reading_order(topics: Sequence[Topic]) -> list[int]:
-    """Indices that put every topic right after its parent's earlier branches: the tree as one reads it, depth first."""
+    """Indices of the topics depth first: each one right after its parent's earlier branches."""
     children: dict[str, list[int]] = {}
     for index, topic in enumerate(topics):
         children.setdefault(topic.parent_id, []).append(index)

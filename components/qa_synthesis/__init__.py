@@ -1,1 +1,1 @@
-"""Question-answer synthesis: a teacher writes questions about each image, then evolves them round by round."""
+"""Question-answer synthesis: a teacher writes questions about each image and evolves them in rounds."""

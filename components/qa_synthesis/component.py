@@ -3,7 +3,8 @@
 from components.core.stage.io import StageIO
 
 IO = StageIO(
-    does="Write question-answer items about each image and evolve them (MMEvol); malformed items go to `rejected`.",
+    does="Write question-answer items about each image and evolve them (MMEvol); "
+    "malformed items go to `rejected`.",
     inputs=("images", "ids", "label_tree", "matches"),
     outputs=("qa", "rejected"),
 )

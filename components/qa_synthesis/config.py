@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field, field_validator, model_validator
 
+from components.core.answers import AnswerType
 from components.core.stage.settings import Endpoint, Settings
-
-AnswerType = Literal["choice", "number", "yes_no", "span", "open"]
 
 
 class Directions(Settings):
@@ -33,7 +30,8 @@ class ReasoningPaths(Settings):
     """Rejection sampling of reasoning for items whose answer can be verified (Kimi-VL, arXiv 2504.07491)."""
 
     samples: int = Field(default=0, ge=0, le=64)
-    """Reasoning paths sampled for each choice, number, yes/no and span item; 0 leaves reasoning as it was written."""
+    """Reasoning paths sampled for each choice, number, yes/no and span item; 0 leaves reasoning as it was
+    written."""
     temperature: float = Field(default=1.0, gt=0, le=2)
     """Sampling temperature; above 0, or all paths would be the same."""
     path_tokens: int = Field(default=512, ge=32)
@@ -58,15 +56,15 @@ class Config(Settings):
     )
     """Answer types the teacher may use; items of another type are rejected."""
     answer_mix: dict[AnswerType, float] = {}
-    """Shares in which first drafts are asked for by answer type, e.g. `{number: 2, choice: 1}`; only the ratios matter.
-    Empty leaves the mix to the teacher."""
+    """Shares in which first drafts are asked for by answer type, e.g. `{number: 2, choice: 1}`; only the
+    ratios matter. Empty leaves the mix to the teacher."""
     absent_share: float = Field(default=0.0, ge=0, le=1)
-    """Share of an image's first drafts that ask whether something is there that is not, and that could well be: the
-    answer is no (negative instructions, arXiv 2306.14565). They are not evolved. Teachers left to themselves ask about what they see, and a
-    model trained on that learns to say yes."""
+    """Share of an image's first drafts about something that could well be there and is not: the answer is no
+    (negative instructions, arXiv 2306.14565). They are not evolved. Without them a teacher asks about what it
+    sees, and a model trained on that learns to say yes."""
     steered_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of an image's first drafts that are asked for by aspect, in proportion to its four dimension scores (much
-    text: questions about text); the rest are about anything."""
+    """Share of an image's first drafts that are asked for by aspect, in proportion to its four dimension
+    scores: much text, many questions about text. The rest are about anything."""
     max_topics: int = Field(default=4, ge=0)
     """Topics shown to the teacher for one image, best match first."""
     heldout: bool = True
@@ -82,8 +80,9 @@ class Config(Settings):
     max_answer_chars: int = Field(default=600, ge=1, le=1000)
     """Longest answer that is accepted, in characters."""
     chunk_images: int = Field(default=256, ge=1)
-    """Images whose requests are under way together: bounds memory. Every step of a chunk waits for the one before it, so
-    several times the endpoint's `max_concurrency` keeps a fast endpoint busy. Does not change the output."""
+    """Images whose requests are under way together: bounds memory. Every step of a chunk waits for the one
+    before it, so several times the endpoint's `max_concurrency` keeps a fast endpoint busy. Does not change
+    the output."""
     report_images: int = Field(default=8, ge=0)
     """Images shown with their items in the report."""
 

@@ -1,32 +1,27 @@
-"""The stage's report."""
+"""The stage's report: counts, verdicts of the evolution rounds, reasons of rejection, sample images."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from components.core.answers import lettered
 from components.core.stage.report import Report
 from components.qa_synthesis.config import Config
-from components.qa_synthesis.evolve import VERDICTS
-from components.qa_synthesis.history import evolution
-from components.qa_synthesis.items import REASONS, Item
+from components.qa_synthesis.evolution import VERDICTS
+from components.qa_synthesis.image_question import REASONS, ImageQuestion, evolution
 
-
-@dataclass(frozen=True)
-class Sample:
-    """An image and its items, to show."""
-
-    image: bytes
-    items: Sequence[Item]
+Sample = tuple[bytes, Sequence[ImageQuestion]]
+"""An image and its items, to show."""
 
 
 def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample], config: Config) -> None:
-    """Counts, what each evolution round did, why drafts were turned away, and sample images with their items."""
+    """Fill the report from the stage's counts and some images with their items."""
     report.heading("Question-answer items")
     report.text(
-        f"{counts['items']} items about {counts['images_with_items']} of {counts['images']} images, written by "
-        f"{config.endpoint.model}; {counts['items_asked']} were asked for, {counts['rejected']} rows were rejected."
+        f"{counts['items']} items about {counts['images_with_items']} of {counts['images']} images, "
+        f"written by {config.endpoint.model}; {counts['items_asked']} were asked for, "
+        f"{counts['rejected']} rows were rejected."
     )
     report.table([{"answer type": t, "items": counts[f"type_{t}"]} for t in config.answer_types])
     rounds = range(config.evolution_rounds + 1)
@@ -53,12 +48,12 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
         report.table([{"reason": r, "rows": n} for r in REASONS if (n := counts[f"rejected_{r}"])])
     if samples:
         report.heading("Examples")
-    for sample in samples:
-        report.images([(sample.image, f"{len(sample.items)} items")])
+    for image, items in samples:
+        report.images([(image, f"{len(items)} items")])
         report.table(
             [
                 {
-                    "question": _with_choices(item),
+                    "question": " ".join([item.question, *lettered(item.choices)]),
                     "answer": item.answer,
                     "type": item.answer_type,
                     "round": item.round,
@@ -66,13 +61,6 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
                         f"{e['direction']}: {e['verdict']}" for e in evolution(item.history)
                     ),
                 }
-                for item in sample.items
+                for item in items
             ]
         )
-
-
-def _with_choices(item: Item) -> str:
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    return " ".join(
-        [item.question, *(f"{letter}. {c}" for letter, c in zip(letters, item.choices, strict=False))]
-    )

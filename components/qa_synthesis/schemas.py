@@ -1,12 +1,14 @@
-"""What the teacher must answer: the classes' names and fields are the JSON schemas sent with each request.
+"""Replies of the teacher: JSON schemas, and the names of abilities and task forms that prompts ask it to use.
 
-Every text and list is bounded: whatever an image makes a model write, an answer stays small. The bounds are far above
-what is asked for; an answer that breaks one is asked for again, once, and then counts as none.
+Classes, fields and their docstrings are the schemas sent with each request. Every text and list is bounded,
+so an answer stays small whatever an image makes a model write. The bounds are far above the sizes asked for.
+An answer that breaks one is asked for again once, and then counts as none.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -58,6 +60,10 @@ class EvolvedItem(_Version):
     form: Name
     """The task form of the new question, where its direction is interaction."""
 
+    def version(self) -> dict[str, Any]:
+        """The version as it was written, as the history keeps it."""
+        return self.model_dump(exclude={"index"})
+
 
 class QAEvolved(_Answer):
     """One evolution of an image's items."""
@@ -94,3 +100,68 @@ class QAPaths(_Answer):
     """A path to each of an image's questions."""
 
     paths: list[QAPath] = Field(max_length=MAX_ITEMS)
+
+
+ABILITIES = {
+    # centred on vision
+    "grounding": "find where a described thing is",
+    "referencing": "describe what is at a given place",
+    "calculating": "count, measure, compare sizes",
+    "ocr": "read text, numbers, codes, tables",
+    "existence": "tell whether a described thing is there",
+    # centred on language
+    "relationship": "relations between things: in space, in time, in logic",
+    "context": "understand the scene or situation",
+    "behaviour prediction": "what will happen next",
+    "knowledge": "what is known about the things from outside the image",
+}
+"""The nine atomic abilities of MMEvol (arXiv 2409.05840, section 2.2)."""
+
+TASK_FORMS = (
+    "region_selection",
+    "missing_object_selection",
+    "text_image_matching",
+    "object_region_matching",
+    "completeness_of_response",
+    "fill_in_the_blank",
+    "image_style_classification",
+    "art_type",
+    "rationales_generation",
+    "text_detection",
+    "text_translation",
+    "coreference_resolution",
+    "instruction_following",
+    "depth_order",
+    "relative_distance",
+    "creative_content_generation",
+    "multi_choice",
+)
+"""MMEvol's seventeen task forms of an interaction evolution; the last serves where no other fits."""
+
+_WORD = re.compile(r"[a-z]+")
+_SYNONYMS = {
+    "behavior": "behaviour prediction",
+    "behaviour": "behaviour prediction",
+    "calculation": "calculating",
+    "counting": "calculating",
+    "localization": "grounding",
+    "reference": "referencing",
+    "referring": "referencing",
+    "relation": "relationship",
+    "spatial": "relationship",
+}
+
+
+def ability(text: str) -> str:
+    """The atomic ability that a wording names ("OCR Ability" -> "ocr"); other wordings in lower case."""
+    for word in _WORD.findall(text.lower()):
+        if word in ABILITIES:
+            return word
+        if word in _SYNONYMS:
+            return _SYNONYMS[word]
+    return " ".join(text.lower().split())
+
+
+def task_form(text: str) -> str:
+    """A form's name in lower case with underscores; models may name forms beyond the seventeen."""
+    return "_".join(_WORD.findall(text.lower()))

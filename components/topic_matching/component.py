@@ -3,7 +3,8 @@
 from components.core.stage.io import StageIO
 
 IO = StageIO(
-    does="Match every image to topics of the label tree: captions narrow them down, a model that sees the image chooses.",
+    does="Match every image to topics of the label tree: captions narrow them down, "
+    "a model that sees the image chooses.",
     inputs=("images", "ids", "label_tree"),
     outputs=("matches", "rejected", "coverage"),
 )

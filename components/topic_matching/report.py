@@ -1,126 +1,112 @@
-"""The stage's report: how far the images cover the topics and the topics the images."""
+"""Counts over all images, and the stage's report: images with and without topics, and the reverse."""
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from components.core.stage.report import Report, figure_axes
-from components.topic_matching.coverage import Coverage
-from components.topic_matching.topics import Topics
+from components.core.data.image_store import ImageStore
+from components.core.stage.report import Report, csv_text, figure_axes
+from components.topic_matching.fine import Outcome
+from components.topic_matching.topics import Coverage, Topics
 
 MAX_BARS = 25
 MAX_ROWS_SHOWN = 200
 MAX_IMAGES_LISTED = 20_000
+MAX_EXAMPLES = 12
 _PATH = " > "
 
 
-@dataclass(frozen=True)
-class Example:
-    """A picture and what is said below it."""
+@dataclass
+class Tally:
+    """Counts over all images; images = matched + rejected."""
 
-    image: bytes
-    caption: str
+    coverage: Coverage
+    images: int = 0
+    topics_per_image: Counter[int] = field(default_factory=Counter)
+    """Number of topics -> images with so many; 0 is not among them."""
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Reason -> images without a topic for it."""
+    unmatched: list[dict[str, str]] = field(default_factory=list)
+    """The first of those images."""
+    examples: list[tuple[bytes, str]] = field(default_factory=list)
+    """Pictures to show, with their captions and topics."""
+
+    def add(self, outcome: Outcome, topics: Topics, images: ImageStore) -> None:
+        """Count one image."""
+        self.images += 1
+        if outcome.reason:
+            self.reasons[outcome.reason] += 1
+            if len(self.unmatched) < MAX_IMAGES_LISTED:
+                self.unmatched.append(
+                    {"image_id": outcome.image_id, "reason": outcome.reason, "detail": outcome.detail}
+                )
+        else:
+            self.topics_per_image[len(outcome.matches)] += 1
+            self.coverage.add((match.topic, match.fine) for match in outcome.matches)
+        if len(self.examples) < MAX_EXAMPLES and outcome.reason in ("", "no_topic", "no_candidate"):
+            lines = [
+                f"{match.fine:.2f}  {_PATH.join(topics.paths[match.topic])}" for match in outcome.matches
+            ]
+            caption = "\n".join([outcome.caption, *(lines or ["no topic"])])
+            self.examples.append((images.get(outcome.image_id), caption))
+
+    def metrics(self, topics: Topics) -> dict[str, float]:
+        """Flat numbers for the stage's metrics."""
+        return {
+            "images": float(self.images),
+            "images_matched": float(sum(self.topics_per_image.values())),
+            "images_rejected": float(sum(self.reasons.values())),
+            "images_without_topic": float(self.reasons["no_topic"] + self.reasons["no_candidate"]),
+            "matches": float(self.coverage.matches[topics.leaves].sum()),
+            "topics": float(len(topics.leaves)),
+            "topics_without_image": float(len(self.coverage.without_images())),
+            "topics_level_1_without_image": float(len(self.coverage.without_images(1))),
+            "topics_level_2_without_image": float(len(self.coverage.without_images(2))),
+        }
 
 
-@dataclass(frozen=True)
-class Unmatched:
-    """An image without a topic, and why."""
-
-    image_id: str
-    reason: str
-    detail: str
-
-
-def write_report(
-    report: Report,
-    topics: Topics,
-    coverage: Coverage,
-    topics_per_image: Mapping[int, int],
-    reasons: Mapping[str, int],
-    unmatched: Sequence[Unmatched],
-    examples: Sequence[Example],
-) -> None:
-    """Fill `report`.
-
-    Args:
-        topics: the label tree.
-        coverage: what was counted over all images.
-        topics_per_image: number of topics -> images with so many; 0 is not among them.
-        reasons: reason -> images without a topic for it.
-        unmatched: the first of those images.
-        examples: pictures to show.
-    """
-    _images(report, topics_per_image, reasons, unmatched)
+def write_report(report: Report, topics: Topics, tally: Tally) -> None:
+    """Images with and without topics, topics with and without images, and example pictures."""
+    coverage = tally.coverage
+    _images(report, tally)
     report.heading("Coverage of the topics")
-    report.table(_first_level(topics, coverage))
+    below: dict[int, list[int]] = {}
+    for leaf in topics.leaves:
+        below.setdefault(topics.line(leaf)[-1], []).append(leaf)
+    roots = [topic for topic, path in enumerate(topics.paths) if len(path) == 1]
+    report.table([_row(topics, coverage, "first level", root, below.get(root, [])) for root in roots])
     inner = Report("second level")
-    inner.table(_second_level(topics, coverage))
+    branches = topics.leaves_of_branch.items()
+    inner.table([_row(topics, coverage, "second level", branch, leaves) for branch, leaves in branches])
     report.details("By second-level topic", inner)
     _bars(report, topics, coverage)
     _without_images(report, topics, coverage)
     report.heading("Examples")
-    report.images([(example.image, example.caption) for example in examples])
+    report.images(tally.examples)
 
 
-def _images(
-    report: Report,
-    topics_per_image: Mapping[int, int],
-    reasons: Mapping[str, int],
-    unmatched: Sequence[Unmatched],
-) -> None:
-    matched, without = sum(topics_per_image.values()), sum(reasons.values())
+def _images(report: Report, tally: Tally) -> None:
+    matched, without = sum(tally.topics_per_image.values()), sum(tally.reasons.values())
     report.heading("Images")
     report.table([{"images": matched + without, "with a topic": matched, "without (rejected)": without}])
-    report.table(
-        [
-            {"topics": number, "images with so many": count}
-            for number, count in sorted(topics_per_image.items())
-        ]
-    )
+    counts = sorted(tally.topics_per_image.items())
+    report.table([{"topics": number, "images with so many": count} for number, count in counts])
     report.heading(f"Images without a topic ({without})")
-    report.table([{"reason": reason, "images": count} for reason, count in sorted(reasons.items())])
-    if unmatched:
-        rows = [[image.image_id, image.reason, image.detail] for image in unmatched]
-        label = (
-            f"Images without a topic (CSV, {len(unmatched)} of {without}; all are in the output `rejected`)"
-        )
-        report.download(label, "images_without_topic.csv", _csv(["image_id", "reason", "detail"], rows))
+    report.table([{"reason": reason, "images": count} for reason, count in sorted(tally.reasons.items())])
+    if tally.unmatched:
+        listed = f"CSV, {len(tally.unmatched)} of {without}; all are in the output `rejected`"
+        label = f"Images without a topic ({listed})"
+        report.download(label, "images_without_topic.csv", csv_text(tally.unmatched))
 
 
-def _first_level(topics: Topics, coverage: Coverage) -> list[dict[str, object]]:
-    leaves: dict[int, list[int]] = {}
-    for leaf in topics.leaves:
-        leaves.setdefault(topics.line(leaf)[-1], []).append(leaf)
-    return [
-        {
-            "dimension": topics.dimensions[root],
-            "first level": topics.paths[root][0],
-            **_counts(coverage, root, leaves.get(root, [])),
-        }
-        for root, path in enumerate(topics.paths)
-        if len(path) == 1
-    ]
-
-
-def _second_level(topics: Topics, coverage: Coverage) -> list[dict[str, object]]:
-    leaves: dict[int, list[int]] = {}
-    for leaf in topics.leaves:
-        leaves.setdefault(topics.branch(leaf), []).append(leaf)
-    return [
-        {
-            "dimension": topics.dimensions[branch],
-            "second level": _PATH.join(topics.paths[branch]),
-            **_counts(coverage, branch, below),
-        }
-        for branch, below in leaves.items()
-    ]
-
-
-def _counts(coverage: Coverage, topic: int, leaves: Sequence[int]) -> dict[str, object]:
+def _row(
+    topics: Topics, coverage: Coverage, level: str, topic: int, leaves: Sequence[int]
+) -> dict[str, object]:
     return {
+        "dimension": topics.dimensions[topic],
+        level: _PATH.join(topics.paths[topic]),
         "topics": len(leaves),
         "with images": int((coverage.images[leaves] > 0).sum()) if leaves else 0,
         "images": int(coverage.images[topic]),
@@ -147,18 +133,17 @@ def _without_images(report: Report, topics: Topics, coverage: Coverage) -> None:
     report.heading(f"Topics without images ({len(empty)} of {len(topics.leaves)})")
     if not empty:
         return
+    rows = [
+        {
+            "topic_id": topics.ids[leaf],
+            "dimension": topics.dimensions[leaf],
+            "path": _PATH.join(topics.paths[leaf]),
+        }
+        for leaf in empty
+    ]
     inner = Report("topics without images")
-    for leaf in empty[:MAX_ROWS_SHOWN]:
-        inner.text(_PATH.join(topics.paths[leaf]))
+    for row in rows[:MAX_ROWS_SHOWN]:
+        inner.text(row["path"])
     report.details(f"The first {min(len(empty), MAX_ROWS_SHOWN)}", inner)
-    rows = [[topics.ids[leaf], topics.dimensions[leaf], _PATH.join(topics.paths[leaf])] for leaf in empty]
     label = f"All {len(empty)} topics without images (CSV)"
-    report.download(label, "topics_without_images.csv", _csv(["topic_id", "dimension", "path"], rows))
-
-
-def _csv(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return file.getvalue()
+    report.download(label, "topics_without_images.csv", csv_text(rows))

@@ -1,9 +1,9 @@
-"""Exact nearest topics by inner product, in bounded memory. Pure functions.
+"""Blocked exact search: the topics of highest inner product, in bounded memory. Pure.
 
-Blocked single-precision products find a few more candidates than wanted; double precision ranks them. Rounding errors
-of the products are bounded (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5), so it is known
-for every query whether the true best can have been missed, and then that query is searched in double precision alone.
-The result is therefore that of exact arithmetic up to 2^-53, whatever the block sizes, threads and BLAS.
+Blocked single-precision products find a few spare candidates; double precision ranks them. Rounding errors of
+the products are bounded (Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., eq. 3.5).
+So it is known whether a query's true best can have been missed; such a query is searched in double precision.
+The result is that of exact arithmetic up to 2^-53, whatever the block sizes, threads and BLAS.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-SPARE = 4  # candidates beyond the wanted number; so many topics may tie with the last one within the rounding error
+SPARE = 4  # candidates beyond the wanted number: so many topics may tie with the last one within rounding
 _NO_KEY = np.iinfo(np.int64).min
 _CROWDED = 4  # hits per candidate from which it pays to look for a higher threshold first
 _RANKED_QUERIES = 128  # queries whose candidates are ranked together: bounds the double-precision copies
@@ -23,12 +23,12 @@ _EXHAUSTIVE_TOPICS = 4096
 
 
 class TopicSearch:
-    """Finds, for every query, the topics of highest inner product; equal ones in ascending order of their index.
+    """Finds the topics of highest inner product for every query; equal ones by ascending index.
 
     Args:
         topics: (t, d) float32.
         block_queries: rows of one product. No effect on the result.
-        block_topics: columns of one product. No effect on the result; memory grows with block_queries × block_topics.
+        block_topics: columns of one product. No effect on the result; memory grows with both.
 
     Raises:
         ValueError: `topics` has not two axes, more than 2^32 rows, or a value that is not finite.
@@ -58,7 +58,7 @@ class TopicSearch:
             Indices of topics and their inner products, both (n, min(m, t)), best first.
 
         Raises:
-            ValueError: `queries` does not fit the topics, m < 1, or values are not finite or too large to multiply.
+            ValueError: `queries` does not fit the topics, m < 1, or values are not finite or too large.
         """
         if queries.ndim != 2 or queries.shape[1] != self.topics.shape[1]:
             raise ValueError(f"queries {queries.shape} and topics {self.topics.shape} need the same width")
@@ -79,7 +79,7 @@ class TopicSearch:
         largest = norms.max(initial=0.0) * self._longest
         if not largest < np.finfo(np.float32).max:
             raise ValueError(f"inner products may reach {largest:.3g}, more than single precision holds")
-        # Error of a float32 inner product of d terms: γ_d |q|·|t| with γ_d = d·u / (1 - d·u), u = 2^-24, and underflow.
+        # Error of a float32 inner product: γ_d |q|·|t| with γ_d = d·u / (1 - d·u), u = 2^-24, and underflow.
         terms = queries.shape[1] * 2.0**-24
         error = terms / (1 - terms) * norms * self._longest + queries.shape[1] * 2.0**-126
         wanted = min(m + SPARE, len(self.topics))
@@ -90,7 +90,7 @@ class TopicSearch:
         order = np.argsort(-exact, axis=1, kind="stable")[:, :m]
         indices, scores = np.take_along_axis(found, order, 1), np.take_along_axis(exact, order, 1)
         if wanted < len(self.topics):
-            # What was left out scored no higher than the weakest candidate did.
+            # A topic that is no candidate scored no higher than the weakest candidate did.
             doubtful = scores[:, -1] <= _score_of(keys.min(axis=1)).astype(np.float64) + error
             for row in np.flatnonzero(doubtful):
                 indices[row], scores[row] = self._exhaustive(queries[row], m)
@@ -132,13 +132,6 @@ class TopicSearch:
         return order, scores[order]
 
 
-def top_m(
-    queries: Floats, topics: Floats, m: int, *, block_queries: int = 2048, block_topics: int = 4096
-) -> tuple[Ints, Floats]:
-    """One search over topics that are used once; see `TopicSearch`."""
-    return TopicSearch(topics, block_queries=block_queries, block_topics=block_topics).top(queries, m)
-
-
 def _norms(rows: Floats) -> Doubles:
     """Euclidean length of each row; infinite or NaN exactly where the row is not finite or overflows."""
     return np.sqrt(np.einsum("nd,nd->n", rows, rows, dtype=np.float64))
@@ -155,7 +148,7 @@ def _inner_products(queries: Floats, topics: Floats, found: Ints) -> Doubles:
 
 
 def _below_group_best(scores: Floats, wanted: int) -> Floats:
-    """For each row a bound that at least `wanted` of its scores exceed, -inf where the block is too small to tell.
+    """For each row a bound that at least `wanted` of its scores exceed; -inf where the block is too small.
 
     The columns form groups; each of the `wanted` best groups has a score of at least the weakest one's best.
     """
@@ -171,7 +164,7 @@ def _below_group_best(scores: Floats, wanted: int) -> Floats:
 
 
 def _key(scores: Floats, indices: Ints) -> Ints:
-    """One integer for a score and an index: larger for a higher score and, among equal scores, for a lower index."""
+    """One integer for a score and an index: larger for a higher score, then for a lower index."""
     bits = (scores + np.float32(0)).view(np.int32)  # + 0 makes one zero of the two
     ordered = bits ^ ((bits >> 31) & np.int32(0x7FFFFFFF))
     return (ordered.astype(np.int64) << 32) | (0xFFFFFFFF - indices)
@@ -187,12 +180,11 @@ def _score_of(keys: Ints) -> Floats:
 
 
 def _merge(keys: Ints, rows: Ints, new: Ints) -> None:
-    """Keep in `keys` (n, w) the w largest of what a row had and of its new keys; `rows` ascends."""
+    """Keep in `keys` (n, w) the w largest of a row's old and new keys; `rows` ascends."""
     width = keys.shape[1]
     counts = np.bincount(rows, minlength=len(keys))
-    if (
-        counts.max() > _CROWDED * width
-    ):  # a few crowded rows would make the table below wide: their own best first
+    if counts.max() > _CROWDED * width:
+        # A few crowded rows would make the table below wide: their own best first.
         order = np.lexsort((-new, rows))
         rows, new = rows[order], new[order]
         place = np.arange(len(rows)) - (np.cumsum(counts) - counts)[rows]

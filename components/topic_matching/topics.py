@@ -1,18 +1,21 @@
-"""Coarse matching: captions against the label tree, by embedding. Pure functions."""
+"""The label tree as columns, and its coverage: how many images are matched to each topic. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from components.topic_matching.search import Floats, TopicSearch
+from components.topic_matching.search import Floats
 
 
 @dataclass(frozen=True)
 class Topics:
-    """The label tree as columns: entry i of every field describes topic i; `parents` is -1 on the first level."""
+    """The label tree as columns: entry i of a field describes topic i; `parents` is -1 on the first level."""
 
     ids: list[str]
     paths: list[tuple[str, ...]]
@@ -49,14 +52,25 @@ class Topics:
 
     @cached_property
     def leaves(self) -> list[int]:
-        """Indices, in the tree's order, of what images are matched to: the third level, and second-level topics that have
-        no third (their children may all have been merged into other branches) and so stand for themselves."""
+        """Indices, in the tree's order, of the topics that images are matched to.
+
+        They are the third level, and second-level topics without children, which stand for themselves: their
+        children may all have been merged into other branches.
+        """
         inner = set(self.parents)
         return [index for index, path in enumerate(self.paths) if len(path) > 1 and index not in inner]
 
     def branch(self, leaf: int) -> int:
         """The second-level topic above a leaf, or the leaf itself where it is one."""
         return self.parents[leaf] if len(self.paths[leaf]) == 3 else leaf
+
+    @cached_property
+    def leaves_of_branch(self) -> dict[int, list[int]]:
+        """Second-level topic -> its leaves, in the tree's order."""
+        below: dict[int, list[int]] = {}
+        for leaf in self.leaves:
+            below.setdefault(self.branch(leaf), []).append(leaf)
+        return below
 
     def line(self, topic: int) -> list[int]:
         """A topic and everything above it, from the topic up."""
@@ -66,98 +80,46 @@ class Topics:
         return line
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A leaf (its index) and the cosine of the caption to its branch, the second-level topic above it."""
+class Coverage:
+    """Counts of every topic of a tree, by index: `images` matched to it or below it, `matches` likewise.
 
-    topic: int
-    coarse: float
-
-
-@dataclass(frozen=True)
-class Match:
-    """A chosen topic. `fine` is 0-1 from a model's score, or the caption's cosine where no model was asked."""
-
-    topic: int
-    coarse: float
-    fine: float
-
-
-class Matcher:
-    """Matches captions to one label tree.
-
-    Args:
-        topics: the label tree.
-        block_captions: see `search.TopicSearch`.
-        block_topics: likewise.
+    An image with two topics of one branch counts once among the branch's images and twice among its matches.
     """
 
-    def __init__(self, topics: Topics, block_captions: int = 2048, block_topics: int = 4096) -> None:
-        self.topics = topics
-        self._blocks = {"block_queries": block_captions, "block_topics": block_topics}
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
+        self.images = np.zeros(len(topics.ids), np.int64)
+        self.matches = np.zeros(len(topics.ids), np.int64)
+        self._fine = np.zeros(len(topics.ids), np.float64)
 
-    def candidates(
-        self, captions: Floats, per_dimension: int, min_similarity: float
-    ) -> list[list[Candidate]]:
-        """Leaves under the second-level topics nearest to each caption.
+    def add(self, matches: Iterable[tuple[int, float]]) -> None:
+        """Count one image, given its topics with their `fine` scores."""
+        touched: set[int] = set()
+        for topic, fine in matches:
+            line = self._topics.line(topic)
+            self.matches[line] += 1
+            self._fine[line] += fine
+            touched.update(line)
+        self.images[list(touched)] += 1
 
-        Dimensions are searched apart: what a picture shows is always nearer to its caption than what can be asked of
-        it, so capabilities would never be candidates in one common list.
+    def without_images(self, level: int | None = None) -> list[int]:
+        """Topics without an image, in the tree's order: those of a level, or by default the leaves."""
+        topics = self._topics
+        among = topics.leaves if level is None else [i for i, p in enumerate(topics.paths) if len(p) == level]
+        return [topic for topic in among if not self.images[topic]]
 
-        Args:
-            captions: (n, d) unit vectors.
-            per_dimension: second-level topics taken in each dimension.
-            min_similarity: cosine below which a second-level topic is not taken.
-
-        Returns:
-            For each caption its candidates, without duplicates: by dimension, then nearest branch, then the tree's order.
-        """
-        found: list[list[Candidate]] = [[] for _ in captions]
-        for branches, search in self._by_dimension:
-            where, scores = search.top(captions, per_dimension)
-            for row in range(len(captions)):
-                for column, score in zip(where[row].tolist(), scores[row].tolist(), strict=True):
-                    if score >= min_similarity:
-                        found[row].extend(Candidate(leaf, score) for leaf in self._below[branches[column]])
-        return found
-
-    def nearest(self, captions: Floats, max_topics: int, min_similarity: float) -> list[list[Match]]:
-        """The leaves nearest to each caption, best first: matching without a model that sees the picture."""
-        leaves, vectors = self.topics.leaves, self.topics.vectors
-        where, scores = self._leaf_search.top(captions, max_topics)
-        matches: list[list[Match]] = []
-        for row, caption in enumerate(captions):
-            chosen = [leaves[column] for column in where[row].tolist()]
-            coarse = vectors[[self.topics.branch(leaf) for leaf in chosen]] @ caption
-            matches.append(
-                [
-                    Match(leaf, float(above), score)
-                    for leaf, above, score in zip(chosen, coarse, scores[row].tolist(), strict=True)
-                    if score >= min_similarity
-                ]
-            )
-        return matches
-
-    @cached_property
-    def _below(self) -> dict[int, list[int]]:
-        below: dict[int, list[int]] = {}
-        for leaf in self.topics.leaves:
-            below.setdefault(self.topics.branch(leaf), []).append(leaf)
-        return below
-
-    @cached_property
-    def _by_dimension(self) -> list[tuple[list[int], TopicSearch]]:
-        """The second-level topics of each dimension, and a search over them; domains first."""
-        dimensions = self.topics.dimensions
-        groups = [
-            [branch for branch in self._below if dimensions[branch] == dimension]
-            for dimension in sorted(set(dimensions), reverse=True)
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows of the `coverage` table, in the tree's order."""
+        topics = self._topics
+        means = self._fine / np.maximum(self.matches, 1)
+        return [
+            {
+                "topic_id": topics.ids[i],
+                "path": list(path),
+                "level": len(path),
+                "dimension": topics.dimensions[i],
+                "images": int(self.images[i]),
+                "mean_fine": float(means[i]),
+            }
+            for i, path in enumerate(topics.paths)
         ]
-        return [(group, self._search(group)) for group in groups if group]
-
-    @cached_property
-    def _leaf_search(self) -> TopicSearch:
-        return self._search(self.topics.leaves)
-
-    def _search(self, topics: list[int]) -> TopicSearch:
-        return TopicSearch(self.topics.vectors[topics], **self._blocks)

@@ -1,20 +1,20 @@
-"""Is an item right without its image? Blind votes against what guessing would give. Pure.
+"""Image independence: is an item right without its image? Blind votes, compared with mere guessing. Pure.
 
-A model that never saw the picture still gets yes/no questions right half of the time, so blind votes that match prove
-little by themselves. The unit is the question: all items that ask it, with the answers that the seeing votes settled
-on, and the blind votes on it (asked once). Its answer a is the one that most of its items settled on. Two hypotheses:
+A model that never saw the picture still gets half of the yes/no questions right, so blind votes that match
+prove little by themselves. The unit is the question: its items, the answers that their seeing votes settled
+on, and its blind votes. Its answer a is the one that most items settled on. There are two hypotheses:
 
-    known     nobody needs the picture: a voter answers a blind as reliably as it answers such questions seeing, and
-              every item's answer is a but for an error with probability `SETTLED_ERROR`;
-    guessed   the blind votes are guesses and the answer changes with the picture. Guesses are a with probability g,
-              how often blind votes on other questions of the form are; voters share prejudices, so the matches are
-              beta-binomial, not binomial, with a concentration s. Answers of further items follow Polya's urn: alike
-              more often than by chance (some questions nearly always have one answer), but not always.
+    known     Nobody needs the picture. A voter answers a blind as reliably as it answers seeing. Every item's
+              answer is a but for an error with probability `SETTLED_ERROR`.
+    guessed   The blind votes are guesses, and the answer changes with the picture. A guess is a with
+              probability g, the share of a among the blind votes on other questions of the form. Voters
+              share prejudices, so matches are beta-binomial with a concentration s. Answers of further items
+              follow Polya's urn, because some questions nearly always have one answer.
 
-The posterior P(known | votes) has a prior, the share pi of known questions. For each form of question pi is fitted by
-EM over all questions and s by the likelihood, from a weak prior: empirical Bayes, the usual answer where each test alone
-is weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five blind voters;
-a number that is no usual guess is caught by two.
+The prior of P(known | votes) is pi, the share of known questions. For each form of question, pi is fitted by
+EM from a weak prior, and s by the likelihood. This is empirical Bayes, the usual answer where each test alone
+is weak (Efron, Large-Scale Inference, 2010, ch. 2). A yes/no question that occurs once needs most of five
+blind voters; a number that is an unusual guess is caught by two.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, gammaln
 
-from components.core.answers import agree, normalise
-from components.voting_filter.ballots import Ballot, FormBlind, Independence
+from components.voting_filter.ballot import Ballot, FormBlind, Independence
 
 PRIOR_KNOWN, PRIOR_QUESTIONS = 0.1, 2.0
 """Prior share of known questions, and its weight in questions of one type."""
@@ -54,16 +53,21 @@ _Form = tuple[str, int]
 
 @dataclass(frozen=True)
 class _Evidence:
-    """What speaks for and against one question; votes and matches are means over its items."""
+    """Evidence for and against "known" of one question; votes and matches are means over its items."""
 
+    ballots: list[Ballot]
     answer: str
     votes: float
     matches: float
     log_known: float
     """Log probability of the blind votes if the answer is known."""
-    items: int
     alike: int
     """Items that settled on `answer`."""
+
+    @property
+    def form(self) -> _Form:
+        """Answer type and number of options."""
+        return self.ballots[0].answer_type, len(self.ballots[0].choices)
 
 
 def independence(ballots: Sequence[Ballot], settled: Sequence[str]) -> Independence:
@@ -80,14 +84,10 @@ def independence(ballots: Sequence[Ballot], settled: Sequence[str]) -> Independe
     if not groups:
         return Independence([0.0] * len(ballots))
     right = _reliability(ballots, settled)
-    asked = [[ballots[i] for i in own] for own in groups.values()]
     evidence = [
-        _evidence(same, [settled[i] for i in own], right)
-        for same, own in zip(asked, groups.values(), strict=True)
+        _evidence([ballots[i] for i in own], [settled[i] for i in own], right) for own in groups.values()
     ]
-    forms = [(kind, len(choices)) for _, kind, choices in groups]
-    guess = _guesses(asked, evidence, forms)
-    posterior, fitted = _mixture(evidence, forms, guess)
+    posterior, fitted = _mixture(evidence, _guesses(evidence))
     items = [0.0] * len(ballots)
     for own, found, probability in zip(groups.values(), evidence, posterior, strict=True):
         for place in own:
@@ -97,70 +97,67 @@ def independence(ballots: Sequence[Ballot], settled: Sequence[str]) -> Independe
 
 
 def _reliability(ballots: Sequence[Ballot], settled: Sequence[str]) -> dict[tuple[str, str], float]:
-    """By voter and answer type, how often a seeing vote is what was settled on, pulled to the prior."""
+    """Share of seeing votes that agree with the settled answer, by voter and answer type, with the prior."""
     votes: Counter[tuple[str, str]] = Counter()
     right: Counter[tuple[str, str]] = Counter()
     for ballot, answer in zip(ballots, settled, strict=True):
         for vote in ballot.votes if answer else ():
             key = (vote.voter, ballot.answer_type)
             votes[key] += 1
-            right[key] += agree(vote.answer, answer, ballot.answer_type, ballot.choices)
+            right[key] += ballot.same(vote.answer, answer)
     keys = {(v.voter, b.answer_type) for b in ballots for v in (*b.votes, *b.blind)}
     prior = PRIOR_RIGHT * PRIOR_RIGHT_VOTES
     return {key: (right[key] + prior) / (votes[key] + PRIOR_RIGHT_VOTES) for key in keys}
 
 
 def _evidence(own: list[Ballot], settled: list[str], right: dict[tuple[str, str], float]) -> _Evidence:
-    first = own[0]
     counts = Counter(settled)
     answer = min(counts, key=lambda form: (-counts[form], form))
-    same = {form: agree(form, answer, first.answer_type, first.choices) for form in counts}
     matches, log_known = 0, 0.0
     for ballot in own:
         for vote in ballot.blind:
-            match = agree(vote.answer, answer, ballot.answer_type, ballot.choices)
+            match = ballot.same(vote.answer, answer)
             rate = min(right[vote.voter, ballot.answer_type], _MOST_RELIABLE)
             matches += match
             log_known += math.log(rate if match else 1 - rate)
     return _Evidence(
+        ballots=own,
         answer=answer,
         votes=sum(len(ballot.blind) for ballot in own) / len(own),
         matches=matches / len(own),
         log_known=log_known / len(own),
-        items=len(own),
-        alike=sum(count for form, count in counts.items() if same[form]),
+        alike=sum(count for form, count in counts.items() if own[0].same(form, answer)),
     )
 
 
-def _guesses(groups: Sequence[list[Ballot]], evidence: Sequence[_Evidence], forms: Sequence[_Form]) -> Floats:
-    """g of each question: the share of its answer among the blind votes on the other questions of its form."""
+def _guesses(evidence: Sequence[_Evidence]) -> Floats:
+    """g of each question: the share of its answer among the blind votes on other questions of its form."""
     votes: dict[_Form, float] = defaultdict(float)
     answers: dict[tuple[_Form, str], float] = defaultdict(float)
     own: list[dict[str, float]] = []
-    for group, form, found in zip(groups, forms, evidence, strict=True):
-        given = Counter(normalise(v.answer, b.answer_type, b.choices) for b in group for v in b.blind)
-        own.append({answer: count / len(group) for answer, count in given.items()})
-        votes[form] += found.votes
+    for found in evidence:
+        given = Counter(b.normalised(v.answer) for b in found.ballots for v in b.blind)
+        own.append({answer: count / len(found.ballots) for answer, count in given.items()})
+        votes[found.form] += found.votes
         for answer, count in own[-1].items():
-            answers[form, answer] += count
+            answers[found.form, answer] += count
     shares = []
-    for group, found, form, mean in zip(groups, evidence, forms, own, strict=True):
-        elsewhere = answers[form, found.answer] - mean.get(found.answer, 0.0)
-        total = votes[form] - found.votes + PRIOR_GUESSES
-        shares.append((elsewhere + PRIOR_GUESSES * chance_level(group[0])) / total)
+    for found, mean in zip(evidence, own, strict=True):
+        elsewhere = answers[found.form, found.answer] - mean.get(found.answer, 0.0)
+        total = votes[found.form] - found.votes + PRIOR_GUESSES
+        shares.append((elsewhere + PRIOR_GUESSES * chance_level(found.ballots[0])) / total)
     return np.clip(shares, RARE_GUESS, 1 - RARE_GUESS)
 
 
-def _mixture(
-    evidence: Sequence[_Evidence], forms: Sequence[_Form], guess: Floats
-) -> tuple[Floats, list[FormBlind]]:
-    """P(known) of each question, and what was fitted for each form."""
-    rows = [[e.votes, e.matches, e.items - 1, e.alike - 1, e.log_known] for e in evidence]
+def _mixture(evidence: Sequence[_Evidence], guess: Floats) -> tuple[Floats, list[FormBlind]]:
+    """P(known) of each question, and the fitted share of each form."""
+    rows = [[e.votes, e.matches, len(e.ballots) - 1, e.alike - 1, e.log_known] for e in evidence]
     votes, matches, again, alike, log_known = np.array(rows, dtype=np.float64).T
     if_known = log_known + alike * np.log(1 - SETTLED_ERROR) + (again - alike) * np.log(SETTLED_ERROR)
     repeats = _sequence(alike, again, URN * guess + 1, URN * (1 - guess))
     posterior = np.zeros(len(evidence))
     fitted = []
+    forms = [found.form for found in evidence]
     for form in sorted(set(forms)):
         own = np.array([other == form for other in forms])
         fits = [
@@ -203,7 +200,7 @@ def _question(ballot: Ballot) -> _Question:
 
 
 def chance_level(ballot: Ballot) -> float:
-    """Probability that an even guess among the possible answers is right; `RARE_GUESS` where answers are free."""
+    """Probability that an even guess among the options is right; `RARE_GUESS` where answers are free."""
     if ballot.answer_type == "yes_no":
         return 0.5
     return 1 / len(ballot.choices) if ballot.answer_type == "choice" and ballot.choices else RARE_GUESS

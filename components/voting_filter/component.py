@@ -3,7 +3,8 @@
 from components.core.stage.io import StageIO
 
 IO = StageIO(
-    does="Let several models answer each question, with and without the image; keep what they confirm by looking.",
+    does="Let several models answer each question, with and without the image; "
+    "keep what they confirm by looking.",
     inputs=("images", "qa"),
     outputs=("qa_kept", "qa_rejected", "votes", "rejected"),
 )

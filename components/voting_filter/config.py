@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from components.core.stage.settings import Endpoint, Settings
+from components.core.stage.settings import Endpoint, Settings, nearest
+from components.voting_filter.methods import method_names
 
 
 class Config(Settings):
     """Settings of the stage `voting_filter`."""
 
     voters: list[Endpoint] = Field(min_length=1)
-    """The models that vote; three or more different ones, and not the model that wrote the items, make the vote mean
-    something."""
+    """The models that vote; three or more different ones, and not the model that wrote the items, make the
+    vote mean something."""
     blind_voters: int | list[str] = 5
-    """Who also answers without the image: the first so many of `voters`, or the names of their models; 0 turns blind
-    votes off."""
-    method: Literal["dawid_skene", "majority"] = "dawid_skene"
-    """How votes become a decision: `dawid_skene` estimates how reliable each voter is for each type of answer,
-    `majority` counts every vote the same."""
+    """Who also answers without the image: the first so many of `voters`, or the names of their models; 0
+    turns blind votes off."""
+    method: str = "dawid_skene"
+    """How votes become a decision: the name of a module in `methods/`. `dawid_skene` estimates how reliable
+    each voter is for each type of answer, `majority` counts every vote the same."""
     posterior_threshold: float = Field(default=0.7, gt=0, le=1)
     """dawid_skene: an item is kept if its answer is right with at least this probability."""
     prior_reliability: float = Field(default=0.8, gt=0.5, lt=1)
@@ -33,8 +33,9 @@ class Config(Settings):
     min_votes: int = Field(default=2, ge=1)
     """Items with fewer votes are rejected: their agreement says nothing."""
     independence_threshold: float = Field(default=0.1, gt=0, le=1)
-    """An item is image-independent if its answer is known without the image with at least this probability. Low on
-    purpose: an item too many that goes costs a question, one that stays teaches to answer without looking."""
+    """An item is image-independent if its answer is known without the image with at least this probability.
+    It is low on purpose: a lost item costs one question, an item kept wrongly teaches to answer without
+    looking."""
     questions_per_request: int = Field(default=8, ge=1)
     """Questions about one image that a voter answers in one request."""
     answer_tokens: int = Field(default=64, ge=8)
@@ -42,7 +43,14 @@ class Config(Settings):
     chunk_items: int = Field(default=512, ge=1)
     """Items whose requests are under way together; bounds memory."""
     report_items: int = Field(default=8, ge=0)
-    """Kept and rejected items shown with their images in the report, of each so many."""
+    """Kept items shown with their images in the report, and as many rejected ones."""
+
+    @field_validator("method")
+    @classmethod
+    def _method_exists(cls, method: str) -> str:
+        if method not in method_names():
+            raise ValueError(f"unknown method '{method}'{nearest(method, method_names())}")
+        return method
 
     @model_validator(mode="after")
     def _voters_are_different(self) -> Config:

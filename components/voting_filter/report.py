@@ -1,4 +1,4 @@
-"""Counts over all decisions, and the stage's report."""
+"""Counts over all decisions, and the stage's report: agreement, voters, answer types, reasons, examples."""
 
 from __future__ import annotations
 
@@ -6,58 +6,54 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from components.core.answers import lettered
 from components.core.data.image_store import ImageStore
-from components.core.stage.report import Report, figure_axes
-from components.voting_filter.ballots import AUTHOR, REASONS, Ballot, Decision, Outcome
+from components.core.stage.report import Report, histogram
+from components.voting_filter.ballot import AUTHOR, REASONS, Ballot, Decision, Outcome
 from components.voting_filter.config import Config
 
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Example:
-    """An item to show."""
-
-    row: Row
-    ballot: Ballot
-    decision: Decision
+Example = tuple[Row, Ballot, Decision]
+"""An item to show."""
 
 
 @dataclass
 class Tally:
-    """What the report and the metrics need to know, gathered item by item."""
+    """Counts for the report and the metrics, gathered item by item."""
 
     voters: list[str]
     kept: int = 0
-    rejected: int = 0
     agreements: list[float] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
     lost: Counter[str] = field(default_factory=Counter)
     by_type: dict[str, Counter[str]] = field(default_factory=dict)
     cast: Counter[tuple[str, bool]] = field(default_factory=Counter)
     agreeing: Counter[tuple[str, bool]] = field(default_factory=Counter)
-    kept_examples: list[Example] = field(default_factory=list)
-    rejected_examples: list[Example] = field(default_factory=list)
+    examples: dict[str, list[Example]] = field(default_factory=lambda: {"Kept": [], "Rejected": []})
 
     def add(self, row: Row, ballot: Ballot, decision: Decision, most_examples: int) -> None:
         """Count one decided item."""
         self.agreements.append(decision.agreement)
         kind = self.by_type.setdefault(row["answer_type"], Counter())
         kind["items"] += 1
+        kind[decision.reason or "kept"] += 1
+        self.kept += not decision.reason
         if decision.reason:
-            self.rejected += 1
             self.reasons[decision.reason] += 1
-            kind[decision.reason] += 1
-        else:
-            self.kept += 1
-            kind["kept"] += 1
         for blind, votes in ((False, ballot.votes), (True, ballot.blind)):
             for vote in votes:
                 self.cast[vote.voter, blind] += 1
                 self.agreeing[vote.voter, blind] += ballot.agrees(vote.answer)
-        examples = self.rejected_examples if decision.reason else self.kept_examples
+        examples = self.examples["Rejected" if decision.reason else "Kept"]
         if len(examples) < most_examples:
-            examples.append(Example(row, ballot, decision))
+            examples.append((row, ballot, decision))
+
+    @property
+    def rejected(self) -> int:
+        """Number of rejected items."""
+        return self.reasons.total()
 
     def metrics(self) -> dict[str, float]:
         """Flat numbers for the stage's metrics."""
@@ -81,28 +77,24 @@ class Tally:
 
 
 def write_report(report: Report, tally: Tally, outcome: Outcome, images: ImageStore, config: Config) -> None:
-    """Agreement, what the voters are worth, answer types, reasons, and examples with their images."""
+    """Agreement, the voters' reliability, answer types, reasons, and examples with their images."""
     items = tally.kept + tally.rejected
     report.heading("Votes")
-    rule = (
-        f"at least {config.agreement_threshold:.0%} of their votes agree with the proposed answer"
-        if config.method == "majority"
-        else f"their answer is right with a probability of at least {config.posterior_threshold:.0%}, given the votes"
-    )
     report.text(
-        f"{tally.kept} of {items} items kept ({tally.kept / items:.1%}): {rule}, and blind votes do not show that they "
-        "are right without the image."
+        f"{tally.kept} of {items} items kept ({tally.kept / items:.1%}): {outcome.rule}, and blind votes do "
+        "not show that they are right without the image."
     )
-    figure, axes = figure_axes()
-    axes.hist(tally.agreements, bins=[i / 12 - 1 / 24 for i in range(14)], color="#1f5fa8")
-    if config.method == "majority":
-        axes.axvline(config.agreement_threshold - 1 / 24, color="#b03030", linestyle="--", linewidth=1)
-    axes.set_xlabel("share of votes that agree with the proposed answer")
-    axes.set_ylabel("items")
-    report.figure(figure, "Agreement over all items; a dashed line is the threshold.")
+    histogram(
+        report,
+        tally.agreements,
+        "Agreement over all items; a dashed line is the threshold.",
+        labels=("share of votes that agree with the proposed answer", "items"),
+        threshold=outcome.agreement_threshold and outcome.agreement_threshold - 1 / 24,
+        bins=[i / 12 - 1 / 24 for i in range(14)],
+    )
     posteriors = [d.posterior for d in outcome.decisions if d.posterior is not None]
     if posteriors:
-        _histogram(report, posteriors, config.posterior_threshold, "P(the proposed answer is right)")
+        _shares(report, posteriors, config.posterior_threshold, "P(the proposed answer is right)")
     report.table(
         [
             {
@@ -130,25 +122,23 @@ def write_report(report: Report, tally: Tally, outcome: Outcome, images: ImageSt
             for kind, n in sorted(tally.by_type.items())
         ]
     )
-    for title, examples in (("Kept", tally.kept_examples), ("Rejected", tally.rejected_examples)):
+    for title, examples in tally.examples.items():
         if examples:
             report.heading(title)
-            report.images(
-                [
-                    (images.get(e.row["image_id"]), _caption(e))
-                    for e in examples
-                    if e.row["image_id"] in images
-                ]
-            )
+            shown = [example for example in examples if example[0]["image_id"] in images]
+            report.images([(images.get(example[0]["image_id"]), _caption(*example)) for example in shown])
 
 
-def _histogram(report: Report, values: list[float], threshold: float, name: str) -> None:
-    figure, axes = figure_axes()
-    axes.hist(values, bins=[i / 20 for i in range(21)], color="#1f5fa8", log=True)
-    axes.axvline(threshold, color="#b03030", linestyle="--", linewidth=1)
-    axes.set_xlabel(name)
-    axes.set_ylabel("items (log scale)")
-    report.figure(figure, f"{name} over all items; the dashed line is the threshold.")
+def _shares(report: Report, values: list[float], threshold: float, name: str) -> None:
+    histogram(
+        report,
+        values,
+        f"{name} over all items; the dashed line is the threshold.",
+        labels=(name, "items (log scale)"),
+        threshold=threshold,
+        bins=[i / 20 for i in range(21)],
+        log=True,
+    )
 
 
 def _write_reliability(report: Report, outcome: Outcome) -> None:
@@ -157,7 +147,8 @@ def _write_reliability(report: Report, outcome: Outcome) -> None:
         return
     report.heading("Reliability of the voters")
     report.text(
-        f"Estimated probability of a right answer, with the number of votes; {AUTHOR} gave the proposed answers."
+        "Estimated probability of a right answer, with the number of votes; "
+        f"{AUTHOR} gave the proposed answers."
     )
     kinds = sorted({one.answer_type for one in outcome.reliabilities})
     cells = {(o.voter, o.answer_type): f"{o.probability:.3f} ({o.votes})" for o in outcome.reliabilities}
@@ -171,7 +162,7 @@ def _write_blind(report: Report, outcome: Outcome, config: Config) -> None:
     if not blind.forms:
         return
     report.heading("Questions that need no image")
-    _histogram(report, blind.items, config.independence_threshold, "P(known without the image)")
+    _shares(report, blind.items, config.independence_threshold, "P(known without the image)")
     report.table(
         [
             {
@@ -185,15 +176,14 @@ def _write_blind(report: Report, outcome: Outcome, config: Config) -> None:
     )
 
 
-def _caption(example: Example) -> str:
-    row, decision = example.row, example.decision
+def _caption(row: Row, ballot: Ballot, decision: Decision) -> str:
     lines = [row["question"]]
     if row["choices"]:
-        lines.append(", ".join(f"{chr(ord('A') + i)}. {choice}" for i, choice in enumerate(row["choices"])))
+        lines.append(", ".join(lettered(row["choices"])))
     lines.append(f"proposed: {row['answer']}")
-    lines.append("votes: " + (", ".join(vote.answer for vote in example.ballot.votes) or "none"))
-    if example.ballot.blind:
-        lines.append("blind: " + ", ".join(vote.answer for vote in example.ballot.blind))
+    lines.append("votes: " + (", ".join(vote.answer for vote in ballot.votes) or "none"))
+    if ballot.blind:
+        lines.append("blind: " + ", ".join(vote.answer for vote in ballot.blind))
     verdict = [f"agreement {decision.agreement:.2f}"]
     if decision.posterior is not None:
         verdict.append(f"right with {decision.posterior:.2f}")

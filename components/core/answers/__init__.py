@@ -1,13 +1,27 @@
 """Short answers of vision-language models: extract them from a response, normalise them, compare them.
 
-Voting, reinforcement learning and evaluation judge answers by these functions alone, so the three never
-disagree on what "the same answer" means. Everything here is pure and needs only the standard library.
+Voting, reinforcement learning and evaluation judge answers by these functions alone, so "the same answer"
+means the same to all of them. Everything here is pure and needs only the standard library.
 """
 
 from __future__ import annotations
 
-from components.core.answers.comparison import agree, anls, edit_distance, normalise, relaxed_accuracy
-from components.core.answers.extraction import AnswerType, Extraction, Stage, extract, extract_staged
+from components.core.answers.comparison import (
+    agree,
+    anls,
+    answer_kind,
+    edit_distance,
+    normalise,
+    relaxed_accuracy,
+)
+from components.core.answers.extraction import (
+    AnswerType,
+    Extraction,
+    Stage,
+    extract,
+    extract_staged,
+    lettered,
+)
 from components.core.answers.numbers import Quantity, find_numbers, parse_number
 from components.core.answers.question import Question
 
@@ -19,10 +33,12 @@ __all__ = [
     "Stage",
     "agree",
     "anls",
+    "answer_kind",
     "edit_distance",
     "extract",
     "extract_staged",
     "find_numbers",
+    "lettered",
     "normalise",
     "parse_number",
     "relaxed_accuracy",

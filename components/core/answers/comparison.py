@@ -12,8 +12,7 @@ _DIGIT_RUNS = re.compile(r"\d+")
 
 
 def normalise(text: str, answer_type: AnswerType, choices: Sequence[str] = ()) -> str:
-    """The canonical form of an answer; equal forms are the same answer. Idempotent; "" if it is no answer of
-    its type.
+    """The canonical form of an answer, "" if it is none of its type: equal forms are the same answer.
 
     choice -> upper-case letter; number -> decimal string without unit; yes_no -> "yes" or "no"; span, open ->
     folded text (NFKC, case, punctuation, articles).
@@ -37,11 +36,11 @@ def agree(
     tolerance: float | None = None,
     anls_threshold: float = 0.85,
 ) -> bool:
-    """Whether two answers say the same. Symmetric; what is no answer of its type agrees with nothing, itself
-    included.
+    """Whether two answers say the same. Symmetric; a text that is no answer of its type agrees with nothing.
 
     Numbers: relative `tolerance`; by default whole numbers must be equal and others may differ by 0.1 %.
-    Spans and open answers: equal once folded, or similar by ANLS >= `anls_threshold` with the same digits.
+        Spans and open
+    answers: equal once folded, or similar by ANLS >= `anls_threshold` with the same digits.
     """
     if answer_type == "number":
         number_a, number_b = parse_number(a), parse_number(b)
@@ -55,6 +54,14 @@ def agree(
     if answer_type not in ("span", "open") or _DIGIT_RUNS.findall(form_a) != _DIGIT_RUNS.findall(form_b):
         return False
     return anls(form_a, [form_b]) >= anls_threshold
+
+
+def answer_kind(answer_type: AnswerType, answer: str) -> str:
+    """The answer's type; "yes" and "no" are types of their own.
+
+    Questions are drawn evenly over these: a model trained mostly on one of the two learns to give it always.
+    """
+    return f"yes_no {normalise(answer, 'yes_no')}" if answer_type == "yes_no" else answer_type
 
 
 def anls(prediction: str, references: Sequence[str], threshold: float = 0.5) -> float:
@@ -80,8 +87,7 @@ def anls(prediction: str, references: Sequence[str], threshold: float = 0.5) -> 
 
 
 def edit_distance(a: str, b: str) -> int:
-    """Levenshtein distance in O(len(b)) operations on integers of len(a) bits (Myers 1999, in Hyyrö's 2003
-    form)."""
+    """Levenshtein distance in O(len(b)) operations on integers of len(a) bits (Myers 1999; Hyyrö 2003)."""
     if len(a) > len(b):
         a, b = b, a
     if not a:
@@ -110,22 +116,15 @@ def edit_distance(a: str, b: str) -> int:
 def relaxed_accuracy(prediction: str, target: str, tolerance: float = 0.05) -> float:
     """ChartQA's relaxed accuracy, 1.0 or 0.0 (Masry et al., 2022, arXiv 2203.10244, section 5).
 
-    A number may differ from the target by `tolerance` relative to it (a target of zero asks for zero); a
-    target that is not one number is compared as folded text.
+    A number may differ from the target by `tolerance` relative to it (a target of zero asks for zero). A
+    target that is more than one number with its unit is compared as folded text.
     """
-    number = parse_number(target) if _is_number(target) else None
-    if number is not None:
-        predicted = parse_number(prediction)
-        if predicted is None:
-            return 0.0
-        wanted, got = number.value, predicted.value
-        if number.unit == "%" and predicted.unit != "%" and abs(got) <= 1 < abs(wanted):
-            got *= 100
-        return float(abs(got - wanted) <= tolerance * abs(wanted))
-    return float(fold(prediction) == fold(target) != "")
-
-
-def _is_number(text: str) -> bool:
-    """Whether a text is one number with at most a unit around it."""
-    quantity = parse_number(text)
-    return quantity is not None and len(fold(text)) <= len(fold(quantity.text)) + 1
+    number, predicted = parse_number(target), parse_number(prediction)
+    if number is None or len(fold(target)) > len(fold(number.text)) + 1:
+        return float(fold(prediction) == fold(target) != "")
+    if predicted is None:
+        return 0.0
+    wanted, got = number.value, predicted.value
+    if number.unit == "%" and predicted.unit != "%" and abs(got) <= 1 < abs(wanted):
+        got *= 100
+    return float(abs(got - wanted) <= tolerance * abs(wanted))

@@ -30,7 +30,7 @@ _EDGE = " \t\r\n\"'“”‘’`*_"
 
 
 def extract(response: str, answer_type: AnswerType, choices: Sequence[str] = ()) -> str:
-    """The short answer of `response`: what follows the last "Answer:" (or 答案：), else by `answer_type`.
+    """The short answer of `response`: the text after the last "Answer:" (or 答案：), else by `answer_type`.
 
     choice -> the letter; number -> the last number with its unit; yes_no -> "yes" or "no"; span, open -> the
     text. "" means that no answer was found, also when the response ends right after "Answer:".
@@ -115,21 +115,24 @@ _STANDALONE = re.compile(r"(?<![\w'’&/-])([A-Z])(?![\w'’&/-])")
 _ENGLISH_WORD = re.compile(r"(?<![\w'’])(?:A|I)(?=\s+(?!(?:or|and|is)\b)[a-z])")
 
 
+def lettered(choices: Sequence[str]) -> list[str]:
+    """The options with their letters: "A. red", "B. blue"."""
+    return [f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices, strict=False)]
+
+
 def choice_letter(text: str, choices: Sequence[str] = ()) -> str:
     """The upper-case letter of the option that `text` names, "" if it names none or several.
 
-    In order: a leading letter ("B", "(b)", "B. red"), a named one ("option B", 选B), the only decorated
-    letter, the only letter standing alone, the only option whose text occurs. Without `choices` the letters A
-    to H are known. The rules follow the order of VLMEvalKit's option inference (letter before text, one
-    candidate or none).
+    A letter counts before an option's text. In order: a leading letter ("B", "(b)", "B. red"), a named one
+    ("option B", 选B), the only decorated letter, the only one that stands alone. Last comes the only option
+    whose text occurs. Without `choices` the letters A to H are known. The rules follow the order of
+    VLMEvalKit's option inference (one candidate or none).
     """
     valid = LETTERS[: len(choices)] if choices else LETTERS[:8]
     text = unicodedata.normalize("NFKC", text).strip(_EDGE)
-    by_text = _equal_choice(text, choices)
-    if by_text:
+    if by_text := _equal_choice(text, choices):
         return by_text
-    leading = _LEADING.match(text)
-    if leading:
+    if leading := _LEADING.match(text):
         letter = _group(leading)
         return letter if letter in valid else ""
     prose = _ENGLISH_WORD.sub(" ", text)
@@ -167,8 +170,7 @@ def _equal_choice(text: str, choices: Sequence[str]) -> str:
 
 
 def _contained_choice(text: str, choices: Sequence[str]) -> str:
-    """The only option that occurs in `text`; "red" does not count where "dark red" is an option and
-    occurs."""
+    """The only option that occurs in `text`; "red" does not count within "dark red" if that is an option."""
     remaining, hits = f" {fold(text)} ", set()
     for index, choice in sorted(enumerate(_choice_texts(choices)), key=lambda item: -len(item[1])):
         if not choice:
@@ -189,8 +191,7 @@ _DECIMAL_POINT = re.compile(r"(?<=\d)\.(?=\d)")
 
 
 def fold(text: str) -> str:
-    """Text without case, width, punctuation and articles; decimal points stay. Only a blank text becomes
-    ""."""
+    """Text without case, width, punctuation and articles; decimal points stay. "" only for a blank text."""
     folded = _fold_case(text)
     kept = _DECIMAL_POINT.sub("\0", folded)
     if kept.isascii():

@@ -12,62 +12,49 @@ class Quantity(NamedTuple):
     """A number found in a text."""
 
     value: float
-    """The number as written (percent sign and unit not applied)."""
+    """The number as written; percent sign and unit are not applied."""
     unit: str
     """Canonical unit, "" when none is written or it is not a known one."""
     exact: bool
-    """Whether it is written as a whole number, so that a tolerance has nothing to forgive."""
+    """Whether it is written as a whole number, which allows no tolerance."""
     text: str
     """The words it was read from, unit included."""
 
 
-# alias -> (dimension, factor to the dimension's base unit). Aliases are matched without case.
-_UNITS: dict[str, tuple[str, float]] = {
-    **dict.fromkeys(("%", "percent", "per cent"), ("percent", 1.0)),
-    **dict.fromkeys(
-        (
-            "km/h",
-            "kmh",
-            "kph",
-            "kilometers per hour",
-            "kilometres per hour",
-            "公里/小时",
-            "千米/小时",
-            "公里每小时",
-        ),
-        ("speed", 1 / 3.6),
-    ),
-    **dict.fromkeys(("mph", "miles per hour", "英里/小时"), ("speed", 0.44704)),
-    **dict.fromkeys(("m/s", "meters per second", "metres per second", "米/秒"), ("speed", 1.0)),
-    **dict.fromkeys(
-        ("km", "kilometer", "kilometers", "kilometre", "kilometres", "公里", "千米"), ("length", 1e3)
-    ),
-    **dict.fromkeys(("m", "meter", "meters", "metre", "metres", "米"), ("length", 1.0)),
-    **dict.fromkeys(("cm", "centimeters", "centimetres", "厘米"), ("length", 1e-2)),
-    **dict.fromkeys(("mm", "millimeters", "millimetres", "毫米"), ("length", 1e-3)),
-    **dict.fromkeys(("mi", "mile", "miles", "英里"), ("length", 1609.344)),
-    **dict.fromkeys(("ft", "foot", "feet", "英尺"), ("length", 0.3048)),
-    **dict.fromkeys(("inch", "inches", "英寸"), ("length", 0.0254)),
-    **dict.fromkeys(("kg", "kilogram", "kilograms", "公斤", "千克"), ("mass", 1.0)),
-    **dict.fromkeys(("g", "gram", "grams", "克"), ("mass", 1e-3)),
-    **dict.fromkeys(("lb", "lbs", "pound", "pounds", "磅"), ("mass", 0.45359237)),
-    **dict.fromkeys(("s", "sec", "secs", "second", "seconds", "秒"), ("time", 1.0)),
-    **dict.fromkeys(("ms", "milliseconds", "毫秒"), ("time", 1e-3)),
-    **dict.fromkeys(("min", "mins", "minute", "minutes", "分钟"), ("time", 60.0)),
-    **dict.fromkeys(("h", "hr", "hrs", "hour", "hours", "小时"), ("time", 3600.0)),
-    **dict.fromkeys(("day", "days", "天"), ("time", 86400.0)),
-    **dict.fromkeys(("°c", "celsius", "degrees celsius", "摄氏度"), ("celsius", 1.0)),
-    **dict.fromkeys(("°f", "fahrenheit", "degrees fahrenheit", "华氏度"), ("fahrenheit", 1.0)),
-    **dict.fromkeys(("l", "liter", "liters", "litre", "litres", "升"), ("volume", 1.0)),
-    **dict.fromkeys(("ml", "毫升"), ("volume", 1e-3)),
-    "bar": ("pressure", 1e5),
-    "kpa": ("pressure", 1e3),
-    "psi": ("pressure", 6894.757),
-    **dict.fromkeys(("rpm", "r/min", "转/分"), ("rotation", 1.0)),
-    **dict.fromkeys(("v", "volt", "volts"), ("voltage", 1.0)),
-    **dict.fromkeys(("kw",), ("power", 1e3)),
-    **dict.fromkeys(("kwh",), ("energy", 1.0)),
-}
+# Dimension, factor to the dimension's base unit, aliases, which are matched without case.
+_UNIT_ROWS = (
+    ("percent", 1.0, "%|percent|per cent"),
+    ("speed", 1 / 3.6, "km/h|kmh|kph|kilometers per hour|kilometres per hour|公里/小时|千米/小时|公里每小时"),
+    ("speed", 0.44704, "mph|miles per hour|英里/小时"),
+    ("speed", 1.0, "m/s|meters per second|metres per second|米/秒"),
+    ("length", 1e3, "km|kilometer|kilometers|kilometre|kilometres|公里|千米"),
+    ("length", 1.0, "m|meter|meters|metre|metres|米"),
+    ("length", 1e-2, "cm|centimeters|centimetres|厘米"),
+    ("length", 1e-3, "mm|millimeters|millimetres|毫米"),
+    ("length", 1609.344, "mi|mile|miles|英里"),
+    ("length", 0.3048, "ft|foot|feet|英尺"),
+    ("length", 0.0254, "inch|inches|英寸"),
+    ("mass", 1.0, "kg|kilogram|kilograms|公斤|千克"),
+    ("mass", 1e-3, "g|gram|grams|克"),
+    ("mass", 0.45359237, "lb|lbs|pound|pounds|磅"),
+    ("time", 1.0, "s|sec|secs|second|seconds|秒"),
+    ("time", 1e-3, "ms|milliseconds|毫秒"),
+    ("time", 60.0, "min|mins|minute|minutes|分钟"),
+    ("time", 3600.0, "h|hr|hrs|hour|hours|小时"),
+    ("time", 86400.0, "day|days|天"),
+    ("celsius", 1.0, "°c|celsius|degrees celsius|摄氏度"),
+    ("fahrenheit", 1.0, "°f|fahrenheit|degrees fahrenheit|华氏度"),
+    ("volume", 1.0, "l|liter|liters|litre|litres|升"),
+    ("volume", 1e-3, "ml|毫升"),
+    ("pressure", 1e5, "bar"),
+    ("pressure", 1e3, "kpa"),
+    ("pressure", 6894.757, "psi"),
+    ("rotation", 1.0, "rpm|r/min|转/分"),
+    ("voltage", 1.0, "v|volt|volts"),
+    ("power", 1e3, "kw"),
+    ("energy", 1.0, "kwh"),
+)
+_UNITS = {alias: (dimension, factor) for dimension, factor, names in _UNIT_ROWS for alias in names.split("|")}
 _SCALES = {
     "hundred": 1e2, "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
     "百": 1e2, "千": 1e3, "万": 1e4, "百万": 1e6, "亿": 1e8,
@@ -127,8 +114,7 @@ _VULGAR = re.compile("[¼½¾⅐-⅞]")
 
 
 def _plain_text(text: str) -> str:
-    """One spelling of minus, digits, fractions and exponents (NFKC alone would read 10² as 102, 1½ as
-    11/2)."""
+    """One spelling of minus, digits, fractions and exponents (NFKC alone reads 10² as 102, 1½ as 11/2)."""
     if text.isascii():
         return _LATEX_FRACTION.sub(r"\1/\2", text) if "\\" in text else text
     text = _SUPERSCRIPTS.sub(lambda m: "^" + _compatible(m.group()), _GROUPED.sub("", text))
@@ -142,8 +128,7 @@ def _compatible(text: str) -> str:
 
 
 def _value(match: re.Match[str]) -> tuple[float, bool] | None:
-    """The value of a match and whether it is a whole number as written; None if it is none (1/0,
-    overflow)."""
+    """A match's value and whether it is written as a whole number; None without a value (1/0, overflow)."""
     group = match.groupdict()
     try:
         if group["den1"] or group["den2"]:
@@ -168,8 +153,7 @@ def _value(match: re.Match[str]) -> tuple[float, bool] | None:
 
 
 def find_numbers(text: str) -> list[Quantity]:
-    """All numbers of a text in order: digits of any script first; number words only if there are no
-    digits."""
+    """All numbers of a text in order: digits of any script, or number words if there are no digits."""
     text = _plain_text(text)
     found: list[Quantity] = []
     glued: list[Quantity] = []
@@ -225,22 +209,18 @@ def parse_number(text: str) -> Quantity | None:
 
 
 def canonical(value: float) -> str:
-    """A float as the one string that stands for it: twelve significant digits, no trailing zeros, no minus
-    zero."""
+    """The canonical string of a float: twelve significant digits, no trailing zeros, no minus zero."""
     return f"{value + 0.0:.12g}"
 
 
 def numbers_agree(a: Quantity, b: Quantity, tolerance: float | None = None) -> bool:
     """Whether two quantities are the same: relative to the larger one, so that the relation is symmetric.
 
-    With `tolerance` None whole numbers must be equal (a count of 7 is not a count of 8, an odometer is read
-    exactly) and anything else may differ by 0.1 %. A unit counts only if both name one; 50 % is both 50 and
-    0.5.
+    With `tolerance` None whole numbers must be equal: a count of 7 is not a count of 8. Anything else may
+    then differ by 0.1 %. A unit counts only if both name one; 50 % is both 50 and 0.5.
     """
-    (dimension_a, factor_a), (dimension_b, factor_b) = (
-        _UNITS.get(a.unit, ("", 1.0)),
-        _UNITS.get(b.unit, ("", 1.0)),
-    )
+    dimension_a, factor_a = _UNITS.get(a.unit, ("", 1.0))
+    dimension_b, factor_b = _UNITS.get(b.unit, ("", 1.0))
     both = bool(a.unit and b.unit)
     if both and dimension_a != dimension_b:
         return False

@@ -1,22 +1,13 @@
-"""A limited number of questions, drawn evenly over the kinds of answer."""
+"""A draw of a limited number of items, spread evenly over their kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
-from components.core.answers import AnswerType, normalise
 from components.core.data.hashing import rng_for
 
 T = TypeVar("T")
-
-
-def answer_kind(answer_type: AnswerType, answer: str) -> str:
-    """The answer's type; "yes" and "no" are types of their own.
-
-    A model that learns on questions that mostly have one of them as the answer learns to give it always.
-    """
-    return f"yes_no {normalise(answer, 'yes_no', ())}" if answer_type == "yes_no" else answer_type
 
 
 def draw_evenly(
@@ -29,15 +20,8 @@ def draw_evenly(
 ) -> list[T]:
     """At most `limit` items, as many of one kind as of another as long as they last.
 
-    Args:
-        items: in any order; the same items give the same draw.
-        limit: most items.
-        kind: of an item.
-        key: of an item, unlike any other's.
-        seed: parts of the draw's seed.
-
-    Returns:
-        One of each kind in turn, kinds in alphabetical order.
+    The same items give the same draw, whatever their order; `key` is unique to each. The result has one item
+    of each kind in turn, kinds in alphabetical order.
     """
     by_kind: dict[str, list[T]] = {}
     for item in items:

@@ -1,12 +1,14 @@
-"""Client of an OpenAI-compatible endpoint: adaptive concurrency, retries, typed answers, nothing paid for twice.
+"""Client of an OpenAI-compatible endpoint: adaptive concurrency, retries, typed answers, a journal.
 
-    chat       what a request says, what its reply holds
-    client     requests to typed answers and texts to vectors, by way of the journal
-    transport  one HTTP request, tried until it is answered, refused or given up
-    limits     how much may be under way: adaptive concurrency, pauses, the token budget
-    usage      what it took: requests, retries, tokens, latency
+    chat       A request and its reply, as JSON.
+    client     Requests to typed answers and texts to vectors, by way of the journal.
+    transport  One HTTP request, tried until it is answered, refused or given up.
+    admission  When a request may start: adaptive concurrency, pauses, the token budget.
+    usage      Figures for metrics: requests, retries, tokens, latency.
+    prompts    A stage's prompt templates.
 
-Text that a model read in an image is data: an answer can fill the fields of its own request's schema and nothing else.
+Text that a model read in an image is data: an answer can fill the fields of its own request's schema and
+nothing else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a chat request says and what its reply holds, as OpenAI's chat completions have them."""
+"""A chat request and its reply, as OpenAI's chat completions have them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REPAIR = (
 
 @dataclass(frozen=True)
 class ChatRequest:
-    """One question to the model, with the pydantic class that its answer must fit (None: any text will do)."""
+    """One question to the model, with the pydantic class that its answer must fit (None: any text)."""
 
     key: str
     prompt: str
@@ -33,8 +33,7 @@ class ChatRequest:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came of a request: a validated `value` (the text, without a schema), or an `error` (`malformed: ...` or
-    `endpoint: ...`)."""
+    """A validated `value` (the text, without a schema), or an `error`: `malformed: ...`, `endpoint: ...`."""
 
     key: str
     value: Any
@@ -73,12 +72,12 @@ def chat_payload(model: str, request: ChatRequest) -> dict[str, Any]:
 
 
 def repair_messages(text: str, error: str) -> list[dict[str, str]]:
-    """What follows an answer that does not fit its schema: the answer, and what was wrong with it."""
+    """The messages after an answer that does not fit its schema: the answer, and its fault."""
     return [{"role": "assistant", "content": text}, {"role": "user", "content": _REPAIR.format(error=error)}]
 
 
 def by_images(requests: Sequence[ChatRequest]) -> list[int]:
-    """Positions of the requests, those with equal images together, in the order in which images are first seen."""
+    """Positions of the requests, those with equal images together, in the order of each image's first."""
     groups: dict[Any, list[int]] = {}
     for position, request in enumerate(requests):
         shown = request.images or tuple(part for part in request.parts if isinstance(part, bytes))

@@ -1,4 +1,4 @@
-"""Requests to typed answers, texts to vectors. Every reply is journalled before it is used."""
+"""The client: requests to typed answers, texts to vectors. Every reply is journalled before it is used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from components.core.data.hashing import canonical_json, sha256_hex
+from components.core.mllm.admission import Admission, Stopped
 from components.core.mllm.chat import (
     Answer,
     ChatRequest,
@@ -20,7 +21,6 @@ from components.core.mllm.chat import (
     read_chat,
     repair_messages,
 )
-from components.core.mllm.limits import Limits, Stopped
 from components.core.mllm.transport import Final, Retryable, Transport
 from components.core.mllm.usage import Usage
 from components.core.resume.work import Journal
@@ -28,7 +28,8 @@ from components.core.stage.errors import StageError
 from components.core.stage.log import ProgressBar
 from components.core.stage.settings import Endpoint
 
-# So many requests in a row that failed after all their retries mean that the endpoint is down, not that rows are bad.
+# So many requests in a row that failed after all their retries mean that the endpoint is down, not that rows
+# are bad.
 _MAX_FAILURES_IN_A_ROW = 8
 _EMBED_BATCH = 64
 
@@ -36,8 +37,8 @@ _EMBED_BATCH = 64
 class MLLMClient:
     """Asks one endpoint; `map` and `embed` are synchronous and keep the order of their arguments.
 
-    A journal's entry has the SHA-256 of the request's body as its key, so a stage that was killed replays what it has
-    and asks only what is missing: at most the requests that were on the wire are asked again.
+    A journal's entry has the SHA-256 of the request's body as its key. So a stage that was killed replays its
+    answers and asks only for the missing ones, the requests on the wire included.
     """
 
     def __init__(self, endpoint: Endpoint, journal: Journal, log: logging.Logger) -> None:
@@ -46,10 +47,10 @@ class MLLMClient:
         self._journal = journal
         self._log = log
         self._name = f"{endpoint.base_url.rstrip('/')} ({endpoint.model})"
-        self._limits = Limits(self._name, endpoint.max_concurrency, endpoint.max_tokens_total)
+        self._admission = Admission(self._name, endpoint.max_concurrency, endpoint.max_tokens_total)
         if endpoint.max_tokens_total:
-            self._limits.spend(sum(map(_tokens, journal.values())))
-        self._transport = Transport(endpoint, self._limits, self.usage, log)
+            self._admission.spend(sum(map(_tokens, journal.values())))
+        self._transport = Transport(endpoint, self._admission, self.usage, log)
         self._asking: dict[str, asyncio.Event] = {}
         self._failures_in_a_row = 0
         self._unconfirmed: dict[str, Any] = {}
@@ -57,16 +58,17 @@ class MLLMClient:
     def map(self, requests: Sequence[ChatRequest], desc: str = "", *, bar: bool = True) -> list[Answer]:
         """Answer all requests, at most `max_concurrency` at once; `bar=False` leaves progress to the caller.
 
-        Requests that show the same images are sent one after the other, whatever their order here: servers keep what
-        their vision encoder made of an image for a while. An answer that does not fit its schema is asked for once
-        more with the validation error; if that fails too, or the endpoint refuses the request, the answer carries an
-        error and the caller quarantines the row.
+        Requests that show the same images are sent one after the other, whatever their order here: servers
+            keep the
+        vision encoder's output for a while. An answer that does not fit its schema is asked for once more
+        with the validation error. If that fails too, or the endpoint refuses the request, the answer carries
+        an error and the caller quarantines the row.
 
         Raises:
             EndpointError: credentials or model name are refused (HTTP 401, 403, 404).
             BudgetError: `max_tokens_total` is used up and there are unanswered requests.
             StageError: the endpoint stopped answering.
-            In each case what was under way is finished and kept.
+            In each case the requests under way are finished and kept.
         """
         answers: list[Answer | None] = [None] * len(requests)
         shown = ProgressBar(len(requests), desc or self.endpoint.model, self._log) if bar else None
@@ -83,11 +85,13 @@ class MLLMClient:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings of `texts`: float32 of shape (len(texts), dimension), each row of length 1.
 
-        A vector may depend, in its last digits, on what it was batched with. So batches are cut from the call's texts
-        before those already known are left out, and kept whole: a restart sends the batches that it would have sent.
+        A vector may depend, in its last digits, on the other texts of its batch. So batches are cut from the
+        call's texts before those already known are left out: a restart sends the batches that it would have
+        sent.
 
         Raises:
-            EndpointError, BudgetError, StageError: as `map`; an embedding cannot be missing, so any failure is one.
+            EndpointError, BudgetError, StageError: as `map`; an embedding cannot be missing, so any failure
+                is one.
         """
         unique = list(dict.fromkeys(texts))
         keys = {text: sha256_hex(canonical_json(["embed", self.endpoint.model, text])) for text in unique}
@@ -130,10 +134,10 @@ class MLLMClient:
         entries = {keys[text]: vector for text, vector in zip(batch, vectors, strict=True)}
         self._journal.put_all({**entries, f"usage:{key}": {"prompt_tokens": tokens, "completion_tokens": 0}})
         self.usage.prompt_tokens += tokens
-        self._limits.spend(tokens)
+        self._admission.spend(tokens)
 
     def _run(self, work: Callable[[int], Awaitable[None]], order: Sequence[int]) -> None:
-        """Run `work(index)` for every index of `order` on a bounded number of workers; raises when it stopped early."""
+        """Run `work(index)` for every index of `order` on a bounded number of workers; raises if stopped."""
         if not order:
             return
         stopped = False
@@ -145,8 +149,8 @@ class MLLMClient:
                     await work(index)
                     # Other replies that have come are journalled before this worker builds its next request.
                     await asyncio.sleep(0)
-                except StageError as error:  # no other worker is cancelled: what is on the wire is paid for
-                    self._limits.stop(error)
+                except StageError as error:  # no other worker is cancelled: requests on the wire are paid for
+                    self._admission.stop(error)
                     stopped = True
                     return
                 except Stopped:
@@ -154,7 +158,7 @@ class MLLMClient:
                     return
 
         async def all_workers() -> None:
-            self._limits.begin()
+            self._admission.begin()
             indices = iter(order)
             async with self._transport.opened(), asyncio.TaskGroup() as group:
                 for _ in range(min(self.endpoint.max_concurrency, len(order))):
@@ -167,49 +171,34 @@ class MLLMClient:
             while isinstance(first, BaseExceptionGroup):
                 first = first.exceptions[0]
             raise first from None
-        if stopped and self._limits.stop_reason is not None:
-            raise self._limits.stop_reason
+        if stopped and self._admission.stop_reason is not None:
+            raise self._admission.stop_reason
 
     async def _answer(self, request: ChatRequest) -> Answer:
-        prompt_tokens = completion_tokens = 0
         payload = chat_payload(self.endpoint.model, request)
+        prompt_tokens = completion_tokens = 0
         error = ""
-        for repair in (False, True):
-            try:
-                reply = await self._chat(payload)
-            except Retryable as failure:
-                return self._failed(request, f"endpoint: {failure}", prompt_tokens, completion_tokens)
+        for _ in range(2):
+            reply = await self._chat(payload)
             if "error" in reply:
-                return self._failed(request, f"endpoint: {reply['error']}", prompt_tokens, completion_tokens)
+                error = f"endpoint: {reply['error']}"
+                break
             prompt_tokens += reply["prompt_tokens"]
             completion_tokens += reply["completion_tokens"]
-            finished = not reply.get("cut", False)
-            if request.schema is None:
-                return Answer(
-                    request.key, reply["text"], None, prompt_tokens, completion_tokens, finished=finished
-                )
-            try:
-                value = request.schema.model_validate_json(reply["text"])
-            except ValidationError as invalid:
-                error = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors()[:5])
-                error = f"cut off at {request.max_tokens} tokens; {error}" if reply.get("cut") else error
-            else:
+            value, fault = _read(request, reply)
+            if not fault:
+                finished = not reply.get("cut", False)
                 return Answer(request.key, value, None, prompt_tokens, completion_tokens, finished=finished)
-            if not repair:
-                payload["messages"] += repair_messages(reply["text"], error)
-        return self._failed(request, f"malformed: {error}", prompt_tokens, completion_tokens)
-
-    def _failed(self, request: ChatRequest, error: str, prompt_tokens: int, completion_tokens: int) -> Answer:
+            error = f"malformed: {fault}"
+            payload["messages"] += repair_messages(reply["text"], fault)
         self.usage.failures += 1
         return Answer(request.key, None, error, prompt_tokens, completion_tokens)
 
     async def _chat(self, payload: dict[str, Any]) -> dict[str, Any]:
-        """The reply's text and tokens, or the `error` with which it ended for good; asked once, then journalled."""
+        """The reply's text and tokens, or the `error` that it ended with; asked once, then journalled."""
         body = canonical_json(payload).encode("utf-8", "replace")
         key = sha256_hex(body)
-        while (
-            other := self._asking.get(key)
-        ) is not None:  # an equal request is under way: wait for its reply
+        while (other := self._asking.get(key)) is not None:  # an equal request is under way
             await other.wait()
         reply: dict[str, Any] | None = self._journal.get(key)
         if reply is not None:
@@ -226,17 +215,17 @@ class MLLMClient:
     async def _ask(self, body: bytes, key: str) -> dict[str, Any]:
         try:
             reply = await self._transport.post("/chat/completions", body, key, read_chat)
-        except Retryable as error:
+        except (Retryable, Final) as error:
             self._count_failure(str(error))
-            raise
-        except Final as error:
-            # Kept only once the endpoint answers something else: one that is set up wrongly refuses everything.
-            self._count_failure(str(error))
-            self._unconfirmed[key] = {"error": str(error)}
-            return self._unconfirmed[key]
+            failed = {"error": str(error)}
+            if isinstance(error, Final):
+                # Kept only once the endpoint answers something else: one that is set up wrongly refuses
+                # everything.
+                self._unconfirmed[key] = failed
+            return failed
         self._journal.put(key, reply)
         self._failures_in_a_row = 0
-        self._limits.spend(_tokens(reply))
+        self._admission.spend(_tokens(reply))
         self.usage.prompt_tokens += reply["prompt_tokens"]
         self.usage.completion_tokens += reply["completion_tokens"]
         if self._unconfirmed:
@@ -251,6 +240,17 @@ class MLLMClient:
                 f"{self._name}: {self._failures_in_a_row} requests in a row failed, the last with: {error}. "
                 "Answered requests are kept; run the stage again when it answers."
             )
+
+
+def _read(request: ChatRequest, reply: dict[str, Any]) -> tuple[Any, str]:
+    """The typed answer, or why the reply is none."""
+    if request.schema is None:
+        return reply["text"], ""
+    try:
+        return request.schema.model_validate_json(reply["text"]), ""
+    except ValidationError as invalid:
+        fault = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors()[:5])
+        return None, f"cut off at {request.max_tokens} tokens; {fault}" if reply.get("cut") else fault
 
 
 def _tokens(entry: Any) -> int:

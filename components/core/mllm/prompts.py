@@ -1,4 +1,4 @@
-"""Prompts as versioned template files: what a stage asks can be read, diffed and hashed."""
+"""Prompts as versioned template files, which can be read, diffed and hashed."""
 
 from __future__ import annotations
 
@@ -25,15 +25,13 @@ def _template(folder: Path, name: str) -> tuple[jinja2.Template, str]:
 
 
 def render(stage_file: str, name: str, **variables: Any) -> tuple[str, str]:
-    """Fill a stage's prompt template.
-
-    Args:
-        stage_file: `__file__` of a module in the stage's folder; templates lie in `prompts/` beside it.
-        name: template file name.
-        variables: what the template uses; a missing one raises `jinja2.UndefinedError`.
+    """Fill the template `name` in the folder `prompts/` beside `stage_file`.
 
     Returns:
         The prompt, and a 16-digit hash of the template's source, recorded with every row it produced.
+
+    Raises:
+        jinja2.UndefinedError: a variable of the template is missing.
     """
     template, digest = _template(Path(stage_file).resolve().parent / "prompts", name)
     return template.render(**variables).strip(), digest

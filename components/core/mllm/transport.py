@@ -15,7 +15,7 @@ import aiohttp
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_attempt
 from tenacity.wait import wait_random_exponential
 
-from components.core.mllm.limits import Limits
+from components.core.mllm.admission import Admission
 from components.core.mllm.usage import Usage
 from components.core.stage.errors import EndpointError
 from components.core.stage.settings import Endpoint
@@ -37,15 +37,15 @@ class Retryable(Exception):
 
 
 class Final(Exception):
-    """This one request has no answer, now and later: refused (HTTP 4xx), or no attempt's reply could be used."""
+    """This request will never be answered: refused (HTTP 4xx), or no attempt's reply could be used."""
 
 
 class Transport:
-    """Posts JSON; every attempt is admitted by `limits` and counted in `usage`."""
+    """Posts JSON; every attempt is admitted by `admission` and counted in `usage`."""
 
-    def __init__(self, endpoint: Endpoint, limits: Limits, usage: Usage, log: logging.Logger) -> None:
+    def __init__(self, endpoint: Endpoint, admission: Admission, usage: Usage, log: logging.Logger) -> None:
         self._endpoint = endpoint
-        self._limits = limits
+        self._admission = admission
         self._usage = usage
         self._log = log
         self._base_url = endpoint.base_url.rstrip("/")
@@ -68,10 +68,10 @@ class Transport:
         Args:
             path: below the base URL.
             body: JSON.
-            key: sent as `Idempotency-Key`: equal requests have equal keys, over restarts too, so a server that knows
-                the header need not work twice.
-            read: the decoded reply to what the caller wants; raises ValueError, TypeError or LookupError when it is
-                not what was asked for.
+            key: sent as `Idempotency-Key`. Equal requests have equal keys, over restarts too, so a server
+                that knows the header need not work twice.
+            read: turns the decoded reply into the result; raises ValueError, TypeError or LookupError where
+                it cannot.
 
         Raises:
             Retryable: the attempts are used up, the endpoint does not answer.
@@ -83,7 +83,7 @@ class Transport:
             stop=stop_after_attempt(self._endpoint.max_retries + 1),
             wait=self._delay,
             retry=retry_if_exception_type(Retryable),
-            sleep=self._limits.sleep,
+            sleep=self._admission.sleep,
             reraise=True,
         )
         try:
@@ -94,7 +94,7 @@ class Transport:
             raise
 
     async def _attempt(self, path: str, body: bytes, key: str, read: Callable[[Any], T]) -> T:
-        async with self._limits.attempt() as began:
+        async with self._admission.attempt() as began:
             try:
                 value = read(await self._send(path, body, key))
             except Retryable as error:
@@ -105,7 +105,7 @@ class Transport:
                 raise Retryable("invalid_body", f"unusable reply: {type(error).__name__}: {error}") from error
             self._usage.requests += 1
             self._usage.latencies_s.append(time.monotonic() - began)
-            self._limits.succeeded(began)
+            self._admission.succeeded(began)
             return value
 
     async def _send(self, path: str, body: bytes, key: str) -> Any:
@@ -135,16 +135,18 @@ class Transport:
 
     def _failed(self, error: Retryable, began: float) -> None:
         self._usage.retries[error.kind] += 1
-        if error.overload and self._limits.overloaded(began):
-            self._log.info("%s: %s; at most %d at once now", self._base_url, error, int(self._limits.window))
+        if error.overload and self._admission.overloaded(began):
+            self._log.info(
+                "%s: %s; at most %d at once now", self._base_url, error, int(self._admission.window)
+            )
 
     def _delay(self, state: RetryCallState) -> float:
-        """What the server asked for, else exponential backoff with full jitter; 429 stops the whole client so long."""
+        """Seconds: as the server asks, else exponential backoff with full jitter; 429 pauses the client."""
         error = state.outcome.exception() if state.outcome else None
         asked = error.retry_after_s if isinstance(error, Retryable) else None
         delay = _backoff(state) if asked is None else asked
         if isinstance(error, Retryable) and (error.kind == "rate_limited" or asked is not None):
-            self._limits.pause(delay)
+            self._admission.pause(delay)
         return delay
 
 

@@ -1,4 +1,4 @@
-"""What a client's requests took. Figures for metrics and reports; none of them may stand in a dataset."""
+"""Usage of an endpoint: requests, retries, tokens, latency; for metrics and reports, never for datasets."""
 
 from __future__ import annotations
 
@@ -32,17 +32,12 @@ class Usage:
         """The sum over several clients."""
         whole = cls()
         for part in parts:
-            whole.requests += part.requests
-            whole.replayed += part.replayed
-            whole.retries += part.retries
-            whole.failures += part.failures
-            whole.prompt_tokens += part.prompt_tokens
-            whole.completion_tokens += part.completion_tokens
-            whole.latencies_s.extend(part.latencies_s)
+            for name in vars(whole):
+                setattr(whole, name, getattr(whole, name) + getattr(part, name))
         return whole
 
     def metrics(self, prefix: str) -> dict[str, float]:
-        """Stage metrics named `<prefix>_...`; latencies are in seconds and left out where nothing was asked."""
+        """Stage metrics named `<prefix>_...`; latencies, in seconds, only where something was asked."""
         values: dict[str, float] = {
             "requests": self.requests,
             "replayed": self.replayed,

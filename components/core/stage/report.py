@@ -6,6 +6,7 @@ The body is one `<main data-fragment="...">` element. So the reports of a run ca
 from __future__ import annotations
 
 import base64
+import csv
 import html
 import io
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,3 +113,32 @@ def _figure(data: bytes, caption: str) -> str:
     text = html.escape(caption)
     alt = html.escape(caption[:120])
     return f'<figure><img src="{data_uri(data)}" alt="{alt}"><figcaption>{text}</figcaption></figure>'
+
+
+def histogram(
+    report: Report,
+    values: Sequence[float],
+    caption: str,
+    *,
+    labels: tuple[str, str],
+    threshold: float | None = None,
+    height: float = 3.2,
+    **bins: Any,
+) -> None:
+    """Add a histogram of `values`, with a dashed line at `threshold`; `labels` name the axes, `bins` is matplotlib's."""
+    figure, axes = figure_axes(height=height)
+    axes.hist(values, color="#1f5fa8", **bins)
+    if threshold is not None:
+        axes.axvline(threshold, color="#b03030", linestyle="--", linewidth=1)
+    axes.set_xlabel(labels[0])
+    axes.set_ylabel(labels[1])
+    report.figure(figure, caption)
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as CSV, to download; the columns are the keys of the first row."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()

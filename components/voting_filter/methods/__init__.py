@@ -1,14 +1,20 @@
-"""Ways to turn votes into decisions; each module has `decide(ballots, config) -> Outcome`."""
+"""Voting methods: every module in this folder is one, and its name is the value of the setting `method`.
+
+A method defines `decide(ballots: Sequence[Ballot], config: Config) -> Outcome` and is imported when used.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import importlib
+import pkgutil
+from typing import Any
 
-from components.voting_filter.ballots import Ballot, Outcome
-from components.voting_filter.config import Config
-from components.voting_filter.methods import dawid_skene, majority
 
-METHODS: dict[str, Callable[[Sequence[Ballot], Config], Outcome]] = {
-    "dawid_skene": dawid_skene.decide,
-    "majority": majority.decide,
-}
+def method_names() -> list[str]:
+    """The methods there are, in alphabetical order."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load_method(name: str) -> Any:
+    """The `decide` function of a method."""
+    return importlib.import_module(f"{__name__}.{name}").decide

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.label_tree.config import Edit
-from components.label_tree.edits import Edits, path_key, split_path
+from components.label_tree.edits import Edit, Edits, path_key, split_path
 
 EDITS = (
     Edit(path="Gauges > Fuel", name="Fuel level"),

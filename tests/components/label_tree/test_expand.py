@@ -6,9 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.label_tree.config import Edit, ExpertChild, ExpertLabel
-from components.label_tree.edits import Edits
-from components.label_tree.expand import REASONS, Branch, Limits, TopicChild, TopicChildren, grow
+from components.label_tree.config import ExpertChild, ExpertLabel
+from components.label_tree.edits import Edit, Edits
+from components.label_tree.expand import REASONS, Branch, GrowthLimits, TopicChild, TopicChildren, grow
 from components.label_tree.previous import Start
 from components.label_tree.tree import plant
 
@@ -17,7 +17,7 @@ EXPERTS = [
     ExpertLabel(name="Lights", dimension="domain"),
     ExpertLabel(name="Counting", dimension="capability"),
 ]
-LIMITS = Limits({2: 3, 3: 2}, rounds=2, min_new_share=0.1, merge_similarity=0.92)
+LIMITS = GrowthLimits({2: 3, 3: 2}, rounds=2, min_new_share=0.1, merge_similarity=0.92)
 
 
 def children(*names: str) -> TopicChildren:
@@ -48,7 +48,7 @@ def one_axis_each(texts: Sequence[str], seen: dict[str, int]) -> np.ndarray:
     return matrix
 
 
-def grown(say, limits: Limits = LIMITS):
+def grown(say, limits: GrowthLimits = LIMITS):
     seen: dict[str, int] = {}
     teacher = Teacher(say)
     return grow(Start(plant(EXPERTS)), limits, teacher, lambda texts: one_axis_each(texts, seen)), teacher
@@ -57,7 +57,8 @@ def grown(say, limits: Limits = LIMITS):
 def test_a_tree_fills_to_its_budgets() -> None:
     growth, teacher = grown(numbered)
     levels = [topic.level for topic in growth.topics]
-    # 3 experts; 3 second-level topics under each, the expert's own included; 2 third-level under each of those.
+    # 3 experts; 3 second-level topics under each, the expert's own included; 2 third-level under each of
+    # those.
     assert [levels.count(level) for level in (1, 2, 3)] == [3, 9, 18]
     assert growth.vectors.shape == (30, 256)
     assert [r.round for r in growth.rounds] == [0, 0]
@@ -68,7 +69,7 @@ def test_a_tree_fills_to_its_budgets() -> None:
 
 
 def test_a_branch_stops_when_a_round_brings_too_little_that_is_new() -> None:
-    limits = Limits({2: 9, 3: 0}, rounds=5, min_new_share=0.5, merge_similarity=0.92)
+    limits = GrowthLimits({2: 9, 3: 0}, rounds=5, min_new_share=0.5, merge_similarity=0.92)
 
     def say(branch: Branch) -> TopicChildren:
         # "Lights" brings one new topic in three (1/3 < 0.5), the others only new ones, two a round.
@@ -117,7 +118,8 @@ def test_whatever_a_model_says_the_tree_is_sound(script: list[list[str]]) -> Non
 
 
 def test_near_duplicates_are_merged_across_branches_levels_and_dimensions() -> None:
-    # Every text is a unit vector in the plane, given by its angle; cos 20° = 0.9397 is a duplicate, cos 30° = 0.8660 not.
+    # Every text is a unit vector in the plane, given by its angle; cos 20° = 0.9397 is a duplicate, cos 30° =
+    # 0.8660 not.
     angles = {
         "Gauges": 0, "Fuel": 40, "Lights": 80, "Counting": 120,  # experts
         "dial": 20,     # second level of Gauges: near its own parent
@@ -125,7 +127,7 @@ def test_near_duplicates_are_merged_across_branches_levels_and_dimensions() -> N
         "glow": 200,    # second level of Lights: new
         "beam": 180,    # second level of Lights: near "tank", of another branch
         "sum": 240,     # second level of Counting: new
-        "shine": 220,   # second level of Counting: near "glow", of the other dimension, and as near to "sum": first wins
+        "shine": 220,   # second level of Counting: as near to "glow", of the other dimension, as to "sum"
         "cap": 150,     # third level of tank: 10° from it, 30° from Counting
         "bulb": 280,    # third level of glow: new
     }  # fmt: skip
@@ -138,7 +140,7 @@ def test_near_duplicates_are_merged_across_branches_levels_and_dimensions() -> N
         turned = np.deg2rad([angles[text] for text in texts])
         return np.stack([np.cos(turned), np.sin(turned)], axis=1).astype(np.float32)
 
-    limits = Limits({2: 9, 3: 9}, rounds=1, min_new_share=0.1, merge_similarity=0.92)
+    limits = GrowthLimits({2: 9, 3: 9}, rounds=1, min_new_share=0.1, merge_similarity=0.92)
     start = Start(plant(EXPERTS))
     growth = grow(start, limits, Teacher(lambda b: children(*said.get(b.parent.name, []))), embed)
     assert [" > ".join(t.path) for t in growth.topics[4:]] == [
@@ -186,7 +188,7 @@ def test_every_refused_proposal_has_a_reason() -> None:
         # "hoot" is 1 degree from the removed "horn"; "lamp" is renamed, so the second one is there already.
         return children("?", "Horn!", "hoot", "lamp", "LAMP", "shiny", "glow", "one too many")
 
-    limits = Limits({2: 7, 3: 0}, rounds=1, min_new_share=0.1, merge_similarity=0.92)
+    limits = GrowthLimits({2: 7, 3: 0}, rounds=1, min_new_share=0.1, merge_similarity=0.92)
     growth = grow(Start(plant(EXPERTS)), limits, Teacher(say), embed, edits)
     assert [t.name for t in growth.topics[4:]] == ["Bulb", "shiny", "glow"]
     assert [(r.name, r.reason, r.into.name if r.into else None) for r in growth.refused] == [

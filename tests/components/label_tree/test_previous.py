@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from components.label_tree.config import Edit, ExpertChild, ExpertLabel, ExpertTopic
-from components.label_tree.edits import Edits
+from components.label_tree.config import ExpertChild, ExpertLabel, ExpertTopic
+from components.label_tree.edits import Edit, Edits
 from components.label_tree.previous import KnownVectors, carry_over, lookalikes
 from components.label_tree.tree import Topic, plant
 

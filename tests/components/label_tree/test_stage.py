@@ -53,7 +53,8 @@ def call(tmp_path: Path, server, monkeypatch: pytest.MonkeyPatch, name: str = "o
     config = {"experts": EXPERTS, "model": server.endpoint(), "embedder": server.endpoint("e"), **settings}
     out = tmp_path / name
     argv = ["--config", json.dumps(config), "--label-tree", str(out / "tree"),
-            "--rejected", str(out / "rejected"), "--metrics", str(out / "metrics.json"), "--report", str(out / "report.html")]  # fmt: skip
+            "--rejected", str(out / "rejected"), "--metrics", str(out / "metrics.json"),
+            "--report", str(out / "report.html")]  # fmt: skip
     return stage_main("label_tree", Config, IO, run, argv)
 
 

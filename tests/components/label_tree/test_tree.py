@@ -54,7 +54,8 @@ def test_merge_by_hand() -> None:
 
 
 def test_only_accepted_topics_attract_others() -> None:
-    # Unit vectors at 0, 20 and 40 degrees: neighbours are at cos 20° = 0.940 >= 0.92, the ends at cos 40° = 0.766.
+    # Unit vectors at 0, 20 and 40 degrees: neighbours are at cos 20° = 0.940 >= 0.92, the ends at cos 40° =
+    # 0.766.
     angles = np.deg2rad([0, 20, 40])
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     accepted, merges = merge([], np.zeros((0, 2), np.float32), named("a", "b", "c"), vectors, 0.92)

@@ -65,7 +65,7 @@ def topic_row(topic_id: str, name: str, dimension: str) -> dict[str, Any]:
 
 @pytest.fixture
 def inputs(world: dict[str, Scene], tmp_path: Path) -> Path:
-    """Datasets: 12 images (every third held out), 3 items each but none for the last, matches for all but the first."""
+    """Datasets: 12 images (every third held out), 3 items each but for the last, no match for the first."""
     ids = list(world)
     scores = dict.fromkeys(
         ("subject_diversity", "spatial_relationships", "ocr_text_richness", "world_knowledge", "ids"), 5.0

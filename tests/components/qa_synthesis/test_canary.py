@@ -1,4 +1,4 @@
-"""A picture that carries instructions: what it makes the model say may change its own rows and nothing else."""
+"""A picture that carries instructions: it may change its own rows and nothing else."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VERSION = {
 
 
 def obedient(prompt: str, injected: bool) -> str:
-    """A model that writes three items, evolves them and finds them better; with `injected` it follows the orders."""
+    """A model that writes three items, evolves and praises them; with `injected` it follows the orders."""
     numbers = [int(n) for n in re.findall(r"^(\d+)\. ", prompt, re.MULTILINE)]
     if prompt.startswith("You write"):
         questions = [ORDERS if injected else f"Is it {n}?" for n in range(3)]

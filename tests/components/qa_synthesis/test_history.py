@@ -3,23 +3,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 from components.core.data.hashing import canonical_json
-from components.qa_synthesis.evolve import Attempt, settle
-from components.qa_synthesis.history import lineage
-from components.qa_synthesis.items import Item
+from components.qa_synthesis.evolution import Attempt, settle
+from components.qa_synthesis.image_question import ImageQuestion, lineage
 from components.qa_synthesis.schemas import EvolvedItem, Judgement
 
-SEED = Item("image", "Seed?", "red", "span", skills=("ocr",), prompt_hash="p0")
+
+def item(question: str, answer: str, answer_type: str, **more) -> ImageQuestion:
+    return ImageQuestion(
+        image_id="image", question=question, answers=(answer,), answer_type=answer_type, **more
+    )
+
+
+SEED = item("Seed?", "red", "span", skills=("ocr",), prompt_hash="p0")
 WON = Judgement(index=1, improved=True, score=8, answerable_without_image=False, reason="harder")
 LOST = Judgement(index=1, improved=False, score=3, answerable_without_image=False, reason="easier")
 
 
-def child(parent: Item, question: str, round_no: int) -> Item:
-    return Item(
-        "image", question, "blue", "span", form="multi_choice", round=round_no, parent_id=parent.qa_id
-    )
+def child(parent: ImageQuestion, question: str, round_no: int) -> ImageQuestion:
+    return item(question, "blue", "span", form="multi_choice", round=round_no, parent_id=parent.qa_id)
 
 
-def row(item: Item) -> dict:
+def row(item: ImageQuestion) -> dict:
     columns = ("question", "answer", "answer_type", "reasoning", "round", "parent_id", "prompt_hash")
     lists = {name: list(getattr(item, name)) for name in ("choices", "objects", "skills")}
     history = canonical_json(list(item.history))

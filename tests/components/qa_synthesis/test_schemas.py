@@ -5,7 +5,17 @@ import copy
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from components.qa_synthesis.schemas import MAX_ITEMS, QAEvolved, QAItems, QAJudged, QAPaths
+from components.qa_synthesis.schemas import (
+    ABILITIES,
+    MAX_ITEMS,
+    TASK_FORMS,
+    QAEvolved,
+    QAItems,
+    QAJudged,
+    QAPaths,
+    ability,
+    task_form,
+)
 
 VERSION = {
     "question": "What?", "answer": "red", "answer_type": "span", "choices": [], "reasoning": "",
@@ -51,3 +61,30 @@ def test_no_text_and_no_list_is_unbounded(schema, answer):
 def test_every_field_is_required_as_strict_schemas_want_it(schema, answer):
     (definition,) = schema.model_json_schema()["$defs"].values()
     assert set(definition["required"]) == set(definition["properties"])
+
+
+def test_nine_abilities_and_seventeen_forms():
+    assert len(ABILITIES) == 9 and len(set(TASK_FORMS)) == 17
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("OCR Ability", "ocr"),
+        ("Relationship Description Ability", "relationship"),
+        ("Behavior Prediction Ability", "behaviour prediction"),
+        ("counting", "calculating"),
+        ("Tasting  wine", "tasting wine"),
+    ],
+)
+def test_wordings_of_abilities(text, name):
+    assert ability(text) == name
+
+
+@pytest.mark.parametrize("name", ABILITIES)
+def test_an_ability_s_own_name_is_itself(name):
+    assert ability(name) == name
+
+
+def test_wordings_of_forms():
+    assert task_form(" Multi-choice ") == "multi_choice" and task_form("") == ""

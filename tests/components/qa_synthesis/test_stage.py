@@ -7,9 +7,8 @@ from collections import Counter
 from components.core.answers import agree
 from components.core.data.data_uri import data_uri
 from components.core.data.manifest import DatasetWriter
-from components.qa_synthesis.history import lineage, reasoning
-from components.qa_synthesis.items import REASONS
-from components.qa_synthesis.mix import ASPECTS
+from components.qa_synthesis.image_question import REASONS, lineage, reasoning
+from components.qa_synthesis.plan import ASPECTS
 from demo.world.questions import answer
 from demo.world.render import png_bytes, render
 

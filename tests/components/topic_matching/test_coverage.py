@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.topic_matching.coverage import Coverage
-from components.topic_matching.topics import Match, Topics
+from components.topic_matching.topics import Coverage, Topics
 
 # G has the branches a (leaves a1, a2) and b (a leaf itself); H has the branch c with the leaf c1.
 PATHS = ["G", "G/a", "G/a/a1", "G/a/a2", "G/b", "H", "H/c", "H/c/c1"]
@@ -19,8 +18,8 @@ TOPICS = Topics(
 )
 
 
-def match(path: str, fine: float = 1.0) -> Match:
-    return Match(PATHS.index(path), 0.0, fine)
+def match(path: str, fine: float = 1.0) -> tuple[int, float]:
+    return PATHS.index(path), fine
 
 
 def test_by_hand() -> None:
@@ -47,7 +46,7 @@ def test_by_hand() -> None:
 def test_counts_are_those_of_sets(images: list[set[int]]) -> None:
     coverage = Coverage(TOPICS)
     for image in images:
-        coverage.add([Match(leaf, 0.0, 1.0) for leaf in sorted(image)])
+        coverage.add([(leaf, 1.0) for leaf in sorted(image)])
     for topic in range(len(PATHS)):
         below = {leaf for leaf in TOPICS.leaves if topic in TOPICS.line(leaf)}
         assert coverage.images[topic] == sum(bool(image & below) for image in images)

@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from components.topic_matching import search
-from components.topic_matching.search import SPARE, TopicSearch, top_m
+from components.topic_matching.search import SPARE, TopicSearch
+
+
+def top_m(queries, topics, m, **blocks):
+    return TopicSearch(topics, **blocks).top(queries, m)
+
 
 # Small whole numbers are exact in floating point in any order of summation, and give plenty of ties.
 WHOLE = st.integers(-2, 2)
@@ -70,13 +75,15 @@ def test_by_hand() -> None:
     topics = np.array([[1, 0], [0, 1], [1, 0], [0.6, 0.8]], np.float32)
     queries = np.array([[1, 0], [0, 1]], np.float32)
     indices, scores = top_m(queries, topics, 3, block_topics=2)
-    # Query 0 scores 1, 0, 1, 0.6: the tie of 0 and 2 goes to 0. Query 1 scores 0, 1, 0, 0.8: the tie at 0 goes to 0.
+    # Query 0 scores 1, 0, 1, 0.6: the tie of 0 and 2 goes to 0. Query 1 scores 0, 1, 0, 0.8: the tie at 0
+    # goes to 0.
     assert indices.tolist() == [[0, 2, 3], [1, 3, 0]]
     np.testing.assert_allclose(scores, [[1, 1, 0.6], [1, 0.8, 0]], rtol=1e-6)
 
 
 def test_scores_that_single_precision_cannot_tell_apart() -> None:
-    # Topic i scores 1 + i·2^-30. In float32, whose numbers next to 1 are 2^-23 apart, that is 1 for all of them.
+    # Topic i scores 1 + i·2^-30. In float32, whose numbers next to 1 are 2^-23 apart, that is 1 for all of
+    # them.
     topics = np.ones((40, 2), np.float32)
     topics[:, 1] = np.arange(40) * 2.0**-30
     indices, scores = top_m(np.ones((1, 2), np.float32), topics, 5, block_topics=8)
@@ -153,7 +160,8 @@ def test_memory_is_that_of_a_block() -> None:
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # All scores would be 120 MB. A block's scores and mask are 2.6 MB, the result 0.1 MB; the rest is a block's candidates.
+    # All scores would be 120 MB. A block's scores and mask are 2.6 MB, the result 0.1 MB; the rest is a
+    # block's candidates.
     assert peak < 6e6
 
 

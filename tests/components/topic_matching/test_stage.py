@@ -15,7 +15,8 @@ from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.stage.runner import stage_main
 from components.topic_matching.component import IO
 from components.topic_matching.config import Config
-from components.topic_matching.stage import REASONS, run
+from components.topic_matching.fine import REASONS
+from components.topic_matching.stage import run
 
 CAPTIONS = {
     "fuel": "fuel",
@@ -47,10 +48,11 @@ def world(tmp_path: Path) -> Path:
     for number, (name, caption) in enumerate(CAPTIONS.items()):
         data = picture(number)
         image_id = hashlib.sha256(data).hexdigest()
-        images.append({"image_id": image_id, "bytes": data, "format": "PNG", "width": 16, "height": 16, "phash": 0,
-                       "source_uri": name, "split": "train"})  # fmt: skip
-        ids.append({"image_id": image_id, "subject_diversity": 1.0, "spatial_relationships": 1.0, "ocr_text_richness": 1.0,
-                    "world_knowledge": 1.0, "ids": 1.0, "rationale": "", "caption": caption, "scorer": "s", "n_qa": 1})  # fmt: skip
+        images.append({"image_id": image_id, "bytes": data, "format": "PNG", "width": 16, "height": 16,
+                       "phash": 0, "source_uri": name, "split": "train"})  # fmt: skip
+        ids.append({"image_id": image_id, "subject_diversity": 1.0, "spatial_relationships": 1.0,
+                    "ocr_text_richness": 1.0, "world_knowledge": 1.0, "ids": 1.0, "rationale": "",
+                    "caption": caption, "scorer": "s", "n_qa": 1})  # fmt: skip
     tree = [
         {"topic_id": path, "path": path.split("/"), "level": path.count("/") + 1, "name": path.split("/")[-1],
          "description": "", "dimension": "domain", "parent_id": path.rpartition("/")[0], "origin": "model",
@@ -119,7 +121,8 @@ def test_matches_and_every_reason(world: Path, chat_server, monkeypatch: pytest.
         ("speed", "g/speed/speed digits", 1.0, 1),
     ]
     assert rejected == {
-        "nothing": "no_topic", "broken": "unusable_answer", "refused": "endpoint_refused", "mute": "no_caption", "off": "unusable_answer",
+        "nothing": "no_topic", "broken": "unusable_answer", "refused": "endpoint_refused",
+        "mute": "no_caption", "off": "unusable_answer",
     }  # fmt: skip
     assert set(rejected.values()) | {"no_candidate"} == set(REASONS)
     metrics = json.loads((world / "out" / "metrics.json").read_text())

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from components.topic_matching.choice import TopicChoice, TopicPick, read_choice
-from components.topic_matching.topics import Candidate, Matcher, Topics
+from components.topic_matching.coarse import Candidate, Matcher
+from components.topic_matching.fine import TopicChoice, TopicPick, read_choice
+from components.topic_matching.topics import Topics
 
 
 def row(path: str, vector: tuple[float, ...], dimension: str = "domain") -> dict:

@@ -61,7 +61,7 @@ def teachers(scenes) -> Iterator[Running]:
 
 @pytest.fixture
 def inputs(scenes, tmp_path: Path) -> Path:
-    """10 images with 10 items each, every fifth item wrong (its id says so), and one item of an unknown image."""
+    """10 images with 10 items each, every fifth wrong (its id says so), and one item of an unknown image."""
     images, items = [], []
     for number, scene in enumerate(scenes):
         data = png_bytes(render(scene))

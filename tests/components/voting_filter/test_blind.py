@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.core.answers import normalise
-from components.voting_filter.ballots import Ballot, Vote
+from components.voting_filter.ballot import Ballot, Vote
 from components.voting_filter.blind import chance_level, independence
 
 SEEING = 5
@@ -16,22 +16,22 @@ SEEING = 5
 def ballot(question, truth, blind, answer_type="span", choices=(), votes=None) -> Ballot:
     seeing = [truth] * SEEING if votes is None else votes
     return Ballot(
-        question,
-        truth,
-        answer_type,
-        tuple(choices),
-        tuple(Vote(str(i), answer) for i, answer in enumerate(seeing)),
-        tuple(Vote(str(i), answer) for i, answer in enumerate(blind)),
+        question=question,
+        answers=(truth,),
+        answer_type=answer_type,
+        choices=tuple(choices),
+        votes=tuple(Vote(str(i), answer) for i, answer in enumerate(seeing)),
+        blind=tuple(Vote(str(i), answer) for i, answer in enumerate(blind)),
     )
 
 
 def known(ballots: list[Ballot]) -> list[float]:
-    settled = [normalise(b.answer, b.answer_type, b.choices) for b in ballots]
+    settled = [b.normalised(b.reference) for b in ballots]
     return independence(ballots, settled).items
 
 
 def yes_no_world(n: int, planted: int, seed: int = 0) -> list[Ballot]:
-    """Different yes/no questions: `n` that blind voters guess, then `planted` that they know nine times in ten."""
+    """Different yes/no questions: `n` that blind voters guess, then `planted` that they mostly know."""
     rng = random.Random(seed)
 
     def said(truth: str, right: float) -> str:
@@ -93,7 +93,7 @@ def test_planted_yes_no_questions_are_found_among_guessed_ones():
 
 def test_the_share_of_known_questions_is_estimated():
     ballots = yes_no_world(1400, 600, seed=2)
-    (form,) = independence(ballots, [b.answer for b in ballots]).forms
+    (form,) = independence(ballots, [b.reference for b in ballots]).forms
     assert (form.answer_type, form.questions) == ("yes_no", 2000)
     assert form.known == pytest.approx(0.3, abs=0.07)
 
@@ -129,8 +129,5 @@ def test_neither_the_order_of_items_nor_of_voters_matters(items, rng):
     assert all(0 <= p <= 1 for p in expected)
     order = list(range(len(items)))
     rng.shuffle(order)
-    shuffled = [
-        Ballot(b.question, b.answer, b.answer_type, b.choices, b.votes[::-1], b.blind[::-1])
-        for b in (items[i] for i in order)
-    ]
+    shuffled = [replace(items[i], votes=items[i].votes[::-1], blind=items[i].blind[::-1]) for i in order]
     assert known(shuffled) == pytest.approx([expected[i] for i in order], abs=1e-6)

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from components.core.data.manifest import Dataset, DatasetWriter
-from components.voting_filter.ballots import REASONS
+from components.voting_filter.ballot import REASONS
 
 
 def test_every_item_is_kept_or_rejected_and_every_vote_is_written(run_stage, read):

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from components.core.data.data_uri import data_uri
 from components.qa_synthesis.schemas import QAEvolved, QAItems, QAJudged, QAPaths
-from components.voting_filter.schemas import VoteAnswers
+from components.voting_filter.ask import VoteAnswers
 from demo.teachers.background import Running
 from demo.world.index import WorldIndex
 

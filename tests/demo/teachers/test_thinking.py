@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from components.qa_synthesis.taxonomy import ABILITIES, TASK_FORMS
+from components.qa_synthesis.schemas import ABILITIES, TASK_FORMS
 from demo.teachers import photo_questions
 from demo.teachers.thinking import abilities, steps, task_form
 from demo.world.questions import FORMS, catalogue

@@ -1,4 +1,4 @@
-"""The symmetric model over open answer sets."""
+"""The one-coin model over open answer sets."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.voting_filter.symmetric import FREE_COINCIDENCE, SymmetricVotes, fit_symmetric
+from components.voting_filter.methods.dawid_skene.one_coin import FREE_COINCIDENCE, OneCoinVotes, fit_one_coin
 
 
-def votes_of(ballots: list[list[str]], options: int = 0) -> tuple[SymmetricVotes, list[list[str]]]:
+def votes_of(ballots: list[list[str]], options: int = 0) -> tuple[OneCoinVotes, list[list[str]]]:
     """Voter j of every ballot is rater j; "" is no answer. Also the candidates of each item, sorted."""
     candidates = [sorted(set(own) - {""}) for own in ballots]
     starts = np.cumsum([0, *map(len, candidates)])
@@ -21,7 +21,7 @@ def votes_of(ballots: list[list[str]], options: int = 0) -> tuple[SymmetricVotes
     ]
     items, raters, chosen = np.array(rows, dtype=np.int64).T
     return (
-        SymmetricVotes(
+        OneCoinVotes(
             item_form=np.zeros(len(ballots), dtype=np.int64),
             candidate_item=np.repeat(np.arange(len(ballots)), np.diff(starts)),
             vote_candidate=chosen,
@@ -36,7 +36,7 @@ def votes_of(ballots: list[list[str]], options: int = 0) -> tuple[SymmetricVotes
 
 def fitted(ballots: list[list[str]], options: int = 0, **settings):
     votes, candidates = votes_of(ballots, options)
-    model = fit_symmetric(votes, **{"prior_reliability": 0.8, "prior_votes": 10.0, **settings})
+    model = fit_one_coin(votes, **{"prior_reliability": 0.8, "prior_votes": 10.0, **settings})
     rows = np.split(model.posterior, np.cumsum([len(own) for own in candidates])[:-1])
     return [dict(zip(own, row, strict=True)) for own, row in zip(candidates, rows, strict=True)], model
 
@@ -53,8 +53,9 @@ def simulated(n_items: int, accuracy: list[float], alternatives: int, seed: int 
 def test_one_step_by_hand():
     """Two of three voters say x, one y, of four options; start P(x) = 2/3, P(y) = 1/3.
 
-    Reliability of x's voters (2/3 + 8) / 11, of y's (1/3 + 8) / 11; q = 1/3 (the floor: no pair of wrong votes
-    coincides but for y true: expected same 1/3 + 10/3, wrong 1/3 + 10, which is 0.355). Two more options are unseen.
+    Reliability of x's voters (2/3 + 8) / 11, of y's (1/3 + 8) / 11; q = 1/3 (the floor: no pair of wrong
+    votes coincides but for y true: expected same 1/3 + 10/3, wrong 1/3 + 10, which is 0.355). Two more
+    options are unseen.
     """
     (row,), _ = fitted([["x", "x", "y"]], options=4, max_iterations=1)
     q = (1 / 3 + 10 / 3) / (1 / 3 + 10)

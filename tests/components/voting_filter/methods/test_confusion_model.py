@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.voting_filter.dawid_skene import FLOOR, fit
+from components.voting_filter.methods.dawid_skene.confusion import FLOOR, fit_confusion
 
 
 def naive(votes, shape, iterations):
@@ -50,7 +50,7 @@ def naive(votes, shape, iterations):
 
 def fit_votes(votes, shape, **settings):
     items, voters, labels = np.array(votes).T
-    return fit(items, voters, labels, shape, **settings)
+    return fit_confusion(items, voters, labels, shape, **settings)
 
 
 def simulated(n_items=60, n_voters=5, n_labels=3, seed=0, accuracy=(0.9, 0.8, 0.7, 0.6, 0.5)):
@@ -68,8 +68,8 @@ def test_one_iteration_by_hand():
     """Two items, two voters, labels 0 and 1: both say 0 on the first item; on the second a says 1, b says 0.
 
     Start: P = [(1, 0), (1/2, 1/2)], so p = (3/4, 1/4). Counts of a: answered 0 (1, 0), answered 1 (1/2, 1/2):
-    e_a[0 | 0] = 1 / 1.5 = 2/3, e_a[0 | 1] = 0, e_a[1 | 0] = 1/3, e_a[1 | 1] = 1; b always says 0: e_b[0 | .] = 1.
-    Item 1: 3/4 * 2/3 against 1/4 * 0 -> (1, 0). Item 2: 3/4 * 1/3 against 1/4 * 1 -> (1/2, 1/2).
+    e_a[0 | 0] = 1 / 1.5 = 2/3, e_a[0 | 1] = 0, e_a[1 | 0] = 1/3, e_a[1 | 1] = 1; b always says 0: e_b[0 | .]
+    = 1. Item 1: 3/4 * 2/3 against 1/4 * 0 -> (1, 0). Item 2: 3/4 * 1/3 against 1/4 * 1 -> (1/2, 1/2).
     """
     model = fit_votes([(0, 0, 0), (0, 1, 0), (1, 0, 1), (1, 1, 0)], (2, 2, 2), max_iterations=1)
     assert model.posterior == pytest.approx(np.array([[1, 0], [0.5, 0.5]]), abs=1e-8)
@@ -139,7 +139,7 @@ def test_indices_out_of_range_are_refused(votes):
 
 def test_no_votes_are_refused():
     with pytest.raises(ValueError, match="no votes"):
-        fit(np.array([], int), np.array([], int), np.array([], int), (1, 1, 2))
+        fit_confusion(np.array([], int), np.array([], int), np.array([], int), (1, 1, 2))
 
 
 vote_sets = st.integers(2, 6).flatmap(

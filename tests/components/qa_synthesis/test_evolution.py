@@ -8,14 +8,22 @@ import pytest
 from components.core.mllm import Answer, ChatRequest
 from components.core.stage.settings import Endpoint
 from components.qa_synthesis.config import Config, Directions
-from components.qa_synthesis.evolve import VERDICTS, Attempt, draw_direction, evolve_round, settle
-from components.qa_synthesis.generate import Task, generate
-from components.qa_synthesis.items import Item
+from components.qa_synthesis.draft import generate
+from components.qa_synthesis.evolution import VERDICTS, Attempt, draw_direction, evolve_round, settle
+from components.qa_synthesis.image_question import ImageQuestion
+from components.qa_synthesis.plan import Task
 from components.qa_synthesis.schemas import EvolvedItem, Judgement, QAEvolved, QAItems, QAJudged
+
+
+def item(question: str, answer: str, answer_type: str, **more) -> ImageQuestion:
+    return ImageQuestion(
+        image_id="image", question=question, answers=(answer,), answer_type=answer_type, **more
+    )
+
 
 CONFIG = Config(endpoint=Endpoint(base_url="http://localhost/v1", model="m"))
 TASK = Task("image", b"", "train", 3)
-ITEMS = [Item("image", question, "red", "span") for question in ("One?", "Two?", "Three?")]
+ITEMS = [item(question, "red", "span") for question in ("One?", "Two?", "Three?")]
 
 
 def judgement(index=1, improved=True, score=8, blind=False) -> Judgement:
@@ -83,7 +91,7 @@ def test_shares_must_sum_to_one():
     ],
 )
 def test_only_a_clear_win_replaces_the_parent(verdict, judged):
-    parent, child = ITEMS[0], Item("image", "Harder?", "blue", "span", round=2)
+    parent, child = ITEMS[0], item("Harder?", "blue", "span", round=2)
     after = settle(Attempt(parent, "reasoning", child), judged, round_no=2, min_score=6)
     (entry,) = after.history
     assert verdict in VERDICTS and entry["verdict"] == verdict and entry["direction"] == "reasoning"
@@ -124,7 +132,7 @@ def test_two_items_may_not_evolve_into_the_same_question():
 
 
 def test_items_about_absent_things_stay_as_they_are():
-    denied = [Item("image", f"Is there a {name}?", "no", "yes_no") for name in ("cat", "dog")]
+    denied = [item(f"Is there a {name}?", "no", "yes_no") for name in ("cat", "dog")]
     items = [ITEMS[0], denied[0], ITEMS[1], denied[1]]
     ask = scripted(
         QAEvolved(items=[evolved(1, "Is there a cat?"), evolved(2, "Second?"), evolved(3, "Third?")]),

@@ -1,10 +1,24 @@
 from __future__ import annotations
 
 from components.core.mllm import Answer, ChatRequest
-from components.voting_filter.collect import LOST_REASONS, batches, collect, collect_blind
-from components.voting_filter.schemas import VoteAnswer, VoteAnswers
+from components.voting_filter.ask import (
+    LOST_REASONS,
+    AskedVote,
+    CastVote,
+    LostVote,
+    VoteAnswer,
+    VoteAnswers,
+    batches,
+    collect,
+    collect_blind,
+)
 
 SIZES = {"questions_per_request": 2, "answer_tokens": 16}
+
+
+def split(votes: list[AskedVote]) -> tuple[list[CastVote], list[LostVote]]:
+    cast = [vote for vote in votes if isinstance(vote, CastVote)]
+    return cast, [vote for vote in votes if isinstance(vote, LostVote)]
 
 
 def row(qa_id: str, image_id: str, question: str, answer_type: str = "span", choices=()) -> dict:
@@ -50,7 +64,7 @@ def test_a_voter_never_sees_the_proposed_answer():
 
 
 def test_answers_go_to_their_questions_with_their_share_of_the_tokens():
-    cast, lost = collect(ROWS, "v", Recorder(), IMAGES, **SIZES)
+    cast, lost = split(collect(ROWS, "v", Recorder(), IMAGES, **SIZES))
     assert [(vote.qa_id, vote.answer, vote.tokens) for vote in cast] == [
         ("1", "1", 20),
         ("2", "2", 20),
@@ -61,17 +75,17 @@ def test_answers_go_to_their_questions_with_their_share_of_the_tokens():
 
 
 def test_missing_answers_and_failed_requests_are_reported():
-    cast, lost = collect(ROWS[:2], "v", Recorder(drop=1), IMAGES, **SIZES)
+    cast, lost = split(collect(ROWS[:2], "v", Recorder(drop=1), IMAGES, **SIZES))
     assert [vote.qa_id for vote in cast] == ["2"]
     assert [(vote.id, vote.reason) for vote in lost] == [("1:v", "answer_missing")]
-    cast, lost = collect(ROWS, "v", Recorder(fail=True), IMAGES, **SIZES)
+    cast, lost = split(collect(ROWS, "v", Recorder(fail=True), IMAGES, **SIZES))
     assert not cast and {vote.reason for vote in lost} == {"request_failed"} and len(lost) == 4
     assert {vote.reason for vote in lost} <= set(LOST_REASONS)
 
 
 def test_blind_voters_see_no_image_and_answer_each_question_once_and_alone():
     ask, known = Recorder(), {}
-    cast, _ = collect_blind(ROWS, "v", ask, known, answer_tokens=32)
+    cast, _ = split(collect_blind(ROWS, "v", ask, known, answer_tokens=32))
     assert [request.images for request in ask.requests] == [(), (), ()]  # One, Two, Three
     assert all("2. " not in request.prompt for request in ask.requests)
     assert [(vote.qa_id, vote.answer, vote.tokens) for vote in cast] == [
@@ -81,14 +95,14 @@ def test_blind_voters_see_no_image_and_answer_each_question_once_and_alone():
         ("4", "1", 0),
     ]
     assert all(vote.blind for vote in cast)
-    again, _ = collect_blind([row("5", "z", "Two?")], "v", ask, known, answer_tokens=32)
+    again, _ = split(collect_blind([row("5", "z", "Two?")], "v", ask, known, answer_tokens=32))
     assert len(ask.requests) == 3 and [(vote.qa_id, vote.answer, vote.tokens) for vote in again] == [
         ("5", "1", 0)
     ]
 
 
 def test_a_lost_blind_vote_is_lost_for_every_item_with_the_question():
-    _, lost = collect_blind(ROWS, "v", Recorder(fail=True), {}, answer_tokens=32)
+    _, lost = split(collect_blind(ROWS, "v", Recorder(fail=True), {}, answer_tokens=32))
     assert [vote.id for vote in lost] == ["1:v:blind", "2:v:blind", "3:v:blind", "4:v:blind"]
 
 

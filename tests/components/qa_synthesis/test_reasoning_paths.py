@@ -3,10 +3,17 @@ from __future__ import annotations
 from components.core.mllm import Answer, ChatRequest
 from components.core.stage.settings import Endpoint
 from components.qa_synthesis.config import Config
-from components.qa_synthesis.generate import Task
-from components.qa_synthesis.items import Item
-from components.qa_synthesis.reasoning import sample_reasoning
+from components.qa_synthesis.image_question import ImageQuestion
+from components.qa_synthesis.plan import Task
+from components.qa_synthesis.reasoning_paths import sample_reasoning
 from components.qa_synthesis.schemas import QAPath, QAPaths
+
+
+def item(question: str, answer: str, answer_type: str, **more) -> ImageQuestion:
+    return ImageQuestion(
+        image_id="image", question=question, answers=(answer,), answer_type=answer_type, **more
+    )
+
 
 CONFIG = Config(
     endpoint=Endpoint(base_url="http://localhost/v1", model="m"),
@@ -14,9 +21,9 @@ CONFIG = Config(
 )
 TASK = Task("image", b"", "train", 3)
 ITEMS = [
-    Item("image", "How fast?", "40", "number", reasoning="as written"),
-    Item("image", "Describe it.", "A red car.", "open", reasoning="as written"),
-    Item("image", "Is it red?", "yes", "yes_no", reasoning="as written"),
+    item("How fast?", "40", "number", reasoning="as written"),
+    item("Describe it.", "A red car.", "open", reasoning="as written"),
+    item("Is it red?", "yes", "yes_no", reasoning="as written"),
 ]
 
 

@@ -231,7 +231,7 @@ def test_overload_narrows_the_window_and_changes_no_answer(server, tmp_path):
     server.asked.clear()
     client = make_client(server.url, tmp_path / "b", max_concurrency=16, max_retries=8)
     assert client.map(ask(*prompts)) == calm
-    assert client._limits.window < 16
+    assert client._admission.window < 16
 
 
 def test_a_final_refusal_is_not_asked_again_once_others_were_answered(server, tmp_path):

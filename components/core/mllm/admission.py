@@ -1,4 +1,4 @@
-"""How much may be under way at an endpoint: adaptive concurrency, pauses, a token budget, a stop."""
+"""Admission of requests to an endpoint: adaptive concurrency, pauses, a token budget, a stop."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ from collections.abc import AsyncIterator
 
 from components.core.stage.errors import BudgetError, StageError
 
-# A server that wants a longer rest than this gets it from the orchestrator's retry, not from a sleeping process.
+# A server that wants a longer rest than this gets it from the orchestrator's retry, not from a sleeping
+# process.
 MAX_PAUSE_S = 600.0
 
 
 class Stopped(Exception):
-    """The client has stopped (`Limits.stop_reason` says why): this attempt was not started."""
+    """The client has stopped (`Admission.stop_reason` says why): this attempt was not started."""
 
 
-class Limits:
+class Admission:
     """Admits attempts one by one.
 
-    Concurrency follows additive increase, multiplicative decrease (Chiu and Jain 1989, as in TCP): one more for every
-    window of successes, half on overload, between 1 and `most`. Attempts that began before the last decrease say
-    nothing about the new window, so a burst of refusals halves it once.
+    Concurrency follows additive increase, multiplicative decrease (Chiu and Jain 1989, as in TCP). It grows
+    by one for every window of successes and halves on overload, between 1 and `most`. Attempts that began
+    before the last decrease say nothing about the new window, so a burst of refusals halves it once.
     """
 
     def __init__(self, name: str, most: int, max_tokens_total: int) -> None:
@@ -38,13 +39,13 @@ class Limits:
         self._changed = asyncio.Event()
 
     def begin(self) -> None:
-        """Start under a new event loop, with what was learnt under the last one."""
+        """Start under a new event loop; the window, pause and budget stay."""
         self._under_way = 0
         self._changed = asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def attempt(self) -> AsyncIterator[float]:
-        """Wait for a free place and for the end of a pause; yields when the attempt began (monotonic seconds).
+        """Wait for a free place and the end of a pause; yields the time of the start (monotonic seconds).
 
         Raises:
             Stopped: nothing may be started any more.
@@ -96,26 +97,21 @@ class Limits:
     def pause(self, seconds: float) -> None:
         """Start nothing for so long."""
         if seconds > MAX_PAUSE_S:
-            self.stop(
-                StageError(
-                    f"{self._name}: the endpoint asks to come back in {seconds:.0f} s. Answered requests are kept; "
-                    "run the stage again then."
-                )
-            )
+            rest = f"{self._name}: the endpoint asks to come back in {seconds:.0f} s"
+            self.stop(StageError(f"{rest}. Answered requests are kept; run the stage again then."))
         self._resume_at = max(self._resume_at, time.monotonic() + seconds)
 
     def spend(self, tokens: int) -> None:
         """Count tokens towards the budget; when it is used up, nothing more is started."""
         self._spent += tokens
         if self._budget and self._spent >= self._budget:
-            self.stop(
-                BudgetError(
-                    f"{self._name}: {self._spent} tokens are spent, max_tokens_total is {self._budget}. Every answer "
-                    "is kept; raise max_tokens_total and run the stage again to go on from here."
-                )
+            spent = f"{self._name}: {self._spent} tokens are spent, max_tokens_total is {self._budget}"
+            advice = (
+                "Every answer is kept; raise max_tokens_total and run the stage again to go on from here."
             )
+            self.stop(BudgetError(f"{spent}. {advice}"))
 
     def stop(self, reason: StageError) -> None:
-        """Start nothing more; what is under way may finish. The first reason stays."""
+        """Start nothing more; requests under way may finish. The first reason stays."""
         self.stop_reason = self.stop_reason or reason
         self._signal()

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core.stage.settings import Endpoint
-from components.voting_filter.ballots import REASONS, Ballot, Vote, majority_answer
+from components.voting_filter.ballot import REASONS, Ballot, Vote
 from components.voting_filter.config import Config
-from components.voting_filter.methods.majority import decide
+from components.voting_filter.methods.majority import decide, majority_answer
 
 COLOURS = ("red", "blue", "green", "amber")
 
@@ -23,7 +23,13 @@ def ballot(
     proposed: str, answers: list[str], answer_type: str = "span", choices: tuple[str, ...] = ()
 ) -> Ballot:
     votes = tuple(Vote(str(i), answer) for i, answer in enumerate(answers))
-    return Ballot("What is it?", proposed, answer_type, choices, votes)
+    return Ballot(
+        question="What is it?",
+        answers=(proposed,),
+        answer_type=answer_type,
+        choices=choices,
+        votes=votes,
+    )
 
 
 @pytest.mark.parametrize(

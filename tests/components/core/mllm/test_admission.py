@@ -5,18 +5,18 @@ import time
 
 import pytest
 
-from components.core.mllm.limits import MAX_PAUSE_S, Limits, Stopped
+from components.core.mllm.admission import MAX_PAUSE_S, Admission, Stopped
 from components.core.mllm.transport import retry_after_s
 from components.core.mllm.usage import Usage
 from components.core.stage.errors import BudgetError, StageError
 
 
-def limits(most=8, budget=0):
-    return Limits("endpoint", most, budget)
+def admission(most=8, budget=0):
+    return Admission("endpoint", most, budget)
 
 
 def test_a_burst_of_refusals_halves_once_and_successes_add_one_per_window():
-    window = limits(8)
+    window = admission(8)
     began = time.monotonic()
     assert window.overloaded(began)
     assert not any(window.overloaded(began) for _ in range(7))  # all of them began before the decrease
@@ -32,21 +32,21 @@ def test_a_burst_of_refusals_halves_once_and_successes_add_one_per_window():
 
 
 def test_the_window_never_falls_below_one():
-    window = limits(8)
+    window = admission(8)
     for step in range(10):
         window.overloaded(time.monotonic() + step)
     assert window.window == 1
 
 
 def test_a_success_from_before_the_decrease_does_not_count():
-    window = limits(8)
+    window = admission(8)
     early = time.monotonic() - 1
     window.overloaded(time.monotonic())
     window.succeeded(early)
     assert window.window == 4
 
 
-def most_at_once(window: Limits, tasks: int, hold_s: float = 0.005) -> int:
+def most_at_once(window: Admission, tasks: int, hold_s: float = 0.005) -> int:
     most = under_way = 0
 
     async def work():
@@ -66,7 +66,7 @@ def most_at_once(window: Limits, tasks: int, hold_s: float = 0.005) -> int:
 
 
 def test_no_more_than_the_window_are_under_way_over_several_event_loops():
-    window = limits(5)
+    window = admission(5)
     assert most_at_once(window, 20) == 5
     window.overloaded(time.monotonic())
     assert most_at_once(window, 20) == 2
@@ -74,7 +74,7 @@ def test_no_more_than_the_window_are_under_way_over_several_event_loops():
 
 def test_a_pause_holds_every_attempt():
     async def main():
-        window = limits()
+        window = admission()
         window.begin()
         window.pause(0.15)
         started = time.monotonic()
@@ -89,7 +89,7 @@ def test_a_pause_holds_every_attempt():
 
 
 def test_a_longer_pause_than_a_process_should_sleep_ends_the_stage():
-    window = limits()
+    window = admission()
     window.pause(MAX_PAUSE_S + 1)
     assert isinstance(window.stop_reason, StageError)
     assert "601 s" in str(window.stop_reason)
@@ -97,7 +97,7 @@ def test_a_longer_pause_than_a_process_should_sleep_ends_the_stage():
 
 def test_a_spent_budget_stops_what_waits_and_lets_what_runs_finish():
     async def main():
-        window = limits(most=1, budget=10)
+        window = admission(most=1, budget=10)
         window.begin()
         done = []
 
@@ -118,7 +118,7 @@ def test_a_spent_budget_stops_what_waits_and_lets_what_runs_finish():
 
 def test_a_stop_wakes_a_sleeper():
     async def main():
-        window = limits()
+        window = admission()
         window.begin()
         sleeper = asyncio.create_task(window.sleep(60))
         await asyncio.sleep(0.01)

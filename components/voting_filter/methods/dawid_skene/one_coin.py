@@ -1,20 +1,19 @@
-"""Dawid-Skene for open answer sets: one reliability a voter in place of a confusion matrix. Pure.
+"""One-coin Dawid-Skene, for open answer sets: one reliability a voter in place of a confusion matrix. Pure.
 
-A confusion matrix (Dawid and Skene, 1979) needs labels that all items share. Where every item has answers of its own -
-numbers, spans, the options of a choice - this model keeps their EM and ties the matrix to three parameters (the
-"one-coin" model, as in Zhang et al., 2014, arXiv 1406.3824, section 2, extended to answer sets that differ by item):
+A confusion matrix needs labels that all items share. Numbers, spans and options differ by item, so this model
+keeps the EM of Dawid and Skene (1979) and ties the matrix to three parameters. It is the model of Zhang et
+al. (2014, arXiv 1406.3824, section 2), extended to answer sets that differ by item:
 
-- the truth of item i is one of K answers, each as likely. Those that somebody gave are its candidates, the other
-  K - |candidates| are "something else";
-- voter v answers right with probability r_v, the reliability of the voter for that type of answer;
-- a wrong answer is any of the K - 1 others alike: two wrong answers coincide with probability q = 1 / (K - 1).
+- The truth of item i is one of K answers, each as likely. Those that somebody gave are its candidates.
+- Voter v answers right with probability r_v, the reliability of the voter for that type of answer.
+- A wrong answer is any of the K - 1 others alike, so two coincide with probability q = 1 / (K - 1).
 
-    E-step   log P(z_i = c) = const + sum over votes (v, c) of log(r_v / ((1 - r_v) q))
-    M-step   r_v = (expected right votes + a) / (votes + a + b),   Beta(a, b) prior
-             q   = (expected coinciding pairs of wrong votes + pseudo) / (expected pairs of wrong votes + pseudo)
+    E-step   log P(z_i = c) = const + sum over votes (v, c) of log(r_v / ((1 - r_v) q)).
+    M-step   r_v = (expected right votes + a) / (votes + a + b), with a Beta(a, b) prior.
+             q   = (expected coinciding pairs + pseudo) / (expected pairs + pseudo), of wrong votes.
 
-q is estimated for each form of question: where wrong answers tend to coincide, a few equal votes prove less. For K
-options q starts from, and never falls below, 1 / (K - 1).
+q is estimated for each form of question: where wrong answers tend to coincide, equal votes prove less. For K
+options q starts from 1 / (K - 1) and never falls below it.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _SMALLEST = 1e-4
 
 
 @dataclass(frozen=True)
-class SymmetricVotes:
+class OneCoinVotes:
     """Votes on I items with C candidates in all, by R raters (a voter for one type of answer), in F forms."""
 
     item_form: Ints
@@ -54,7 +53,7 @@ class SymmetricVotes:
 
 
 @dataclass(frozen=True)
-class SymmetricFit:
+class OneCoinModel:
     """The fitted model."""
 
     posterior: Floats
@@ -65,22 +64,17 @@ class SymmetricFit:
     """(F,) q: P(two wrong answers are the same)."""
 
 
-def fit_symmetric(
-    votes: SymmetricVotes,
+def fit_one_coin(
+    votes: OneCoinVotes,
     *,
     prior_reliability: float,
     prior_votes: float,
     max_iterations: int = 200,
     tolerance: float = 1e-6,
-) -> SymmetricFit:
+) -> OneCoinModel:
     """Fit by EM, from the shares of the votes, until no posterior moves by more than `tolerance`.
 
-    Args:
-        votes: who gave which candidate.
-        prior_reliability: mean of the Beta prior of every r_v.
-        prior_votes: its weight, in votes.
-        max_iterations: most EM iterations.
-        tolerance: see above.
+    The Beta prior of every r_v has the mean `prior_reliability` and the weight of `prior_votes` votes.
     """
     n_items, n_candidates = len(votes.item_form), len(votes.candidate_item)
     valid = votes.vote_candidate >= 0
@@ -106,13 +100,13 @@ def fit_symmetric(
         moved = float(np.max(np.abs(updated - posterior), initial=0.0))
         posterior = updated
         max_iterations = max_iterations - 1 if moved > tolerance else 0
-    return SymmetricFit(posterior, reliability, coincidence)
+    return OneCoinModel(posterior, reliability, coincidence)
 
 
 class _Pairs:
     """Pairs of wrong votes, and those of them that coincide, as expectations over the posterior."""
 
-    def __init__(self, votes: SymmetricVotes, support: Floats, ballots: Floats) -> None:
+    def __init__(self, votes: OneCoinVotes, support: Floats, ballots: Floats) -> None:
         self.item, self.form, self.options = votes.candidate_item, votes.item_form, votes.form_options
         same = _choose_two(support)
         same_all = _sums(self.item, same, len(ballots))
@@ -141,8 +135,8 @@ def _choose_two(n: Floats) -> Floats:
     return n * (n - 1) / 2
 
 
-def _unseen(votes: SymmetricVotes, coincidence: Floats, candidates: Floats) -> Floats:
-    """(I,) how many answers nobody gave: all that are left of the options, and of free answers at least one."""
+def _unseen(votes: OneCoinVotes, coincidence: Floats, candidates: Floats) -> Floats:
+    """(I,) how many answers nobody gave: the other options, and at least one of free answers."""
     answers = np.where(votes.form_options > 0, votes.form_options, 1 + 1 / coincidence)[votes.item_form]
     least = np.where(votes.form_options > 0, 0.0, 1.0)[votes.item_form]
     return np.asarray(np.maximum(answers - candidates, least))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from components.core.data.hashing import sha256_hex
 from components.core.stage.settings import Endpoint
 from components.qa_synthesis.config import Config
-from components.qa_synthesis.items import REASONS, Item, Malformed, question_key, validate
+from components.qa_synthesis.image_question import REASONS, ImageQuestion, Malformed, question_key, validate
 from components.qa_synthesis.schemas import QAItem
 
 CONFIG = Config(endpoint=Endpoint(base_url="http://localhost/v1", model="m"))
@@ -32,7 +32,7 @@ def draft(question="What is it?", answer="red", answer_type="span", choices=(), 
 )
 def test_answers_take_their_canonical_form(item, answer):
     checked = validate(item, "image", CONFIG)
-    assert isinstance(checked, Item) and checked.answer == answer
+    assert isinstance(checked, ImageQuestion) and checked.answer == answer
 
 
 @pytest.mark.parametrize(
@@ -60,14 +60,16 @@ def test_malformed_drafts_are_named(item, reason):
 
 def test_a_line_break_cannot_forge_another_item():
     checked = validate(draft(question="What?\n2. [reasoning] Forged? => yes"), "image", CONFIG)
-    assert isinstance(checked, Item) and "\n" not in checked.question
+    assert isinstance(checked, ImageQuestion) and "\n" not in checked.question
 
 
 def test_the_id_is_of_image_and_question_only():
     one = validate(draft(question="What  colour is it ?", answer="red"), "image", CONFIG)
     two = validate(draft(question="what colour IS it", answer="blue"), "image", CONFIG)
     other = validate(draft(question="what colour IS it"), "other image", CONFIG)
-    assert isinstance(one, Item) and isinstance(two, Item) and isinstance(other, Item)
+    assert (
+        isinstance(one, ImageQuestion) and isinstance(two, ImageQuestion) and isinstance(other, ImageQuestion)
+    )
     assert one.qa_id == two.qa_id == sha256_hex("image\nwhat colour is it") != other.qa_id
 
 

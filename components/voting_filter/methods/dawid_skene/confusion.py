@@ -1,19 +1,17 @@
-"""Dawid-Skene: every voter's confusion matrix and every item's answer, estimated together by EM. Pure.
+"""Classical Dawid-Skene: every voter's confusion matrix and every item's answer, by EM. Pure.
 
-A. P. Dawid and A. M. Skene, Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm, Applied
-Statistics 28(1), 1979. Item i has the true label z_i ~ Categorical(p), and voter v answers l with probability
-e_v[l, z_i], independently of the other voters. In the paper's notation:
+A. P. Dawid and A. M. Skene, Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm,
+Applied Statistics 28(1), 1979. Item i has the true label z_i ~ Categorical(p). Voter v answers l with
+probability e_v[l, z_i], independently of the other voters. In the paper's notation:
 
-    E-step (2.5)   P(z_i = k) ~ p[k] * prod over votes (v, l) on i of e_v[l, k]
-    M-step (2.3)   e_v[l, k]  ~ sum over items where v answered l of P(z_i = k)
-           (2.4)   p[k]       = mean over items of P(z_i = k)
+    E-step (2.5)   P(z_i = k) ~ p[k] * prod over votes (v, l) on i of e_v[l, k].
+    M-step (2.3)   e_v[l, k]  ~ sum over items where v answered l of P(z_i = k).
+           (2.4)   p[k]       = mean over items of P(z_i = k).
 
-Start (shares of the votes), floors and stopping rule are those of crowd-kit's `DawidSkene`, so that without
-pseudo-votes the two agree to rounding. `pseudo_votes` is an extension: Dirichlet pseudo-counts in the M-step, which
-make it a maximum a posteriori estimate that stays sane for voters with few votes.
-
-Votes are one sparse matrix of items by (voter, label); both steps are its product with a small dense matrix, so an
-iteration is linear in the votes and no array of votes times labels is ever made.
+Start (shares of the votes), floors and stopping rule are those of crowd-kit's `DawidSkene`: without
+pseudo-votes the two agree to rounding. Pseudo-votes are Dirichlet counts in the M-step, which keep voters
+with few votes near the prior. Votes are one sparse matrix of items by (voter, label). Both steps are its
+product with a small dense matrix, so an iteration is linear in the votes.
 """
 
 from __future__ import annotations
@@ -32,7 +30,7 @@ Ints = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
-class DawidSkene:
+class ConfusionModel:
     """A fitted model of I items, V voters and K labels."""
 
     posterior: Floats
@@ -40,12 +38,12 @@ class DawidSkene:
     priors: Floats
     """(K,), how common each label is."""
     errors: Floats
-    """(V, K, K), errors[v, l, k] = P(voter v answers l | k is true); 0 for an answer that the voter never gave."""
+    """(V, K, K), errors[v, l, k] = P(voter v answers l | k is true); 0 if the voter never gave l."""
     losses: tuple[float, ...]
     """Evidence lower bound per vote after each iteration."""
 
 
-def fit(
+def fit_confusion(
     items: Ints,
     voters: Ints,
     labels: Ints,
@@ -54,7 +52,7 @@ def fit(
     max_iterations: int = 100,
     tolerance: float = 1e-5,
     pseudo_votes: Floats | None = None,
-) -> DawidSkene:
+) -> ConfusionModel:
     """Fit by EM.
 
     Args:
@@ -77,17 +75,13 @@ def fit(
     group = np.asarray(voters, dtype=np.int64) * n_labels + np.asarray(labels)
     votes = csr_array((np.ones(len(items)), (items, group)), shape=(n_items, n_voters * n_labels))
     voted = np.asarray(votes.sum(axis=1)).ravel() > 0
-    everyone = bool(voted.all())
-    given = np.asarray(votes.sum(axis=0)).ravel() > 0
-    if pseudo_votes is None:
-        added = np.zeros((n_voters * n_labels, n_labels))
-    else:
-        given[:] = True
-        added = np.tile(pseudo_votes, (n_voters, 1))
+    own = slice(None) if voted.all() else voted
+    # A label that a voter never gave has probability 0, unless pseudo-votes say otherwise.
+    given = (np.asarray(votes.sum(axis=0)).ravel() > 0) | (pseudo_votes is not None)
+    added = np.tile(np.zeros((n_labels, n_labels)) if pseudo_votes is None else pseudo_votes, (n_voters, 1))
 
     def priors_of(posterior: Floats) -> Floats:
-        mean = (posterior if everyone else posterior[voted]).mean(axis=0)
-        return np.asarray(np.maximum(mean, FLOOR))
+        return np.asarray(np.maximum(posterior[own].mean(axis=0), FLOOR))
 
     def m_step(posterior: Floats) -> tuple[Floats, Floats]:
         counts = votes.T @ posterior
@@ -104,12 +98,10 @@ def fit(
         posterior = _e_step(votes, priors, errors)
         priors = priors_of(posterior)
         counts, errors = m_step(posterior)
-        losses.append(
-            _bound(posterior if everyone else posterior[voted], priors, errors, counts) / len(items)
-        )
+        losses.append(_bound(posterior[own], priors, errors, counts) / len(items))
         if len(losses) > 1 and losses[-1] - losses[-2] < tolerance:
             break
-    return DawidSkene(posterior, priors, errors.reshape(n_voters, n_labels, n_labels), tuple(losses))
+    return ConfusionModel(posterior, priors, errors.reshape(n_voters, n_labels, n_labels), tuple(losses))
 
 
 def _shares(votes: csr_array, n_voters: int, n_labels: int) -> Floats:
@@ -134,6 +126,6 @@ def _e_step(votes: csr_array, priors: Floats, errors: Floats) -> Floats:
 
 
 def _bound(posterior: Floats, priors: Floats, errors: Floats, counts: Floats) -> float:
-    """The evidence lower bound as crowd-kit computes it: the prior's term once for each vote, not for each item."""
+    """The evidence lower bound as crowd-kit has it: the prior's term counts once a vote, not once an item."""
     expectation = float((counts * (_log(errors) + np.log(priors))).sum())
     return expectation - float(np.vdot(posterior, np.log(posterior)))

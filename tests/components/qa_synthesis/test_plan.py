@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from components.core.stage.settings import Endpoint
 from components.qa_synthesis.config import Config
-from components.qa_synthesis.mix import ANYTHING, ASPECTS, absent, answer_types, apportion, aspects
+from components.qa_synthesis.plan import ANYTHING, ASPECTS, absent, answer_types, apportion, aspects
 
 SHARES = st.lists(st.floats(0, 10), min_size=1, max_size=6).filter(lambda shares: sum(shares) > 1e-3)
 OFFSET = st.floats(0, 1, exclude_max=True)
@@ -23,7 +23,7 @@ def test_parts_sum_to_the_total_and_are_within_one_of_their_share(shares, total,
 
 
 def test_parts_are_unbiased_over_offsets():
-    """Three items over shares of 1/2, 1/3, 1/6: on average 1.5, 1 and 0.5, which no fixed rounding could give."""
+    """Three items over shares of 1/2, 1/3, 1/6: on average 1.5, 1 and 0.5, which no fixed rounding gives."""
     counts = np.array([apportion([3, 2, 1], 3, (i + 0.5) / 600) for i in range(600)])
     assert counts.mean(axis=0) == pytest.approx([1.5, 1.0, 0.5])
 
@@ -35,8 +35,10 @@ def test_shares_without_meaning_are_refused(shares):
 
 
 def test_much_text_asks_for_questions_about_text():
-    """Half of 8 items are steered, by shares 1 : 1 : 6 : 0 of 4 items = 0.5, 0.5, 3, 0; cumulated with u = 0.5:
-    floor(1.0), floor(1.5), floor(4.5), floor(4.5) -> 1, 0, 3, 0."""
+    """Half of 8 items are steered, by shares 1 : 1 : 6 : 0 of 4 items = 0.5, 0.5, 3, 0.
+
+    Cumulated with u = 0.5: floor(1.0), floor(1.5), floor(4.5), floor(4.5) -> 1, 0, 3, 0.
+    """
     scores = dict(zip(ASPECTS, (1.0, 1.0, 6.0, 0.0), strict=True))
     assert aspects(scores, 8, 0.5, 0.5) == {
         ASPECTS["subject_diversity"]: 1,
