@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from components.core.data.manifest import Checkpoint, commit_checkpoint
+from components.core.data.checkpoint import Checkpoint, commit_checkpoint
 from components.core.vlm import build_processor
 from demo import general
 from demo.base_settings import BaseSettings, Sizes, content_key, find_base_model

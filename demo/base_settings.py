@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from components.core.data.checkpoint import Checkpoint, open_checkpoint
 from components.core.data.hashing import canonical_json, sha256_hex
-from components.core.data.manifest import Checkpoint, open_checkpoint
 from components.core.stage.errors import StageError
 
 

@@ -19,8 +19,8 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+from components.core.data.files import write_json_atomic
 from components.core.data.hashing import canonical_json, sha256_hex
-from components.core.data.manifest import write_json_atomic
 from components.core.data.pins import fingerprint
 from demo import base_settings
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from PIL import Image
 
+from components.core.data.dataset import DatasetWriter
 from components.core.data.hashing import rng_for
-from components.core.data.manifest import DatasetWriter
 from components.core.vlm.messages import build_conversation
 from components.image_ingest.phash import luminance_thumbnail, phash, to_signed
 from demo import general

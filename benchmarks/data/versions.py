@@ -19,8 +19,8 @@ import numpy as np
 
 from benchmarks.harness import ROOT
 from components.core.answers import AnswerType, agree
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.mllm import Answer, ChatRequest
 from components.qa_synthesis.history import lineage
 from demo.teachers.background import running_teachers

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import Dataset
 from components.core.mllm import MLLMClient
 from components.core.resume.work import Journal
 from components.core.stage.context import StageContext

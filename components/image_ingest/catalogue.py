@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.data.pins import fingerprint, split_pin
 from components.core.stage.errors import DataError
 from components.image_ingest.embeddings import Encoder, kept_vectors

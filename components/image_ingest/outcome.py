@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 
 from components.core.data.hashing import sha256_hex
-from components.core.data.tables import IMAGES
+from components.core.data.tables import SCHEMAS
 from components.core.stage.errors import StageError
 from components.image_ingest.reasons import Refused
 from components.image_ingest.report import SHOWN_IMAGES, SHOWN_REJECTED, thumbnail
@@ -105,7 +105,7 @@ def image_rows(
         "source_uri": pa.array([source.uri(entry) for entry in entries], pa.string()),
         "split": pa.array(splits, pa.string()),
     }
-    return pa.table({name: columns[name] for name in IMAGES.names}, schema=IMAGES)
+    return pa.table({name: columns[name] for name in SCHEMAS["images"].names}, schema=SCHEMAS["images"])
 
 
 def rejected_rows(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from components.core.data.dataset import Dataset
 from components.core.data.hashing import canonical_json, rng_for
-from components.core.data.manifest import Dataset
 from components.core.mllm import MLLMClient
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError

@@ -8,8 +8,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.mllm import MLLMClient, Usage
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from components.core.benchmarks import open_benchmark
+from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import Dataset
 from components.core.data.pins import split_pin
 
 RIGHT = 0.5

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.data.checkpoint import open_checkpoint
+from components.core.data.dataset import Dataset
 from components.core.vlm.messages import format_question
 from demo import base_settings
 from demo.build import MINI, build_world

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.stage.runner import stage_main
 from components.ids_scoring.component import IO
 from components.ids_scoring.config import Config

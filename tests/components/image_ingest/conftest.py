@@ -19,7 +19,7 @@ import skimage
 import sklearn.datasets
 from PIL import Image
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.stage.runner import stage_main
 from components.image_ingest.component import IO
 from components.image_ingest.config import Config

@@ -6,7 +6,7 @@ from collections import Counter
 
 from components.core.answers import agree
 from components.core.data.data_uri import data_uri
-from components.core.data.manifest import DatasetWriter
+from components.core.data.dataset import DatasetWriter
 from components.qa_synthesis.history import lineage, reasoning
 from components.qa_synthesis.items import REASONS
 from components.qa_synthesis.mix import ASPECTS
