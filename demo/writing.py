@@ -14,7 +14,7 @@ from PIL import Image
 from components.core.data.dataset import DatasetWriter
 from components.core.data.hashing import rng_for
 from components.core.vlm.messages import build_conversation
-from components.image_ingest.phash import luminance_thumbnail, phash, to_signed
+from components.image_ingest.duplicates.phash import luminance_thumbnail, phash, to_signed
 from demo import general
 from demo.build import WorldSettings
 from demo.conversation import general_turns

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from components.core.data.hashing import sha256_hex
+
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's content, in hex, read in blocks."""
@@ -18,7 +20,7 @@ def file_sha256(path: Path) -> str:
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary path to write to; the file moves to `path` when the block ends without an exception."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -30,8 +32,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 def write_json_atomic(path: Path, value: Any) -> None:
     """Write JSON so that a reader sees the old file, the new file, or none: never half a file."""
-    with whole_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
+    with atomic_file(path) as temporary, open(temporary, "w", encoding="utf-8") as file:
         json.dump(value, file, indent=1, sort_keys=True, ensure_ascii=False)
         file.write("\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def path_of_key(folder: Path, key: str) -> Path:
+    """The place of a file that any text names, e.g. a URL; parent folders may be missing."""
+    digest = sha256_hex(key)
+    return folder / digest[:2] / digest[2:]

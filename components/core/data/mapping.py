@@ -46,6 +46,12 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def in_batches(items: Iterable[Task], size: int) -> Iterator[list[Task]]:
+    """The items in lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    return iter(lambda: list(itertools.islice(iterator, size)), [])
+
+
 def map_tasks(
     function: Callable[[Shared, Task], Result],
     tasks: Iterable[Task],

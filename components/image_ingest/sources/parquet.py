@@ -11,9 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.stage.errors import ConfigError
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources.base import Entry
-from components.image_ingest.sources.shards import Shards
+from components.image_ingest.entry import Entry, Reason, Refused
+from components.image_ingest.sources.folder import Shards
 
 Value = bytes | dict[str, Any] | None
 _USUAL = ("image", "bytes", "img", "jpg", "png", "webp", "image_bytes")
@@ -31,7 +30,7 @@ class ParquetSource:
     """Column that holds the pictures; empty takes the first that looks like one."""
 
     def entries(self) -> Iterator[Entry]:
-        """Rows in the files' order, named by file and row number; footers alone are read.
+        """Rows in the files' order, named by file and row number; only footers are read.
 
         Raises:
             ConfigError: a file has no such column.

@@ -1,4 +1,4 @@
-"""Tar archives and WebDataset shards: members are read where they lie and never extracted to disk."""
+"""Tar archives and WebDataset shards: members are read in place, never extracted to disk."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources.base import Entry, printable
-from components.image_ingest.sources.shards import Shards
+from components.image_ingest.entry import Entry, Reason, Refused, printable
+from components.image_ingest.sources.folder import Shards
 
 # A header that needs more (a path, PAX records) is an attack: tarfile reads headers into memory whole.
 _MAX_HEADER_BYTES = 2**20
@@ -22,10 +21,10 @@ class TarSource:
 
     shards: Shards
     sidecars: tuple[str, ...]
-    """Endings of members that accompany a picture (WebDataset's `.json`, `.txt`, ...): not looked at."""
+    """Endings of members that accompany a picture (WebDataset's `.json`, `.txt`, ...): left out."""
 
     def entries(self) -> Iterator[Entry]:
-        """Members in the archives' order: headers alone are read, one at a time is in memory."""
+        """Members in the archives' order; only headers are read, one at a time."""
         for shard in self.shards:
             if shard.refusal:
                 yield shard
@@ -68,7 +67,7 @@ class TarSource:
 
 
 class _BoundedHeaders:
-    """A file whose single reads are bounded. Listing reads headers only, so a large read is a header's absurd claim."""
+    """A file whose single reads are bounded: listing reads headers only, so a large read is a false claim of one."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

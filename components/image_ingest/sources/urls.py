@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.core.data.files import path_of_key
 from components.core.stage.errors import ConfigError, DataError
 from components.image_ingest.config import UrlSettings
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources.base import Entry, printable
-from components.image_ingest.sources.cache import Cache
+from components.image_ingest.entry import Entry, Reason, Refused, printable
 from components.image_ingest.sources.fetch import check_url, fetch_all
 
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
@@ -22,21 +21,22 @@ _MAX_LINE = 2**20  # characters; a longer line is cut, and its parts are no URLs
 
 @dataclass(frozen=True)
 class UrlSource:
-    """The pictures that a list names. Downloads stay in the cache, so that each is made once."""
+    """The pictures that a list names. Downloads stay in a folder, so each is made once."""
 
     path: Path
     settings: UrlSettings
-    cache: Cache
+    downloads: Path
     max_bytes: int
 
     def __post_init__(self) -> None:
         if not self.settings.hosts:
             raise ConfigError(
-                f"{self.path}: no host may be asked; name them in image_ingest.urls.hosts, e.g. '*.example.org' ('*': any)"
+                f"{self.path}: no host may be asked; name them in image_ingest.urls.hosts, e.g. '*.example.org' "
+                "('*': any)"
             )
 
     def entries(self) -> Iterator[Entry]:
-        """The list's lines, in order; a row that holds no allowed URL is refused."""
+        """The list's lines, in order; a row without an allowed URL is refused."""
         for number, url in enumerate(self._urls(), start=1):
             name = printable(url)[:_MAX_NAME] or f"row {number}"
             refusal = (
@@ -70,10 +70,10 @@ class UrlSource:
             raise DataError(f"{self.path}: not a table of text, line {reader.line_num}: {error}") from error
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
-        """The downloads' bytes; what is not in the cache yet is fetched, many at once."""
-        failures = fetch_all([entry.at for entry in entries], self.cache, self.settings, self.max_bytes)
+        """The downloads' bytes; missing ones are fetched, many at once."""
+        failures = fetch_all([entry.at for entry in entries], self.downloads, self.settings, self.max_bytes)
         for entry in entries:
-            yield failures.get(entry.at) or self.cache.path(entry.at).read_bytes()
+            yield failures.get(entry.at) or path_of_key(self.downloads, entry.at).read_bytes()
 
     def uri(self, entry: Entry) -> str:
         """The URL."""

@@ -23,7 +23,7 @@ from components.core.data.dataset import Dataset
 from components.core.stage.runner import stage_main
 from components.image_ingest.component import IO
 from components.image_ingest.config import Config
-from components.image_ingest.sources import Source
+from components.image_ingest.entry import Source
 from components.image_ingest.stage import run
 
 SKIMAGE = Path(skimage.__file__).parent / "data"

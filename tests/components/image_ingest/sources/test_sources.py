@@ -12,9 +12,9 @@ import pytest
 from components.core.objects.store import open_store
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import Config
-from components.image_ingest.listing import write_listing
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources import Entry, open_source, source_kind
+from components.image_ingest.entry import Entry, Reason, Refused
+from components.image_ingest.sources import open_source, source_kind
+from components.image_ingest.sources.listing import write_listing
 
 
 def test_the_kind_follows_from_what_is_there(tmp_path, make_tar) -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image, ImageEnhance
 
-from components.image_ingest.near_duplicates import hamming
-from components.image_ingest.phash import luminance_thumbnail, phash, to_signed, to_unsigned
+from components.image_ingest.duplicates.near_duplicates import hamming
+from components.image_ingest.duplicates.phash import luminance_thumbnail, phash, to_signed, to_unsigned
 
 
 def reference(thumbnail: np.ndarray) -> int:

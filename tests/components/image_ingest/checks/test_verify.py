@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from components.core.data.hashing import sha256_hex
+from components.image_ingest.checks.verify import Refused, Stored, pixel_digest, sniff, verify
 from components.image_ingest.config import Config
-from components.image_ingest.reasons import Reason
-from components.image_ingest.verify import Refused, Stored, pixel_digest, sniff, verify
+from components.image_ingest.entry import Reason
 
 CONFIG = Config()
 

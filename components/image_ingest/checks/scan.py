@@ -1,26 +1,25 @@
 """Decoding and hashing, in parallel: chunk by chunk, each chunk's findings committed to a file.
 
-A chunk file holds facts about its pictures, not their pixels: bytes are kept only where they differ from the source's,
-so the work directory stays small. A chunk file exists whole or not at all; a killed scan continues with the missing ones.
+A chunk file holds facts about its pictures. It keeps bytes only where they differ from the source's, so the work
+directory stays small. A chunk file exists whole or not at all; a killed scan continues with the missing ones.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from components.core.data.files import atomic_file
 from components.core.data.mapping import map_tasks
+from components.image_ingest.checks.decontaminate import BenchmarkImages
+from components.image_ingest.checks.verify import Stored, verify
 from components.image_ingest.config import Config
-from components.image_ingest.decontaminate import BenchmarkImages
-from components.image_ingest.listing import Listing
-from components.image_ingest.phash import phash, to_signed
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources import Entry, Source
-from components.image_ingest.verify import Stored, verify
+from components.image_ingest.duplicates.phash import phash, to_signed
+from components.image_ingest.entry import Entry, Reason, Refused, Source
+from components.image_ingest.sources.listing import Listing
 
 FINDINGS = pa.schema(
     [
@@ -38,7 +37,7 @@ FINDINGS = pa.schema(
 
 @dataclass(frozen=True)
 class Scan:
-    """What every worker needs to know."""
+    """The data that every worker needs."""
 
     source: Source
     listing: Listing
@@ -49,10 +48,10 @@ class Scan:
 
 
 def scan(job: Scan) -> Iterator[pa.Table]:
-    """The findings of every chunk of the listing, in its order, scanning those that are not there yet.
+    """The findings of every chunk of the listing, in its order; missing ones are scanned.
 
     Raises:
-        StageError: a worker process died, or the source cannot be reached. What was finished is kept.
+        StageError: a worker process died, or the source cannot be reached. Finished chunks are kept.
     """
     for path in map_tasks(scan_chunk, range(job.listing.chunks), job, job.config.engine):
         with pa.memory_map(str(path)) as file:  # columns that are not touched are not read
@@ -65,10 +64,12 @@ def scan_chunk(job: Scan, number: int) -> Path:
     if path.exists():
         return path
     rows = list(_findings(job, job.listing.read(number)))
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with pa.OSFile(str(temporary), "wb") as file, pa.ipc.new_file(file, FINDINGS) as writer:
+    with (
+        atomic_file(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as file,
+        pa.ipc.new_file(file, FINDINGS) as writer,
+    ):
         writer.write_table(pa.Table.from_pylist(rows, schema=FINDINGS))
-    os.replace(temporary, path)
     return path
 
 
@@ -79,9 +80,7 @@ def _findings(job: Scan, entries: list[Entry]) -> Iterator[dict[str, object]]:
     for refusal in refusals:
         content = refusal or next(contents)
         outcome = content if isinstance(content, Refused) else verify(content, job.config)
-        if isinstance(
-            outcome, Stored
-        ):  # decoded pixels end with this turn: one picture at a time is in memory
+        if isinstance(outcome, Stored):  # its decoded pixels are freed before the next picture
             yield _facts(job, outcome)
         else:
             yield {"reason": outcome.reason.value, "detail": outcome.detail}

@@ -1,8 +1,8 @@
-"""Exact near-duplicate search among 64-bit hashes: every pair within the Hamming radius is found, none is guessed.
+"""Exact near-duplicate search among 64-bit hashes: every pair within the Hamming radius is found.
 
 Pigeonhole principle: if 64 bits are cut into r + 1 bands, two hashes at distance <= r agree in at least one band
-completely. So only hashes that share a band's value are compared. With memory bounded by the block sizes below,
-whatever the number of hashes and however alike they are.
+completely. So only hashes that share a band's value are compared. The block sizes below bound the memory for any
+number of hashes, however alike they are.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.image_ingest.growing import Growing
-from components.image_ingest.selection import Nearness, keep_first
+from components.image_ingest.duplicates.nearness import Growing, Nearness
 
 HASH_BITS = 64
-_BLOCK = 4096  # hashes that wait before they are sorted in, and hashes of one call of `first_near`
+_BLOCK = 4096  # hashes that wait before they are sorted in
 _ROWS = 256  # hashes compared with all of a block at once: 8 MB
 _PAIRS = 1 << 22  # candidate pairs expanded at once: 32 MB for each array of indices
 
@@ -27,7 +26,7 @@ def hamming(left: np.ndarray, right: np.ndarray | np.uint64) -> np.ndarray:
 
 
 class HashIndex(Nearness):
-    """A growing set of hashes that answers: which is the first member within `radius` of this one?
+    """A growing set of hashes that finds the earliest member within `radius` of a query.
 
     Args:
         radius: Hamming distance that still counts as near, 0 to 63.
@@ -118,31 +117,3 @@ def _expand(begin: np.ndarray, count: np.ndarray) -> Iterator[tuple[np.ndarray, 
             offset = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts)
             yield query, np.repeat(begin[start:stop], counts) + offset
         start = stop
-
-
-def first_near(hashes: np.ndarray, radius: int) -> np.ndarray:
-    """Greedy near-duplicate removal in the given order.
-
-    A hash is kept if no *kept* hash before it lies within the radius; so kept ones are pairwise further apart than
-    the radius, and no two near duplicates can end on different sides of a split.
-
-    Args:
-        hashes: (n,) uint64 in the order in which images win.
-        radius: Hamming distance that still counts as near.
-
-    Returns:
-        (n,) int64: position of the kept hash that this one is a near duplicate of, -1 where it is itself kept.
-    """
-    hashes = np.asarray(hashes, dtype=np.uint64)
-    leader = np.full(len(hashes), -1, dtype=np.int64)
-    kept = Growing(np.int64)
-    index = HashIndex(radius)
-    for start in range(0, len(hashes), _BLOCK):
-        block = hashes[start : start + _BLOCK]
-        members, _ = keep_first([(index, block)], len(block), len(kept))
-        stays = np.flatnonzero(members < 0)
-        index.add(block[stays])
-        kept.append(start + stays)
-        goes = np.flatnonzero(members >= 0)
-        leader[start + goes] = kept.view[members[goes]]
-    return leader

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.image_ingest import selection
-from components.image_ingest.embeddings import VectorIndex
-from components.image_ingest.near_duplicates import HashIndex
-from components.image_ingest.reasons import Reason
-from components.image_ingest.selection import Chooser, Repeat, keep_first
+from components.image_ingest.duplicates import chooser as selection
+from components.image_ingest.duplicates.chooser import Chooser, Repeat
+from components.image_ingest.duplicates.embeddings import VectorIndex
+from components.image_ingest.duplicates.near_duplicates import HashIndex
+from components.image_ingest.duplicates.nearness import keep_first
+from components.image_ingest.entry import Reason
 
 
 def digest(name: str) -> bytes:
@@ -84,7 +85,7 @@ def test_two_measures_together() -> None:
 
 @pytest.mark.parametrize("block", [1, 3, 8192])
 def test_vectors_are_compared_with_every_member(monkeypatch, block) -> None:
-    monkeypatch.setattr("components.image_ingest.embeddings._BLOCK", block)
+    monkeypatch.setattr("components.image_ingest.duplicates.embeddings._BLOCK", block)
     rng = np.random.default_rng(1)
     vectors = rng.normal(size=(40, 8))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)

@@ -5,8 +5,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.image_ingest import near_duplicates
-from components.image_ingest.near_duplicates import HashIndex, first_near, hamming
+from components.image_ingest.duplicates import near_duplicates
+from components.image_ingest.duplicates.near_duplicates import HashIndex, hamming
+from components.image_ingest.duplicates.nearness import Growing, keep_first
+
+
+def first_near(hashes: np.ndarray, radius: int) -> np.ndarray:
+    """(n,) int64: position of the kept hash that each one is a near duplicate of, -1 where it is itself kept."""
+    leader = np.full(len(hashes), -1, dtype=np.int64)
+    kept = Growing(np.int64)
+    index = HashIndex(radius)
+    size = near_duplicates._BLOCK
+    for start in range(0, len(hashes), size):
+        block = hashes[start : start + size]
+        members, _ = keep_first([(index, block)], len(block), len(kept))
+        stays = np.flatnonzero(members < 0)
+        index.add(block[stays])
+        kept.append(start + stays)
+        goes = np.flatnonzero(members >= 0)
+        leader[start + goes] = kept.view[members[goes]]
+    return leader
 
 
 def naive(hashes: list[int], radius: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Near duplicates by what a vision encoder sees: crops, recolourings and re-renderings that a perceptual hash misses.
+"""Near duplicates by a vision encoder's embeddings: crops, recolourings and re-renderings that a hash misses.
 
 The search is exact: every image is compared with every kept one, in matrix products of bounded size.
 """
@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import io
 import json
-import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from components.core.data.files import atomic_file
+from components.core.data.mapping import in_batches
 from components.core.data.pins import split_pin
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import EmbeddingSettings
-from components.image_ingest.growing import Growing
-from components.image_ingest.selection import Nearness
+from components.image_ingest.duplicates.nearness import Growing, Nearness
 
 _BLOCK = 8192  # members compared at once
 
@@ -69,7 +68,7 @@ class VectorIndex(Nearness):
 class Preprocess:
     """Whole pictures, squeezed to the encoder's size and normalised as its `preprocessor_config.json` says.
 
-    transformers' own image processors need torchvision, and crop the sides away, which near duplicates may differ in.
+    transformers' own image processors need torchvision. They also crop the sides, in which near duplicates may differ.
     """
 
     size: tuple[int, int]
@@ -97,17 +96,16 @@ class Preprocess:
     def __call__(self, images: Sequence[Image.Image]) -> np.ndarray:
         """(n, 3, height, width) float32."""
         pixels = np.stack([np.asarray(image.resize(self.size, Image.Resampling.BICUBIC)) for image in images])
-        scaled = (pixels.astype(np.float32) / 255.0 - np.array(self.mean, np.float32)) / np.array(
-            self.std, np.float32
-        )
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        scaled = (pixels.astype(np.float32) / 255.0 - mean) / std
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
 class Encoder:
     """A vision encoder from a directory, loaded at once.
 
-    Takes what transformers' `AutoModel` loads: `get_image_features` of models of image and text (CLIP, SigLIP), the pooled
-    output, or the mean of the last hidden states.
+    Takes any model that transformers' `AutoModel` loads. Its vector is `get_image_features` (CLIP, SigLIP), the
+    pooled output, or the mean of the last hidden states.
 
     Raises:
         NoInputError: no such directory.
@@ -123,7 +121,8 @@ class Encoder:
             from transformers import AutoModel
         except ImportError as error:
             raise ConfigError(
-                f"image_ingest.embedding needs torch and transformers ({error}); install the `train` extra or leave encoder empty"
+                f"image_ingest.embedding needs torch and transformers ({error}); install the `train` extra or leave "
+                "encoder empty"
             ) from error
         try:
             self._preprocess = Preprocess.read(path)
@@ -137,13 +136,12 @@ class Encoder:
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self._model = model.to(device).eval()
         self._device, self._batch = device, settings.batch_images
-        blank = Image.new("RGB", (64, 64))
-        self.dimension = self._batch_of([blank]).shape[1]
+        self.dimension = self._batch_of([Image.new("RGB", (64, 64))]).shape[1]
 
     def embed(self, images: Iterable[bytes]) -> np.ndarray:
         """Unit vectors of encoded pictures; (n, dimension) float16."""
         parts = [np.empty((0, self.dimension), dtype=np.float16)]
-        for batch in _batches(images, self._batch):
+        for batch in in_batches(images, self._batch):
             parts.append(self._batch_of([Image.open(io.BytesIO(data)).convert("RGB") for data in batch]))
         return np.concatenate(parts)
 
@@ -159,7 +157,7 @@ class Encoder:
 
 
 def _features(model: Any, inputs: Any) -> Any:
-    """(batch, dimension) tensor of a model's view of whole pictures."""
+    """(batch, dimension) tensor: the model's embeddings of whole pictures."""
     output = model.get_image_features(**inputs) if hasattr(model, "get_image_features") else model(**inputs)
     if not hasattr(output, "last_hidden_state"):
         return output
@@ -168,19 +166,11 @@ def _features(model: Any, inputs: Any) -> Any:
 
 
 def kept_vectors(path: Path, images: Iterable[bytes], encoder: Encoder) -> np.ndarray:
-    """Embeddings from a file, which is written if it is not there yet."""
+    """Embeddings from a file, which is written if it is missing."""
     if path.exists():
         vectors: np.ndarray = np.load(path)
         return vectors
     vectors = encoder.embed(images)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
+    with atomic_file(path) as temporary, open(temporary, "wb") as file:
         np.save(file, vectors)
-    os.replace(temporary, path)
     return vectors
-
-
-def _batches(items: Iterable[bytes], size: int) -> Iterator[Sequence[bytes]]:
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from components.core.data.hashing import sha256_hex
+from components.image_ingest.checks.metadata import strip_metadata
 from components.image_ingest.config import Config
-from components.image_ingest.metadata import strip_metadata
-from components.image_ingest.phash import THUMBNAIL_PX, luminance_thumbnail
-from components.image_ingest.reasons import Reason, Refused
+from components.image_ingest.duplicates.phash import THUMBNAIL_PX, luminance_thumbnail
+from components.image_ingest.entry import Reason, Refused
 
 _STORED_AS_IS = ("JPEG", "PNG", "WEBP")
 _PLAIN_MODES = ("RGB", "L")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core.data.hashing import sha256_hex
-from components.image_ingest.split import split_of
+from components.image_ingest.draws import split_of
 
 
 def test_share_is_the_wanted_one() -> None:

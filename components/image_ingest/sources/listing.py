@@ -1,20 +1,20 @@
-"""What the source holds, written down once: chunks of entries that any process reads by number.
+"""The listing of a source, in a file: chunks of entries that any process reads by number.
 
-The listing may have millions of entries, so it lies in a file; memory holds one chunk.
+The listing may have millions of entries; memory holds one chunk.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources import Entry
+from components.core.data.mapping import in_batches
+from components.image_ingest.entry import Entry, Reason, Refused
 
 _SCHEMA = pa.schema(
     [
@@ -58,7 +58,7 @@ def write_listing(entries: Iterable[Entry], path: Path, chunk_files: int) -> Lis
     digest = hashlib.sha256()
     rows = chunks = 0
     with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
-        for chunk in _chunks(entries, chunk_files):
+        for chunk in in_batches(entries, chunk_files):
             batch = pa.RecordBatch.from_pylist([_row(entry) for entry in chunk], schema=_SCHEMA)
             for column in batch.columns:
                 for value in column.to_pylist():
@@ -67,17 +67,6 @@ def write_listing(entries: Iterable[Entry], path: Path, chunk_files: int) -> Lis
             rows += len(chunk)
             chunks += 1
     return Listing(path, rows, chunks, chunk_files, digest.hexdigest())
-
-
-def _chunks(entries: Iterable[Entry], size: int) -> Iterator[list[Entry]]:
-    chunk: list[Entry] = []
-    for entry in entries:
-        chunk.append(entry)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _row(entry: Entry) -> dict[str, object]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from components.core.data.hashing import sha256_hex
+from components.image_ingest.checks.verify import Stored, pixel_digest, verify
 from components.image_ingest.config import OFF, Config
-from components.image_ingest.near_duplicates import hamming
-from components.image_ingest.phash import THUMBNAIL_PX, phash
-from components.image_ingest.reasons import Refused
-from components.image_ingest.verify import Stored, pixel_digest, verify
+from components.image_ingest.duplicates.near_duplicates import hamming
+from components.image_ingest.duplicates.phash import THUMBNAIL_PX, phash
+from components.image_ingest.entry import Refused
 
 # Means over blocks of the thumbnails of equal pictures differ by no more than this, in grey levels: thumbnails come from
 # decodes at different scales, which round and clip differently.

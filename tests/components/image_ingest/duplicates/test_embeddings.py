@@ -10,7 +10,7 @@ import pytest
 
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import EmbeddingSettings
-from components.image_ingest.embeddings import Encoder
+from components.image_ingest.duplicates.embeddings import Encoder
 
 
 def write_preprocessor(path: Path, sizes: dict) -> None:

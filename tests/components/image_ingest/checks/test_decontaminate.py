@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from components.image_ingest.checks.decontaminate import BenchmarkImages, collect
+from components.image_ingest.checks.verify import Stored, verify
 from components.image_ingest.config import OFF, Config
-from components.image_ingest.decontaminate import BenchmarkImages, collect
-from components.image_ingest.phash import phash
-from components.image_ingest.verify import Stored, verify
+from components.image_ingest.duplicates.phash import phash
 
 CONFIG = Config()
 
