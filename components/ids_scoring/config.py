@@ -73,11 +73,11 @@ class Budget(Settings):
 
 
 class Config(Settings):
-    """How information density is measured and what it buys."""
+    """How information density is measured, and how many questions it allots."""
 
     scorer: Literal["mllm", "proxy"] = "mllm"
-    """`mllm`: a model rates the image, the method proper. `proxy`: text recognition and image statistics, without a
-    model; a stand-in, named as such in every row."""
+    """`mllm`: a model rates the image, as in the paper. `proxy`: text recognition and image statistics, without a
+    model; every row names it."""
     endpoint: Endpoint | None = None
     """The model of the `mllm` scorer."""
     weights: Weights = Weights()

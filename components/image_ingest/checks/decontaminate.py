@@ -1,4 +1,4 @@
-"""Benchmark images, so that none of them is trained on: by their pixels, and by perceptual hash."""
+"""Decontamination: recognise benchmark images by their pixels and by perceptual hash, so none is trained on."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from components.image_ingest.duplicates.near_duplicates import hamming
 from components.image_ingest.duplicates.phash import THUMBNAIL_PX, phash
 from components.image_ingest.entry import Refused
 
-# Means over blocks of the thumbnails of equal pictures differ by no more than this, in grey levels: thumbnails come from
-# decodes at different scales, which round and clip differently.
+# Block means of the thumbnails of equal pictures differ by no more than this, in grey levels. They do differ,
+# because thumbnails come from decodes at different scales, which round and clip differently.
 _ALIKE = 8
 _COARSE = 4
 
 
 @dataclass(frozen=True)
 class BenchmarkImages:
-    """What is needed to recognise the images of all benchmarks. Small enough to hand to every worker process."""
+    """The images of all benchmarks as digests, small enough to hand to every worker process."""
 
     hashes: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=np.uint64))
     """(n,) uint64 perceptual hashes."""
@@ -36,16 +36,16 @@ class BenchmarkImages:
     """Benchmark and item that each image belongs to."""
 
     def find(self, image: Stored, hash_: np.uint64, bits: int) -> str | None:
-        """The benchmark item that a picture is, or nearly is; None where there is none.
+        """The benchmark item whose picture equals this one, or nearly; None if there is none.
 
         Args:
             image: the picture in stored form.
             hash_: its perceptual hash.
-            bits: Hamming distance that still counts, `OFF` for equal pixels only. Pixels are decoded and digested for
-                those pictures alone that have the size and the coarse luminance of a benchmark's.
+            bits: Hamming distance that still counts, `OFF` for equal pixels only.
         """
         if not self.names:
             return None
+        # Pixels are decoded only if size and coarse luminance are those of a benchmark's picture.
         alike = (self.sizes == (image.width, image.height)).all(axis=1)
         alike[alike] = (np.abs(self.coarse[alike] - coarse(image.thumbnail)) <= _ALIKE).all(axis=1)
         if alike.any():
@@ -73,10 +73,10 @@ def collect(images: Iterable[tuple[str, bytes]], config: Config) -> tuple[Benchm
 
     Args:
         images: (name, encoded bytes); equal bytes are digested once.
-        config: the run's bounds, which apply to benchmark images too: what is compared is what would be stored.
+        config: the run's bounds, which apply to benchmark images too: stored forms are compared.
 
     Returns:
-        The digests, and the names of images that would not pass as images of the run and so cannot meet one.
+        The digests, and the names of images that a run would refuse, so that no image of a run equals them.
     """
     seen: set[str] = set()
     found: list[tuple[np.uint64, tuple[int, int], np.ndarray, str, str]] = []

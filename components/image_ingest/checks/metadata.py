@@ -1,7 +1,7 @@
-"""Metadata removal that leaves the compressed pixels as they are, byte for byte.
+"""Metadata removal (EXIF, XMP, IPTC, comments) that leaves the compressed pixels as they are, byte for byte.
 
-Kept is what a decoder needs to show the right colours (colour profile, gamma, Adobe transform, transparency); removed
-is everything else: EXIF with its place and time, XMP, IPTC, comments, thumbnails, text and bytes after the picture.
+Everything that a decoder needs for the right colours is kept: colour profile, gamma, Adobe transform, transparency.
+Everything else is removed, thumbnails, text and bytes after the picture included.
 """
 
 from __future__ import annotations
@@ -11,26 +11,13 @@ import struct
 _JPEG_SOI, _JPEG_EOI, _JPEG_SOS = 0xD8, 0xD9, 0xDA
 _JPEG_APP0, _JPEG_APP2, _JPEG_APP14, _JPEG_COM = 0xE0, 0xE2, 0xEE, 0xFE
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_PNG_KEPT = {
-    b"IHDR",
-    b"PLTE",
-    b"IDAT",
-    b"IEND",
-    b"tRNS",
-    b"gAMA",
-    b"cHRM",
-    b"sRGB",
-    b"iCCP",
-    b"sBIT",
-    b"bKGD",
-    b"pHYs",
-}
+_PNG_KEPT = frozenset(b"IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB iCCP sBIT bKGD pHYs".split())
 _WEBP_DROPPED = {b"EXIF", b"XMP "}
 _WEBP_FLAGS = 0x08 | 0x04  # EXIF and XMP bits of the VP8X header
 
 
 def strip_metadata(data: bytes, image_format: str) -> bytes | None:
-    """The file without its metadata; `data` itself when it had none; None when its structure is not understood.
+    """The file without its metadata; `data` itself if it had none; None if its structure is not understood.
 
     Args:
         data: a complete file that decodes.
@@ -45,7 +32,7 @@ def strip_metadata(data: bytes, image_format: str) -> bytes | None:
 
 
 def _strip_jpeg(data: bytes) -> bytes | None:
-    """Segments up to the first scan are filtered; the scans are copied to the last end-of-image marker (ITU T.81, B.1)."""
+    """Filter the segments up to the first scan; copy the scans to the last end-of-image marker (ITU T.81, B.1)."""
     out = [data[:2]]
     at = 2
     while data[at] == 0xFF:
@@ -72,7 +59,7 @@ def _keeps(marker: int, payload: bytes) -> bool:
 
 
 def _strip_png(data: bytes) -> bytes | None:
-    """Chunks: length, type, data, CRC (W3C PNG, 5.3); unknown critical chunks are not ours to drop."""
+    """Chunks: length, type, data, CRC (W3C PNG, 5.3). Unknown critical chunks must not be dropped."""
     out = [data[:8]]
     at = 8
     while at < len(data):

@@ -1,4 +1,4 @@
-"""One file's bytes to a stored image, or to the reason why not. No files, no randomness: bytes in, bytes out."""
+"""Decode a file's bytes and bring the picture into stored form, or say why it is refused."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _NAMES = {
     b"\0\0\1\0": "ICO",
     b"\xff\x0a": "JPEG XL",
     b"\0\0\0\x0cJXL": "JPEG XL",
-}
-_NAMES |= {b"\0\0\0\x0cjP": "JPEG 2000", b"\xff\x4f\xff\x51": "JPEG 2000", b"%PDF": "PDF", b"DDS ": "DDS"}
-_NAMES |= {
+    b"\0\0\0\x0cjP": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"%PDF": "PDF",
+    b"DDS ": "DDS",
     b"\xff\xd8\xff": "JPEG",
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"BM": "BMP",
@@ -77,15 +78,15 @@ def verify(data: bytes, config: Config) -> Stored | Refused:
     """Decode every pixel of a file and bring it into stored form.
 
     The picture is turned upright (EXIF orientation), scaled to `max_side_px`, flattened onto white where it is
-    transparent and freed of metadata. Where only metadata had to go, the compressed pixels stay byte for byte; where nothing had
-    to change, the stored bytes are the file's.
+    transparent, and freed of metadata. If only metadata is removed, the compressed pixels stay byte for byte.
+    If nothing has to change, the stored bytes are the file's.
     """
     if not data:
         return Refused(Reason.EMPTY_FILE, "0 bytes")
     if len(data) > config.max_file_bytes:
         return Refused(Reason.TOO_LARGE_FILE, f"{len(data)} bytes, limit {config.max_file_bytes}")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd metadata; what matters here are exceptions
+        warnings.simplefilter("ignore")  # about odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return _verify(data, config)
 
@@ -113,9 +114,8 @@ def _verify(data: bytes, config: Config) -> Stored | Refused:
 
 
 def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
-    source_format = (
-        "JPEG" if image.format == "MPO" else str(image.format)
-    )  # MPO: a JPEG with more pictures behind it
+    # MPO: a JPEG with more pictures behind it
+    source_format = "JPEG" if image.format == "MPO" else str(image.format)
     oversize = max(image.size) > config.max_side_px
     turned = image.getexif().get(_ORIENTATION, 1) != 1
     size = image.size
@@ -123,48 +123,43 @@ def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
     if _is_plain(image) and not turned and not oversize:
         stored = strip_metadata(data, source_format)
     if stored is not None and source_format == "JPEG":
-        # All that can be wrong in a JPEG's scans shows while they are entropy-decoded, which a reduced decode does to
-        # the last bit too. What it leaves out, inverse transforms at full size and colour, takes any input.
+        # Every fault of a JPEG's scans shows in their entropy decoding, which a reduced decode does to the last bit
+        # too. It leaves out the inverse transforms at full size and colour, which take any input.
         image.draft("L", (_DRAFT_PX, _DRAFT_PX))
     elif oversize and source_format == "JPEG":
         image.draft(None, (config.max_side_px, config.max_side_px))
     image.load()
     if stored is not None:
         decoded = None if source_format == "JPEG" else image
-        thumbnail = luminance_thumbnail(image)
-        return Stored(
-            sha256_hex(stored), stored, stored is not data, source_format, *size, thumbnail, decoded
-        )
+        changed, thumbnail = stored is not data, luminance_thumbnail(image)
+        return Stored(sha256_hex(stored), stored, changed, source_format, *size, thumbnail, decoded)
     flat = _flatten(ImageOps.exif_transpose(image) if turned else image)
     if oversize:
         flat.thumbnail((config.max_side_px, config.max_side_px), Image.Resampling.LANCZOS)
     source_format = source_format if source_format == "JPEG" else "PNG"
     stored = _encode(flat, source_format, image.info.get("icc_profile"), config.jpeg_quality)
-    return Stored(
-        sha256_hex(stored), stored, True, source_format, *flat.size, luminance_thumbnail(flat), flat
-    )
+    thumbnail = luminance_thumbnail(flat)
+    return Stored(sha256_hex(stored), stored, True, source_format, *flat.size, thumbnail, flat)
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether a picture can be stored as it came: one frame of opaque 8-bit colour or grey, in a format that is served."""
+    """Whether a picture can be stored as it came: one frame of opaque 8-bit colour or grey, in a served format."""
     single = getattr(image, "n_frames", 1) == 1
-    return (
-        single
-        and image.format in _STORED_AS_IS
-        and image.mode in _PLAIN_MODES
-        and "transparency" not in image.info
-    )
+    return single and image.format in _STORED_AS_IS and _is_opaque_8_bit(image)
+
+
+def _is_opaque_8_bit(image: Image.Image) -> bool:
+    return image.mode in _PLAIN_MODES and "transparency" not in image.info
 
 
 def _flatten(image: Image.Image) -> Image.Image:
-    """8-bit RGB or grey; transparent parts over white. The image itself when it is already so."""
-    if image.mode in _PLAIN_MODES and "transparency" not in image.info:
+    """8-bit RGB or grey, transparent parts over white; the image itself if it is already so."""
+    if _is_opaque_8_bit(image):
         return image
     if image.mode.startswith("I") or image.mode == "F":  # 16 and 32 bits: to the range that the picture uses
         values = np.asarray(image, dtype=np.float64)
         low, high = float(values.min()), float(values.max())
-        top = 65535.0 if image.mode.startswith("I;16") else max(high - low, 1e-12)
-        base = 0.0 if image.mode.startswith("I;16") else low
+        base, top = (0.0, 65535.0) if image.mode.startswith("I;16") else (low, max(high - low, 1e-12))
         return Image.fromarray(np.clip((values - base) / top * 255.0, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
@@ -175,9 +170,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 def _encode(image: Image.Image, image_format: str, icc_profile: bytes | None, jpeg_quality: int) -> bytes:
     buffer = io.BytesIO()
-    clean = Image.frombytes(
-        image.mode, image.size, image.tobytes()
-    )  # carries nothing of the file's info dictionary
+    clean = Image.frombytes(image.mode, image.size, image.tobytes())  # without the file's info dictionary
     # A profile describes the source's colour space; after a change of mode it would be a wrong one.
     profile = icc_profile if icc_profile and image.mode == "RGB" and icc_profile[16:20] == b"RGB " else None
     if image_format == "JPEG":

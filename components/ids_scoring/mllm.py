@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from components.core.data.mapping import in_batches
 from components.core.mllm import Answer, ChatRequest, MLLMClient
 from components.core.mllm.prompts import render
+from components.core.stage.context import StageContext
 from components.ids_scoring.budget import DIMENSIONS
-from components.ids_scoring.scorers import Reason, ScoredImage, Unscored
+from components.ids_scoring.config import Config
+from components.ids_scoring.scorers import Reason, ScoredImage, Scorer, Unscored
 
 _Score = Annotated[float, Field(ge=0, le=10)]
 
@@ -27,26 +29,25 @@ class ImageScore(BaseModel):
     world_knowledge: _Score
 
 
-class MLLMScorer:
-    """Asks one request an image; answers are journalled, so no image is paid for twice."""
+class MLLMScorer(Scorer):
+    """Sends one request an image; answers are journalled, so no image is paid for twice.
 
-    def __init__(self, client: MLLMClient, max_answer_tokens: int, seed: int, batch_images: int) -> None:
-        self._client = client
-        self._batch_images = batch_images
-        self._max_answer_tokens = max_answer_tokens
-        self._seed = seed
+    As many images are scored at once as the endpoint's `max_concurrency` allows, with `batch_images` in memory.
+    """
+
+    def __init__(self, config: Config, ctx: StageContext) -> None:
+        assert config.endpoint is not None  # the settings refuse `mllm` without an endpoint
+        self._config = config
+        self._client = MLLMClient(config.endpoint, ctx.work.journal("replies"), ctx.log)
         self._prompt, prompt_hash = render(__file__, "score.jinja")
-        self.name = f"mllm:{client.endpoint.model}:{prompt_hash}"
+        self.name = f"mllm:{config.endpoint.model}:{prompt_hash}"
 
     def score(self, images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, ScoredImage | Unscored]]:
-        """Score images, as many at once as the endpoint's `max_concurrency` allows, `batch_images` in memory."""
-        images = iter(images)
-        while batch := list(islice(images, self._batch_images)):
+        for batch in in_batches(images, self._config.batch_images):
             answers = self._client.map([self._request(*image) for image in batch], bar=False)
             yield from ((answer.key, _result(answer)) for answer in answers)
 
     def metrics(self) -> dict[str, float]:
-        """Requests, retries, tokens and latency."""
         return self._client.usage.metrics("scorer")
 
     def _request(self, image_id: str, data: bytes) -> ChatRequest:
@@ -55,8 +56,8 @@ class MLLMScorer:
             prompt=self._prompt,
             schema=ImageScore,
             images=(data,),
-            seed=self._seed,
-            max_tokens=self._max_answer_tokens,
+            seed=self._config.seed,
+            max_tokens=self._config.max_answer_tokens,
         )
 
 
@@ -67,6 +68,4 @@ def _result(answer: Answer) -> ScoredImage | Unscored:
         reason = Reason.MALFORMED_ANSWER if error.startswith("malformed") else Reason.REFUSED_BY_ENDPOINT
         return Unscored(reason, error)
     scores = tuple(float(getattr(value, name)) for name in DIMENSIONS)
-    return ScoredImage(
-        (scores[0], scores[1], scores[2], scores[3]), value.rationale.strip(), value.caption.strip()
-    )
+    return ScoredImage(scores, value.rationale.strip(), value.caption.strip())
