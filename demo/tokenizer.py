@@ -10,7 +10,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 from demo import general
-from demo.world.questions import FORMS, absent_questions, catalogue
+from demo.world.forms import FORMS
+from demo.world.questions import absent_questions, catalogue
 from demo.world.scene import sample_scene
 
 END_OF_TEXT = "<|endoftext|>"

@@ -16,12 +16,12 @@ from components.core.data.hashing import rng_for
 from components.core.vlm.messages import build_conversation
 from components.image_ingest.duplicates.phash import luminance_thumbnail, phash, to_signed
 from demo import general
-from demo.build import WorldSettings
 from demo.conversation import general_turns
 from demo.world.index import WorldIndex, pixel_hash
 from demo.world.questions import TruthQA, catalogue
 from demo.world.render import png_bytes, render
 from demo.world.scene import Scene, sample_scene
+from demo.world_settings import WorldSettings
 
 LEVEL_SHARES = {0: 0.6, 1: 0.2, 2: 0.15, 3: 0.05}
 """How often the domain benchmark asks a question of a level."""

@@ -35,7 +35,7 @@ from components.qa_synthesis.generate import Task
 from components.qa_synthesis.history import evolution, lineage, reasoning
 from components.qa_synthesis.items import Item
 from components.qa_synthesis.reasoning import sample_reasoning
-from demo.teachers.items import judge
+from demo.teachers.replies.items import judge
 from demo.teachers.speaker import Request
 
 IMAGES = 300

@@ -17,11 +17,11 @@ from aiohttp import web
 from PIL import Image
 
 from demo.teachers.embeddings import Embedder
-from demo.teachers.knowledge import Knowledge, Priors, SceneKnowledge
+from demo.teachers.knowledge.photo_questions import PhotoKnowledge
+from demo.teachers.knowledge.scene import Knowledge, Priors, SceneKnowledge
 from demo.teachers.models import ModelSpec
-from demo.teachers.photo_questions import PhotoKnowledge
+from demo.teachers.replies.topics import Ontology
 from demo.teachers.speaker import Request, Speaker
-from demo.teachers.topics import Ontology
 from demo.world.index import WorldIndex
 from demo.world.scene import sample_scene
 

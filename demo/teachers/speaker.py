@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from demo.teachers import parse
-from demo.teachers.items import choose_evolved, choose_items, judge
-from demo.teachers.knowledge import NOTHING, Knowledge, Priors, noisy_scores
+from demo.teachers.knowledge.scene import NOTHING, Knowledge, Priors, noisy_scores
 from demo.teachers.models import ModelSpec
-from demo.teachers.noise import misread, pick, uniform
-from demo.teachers.thinking import abilities, steps, task_form
-from demo.teachers.topics import Ontology, match_topics, topic_number
+from demo.teachers.replies import parse
+from demo.teachers.replies.items import choose_evolved, choose_items, judge
+from demo.teachers.replies.noise import misread, pick, uniform
+from demo.teachers.replies.thinking import abilities, steps, task_form
+from demo.teachers.replies.topics import Ontology, match_topics, topic_number
 from demo.world.questions import TruthQA
 
 Json = dict[str, Any]

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from demo.teachers.knowledge import SceneKnowledge
-from demo.teachers.photo_questions import PhotoKnowledge
+from demo.teachers.knowledge.photo_questions import PhotoKnowledge
+from demo.teachers.knowledge.scene import SceneKnowledge
 from demo.teachers.speaker import Request, Speaker
 from demo.world.questions import answer
 from demo.world.scene import LIGHTS, Scene

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 from components.qa_synthesis.taxonomy import ABILITIES, TASK_FORMS
-from demo.teachers import photo_questions
-from demo.teachers.thinking import abilities, steps, task_form
-from demo.world.questions import FORMS, catalogue
+from demo.teachers.knowledge import photo_questions
+from demo.teachers.replies.thinking import abilities, steps, task_form
+from demo.world.forms import FORMS
+from demo.world.questions import catalogue
 
 
 def test_every_question_of_both_catalogues_has_abilities_of_the_nine():

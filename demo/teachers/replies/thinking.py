@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from demo.teachers.noise import uniform
+from demo.teachers.replies.noise import uniform
 from demo.world.questions import TruthQA
 
 _SKILLS = {

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from demo.teachers.noise import words_of
-from demo.teachers.parse import Line
+from demo.teachers.replies.noise import words_of
+from demo.teachers.replies.parse import Line
 from demo.world.questions import TruthQA
 
 ONTOLOGY_FILE = Path(__file__).with_name("ontology.yaml")

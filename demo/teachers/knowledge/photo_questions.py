@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from demo.teachers.noise import words_of
-from demo.teachers.photo import COLOURS, QUARTERS, Photo, measure
-from demo.world.questions import TruthQA
+from demo.teachers.knowledge.photo import COLOURS, QUARTERS, Photo, measure
+from demo.teachers.replies.noise import words_of
+from demo.world.forms import yes_no
+from demo.world.questions import TruthQA, offered
 
 _ORIENTATIONS = ("landscape", "portrait", "square")
 
@@ -30,13 +31,9 @@ class Form:
     choices: tuple[str, ...] = ()
 
 
-def _yes(truth: bool) -> str:
-    return "yes" if truth else "no"
-
-
 def _has_colour(photo: Photo, colour: str) -> tuple[str, str, bool]:
     there = colour in photo.colours
-    return _yes(there), f"The visible colours are {', '.join(photo.colours)}.", there
+    return yes_no(there), f"The visible colours are {', '.join(photo.colours)}.", there
 
 
 def _quarter(photo: Photo, name: str) -> tuple[str, str, bool]:
@@ -60,7 +57,7 @@ def _busiest(photo: Photo, _: str) -> tuple[str, str, bool]:
 
 def _same_colour(photo: Photo, _: str) -> tuple[str, str, bool]:
     left, right = photo.quarter_colours[0], photo.quarter_colours[3]
-    return _yes(left == right), f"The upper left is {left}, the lower right {right}.", True
+    return yes_no(left == right), f"The upper left is {left}, the lower right {right}.", True
 
 
 FORMS = (
@@ -70,9 +67,9 @@ FORMS = (
          lambda p, _: ("ABC"[_ORIENTATIONS.index(p.orientation)], f"It is {p.width} by {p.height} pixels.", True),
          choices=_ORIENTATIONS),
     Form("dark", 0, "yes_no", "Is the picture mostly dark?", ("brightness",),
-         lambda p, _: (_yes(p.brightness < 0.35), f"The mean brightness is {p.brightness:.2f}.", True)),
+         lambda p, _: (yes_no(p.brightness < 0.35), f"The mean brightness is {p.brightness:.2f}.", True)),
     Form("colourful", 0, "yes_no", "Is the picture colourful?", ("colour",),
-         lambda p, _: (_yes(p.saturation > 0.15), f"The mean saturation is {p.saturation:.2f}.", True)),
+         lambda p, _: (yes_no(p.saturation > 0.15), f"The mean saturation is {p.saturation:.2f}.", True)),
     Form("existence", 0, "yes_no", "Is there any {} in the picture?", ("existence", "colour"), _has_colour,
          slots=COLOURS),
     Form("quarter", 1, "span", "What is the main colour of the {} quarter?", ("colour", "spatial relationship"),
@@ -86,7 +83,7 @@ FORMS = (
     Form("busiest", 2, "choice", "Which quarter of the picture has the most detail?", ("detail", "comparison"),
          _busiest, choices=QUARTERS),
     Form("centre", 2, "yes_no", "Is the centre brighter than the picture as a whole?", ("brightness", "comparison"),
-         lambda p, _: (_yes(p.centre > p.brightness), f"The centre has {p.centre:.2f}, all {p.brightness:.2f}.", True)),
+         lambda p, _: (yes_no(p.centre > p.brightness), f"The centre has {p.centre:.2f}, all {p.brightness:.2f}.", True)),
     Form("same", 3, "yes_no", "Do the upper left and the lower right quarter have the same main colour?",
          ("colour", "spatial relationship", "comparison"), _same_colour),
 )  # fmt: skip
@@ -149,14 +146,7 @@ class PhotoKnowledge:
         if found is None:
             return None
         qa = _ask(self.photo, *found)
-        if not qa.choices or not choices:
-            return qa
-        right, offered = qa.choices["ABCD".index(qa.answer)], [choice.lower() for choice in choices]
-        return (
-            replace(qa, answer="ABCDEFGH"[offered.index(right)], choices=choices)
-            if right in offered
-            else None
-        )
+        return offered(qa, choices) if qa.choices and choices else qa
 
     def scores(self) -> dict[str, float]:
         """Signals of the picture that go with information density; no claim about its content."""

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from demo.teachers import parse
+from demo.teachers.replies import parse
 
 
 def test_numbered_lines_with_choices_and_second_versions():

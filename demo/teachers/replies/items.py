@@ -8,9 +8,10 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from demo.teachers import photo
-from demo.teachers.knowledge import Knowledge
-from demo.world.questions import SLOTS, SPEED_LIMITS, TruthQA
+from demo.teachers.knowledge import photo
+from demo.teachers.knowledge.scene import Knowledge
+from demo.world.forms import SLOTS, SPEED_LIMITS
+from demo.world.questions import TruthQA
 
 EXISTENCE = "existence"
 EXISTENCE_WEIGHT = 4.0

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from demo.teachers.photo import measure
+from demo.teachers.knowledge.photo import measure
 
 
 def encoded(pixels: np.ndarray) -> bytes:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Protocol
 
-from demo.teachers import photo_questions
-from demo.teachers.noise import gauss, pick, words_of
-from demo.world.questions import OFF, TruthQA, absent_questions, answer, catalogue
+from demo.teachers.knowledge import photo_questions
+from demo.teachers.replies.noise import gauss, pick, words_of
+from demo.world.forms import OFF
+from demo.world.questions import TruthQA, absent_questions, answer, catalogue
 from demo.world.scene import Scene
 
 NOTHING = frozenset({OFF, "none", "no", "0"})
