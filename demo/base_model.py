@@ -1,7 +1,7 @@
-"""The demo's base model: a real Qwen3-VL of three million parameters, trained from scratch on the general task.
+"""The demo's base model: a Qwen3-VL of three million parameters, trained from scratch on the general task.
 
-Only sizes differ from Qwen3-VL: the classes, the checkpoint's files and the chat format are those of the large models,
-so that every stage runs the code that it runs in production.
+Only the sizes differ. Classes, checkpoint files and chat format are those of the large models, so every stage runs
+its production code.
 """
 
 from __future__ import annotations
@@ -31,8 +31,12 @@ def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen3VLCon
     # M-RoPE splits a head's frequencies over time, height and width.
     along_side = sizes.head_dim // 2 // 3
     grid = general.SIZE_PX // sizes.patch_px
-    names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>",
-             "vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}  # fmt: skip
+    names = {
+        "image_token_id": "<|image_pad|>",
+        "video_token_id": "<|video_pad|>",
+        "vision_start_token_id": "<|vision_start|>",
+        "vision_end_token_id": "<|vision_end|>",
+    }
     return Qwen3VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -75,8 +79,8 @@ def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen3VLCon
 
 
 def build_model(config: Qwen3VLConfig, seed: int) -> Qwen3VLForConditionalGeneration:
-    """A new model. The projections that write into the residual stream start at zero, so that at first every token is
-    itself and not the noise of untrained layers; this shortens training a little."""
+    """A new model. The projections that write into the residual stream start at zero. So at first every token is itself and not the
+    noise of untrained layers, which shortens training a little."""
     torch.manual_seed(seed)
     model = Qwen3VLForConditionalGeneration(config)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Settings of the base model: its sizes and its training. Imports nothing heavy, to find a finished one at once."""
+"""Settings of the base model: sizes and training. Imports nothing heavy, to find a finished one at once."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ MINI = BaseSettings(
 def content_key(settings: BaseSettings) -> str:
     """Hash of the settings and of the code that the weights depend on."""
     folder = Path(__file__).parent
-    names = ("base_model.py", "base_settings.py", "conversation.py", "general.py", "pretraining.py", "tokenizer.py",
-             "world/forms.py", "world/questions.py", "world/scene.py")  # fmt: skip
+    modules = ("base_model", "base_settings", "conversation", "general", "pretraining", "tokenizer")
+    names = [f"{name}.py" for name in (*modules, "world/forms", "world/questions", "world/scene")]
     code = [[name, sha256_hex((folder / name).read_bytes())] for name in names]
     return sha256_hex(canonical_json([asdict(settings), code, version("torch")]))
 

@@ -1,10 +1,9 @@
 """Pretraining of the demo's base model on the general task: its eyes, then reading a picture, then answering.
 
-A model that learns only through answers sits on a long plateau before the picture starts to matter. As in the large
-models, the vision tower is therefore trained on its own first: every patch names what it shows (shape, colour, digit).
-Then the whole model completes short statements about pictures, densely supervised and without the words around a
-question. Last, it answers questions, several about a picture in one conversation. Matrices are updated by Muon (Jordan et al. 2024; used by Kimi-VL,
-arXiv 2504.07491), the rest by AdamW.
+A model that learns only through answers sits on a long plateau before the picture starts to matter. So the vision tower is trained alone
+first, as in the large models: every patch names its shape, colour or digit. Then the whole model completes short statements about pictures, densely supervised and without
+the words around a question. Last, it answers questions, several about a picture in one conversation. Matrices
+are updated by Muon (Jordan et al. 2024; used by Kimi-VL, arXiv 2504.07491), the rest by AdamW.
 """
 
 from __future__ import annotations
@@ -69,8 +68,8 @@ class _Progress:
 def patch_labels(scene: general.GeneralScene, patch_px: int) -> tuple[np.ndarray, np.ndarray]:
     """What each patch of the picture shows: (object, colour), each int64 of shape (patches,), row by row.
 
-    Objects index `general.LABELS`; colour 0 is none. A patch takes the object that covers most of it, if that is at least
-    SMALLEST_COVER of the patch.
+    Objects index `general.LABELS`; colour 0 is none. A patch takes the object that covers most of it, if that
+    is at least SMALLEST_COVER of the patch.
     """
     grid = general.SIZE_PX // patch_px
     edges = np.arange(grid) * patch_px
@@ -87,7 +86,7 @@ def patch_labels(scene: general.GeneralScene, patch_px: int) -> tuple[np.ndarray
 
 
 class _Optimizers:
-    """Muon for the matrices inside the network, AdamW for the rest, on one schedule: warm-up, then a cosine."""
+    """Muon for the inner matrices, AdamW for the rest; one schedule: warm-up, then a cosine."""
 
     def __init__(self, named: list[tuple[str, nn.Parameter]], phase: Phase, outside: tuple[str, ...]) -> None:
         matrices = [p for name, p in named if p.ndim == 2 and not any(part in name for part in outside)]
@@ -182,7 +181,7 @@ def train_language(
     progress: _Progress,
     seed: int,
 ) -> None:
-    """A phase of the whole model, `name`: it learns the conversation that `turns_of` holds about each picture."""
+    """Phase `name` of the whole model: it learns the conversation of `turns_of` about each picture."""
     optimizers = _Optimizers(list(model.named_parameters()), phase, ("embed", "lm_head"))
     start = progress.step if progress.phase == name else 0
     if progress.phase == name:

@@ -19,7 +19,7 @@ class WorldSettings:
     images: int = 1600
     general_images: int = 1500
     benchmark_items: int = 400
-    """Questions of the domain and of the general benchmark, and pictures of the hallucination probes, two each."""
+    """Questions of the domain and the general benchmark; pictures with two hallucination probes each."""
     questions_per_general_image: int = 8
     general_reasoning_share: float = 0.3
     seed: int = 0

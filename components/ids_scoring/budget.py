@@ -47,9 +47,9 @@ def by_total(
 ) -> np.ndarray:
     """Distribute exactly `total` questions in proportion to the scores, within bounds, by largest remainder.
 
-    The real-valued shares are x_i = clip(c ids_i, n_min, n_max), with the one c that makes them sum to `total`.
-    Each image gets the whole part of its share. The rest goes, one each, to the largest fractional parts, then to
-    the higher score, then to the smaller tie break.
+    The real-valued shares are x_i = clip(c ids_i, n_min, n_max), with the one c that makes them sum to
+    `total`. Each image gets the whole part of its share. The rest goes, one each, to the largest fractional
+    parts, then to the higher score, then to the smaller tie break.
 
     Args:
         ids: (n,) scores, not negative.
@@ -85,8 +85,8 @@ def by_total(
 def _scale(score: np.ndarray, total: int, n_min: int, n_max: int) -> float:
     """The factor c at which the clipped shares sum to `total`.
 
-    The sum is piecewise linear in c and never falls; it bends at corners, where a share meets a bound. Bisection
-    finds the last corner at which the sum is not above `total`; from there on it is linear.
+    The sum is piecewise linear in c and never falls; it bends at corners, where a share meets a bound.
+    Bisection finds the last corner at which the sum is not above `total`; from there on it is linear.
     """
 
     def summed(factor: float) -> float:
@@ -98,7 +98,8 @@ def _scale(score: np.ndarray, total: int, n_min: int, n_max: int) -> float:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if summed(corners[middle]) <= total else (low, middle - 1)
     corner, following = float(corners[low]), float(corners[min(low + 1, len(corners) - 1)])
-    # Growing shares are found between corners: on a corner, rounding decides on which side of a bound a share is.
+    # Growing shares are found between corners: on a corner, rounding decides on which side of a bound a share
+    # is.
     middle_shares = (corner + following) / 2 * score
     slope = float(score[(n_min < middle_shares) & (middle_shares < n_max)].sum())
     return corner + (total - summed(corner)) / slope if slope and following > corner else corner

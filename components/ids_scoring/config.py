@@ -76,8 +76,8 @@ class Config(Settings):
     """How information density is measured, and how many questions it allots."""
 
     scorer: Literal["mllm", "proxy"] = "mllm"
-    """`mllm`: a model rates the image, as in the paper. `proxy`: text recognition and image statistics, without a
-    model; every row names it."""
+    """`mllm`: a model rates the image, as in the paper. `proxy`: text recognition and image statistics,
+    without a model; every row names it."""
     endpoint: Endpoint | None = None
     """The model of the `mllm` scorer."""
     weights: Weights = Weights()

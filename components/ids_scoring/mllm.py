@@ -32,7 +32,8 @@ class ImageScore(BaseModel):
 class MLLMScorer(Scorer):
     """Sends one request an image; answers are journalled, so no image is paid for twice.
 
-    As many images are scored at once as the endpoint's `max_concurrency` allows, with `batch_images` in memory.
+    As many images are scored at once as the endpoint's `max_concurrency` allows, with `batch_images` in
+    memory.
     """
 
     def __init__(self, config: Config, ctx: StageContext) -> None:

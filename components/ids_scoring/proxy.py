@@ -1,6 +1,7 @@
 """The `proxy` scorer: recognised text and image statistics instead of a model's judgement.
 
-It is for runs without a model: no image statistic knows the meaning of a picture. Every scale below is a choice of
+It is for runs without a model: no image statistic knows the meaning of a picture. Every scale below is a
+    choice of
 this implementation and comes from no paper.
 """
 

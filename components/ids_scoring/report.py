@@ -1,4 +1,4 @@
-"""The stage's report: how dense the images are, with examples, and what they were allotted."""
+"""The stage's report: the images' density, with examples, and their questions."""
 
 from __future__ import annotations
 

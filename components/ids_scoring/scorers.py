@@ -49,7 +49,7 @@ class Scorer(ABC):
 
     @abstractmethod
     def score(self, images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, ScoredImage | Unscored]]:
-        """Score (image_id, encoded bytes) pairs, read a bounded number ahead; yields (image_id, result) in order."""
+        """Yield (image_id, result) of (image_id, bytes) pairs in order; reads a bounded number ahead."""
 
     def metrics(self) -> dict[str, float]:
         """The effort of scoring, for the stage's metrics."""

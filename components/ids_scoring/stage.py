@@ -30,7 +30,8 @@ _WRITE_ROWS = 20_000
 def run(config: Config, ctx: StageContext) -> None:
     """Score every image, combine the dimensions, allot questions.
 
-    Scores are kept in a journal by image. So memory holds four numbers an image, and a restart scores the rest.
+    Scores are kept in a journal by image. So memory holds four numbers an image, and a restart scores the
+    rest.
 
     Raises:
         ConfigError: the budget cannot be met by this number of images, or the proxy's package is missing.

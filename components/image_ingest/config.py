@@ -22,7 +22,7 @@ class UrlSettings(Settings):
     schemes: tuple[Literal["https", "http"], ...] = ("https",)
     """Allowed schemes."""
     hosts: tuple[str, ...] = ()
-    """Allowed hosts, as patterns: `images.example.org`, `*.example.org`, `*` for any. They bind redirects too."""
+    """Allowed hosts, also of redirects, as patterns: `images.example.org`, `*.example.org`, `*` for any."""
     allow_private_addresses: bool = False
     """Connect to private, loopback and link-local addresses too: only for trusted lists."""
     column: str = "url"
@@ -69,11 +69,11 @@ class Config(Settings):
     urls: UrlSettings = UrlSettings()
     """URLs that a list may name, and how they are fetched."""
     catalogue: tuple[str, ...] = ()
-    """Datasets of table `images` of earlier runs, as paths, pinned (`path#sha256=...`) or not. Their images are not
-    taken again."""
+    """Datasets of table `images` of earlier runs, as paths, pinned (`path#sha256=...`) or not. Their images
+    are not taken again."""
     formats: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
-    """Accepted formats, decided by content and never by file name. BMP and TIFF are stored as PNG, because few
-    model servers take them."""
+    """Accepted formats, decided by content and never by file name. BMP and TIFF are stored as PNG, because
+    few model servers take them."""
     max_file_bytes: int = Field(default=64 * 2**20, ge=1)
     """Larger files are rejected unread."""
     max_pixels: int = Field(default=64_000_000, ge=1)
@@ -85,18 +85,17 @@ class Config(Settings):
     jpeg_quality: int = Field(default=95, ge=1, le=100)
     """Quality of JPEG pictures that had to be encoded again; others are stored as PNG, without loss."""
     near_duplicate_bits: Bits = 4
-    """Largest Hamming distance of the 64-bit perceptual hashes of near duplicates; -1 or null keeps all. Rendered
-    or schematic pictures have similar hashes and need 0 or null."""
+    """Largest Hamming distance of the 64-bit perceptual hashes of near duplicates; -1 or null keeps all.
+    Rendered or schematic pictures have similar hashes and need 0 or null."""
     embedding: EmbeddingSettings = EmbeddingSettings()
     """Near duplicates by embeddings; off unless an encoder is named."""
     decontamination_bits: Bits = 4
-    """Largest Hamming distance to a benchmark's picture that rejects a picture; -1 or null compares pixels only."""
+    """Largest Hamming distance to a benchmark's picture that rejects one; -1 or null compares pixels only."""
     min_new_images: int = Field(default=0, ge=0)
-    """Fewer new pictures than this end the run here, as a success: the output `enough` is false, and later tasks are
-    skipped. 0 always goes on. For scheduled runs."""
+    """Fewer new pictures than this end the run here, as a success: the output `enough` is false. 0 always goes on. For scheduled runs."""
     replay_share: float = Field(default=0.1, ge=0.0, le=1.0)
-    """Share of the pictures seen by the promoted model that are taken again, where a run starts from that model
-    (`preflight.start_from`). Chosen by a hash of the image id."""
+    """Share of the pictures seen by the promoted model that are taken again, where a run starts from that
+    model (`preflight.start_from`). Chosen by a hash of the image id."""
     heldout_fraction: float = Field(default=0.1, ge=0.0, lt=1.0)
     """Share of the pictures held out from training, chosen by a hash of the image id."""
     engine: EngineSettings = EngineSettings()

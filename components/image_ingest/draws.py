@@ -13,8 +13,8 @@ from components.core.stage.errors import DataError, NoInputError
 def split_of(image_id: str, heldout_fraction: float) -> str:
     """ "heldout" for a `heldout_fraction` of all image ids, else "train".
 
-    The id is hashed with its own salt, so the split is independent of every other draw from the id. Growing the
-    data set moves no image; raising the fraction only moves images from train to heldout.
+    The id is hashed with its own salt, so the split is independent of every other draw from the id. Growing
+    the data set moves no image; raising the fraction only moves images from train to heldout.
     """
     position = int(sha256_hex(f"split:{image_id}")[:16], 16) / 2**64
     return "heldout" if position < heldout_fraction else "train"

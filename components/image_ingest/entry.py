@@ -1,4 +1,4 @@
-"""One entry of a source of pictures, and the closed list of reasons for which it becomes no image of the run."""
+"""Entries of a source of pictures, and the closed list of reasons for rejecting one."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Source(Protocol):
         ...
 
     def uri(self, entry: Entry) -> str:
-        """Where the picture came from, for the `images` table; the same on every machine that sees the source."""
+        """Origin of the picture, for the `images` table; the same on every machine that sees the source."""
         ...
 
 

@@ -68,10 +68,9 @@ class Summary:
     def write(self, report: Report) -> None:
         """Fill the report."""
         counts, kept, total = self.counts, self.kept, self.counts.total()
-        report.text(
-            f"{total:,} entries: {kept:,} images kept ({counts['train']:,} for training, {counts['heldout']:,} "
-            f"held out), {total - kept:,} rejected, of which {counts['known']:,} are in the catalogue of earlier runs."
-        )
+        split = f"{counts['train']:,} for training, {counts['heldout']:,} held out"
+        known = f"of which {counts['known']:,} are in the catalogue of earlier runs"
+        report.text(f"{total:,} entries: {kept:,} images kept ({split}), {total - kept:,} rejected, {known}.")
         report.heading("Rejected, by reason")
         report.table([{"reason": r.value, "entries": counts[r.value]} for r in Reason if counts[r.value]])
         if self.rejected:

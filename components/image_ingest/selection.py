@@ -1,4 +1,4 @@
-"""The pictures of a run that stay: no repeats, none of an earlier run, and a sample of those the model has seen."""
+"""Selection of pictures: no repeats, none of an earlier run, a replay sample of those seen before."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Selection:
         """Pictures that the promoted model has seen and that were taken again."""
 
     def _add_known(self, dataset: Dataset) -> int:
-        """Remember the images of an earlier run, whose bytes are read only for the encoder; returns their number."""
+        """Remember the images of an earlier run; returns their number. Only the encoder needs their bytes."""
         columns = ["image_id", "phash", *(["bytes"] if self._encoder else [])]
         for number, batch in enumerate(dataset.iter_batches(columns, _CATALOGUE_ROWS)):
             rows = [to_unsigned(batch["phash"].to_numpy())] if self._hashed else []

@@ -90,7 +90,8 @@ def _tell(config: Config, ctx: StageContext, summary: Summary, selection: Select
     ctx.metrics |= {"new": new, "replayed": selection.replayed, "enough": float(enough)}
     ctx.metrics |= {"catalogue": selection.known, **summary.metrics()}
     if not enough:
-        told = f"{new} new pictures are fewer than min_new_images ({config.min_new_images}): nothing to train on yet."
+        fewer = f"{new} new pictures are fewer than min_new_images ({config.min_new_images})"
+        told = f"{fewer}: nothing to train on yet."
         ctx.log.info(told)
         ctx.report.text(told)
     counts = summary.counts

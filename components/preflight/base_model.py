@@ -1,4 +1,4 @@
-"""The model that training starts from: its place, and checks of its files without loading weights or torch."""
+"""The model that training starts from: its place, and checks of its files without torch."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def starting_model(config: Config, promotion_section: str) -> tuple[str, str]:
         raise ConfigError("preflight.start_from: promoted needs promotion.registry")
     if is_object_uri(root):
         raise ConfigError(
-            f"preflight.start_from: promoted needs a registry on a mounted volume, and {root} is an object store; "
-            "fetch the model with `vlm-posttrain registry fetch` and name it as preflight.base_model"
+            f"preflight.start_from: promoted needs a registry on a mounted volume, and {root} is an object "
+            "store; fetch the model with `vlm-posttrain registry fetch` and name it as preflight.base_model"
         )
     registry = DomainRegistry(root, promotion.get("domain", "default"))
     current = registry.pointer().version
@@ -48,7 +48,7 @@ def starting_model(config: Config, promotion_section: str) -> tuple[str, str]:
 
 
 def check_base_model(path: Path, supported_model_types: Sequence[str]) -> str:
-    """Check that a directory holds a model the training stages can load; returns a description for the report.
+    """Check that the training stages can load a model; returns a description for the report.
 
     Raises:
         NoInputError: no such directory.

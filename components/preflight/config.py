@@ -19,7 +19,7 @@ class Benchmark(Settings):
     role: Literal["domain", "general", "hallucination"]
     """It measures the domain, general ability, or whether the model affirms absent things."""
     uri: str
-    """A dataset directory of table `benchmark`, VLMEvalKit's TSV file, POPE's JSON lines (or a directory of them
+    """A dataset directory of table `benchmark`, a TSV file of VLMEvalKit, JSON lines of POPE (or a directory of them
     with the pictures), or settings of a needle in a haystack."""
     format: Format = "auto"
     """How it is stored; auto decides by the suffix, or by a directory's manifest."""
@@ -31,12 +31,12 @@ class Config(Settings):
     """Sources of a run and how they are checked."""
 
     images: str
-    """Domain images: a folder, searched recursively; tar or WebDataset shards; Parquet with an image column; a list
-    of URLs (.txt, .csv, .jsonl); or `s3://bucket/prefix`."""
+    """Domain images: a folder, searched recursively; tar or WebDataset shards; Parquet with an image column;
+    a list of URLs (.txt, .csv, .jsonl); or `s3://bucket/prefix`."""
     general_data: str
     """General training data that keeps the model's general ability. A directory with the datasets `images/` and
-    `samples/`, or with sets in ChatML, LLaVA, ShareGPT, Parquet or `save_to_disk` format and their pictures (formats:
-    README of curriculum_sft)."""
+    `samples/`, or with people's own sets and their pictures: ChatML, LLaVA, ShareGPT, Parquet or `save_to_disk`
+    (README of curriculum_sft)."""
     base_model: str
     """Directory of the base model: configuration, safetensors weights, tokenizer, processor."""
     start_from: Literal["base_model", "promoted"] = "base_model"
@@ -44,22 +44,22 @@ class Config(Settings):
     directory), if there is one. Pictures that it has seen come again only as a replay sample
     (`image_ingest.replay_share`)."""
     benchmarks: tuple[Benchmark, ...] = ()
-    """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes the
-    held-out images' voted questions."""
+    """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes
+    the held-out images' voted questions."""
     probe_endpoints: bool = True
     """Ask every endpoint in any section for its list of models."""
     probe_timeout_s: float = Field(default=5.0, gt=0)
     """Limit for one endpoint's answer, in seconds."""
     image_extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-    """The image folder must hold at least one file with one of these endings; empty means any file. It is only a
-    check against a wrong folder: image_ingest decides by content."""
+    """The image folder must hold at least one file with one of these endings; empty means any file. It is
+    only a check against a wrong folder: image_ingest decides by content."""
     supported_model_types: tuple[str, ...] = ("qwen3_vl", "qwen3_vl_moe")
     """`model_type` values that the training stages support."""
     checked_samples: int = Field(default=200_000, ge=1)
     """General samples whose text is checked, from the first on."""
     max_unusable_share: float = Field(default=0.01, ge=0, le=1)
-    """Share of the checked general samples that may be unusable: training rejects them and goes on. More of them
-    suggest a wrong format and stop the run."""
+    """Share of the checked general samples that may be unusable: training rejects them and goes on. More of
+    them suggest a wrong format and stop the run."""
     min_free_disk_gib: float = Field(default=2.0, ge=0)
     """Free space that the run's directories must have, in GiB."""
 

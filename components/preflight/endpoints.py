@@ -39,7 +39,7 @@ def find_probes(sections: Mapping[str, Settings]) -> list[Probe]:
 
 
 def probe(probes: Iterable[Probe], timeout_s: float) -> list[EndpointError]:
-    """Ask every server once for its models, all at the same time; returns one error for each probe that fails."""
+    """Ask every server once for its models, in parallel; returns one error for each failed probe."""
     probes = list(probes)
     servers = sorted({(item.base_url, item.api_key_env) for item in probes})
     with ThreadPoolExecutor(_PARALLEL) as pool:

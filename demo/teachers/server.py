@@ -28,7 +28,7 @@ from demo.world.scene import sample_scene
 MAX_BODY_BYTES = 64 << 20
 CACHED_PICTURES = 4096
 PRIOR_SCENES = 48
-"""Scenes whose answers make up what a model expects without seeing a picture."""
+"""Scenes whose answers a model expects without seeing a picture."""
 IMAGE_TOKENS = 64
 CHARS_PER_TOKEN = 4
 
@@ -59,7 +59,7 @@ class Pictures:
         self._known: OrderedDict[str, Knowledge] = OrderedDict()
 
     def look(self, url: str) -> tuple[str, Knowledge]:
-        """The picture's name (a hash of its bytes) and what is true about it."""
+        """The picture's name (a hash of its bytes) and the truth about it."""
         name = hashlib.sha256(url.encode()).hexdigest()
         knowledge = self._known.get(name)
         if knowledge is None:
@@ -84,7 +84,7 @@ class Pictures:
 
 
 class Teachers:
-    """All models of the server, and the count of what they were asked."""
+    """All models of the server, and the counts of their requests."""
 
     def __init__(self, index: WorldIndex, models: dict[str, ModelSpec]) -> None:
         ontology = Ontology()

@@ -1,4 +1,4 @@
-"""Every form of question about an instrument cluster: its wordings, its slots and the rule that answers it."""
+"""Every form of question about an instrument cluster: wordings, slots and the rule that answers it."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ FORMS = (
     Form("fuel", 0, "choice", ("gauge reading",), ("What is the fuel level?", "How much fuel is left?"),
          lambda scene, _: ("ABCD"[FUEL_LEVELS.index(scene.fuel)], f"The left bar is {scene.fuel}."),
          choices=FUEL_LEVELS),
-    Form("temperature", 0, "span", ("gauge reading",), ("What is the temperature?", "How warm is the engine?"),
+    Form("temperature", 0, "span", ("gauge reading",),
+         ("What is the temperature?", "How warm is the engine?"),
          lambda scene, _: (scene.temperature, f"The right bar is {scene.temperature}.")),
     Form("count", 0, "number", ("counting",), ("How many lights are on?", "Count the lights."), _count),
     Form("existence", 0, "yes_no", ("existence",),
@@ -143,15 +144,18 @@ FORMS = (
     Form("refuel", 2, "yes_no", ("gauge reading", "knowledge"), ("Is it time to refuel?",),
          lambda scene, _: (yes_no(scene.fuel in ("empty", "quarter")), f"The left bar is {scene.fuel}.")),
     Form("count_colour", 2, "number", ("counting", "colour"),
-         ("How many {colour} lights are on?", "Count the {colour} lights."), _count, slots={"colour": COLOURS}),
+         ("How many {colour} lights are on?", "Count the {colour} lights."), _count,
+         slots={"colour": COLOURS}),
     Form("end_colour", 2, "span", (_SPATIAL, "colour"), ("What colour is the {end} light?",),
          _of_end(lambda light: light.colour, "name"), slots=_END),
     Form("count_row", 3, "number", ("counting", _SPATIAL), ("How many lights are in the {row} row?",), _count,
          slots={"row": ROWS}),
     Form("left_of", 2, "yes_no", (_SPATIAL, "comparison"),
-         ("Is the {light} light left of the {other} light?",), _left_of, slots={"light": LIGHTS, "other": LIGHTS}),
+         ("Is the {light} light left of the {other} light?",), _left_of,
+         slots={"light": LIGHTS, "other": LIGHTS}),
     Form("above", 2, "yes_no", ("ocr", "comparison"), ("Is the speed above {limit}?",),
-         lambda scene, slots: (yes_no(scene.speed > int(slots["limit"])), f"The display shows {scene.speed}."),
+         lambda scene, slots: (yes_no(scene.speed > int(slots["limit"])),
+                               f"The display shows {scene.speed}."),
          slots={"limit": SPEED_LIMITS}),
     Form("end_action", 3, "span", (_SPATIAL, "colour", "knowledge"),
          ("What does the {end} light ask for?", "What to do about the {end} light?"),

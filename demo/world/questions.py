@@ -1,7 +1,8 @@
 """Every question that the demo asks about an instrument cluster, with its true answer.
 
-One `Form` holds the wordings that the simulated teachers write, the pattern that recognises them in a prompt, and
-the rule that answers them. So a question can be answered for any scene, also one about a light that is off.
+One `Form` holds the wordings that the simulated teachers write, the pattern that recognises them in a prompt,
+and the rule that answers them. So a question can be answered for any scene, also one about a light that is
+off.
 """
 
 from __future__ import annotations
@@ -78,15 +79,15 @@ def catalogue(scene: Scene, rng: random.Random | None = None) -> list[TruthQA]:
 
 
 def absent_questions(scene: Scene, rng: random.Random | None = None) -> list[TruthQA]:
-    """The questions that suppose something which the scene does not show, as a hallucinating teacher asks them."""
+    """The questions that suppose something absent, as a hallucinating teacher asks them."""
     return [qa for qa in _all(scene, rng) if not qa.present]
 
 
 def answer(scene: Scene, question: str, choices: tuple[str, ...] | list[str] = ()) -> TruthQA | None:
     """The true answer to any catalogue question, or None for a question that is not of the catalogue.
 
-    `choices` are the options as they were offered, in any order; the answer is the letter of the true one there.
-    Other words around the question do not matter. The first question found is answered.
+    `choices` are the options as they were offered, in any order; the answer is the letter of the true one
+    there. Other words around the question do not matter. The first question found is answered.
     """
     found = [
         (match.start(), -match.end(), index)

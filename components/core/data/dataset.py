@@ -23,7 +23,8 @@ from components.core.data.tables import IMAGE_TABLES, SCHEMAS, UNCOMPRESSED_COLU
 from components.core.stage.errors import DataError
 
 SCHEMA_VERSION = 1
-# Rows of a row group and of a shard. Groups are small where rows carry image bytes: one image is read cheaply.
+# Rows of a row group and of a shard. Groups are small where rows carry image bytes: one image is read
+# cheaply.
 _IMAGE_ROWS = (100, 10_000)
 _PLAIN_ROWS = (20_000, 1_000_000)
 
@@ -42,7 +43,8 @@ class Dataset:
 
         Raises:
             NoInputError: the directory does not exist.
-            DataError: no manifest, another table or schema version, or a shard that does not match its checksum.
+            DataError: no manifest, another table or schema version, or a shard that does not match its
+                checksum.
         """
         directory = Path(path)
         manifest = read_manifest(directory, "dataset")
@@ -160,7 +162,7 @@ class DatasetWriter:
         return self.path / f"part-{len(self._files):05d}.parquet"
 
     def _flush(self) -> None:
-        """Write one row group of what is pending."""
+        """Write the first row group of the pending rows."""
         pending = pa.concat_tables(self._pending)
         group, rest = pending.slice(0, self._group_rows), pending.slice(self._group_rows)
         self._pending, self._pending_rows = [rest], rest.num_rows

@@ -1,7 +1,7 @@
-"""`_MANIFEST.json` of datasets and checkpoints: every file with its checksum, written last, verified by readers.
+"""`_MANIFEST.json` of datasets and checkpoints: every file with its checksum, written last.
 
-Readers trust only files that the manifest lists, so the remains of a killed attempt are ignored. The digests of a
-stage's inputs, which its manifests name as well, are the record of lineage.
+Readers trust only files that the manifest lists, so the remains of a killed attempt are ignored. The digests
+of a stage's inputs, which its manifests name as well, are the record of lineage.
 """
 
 from __future__ import annotations
@@ -55,13 +55,11 @@ def verify_files(directory: Path, manifest: dict[str, Any]) -> None:
     for entry in manifest["files"]:
         path = directory / entry["name"]
         if not path.is_file() or path.stat().st_size != entry["bytes"]:
-            raise DataError(
-                f"{path}: missing or of another size than its manifest says; run the stage that wrote it again"
-            )
+            what = "missing or of another size than its manifest says"
+            raise DataError(f"{path}: {what}; run the stage that wrote it again")
         if file_sha256(path) != entry["sha256"]:
-            raise DataError(
-                f"{path}: checksum differs from its manifest; the file is damaged, run the stage again"
-            )
+            what = "checksum differs from its manifest; the file is damaged"
+            raise DataError(f"{path}: {what}, run the stage again")
 
 
 def file_entry(path: Path, name: str, **more: Any) -> dict[str, Any]:

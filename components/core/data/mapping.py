@@ -1,7 +1,7 @@
 """Where shard tasks run: in a pool of processes on this machine, or as Ray tasks on a cluster.
 
-A task is a pure function of the shared data and of its own description. So both engines give the same results in the
-same order, with any number of workers.
+A task is a pure function of the shared data and of its own description. So both engines give the same results
+in the same order, with any number of workers.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# Tasks submitted ahead for each worker: enough that none idles, and memory does not grow with the number of tasks.
+# Tasks submitted ahead for each worker: enough that none idles, and memory does not grow with the number of
+# tasks.
 _LOOK_AHEAD = 4
 _REACH_S = 10.0
 
@@ -36,9 +37,9 @@ class EngineSettings(Settings):
     kind: Literal["local", "ray"] = "local"
     """local: processes on this machine; ray: tasks on a Ray cluster."""
     workers: int = Field(default=0, ge=0)
-    """Tasks at once; 0 takes one for each usable core, or what the Ray cluster has."""
+    """Tasks at once; 0 takes one for each usable core, or each core of the Ray cluster."""
     address: str = ""
-    """Address of a Ray cluster, e.g. `ray://raycluster-head-svc:10001` or `auto`; empty starts one on this machine."""
+    """Address of a Ray cluster, e.g. `ray://raycluster-head-svc:10001` or `auto`; empty starts one here."""
 
 
 def usable_cores() -> int:
@@ -170,7 +171,7 @@ def _connect(ray: Any, settings: EngineSettings) -> None:
 
 
 def _reach(address: str) -> None:
-    """Fail in seconds where nobody listens: Ray itself would try for two minutes."""
+    """Fail in seconds if no server listens: Ray itself would try for two minutes."""
     host, mark, port = address.rpartition("://")[2].rpartition(":")
     if mark and port.isdecimal():  # else "auto", or another name that Ray resolves itself
         socket.create_connection((host, int(port)), timeout=_REACH_S).close()

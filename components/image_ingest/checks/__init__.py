@@ -1,1 +1,1 @@
-"""Checks of single pictures: decoding, metadata, benchmark images, and the parallel scan that applies them."""
+"""Checks of single pictures (decoding, metadata, benchmark images), and the parallel scan."""

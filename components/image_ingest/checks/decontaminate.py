@@ -1,4 +1,4 @@
-"""Decontamination: recognise benchmark images by their pixels and by perceptual hash, so none is trained on."""
+"""Decontamination: benchmark images, recognised by their pixels and by perceptual hash."""
 
 from __future__ import annotations
 

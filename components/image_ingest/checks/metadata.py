@@ -1,7 +1,7 @@
 """Metadata removal (EXIF, XMP, IPTC, comments) that leaves the compressed pixels as they are, byte for byte.
 
-Everything that a decoder needs for the right colours is kept: colour profile, gamma, Adobe transform, transparency.
-Everything else is removed, thumbnails, text and bytes after the picture included.
+Everything that a decoder needs for the right colours is kept: colour profile, gamma, Adobe transform,
+transparency. Everything else is removed, thumbnails, text and bytes after the picture included.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def strip_metadata(data: bytes, image_format: str) -> bytes | None:
 
 
 def _strip_jpeg(data: bytes) -> bytes | None:
-    """Filter the segments up to the first scan; copy the scans to the last end-of-image marker (ITU T.81, B.1)."""
+    """Filter the segments before the first scan; copy the scans up to the last end marker (ITU T.81, B.1)."""
     out = [data[:2]]
     at = 2
     while data[at] == 0xFF:

@@ -1,7 +1,8 @@
 """Decoding and hashing, in parallel: chunk by chunk, each chunk's findings committed to a file.
 
-A chunk file holds facts about its pictures. It keeps bytes only where they differ from the source's, so the work
-directory stays small. A chunk file exists whole or not at all; a killed scan continues with the missing ones.
+A chunk file holds facts about its pictures. It keeps bytes only where they differ from the source's, so the
+work directory stays small. A chunk file exists whole or not at all; a killed scan continues with the missing
+ones.
 """
 
 from __future__ import annotations

@@ -77,9 +77,9 @@ class Stored:
 def verify(data: bytes, config: Config) -> Stored | Refused:
     """Decode every pixel of a file and bring it into stored form.
 
-    The picture is turned upright (EXIF orientation), scaled to `max_side_px`, flattened onto white where it is
-    transparent, and freed of metadata. If only metadata is removed, the compressed pixels stay byte for byte.
-    If nothing has to change, the stored bytes are the file's.
+    The picture is turned upright (EXIF orientation), scaled to `max_side_px`, flattened onto white where it
+    is transparent, and freed of metadata. If only metadata is removed, the compressed pixels stay byte for
+    byte. If nothing has to change, the stored bytes are the file's.
     """
     if not data:
         return Refused(Reason.EMPTY_FILE, "0 bytes")
@@ -123,8 +123,8 @@ def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
     if _is_plain(image) and not turned and not oversize:
         stored = strip_metadata(data, source_format)
     if stored is not None and source_format == "JPEG":
-        # Every fault of a JPEG's scans shows in their entropy decoding, which a reduced decode does to the last bit
-        # too. It leaves out the inverse transforms at full size and colour, which take any input.
+        # Every fault of a JPEG's scans shows in their entropy decoding, which a reduced decode does to the
+        # last bit too. It leaves out the inverse transforms at full size and colour, which take any input.
         image.draft("L", (_DRAFT_PX, _DRAFT_PX))
     elif oversize and source_format == "JPEG":
         image.draft(None, (config.max_side_px, config.max_side_px))
@@ -143,7 +143,7 @@ def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
 
 
 def _is_plain(image: Image.Image) -> bool:
-    """Whether a picture can be stored as it came: one frame of opaque 8-bit colour or grey, in a served format."""
+    """Whether a picture can be stored as it came: one opaque frame, 8-bit colour or grey, a served format."""
     single = getattr(image, "n_frames", 1) == 1
     return single and image.format in _STORED_AS_IS and _is_opaque_8_bit(image)
 

@@ -1,7 +1,7 @@
 """Which of the decoded images stay: the first of every set of repeats, in the order of the listing.
 
-The choice depends on earlier images only, so chunks are chosen while later ones are still being decoded. Of the
-kept images, ids and hashes are remembered.
+The choice depends on earlier images only, so chunks are chosen while later ones are still being decoded. Of
+the kept images, ids and hashes are remembered.
 """
 
 from __future__ import annotations

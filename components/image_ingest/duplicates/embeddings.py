@@ -68,7 +68,8 @@ class VectorIndex(Nearness):
 class Preprocess:
     """Whole pictures, squeezed to the encoder's size and normalised as its `preprocessor_config.json` says.
 
-    transformers' own image processors need torchvision. They also crop the sides, in which near duplicates may differ.
+    transformers' own image processors need torchvision. They also crop the sides, in which near duplicates
+    may differ.
     """
 
     size: tuple[int, int]
@@ -104,8 +105,8 @@ class Preprocess:
 class Encoder:
     """A vision encoder from a directory, loaded at once.
 
-    Takes any model that transformers' `AutoModel` loads. Its vector is `get_image_features` (CLIP, SigLIP), the
-    pooled output, or the mean of the last hidden states.
+    Takes any model that transformers' `AutoModel` loads. Its vector is `get_image_features` (CLIP, SigLIP),
+    the pooled output, or the mean of the last hidden states.
 
     Raises:
         NoInputError: no such directory.
@@ -121,8 +122,8 @@ class Encoder:
             from transformers import AutoModel
         except ImportError as error:
             raise ConfigError(
-                f"image_ingest.embedding needs torch and transformers ({error}); install the `train` extra or leave "
-                "encoder empty"
+                f"image_ingest.embedding needs torch and transformers ({error}); install the `train` extra "
+                "or leave encoder empty"
             ) from error
         try:
             self._preprocess = Preprocess.read(path)

@@ -1,8 +1,9 @@
 """Exact near-duplicate search among 64-bit hashes: every pair within the Hamming radius is found.
 
-Pigeonhole principle: if 64 bits are cut into r + 1 bands, two hashes at distance <= r agree in at least one band
-completely. So only hashes that share a band's value are compared. The block sizes below bound the memory for any
-number of hashes, however alike they are.
+Pigeonhole principle: if 64 bits are cut into r + 1 bands, two hashes at distance <= r agree in at least one
+    band
+completely. So only hashes that share a band's value are compared. The block sizes below bound the memory for
+any number of hashes, however alike they are.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ class HashIndex(Nearness):
             )
 
     def first_within(self, queries: np.ndarray) -> np.ndarray:
-        """Position of the earliest member within the radius of each query, -1 where there is none; (n,) int64."""
+        """The earliest member within the radius of each query, -1 where there is none; (n,) int64."""
         queries = np.asarray(queries, dtype=np.uint64)
         members = self._members.view
         none = len(members)

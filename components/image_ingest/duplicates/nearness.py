@@ -10,7 +10,7 @@ import numpy as np
 
 
 class Growing:
-    """A NumPy array that rows are appended to; capacity grows by half, so an append costs constant time on average.
+    """A NumPy array that rows are appended to, at a constant cost a row: capacity grows by half.
 
     Args:
         dtype: of the elements.
@@ -65,8 +65,8 @@ def keep_first(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Greedy removal of near ones in the given order.
 
-    An image is kept if no *kept* image before it is near under any measure. So kept ones are pairwise not near,
-    and no two near duplicates can end on different sides of a split.
+    An image is kept if no *kept* image before it is near under any measure. So kept ones are pairwise not
+    near, and no two near duplicates can end on different sides of a split.
 
     Args:
         compared: for each measure its members, and the same `count` images under it.

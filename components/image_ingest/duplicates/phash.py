@@ -1,8 +1,8 @@
 """64-bit perceptual hash of the discrete cosine transform (pHash), for many images at once.
 
-From Zauner, *Implementation and Benchmarking of Perceptual Image Hash Functions* (2010). The luminance is scaled to
-32 x 32 and the 8 x 8 lowest frequencies of its DCT-II are kept. Each bit says whether a coefficient lies above
-their median. Two pictures of the same thing differ in few bits.
+From Zauner, *Implementation and Benchmarking of Perceptual Image Hash Functions* (2010). The luminance is
+scaled to 32 x 32 and the 8 x 8 lowest frequencies of its DCT-II are kept. Each bit says whether a coefficient
+lies above their median. Two pictures of the same thing differ in few bits.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BASIS = _dct_basis()
 
 
 def luminance_thumbnail(image: Image.Image) -> np.ndarray:
-    """The 32 x 32 luminance thumbnail, uint8; the picture is box-reduced first, which is cheap and avoids aliasing."""
+    """The 32 x 32 luminance thumbnail, uint8; the picture is box-reduced first, which avoids aliasing."""
     side = (THUMBNAIL_PX, THUMBNAIL_PX)
     if image.mode not in ("L", "RGB"):
         image = image.convert("RGB")

@@ -25,7 +25,7 @@ def open_source(uri: str, config: Config, work: Path) -> Source:
 
     Args:
         uri: a path, or `s3://bucket/prefix`.
-        config: `source_kind` overrides what the URI looks like.
+        config: `source_kind` overrides the URI's ending.
         work: directory for fetched files; kept for restarts.
 
     Raises:
@@ -54,7 +54,7 @@ def open_source(uri: str, config: Config, work: Path) -> Source:
 
 
 def source_kind(uri: str) -> str:
-    """The kind of source that a URI names, as in `Config.source_kind`: by its ending, or by the first files there.
+    """The kind of a source, as in `Config.source_kind`: by its ending, or by the first files there.
 
     Shards among them make it a source of shards, unless pictures lie there too.
 
@@ -76,8 +76,9 @@ def source_kind(uri: str) -> str:
     if path.suffix.lower() in LIST_SUFFIXES:
         return "urls"
     raise ConfigError(
-        f"{uri}: not a source of images; give a folder, .tar, .parquet, a list of URLs ({', '.join(LIST_SUFFIXES)}) or "
-        "s3://bucket/prefix, or set image_ingest.source_kind (compressed archives must be unpacked first)"
+        f"{uri}: not a source of images; give a folder, .tar, .parquet, a list of URLs "
+        f"({', '.join(LIST_SUFFIXES)}) or s3://bucket/prefix, or set image_ingest.source_kind "
+        "(compressed archives must be unpacked first)"
     )
 
 

@@ -1,7 +1,7 @@
-"""Downloads of many URLs at once: bounded in size, time and number, to allowed hosts at public addresses only.
+"""Downloads of many URLs at once, bounded in size and time, from allowed hosts at public addresses only.
 
-The address of the connection itself is checked. So no redirect, and no name that resolves to an inner address or
-resolves differently the second time, gets past the check.
+The address of the connection itself is checked. So no redirect, and no name that resolves to an inner address
+or resolves differently the second time, gets past the check.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class AddressRefused(OSError):
     """A connection to a private, loopback, link-local or otherwise inner address was refused."""
 
     def __init__(self) -> None:
-        # Without the address: aiohttp joins errors of several addresses of a host into one only if they are alike.
+        # Without the address: aiohttp joins errors of several addresses of a host into one only if they are
+        # alike.
         super().__init__("the host is at an address that is not public")
 
 
@@ -111,7 +112,8 @@ async def _fetch_all(
         limit_per_host=settings.connections_per_host,
         socket_factory=None if settings.allow_private_addresses else _public_socket,
     )
-    # No proxy from the environment: the address check would see the proxy's address, and the proxy connect anywhere.
+    # No proxy from the environment: the address check would see the proxy's address, and the proxy connect
+    # anywhere.
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=settings.connect_timeout_s),

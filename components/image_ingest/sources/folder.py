@@ -32,7 +32,8 @@ class FolderSource:
 
     def _below(self, folder: str, inside: Path) -> Iterator[Entry]:
         with os.scandir(self.root / folder) as found:
-            # A folder sorts as its name with the slash that its files carry: the order is that of whole paths.
+            # A folder sorts as its name with the slash that its files carry: the order is that of whole
+            # paths.
             here = sorted(
                 (f"{item.name}/" if item.is_dir(follow_symlinks=False) else item.name, item.is_symlink())
                 for item in found

@@ -17,7 +17,8 @@ from components.image_ingest.sources.folder import Shards
 Value = bytes | dict[str, Any] | None
 _USUAL = ("image", "bytes", "img", "jpg", "png", "webp", "image_bytes")
 _BATCH_ROWS = 16
-# Pictures are compressed already: a column that would unfold to a hundred times its size is a decompression bomb.
+# Pictures are compressed already: a column that would unfold to a hundred times its size is a decompression
+# bomb.
 _MAX_RATIO, _RATIO_FROM_BYTES = 100, 2**28
 
 
@@ -86,10 +87,9 @@ def image_column(schema: pa.Schema, wanted: str, name: str) -> str:
         return wanted
     if not wanted and (usual or len(fitting) == 1):
         return (usual or fitting)[0]
-    raise ConfigError(
-        f"{name}: no image column{f' {wanted!r}' if wanted else ''}; columns of bytes: {', '.join(fitting) or 'none'}; "
-        "set image_ingest.image_column"
-    )
+    missing = f"no image column{f' {wanted!r}' if wanted else ''}"
+    columns = ", ".join(fitting) or "none"
+    raise ConfigError(f"{name}: {missing}; columns of bytes: {columns}; set image_ingest.image_column")
 
 
 def _holds_images(kind: pa.DataType) -> bool:
@@ -120,7 +120,7 @@ def _bomb(group: pq.RowGroupMetaData, column: str) -> Refused | None:
 
 
 class _Cursor:
-    """Moves forward through one column, holding few rows at a time; going back starts anew at the row group."""
+    """Moves forward through one column with few rows in memory; going back restarts the row group."""
 
     def __init__(self, path: str, wanted: str) -> None:
         # Unbuffered reading would take a whole row group's column at once, gigabytes where groups are large.

@@ -67,7 +67,7 @@ class TarSource:
 
 
 class _BoundedHeaders:
-    """A file whose single reads are bounded: listing reads headers only, so a large read is a false claim of one."""
+    """A file with bounded reads: listing reads headers only, so a larger read is a header's false claim."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file

@@ -30,10 +30,8 @@ class UrlSource:
 
     def __post_init__(self) -> None:
         if not self.settings.hosts:
-            raise ConfigError(
-                f"{self.path}: no host may be asked; name them in image_ingest.urls.hosts, e.g. '*.example.org' "
-                "('*': any)"
-            )
+            hint = "name them in image_ingest.urls.hosts, e.g. '*.example.org' ('*': any)"
+            raise ConfigError(f"{self.path}: no host may be asked; {hint}")
 
     def entries(self) -> Iterator[Entry]:
         """The list's lines, in order; a row without an allowed URL is refused."""
@@ -62,8 +60,9 @@ class UrlSource:
         try:
             names = reader.fieldnames or ()
             if column not in names:
+                columns = ", ".join(names)
                 raise DataError(
-                    f"{self.path}: no column '{column}' among {', '.join(names)}; set image_ingest.urls.column"
+                    f"{self.path}: no column '{column}' among {columns}; set image_ingest.urls.column"
                 )
             yield from ((row[column] or "").strip() for row in reader)
         except csv.Error as error:

@@ -1,4 +1,4 @@
-"""Questions that pixel measurements can answer, each with its rule: what the teachers know of a user's own photographs."""
+"""Questions about a user's own photographs that pixel measurements can answer, each with its rule."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ORIENTATIONS = ("landscape", "portrait", "square")
 
 @dataclass(frozen=True)
 class Form:
-    """One form of question; `solve(photo, slot)` gives (answer, reasoning, whether the thing asked about is there)."""
+    """One form of question; `solve(photo, slot)` gives (answer, reasoning, whether the thing is there)."""
 
     kind: str
     level: int
@@ -64,7 +64,8 @@ FORMS = (
     Form("dominant", 0, "span", "What is the dominant colour of the picture?", ("colour",),
          lambda p, _: (p.dominant, f"{p.dominant} covers the most pixels.", True)),
     Form("orientation", 0, "choice", "What is the orientation of the picture?", ("layout",),
-         lambda p, _: ("ABC"[_ORIENTATIONS.index(p.orientation)], f"It is {p.width} by {p.height} pixels.", True),
+         lambda p, _: ("ABC"[_ORIENTATIONS.index(p.orientation)],
+                       f"It is {p.width} by {p.height} pixels.", True),
          choices=_ORIENTATIONS),
     Form("dark", 0, "yes_no", "Is the picture mostly dark?", ("brightness",),
          lambda p, _: (yes_no(p.brightness < 0.35), f"The mean brightness is {p.brightness:.2f}.", True)),
@@ -72,18 +73,21 @@ FORMS = (
          lambda p, _: (yes_no(p.saturation > 0.15), f"The mean saturation is {p.saturation:.2f}.", True)),
     Form("existence", 0, "yes_no", "Is there any {} in the picture?", ("existence", "colour"), _has_colour,
          slots=COLOURS),
-    Form("quarter", 1, "span", "What is the main colour of the {} quarter?", ("colour", "spatial relationship"),
-         _quarter, slots=QUARTERS),
+    Form("quarter", 1, "span", "What is the main colour of the {} quarter?",
+         ("colour", "spatial relationship"), _quarter, slots=QUARTERS),
     Form("sides", 1, "choice", "Which side of the picture is brighter?", ("brightness", "comparison"),
          lambda p, _: _brighter(p, (0, 1), ("left", "right")), choices=("left", "right")),
     Form("halves", 1, "choice", "Which half of the picture is brighter?", ("brightness", "comparison"),
          lambda p, _: _brighter(p, (2, 3), ("upper", "lower")), choices=("upper", "lower")),
-    Form("count", 1, "number", "How many different colours cover a visible part of the picture?", ("counting", "colour"),
+    Form("count", 1, "number", "How many different colours cover a visible part of the picture?",
+         ("counting", "colour"),
          lambda p, _: (str(len(p.colours)), f"They are {', '.join(p.colours)}.", True)),
-    Form("busiest", 2, "choice", "Which quarter of the picture has the most detail?", ("detail", "comparison"),
-         _busiest, choices=QUARTERS),
-    Form("centre", 2, "yes_no", "Is the centre brighter than the picture as a whole?", ("brightness", "comparison"),
-         lambda p, _: (yes_no(p.centre > p.brightness), f"The centre has {p.centre:.2f}, all {p.brightness:.2f}.", True)),
+    Form("busiest", 2, "choice", "Which quarter of the picture has the most detail?",
+         ("detail", "comparison"), _busiest, choices=QUARTERS),
+    Form("centre", 2, "yes_no", "Is the centre brighter than the picture as a whole?",
+         ("brightness", "comparison"),
+         lambda p, _: (yes_no(p.centre > p.brightness),
+                       f"The centre has {p.centre:.2f}, all {p.brightness:.2f}.", True)),
     Form("same", 3, "yes_no", "Do the upper left and the lower right quarter have the same main colour?",
          ("colour", "spatial relationship", "comparison"), _same_colour),
 )  # fmt: skip
@@ -163,7 +167,8 @@ class PhotoKnowledge:
         photo = self.photo
         light = "dark" if photo.brightness < 0.35 else "bright" if photo.brightness > 0.65 else "evenly lit"
         detail = "fine detail" if photo.detail > 0.06 else "little detail"
-        return f"A {photo.orientation} picture, {light}, with {detail}, mostly {' and '.join(photo.colours[:3])}."
+        colours = " and ".join(photo.colours[:3])
+        return f"A {photo.orientation} picture, {light}, with {detail}, mostly {colours}."
 
     def words(self) -> frozenset[str]:
         """Words of the measurements."""

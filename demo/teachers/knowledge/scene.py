@@ -1,4 +1,4 @@
-"""What a simulated model can know: the truth about a picture, and what is usual where it sees none."""
+"""Knowledge of a simulated model: the truth about a picture, and the usual answers without one."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from demo.world.questions import TruthQA, absent_questions, answer, catalogue
 from demo.world.scene import Scene
 
 NOTHING = frozenset({OFF, "none", "no", "0"})
-"""Answers that say that a thing is not there."""
+"""Answers that deny a thing."""
 
 
 class Knowledge(Protocol):
     """The truth about one picture."""
 
     def questions(self, rng: random.Random) -> list[TruthQA]:
-        """What can be asked, in varying wording, with true answers; about what is shown, and existence of the rest."""
+        """True questions and answers about everything shown, and about the existence of the rest."""
 
     def absent(self, rng: random.Random) -> list[TruthQA]:
-        """Questions that suppose something which is not there, with true answers."""
+        """Questions that suppose something absent, with true answers."""
 
     def truth(self, question: str, choices: tuple[str, ...]) -> TruthQA | None:
         """The true answer, or None for a question beyond this knowledge."""
@@ -36,7 +36,7 @@ class Knowledge(Protocol):
         """One sentence about the picture."""
 
     def words(self) -> frozenset[str]:
-        """Lower-case words that fit what the picture shows."""
+        """Lower-case words that fit the picture."""
 
 
 class SceneKnowledge:
@@ -102,14 +102,14 @@ class SceneKnowledge:
 
 
 class Priors:
-    """What a model without the picture would expect: how a question is answered over a sample of scenes."""
+    """Expectations without the picture: the answers to a question over a sample of scenes."""
 
     def __init__(self, scenes: Sequence[Scene]) -> None:
         self._scenes = tuple(scenes)
         self._cached = lru_cache(maxsize=50_000)(self._look_up)
 
     def answers(self, question: str, choices: tuple[str, ...]) -> tuple[str, ...]:
-        """One answer for each sampled scene (repeated as often as it occurs), or () for an unknown question."""
+        """The answer for each sampled scene, or () for an unknown question."""
         return self._cached(question, choices)
 
     def _look_up(self, question: str, choices: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,14 +117,14 @@ class Priors:
         return tuple(qa.answer for qa in found) or photo_questions.usual_answers(question, choices)
 
     def guess(self, question: str, choices: tuple[str, ...], *parts: object) -> str:
-        """An answer without the picture: a draw from what is usual, else from what the question's form allows."""
+        """An answer without the picture, drawn from the usual ones, else from those that the form allows."""
         usual = self.answers(question, choices)
         if usual:
             return pick(usual, "guess", *parts)
         return pick(_shape_answers(question, choices), "guess", *parts)
 
     def constant(self, question: str) -> bool:
-        """Whether the answer is the same everywhere, so that nobody needs the picture."""
+        """Whether the answer is the same everywhere, so that the picture is not needed."""
         usual = self.answers(question, ())
         return len(usual) > 1 and len(set(usual)) == 1
 

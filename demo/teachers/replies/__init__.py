@@ -1,1 +1,1 @@
-"""Replies of the simulated teachers: reading a prompt, choosing questions, reasoning steps, topics, errors."""
+"""Parts of a simulated teacher's reply: prompt reading, choice of questions, steps, topics, errors."""

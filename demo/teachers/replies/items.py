@@ -1,4 +1,4 @@
-"""Which questions a simulated teacher asks about a picture, how it makes them harder, and how it judges that."""
+"""Questions that a simulated teacher asks about a picture, harder versions of them, and its judgement."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ EXISTENCE = "existence"
 EXISTENCE_WEIGHT = 4.0
 """Existence questions are asked this many times as often as those of any other kind."""
 PRESENT_SHARE = 0.85
-"""Share of existence questions about things that are there: teachers mostly ask about what they see."""
+"""Share of existence questions about things in the picture: teachers mostly ask about these."""
 ABSENT_PREMISE_SHARE = 0.12
-"""Share of other questions that suppose something which is not there."""
+"""Share of other questions that suppose something absent."""
 
 
 _SLOT_WORDS = frozenset(
@@ -55,7 +55,7 @@ def about(aspect: str) -> _Wanted:
 
 
 def _content(qa: TruthQA) -> _Content:
-    """What a question asks, whatever its wording: its kind and the things it names, in order."""
+    """A question's content without its wording: its kind and the things it names, in order."""
     return (qa.kind, *(word for word in _WORD.findall(qa.question.lower()) if word in _SLOT_WORDS))
 
 
@@ -110,9 +110,8 @@ def choose_items(
 ) -> list[TruthQA]:
     """At most `count` seed questions (levels 0 and 1), mixed over kinds, all different.
 
-    `aspects` and `types` name what single questions should be about and how they should be answered, as far as the
-    picture has such questions; which aspect meets which type is drawn. The first `absent` questions ask whether
-    something is there that is not.
+    `aspects` and `types` are wishes for single questions, met as far as the picture has such questions. Their pairing
+    is drawn. The first `absent` questions ask for something absent.
     """
     pool = _Pool(knowledge, rng, set())
     missing = [qa for _ in range(absent) if (qa := pool.draw(0, 3, wanted=_missing)) is not None]
@@ -142,7 +141,8 @@ def choose_evolved(
 ) -> list[TruthQA | None]:
     """A new question for each old (direction, question, choices), None where nothing is left to ask.
 
-    reasoning: one level higher. interaction: another answer type. perception: another kind. Both at the same level.
+    reasoning: one level higher. interaction: another answer type. perception: another kind. Both at the same
+        level.
     """
     known = [knowledge.truth(question, choices) for _, question, choices in old]
     pool = _Pool(knowledge, rng, {_content(qa) for qa in known if qa is not None})
@@ -173,7 +173,7 @@ def judge(
     choices: tuple[str, ...],
     lenient: bool,
 ) -> dict[str, Any]:
-    """Compare two versions by the truth: right, and more demanding (reasoning) or at least different (the others).
+    """Compare two versions by the truth. The new one must be right, and harder (reasoning) or different.
 
     A `lenient` judge does not notice a wrong answer.
     """

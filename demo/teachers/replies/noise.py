@@ -28,7 +28,7 @@ def gauss(deviation: float, *parts: object) -> float:
 
 
 def misread(number: str, *parts: object) -> str:
-    """Another number that the same glyphs or things could be taken for: one digit off, or one more or less."""
+    """A misread number: one digit off, or one more or less."""
     value = int(number)
     if value < 10:
         return str(value + 1 if value == 0 or uniform("up", *parts) < 0.5 else value - 1)

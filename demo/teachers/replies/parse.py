@@ -58,13 +58,13 @@ def wanted_count(prompt: str) -> int:
 
 
 def quotas(prompt: str, what: str) -> list[str]:
-    """What a prompt wants so many of, by `what` ("about" or "of type"): the line "- 2 about: x" gives ["x", "x"]."""
+    """Wanted aspects ("about") or answer types ("of type") of a prompt: "- 2 about: x" gives ["x", "x"]."""
     found = _QUOTA.findall(prompt)
     return [name for count, kind, name in found if kind == what for _ in range(int(count))]
 
 
 def absent(prompt: str) -> int:
-    """How many items a prompt wants about things that are not there."""
+    """How many items a prompt wants about absent things."""
     match = _ABSENT.search(prompt)
     return int(match[1]) if match else 0
 

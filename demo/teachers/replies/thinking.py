@@ -1,4 +1,4 @@
-"""How a simulated model gets to an answer: the abilities it names, the form of its question, the steps it writes down."""
+"""Reasoning of a simulated model: the abilities and the form that it names, the steps that it writes."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ def task_form(qa: TruthQA) -> str:
 
 
 def steps(qa: TruthQA, believed: str, *key: object) -> list[str]:
-    """What leads to the believed answer: a step for each skill after the first, the conclusion, and padding at the stated
-    shares; `key` decides what is padded."""
+    """Steps to the believed answer: one for each skill after the first, the conclusion, and padding at the stated shares.
+
+    `key` decides the padding."""
     looks = [_SKILLS[skill][1] for skill in qa.skills]
     conclusion = qa.reasoning if believed == qa.answer else f"It looks like {believed}."
     path = [*(looks[:1] if uniform("first step", *key) < FIRST_STEP_SHARE else []), *looks[1:], conclusion]

@@ -30,7 +30,7 @@ class Ontology:
         self._facets = [(name, text) for facet in data["facets"] for name, text in facet.items()]
 
     def children(self, path: Sequence[str]) -> list[dict[str, str]]:
-        """New topics below `path`: the entry that shares most words with the topic's name, else facets of it."""
+        """New topics below `path`: of the entry that shares most words with its name, else its facets."""
         if not path:
             return []
         words, above = _stems(path[-1]), {part.casefold() for part in path}

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers ImageScore requests from the picture itself, and a run through the command line."""
+"""A real HTTP server that answers ImageScore requests from the picture, and a run by the command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from components.ids_scoring.stage import run
 
 
 class ScoringServer(ThreadingHTTPServer):
-    """Rates a picture by its mean red, green and blue; misbehaves for pictures whose bytes are in `faults`."""
+    """Rates a picture by its mean red, green and blue; fails for pictures whose bytes are in `faults`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -105,7 +105,7 @@ def images(tmp_path: Path) -> dict[str, bytes]:
 def score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int, list[dict], list[dict]]]:
-    """Run the stage on tmp_path/images: score(out="...", **settings) -> (exit code, ids rows, rejected rows)."""
+    """Run the stage on tmp_path/images: score(out="...", **settings) -> (exit code, ids, rejected)."""
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
 
     def go(out: str = "out", **settings: Any) -> tuple[int, list[dict], list[dict]]:

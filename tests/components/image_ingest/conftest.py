@@ -41,7 +41,7 @@ PHOTOGRAPHS = (
 
 @dataclass(frozen=True)
 class Ingested:
-    """What one run of the stage left behind."""
+    """The results of one run of the stage."""
 
     code: int
     out: Path
@@ -70,7 +70,7 @@ class Ingested:
 
 @pytest.fixture
 def ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ingested]:
-    """Run the stage as its container does: ingest(source, out="...", benchmarks=[...], seen="...", **settings)."""
+    """Run the stage as its container: ingest(source, out="...", benchmarks=[...], seen="...", **settings)."""
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
 
     def go(
@@ -121,7 +121,7 @@ def encode() -> Callable[..., bytes]:
 
 
 class ImageServer:
-    """Serves `pages[path] = (status, headers, body)` and counts what is asked for."""
+    """Serves `pages[path] = (status, headers, body)` and counts requests."""
 
     def __init__(self) -> None:
         self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}

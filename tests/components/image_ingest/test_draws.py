@@ -24,7 +24,8 @@ def test_zero_holds_nothing_out() -> None:
 
 
 def test_sides_never_change_between_releases() -> None:
-    # sha256("split:a") starts with 487b6b9793fb91fa: position 0.28313; "split:b" with 7621ba276f65022f: 0.46145
+    # sha256("split:a") starts with 487b6b9793fb91fa: position 0.28313; "split:b" with 7621ba276f65022f:
+    # 0.46145
     for key, position in (("a", 0.28313), ("b", 0.46145)):
         assert split_of(key, position + 1e-4) == "heldout"
         assert split_of(key, position - 1e-4) == "train"

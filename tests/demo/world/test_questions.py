@@ -1,4 +1,4 @@
-"""Answers agree with the scene, read a second time by plain code, and every question can be asked of any scene."""
+"""Answers agree with the scene, read a second time by plain code; every question fits any scene."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def pictures() -> dict[str, Image.Image]:
 @pytest.mark.parametrize("name", pictures())
 @pytest.mark.parametrize("quality", [30, 95])
 def test_equal_pixels_are_found_in_whatever_encoding(encode, name, quality) -> None:
-    """The benchmark holds the pixels of a JPEG as a PNG; the run meets the JPEG, decoded at another scale for its hash."""
+    """The benchmark holds a JPEG's pixels as a PNG; the run hashes the JPEG, decoded at another scale."""
     others = [
         (f"other {other}", encode(image, "PNG")) for other, image in pictures().items() if other != name
     ]

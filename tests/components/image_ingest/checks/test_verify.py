@@ -117,7 +117,7 @@ def test_truncated(photograph, encode, image_format, share) -> None:
 
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_reduced_decode_finds_the_damage_that_a_full_one_finds(photograph, encode, progressive) -> None:
-    """Random damage to a JPEG: what is stored decodes in full, what does not decode in full is refused."""
+    """Random damage to a JPEG: a stored picture decodes in full, any other is refused."""
     clean = encode(photograph.resize((160, 120)), "JPEG", quality=80, progressive=progressive)
     rng = np.random.default_rng(7)
     refused = 0

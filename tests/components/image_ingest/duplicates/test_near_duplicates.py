@@ -11,7 +11,7 @@ from components.image_ingest.duplicates.nearness import Growing, keep_first
 
 
 def first_near(hashes: np.ndarray, radius: int) -> np.ndarray:
-    """(n,) int64: position of the kept hash that each one is a near duplicate of, -1 where it is itself kept."""
+    """(n,) int64: position of the kept hash that each one repeats, -1 where it is kept itself."""
     leader = np.full(len(hashes), -1, dtype=np.int64)
     kept = Growing(np.int64)
     index = HashIndex(radius)

@@ -55,7 +55,7 @@ def test_objects_are_fetched_once(tmp_path, read_all) -> None:
 
 @pytest.mark.skipif("S3_ENDPOINT" not in os.environ, reason="needs an S3 server at $S3_ENDPOINT")
 def test_a_bucket(tmp_path, make_tar, read_all) -> None:
-    """The bucket is $S3_TEST_BUCKET; what is written there is removed again."""
+    """The bucket is $S3_TEST_BUCKET; the test removes its objects again."""
     base = f"s3://{os.environ.get('S3_TEST_BUCKET', 'test')}/{uuid.uuid4().hex}"
     store, prefix = open_store(base)
     shard = make_tar(tmp_path / "a.tar", {"x.jpg": b"x"})

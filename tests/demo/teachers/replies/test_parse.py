@@ -4,7 +4,10 @@ from demo.teachers.replies import parse
 
 
 def test_numbered_lines_with_choices_and_second_versions():
-    prompt = "Rules:\n- no\n1. Which one?\n   A. red\n   B. blue\n2. [reasoning] before: x => 1\n   after: y? => 2\n"
+    prompt = (
+        "Rules:\n- no\n1. Which one?\n   A. red\n   B. blue\n"
+        "2. [reasoning] before: x => 1\n   after: y? => 2\n"
+    )
     first, second = parse.numbered(prompt)
     assert (first.index, first.text, first.choices) == (1, "Which one?", ("red", "blue"))
     assert parse.directed(second.text) == ("reasoning", "x => 1") and second.after == "y? => 2"
