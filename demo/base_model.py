@@ -1,7 +1,7 @@
 """The demo's base model: a Qwen3-VL of three million parameters, trained from scratch on the general task.
 
-Only the sizes differ. Classes, checkpoint files and chat format are those of the large models, so every stage runs
-its production code.
+Only the sizes differ. Classes, checkpoint files and chat format are those of the large models, so every stage
+runs its production code.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen3VLCon
 
 
 def build_model(config: Qwen3VLConfig, seed: int) -> Qwen3VLForConditionalGeneration:
-    """A new model. The projections that write into the residual stream start at zero. So at first every token is itself and not the
-    noise of untrained layers, which shortens training a little."""
+    """A new model. The projections that write into the residual stream start at zero. So at first every token
+    is itself and not the noise of untrained layers, which shortens training a little."""
     torch.manual_seed(seed)
     model = Qwen3VLForConditionalGeneration(config)
     with torch.no_grad():

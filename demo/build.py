@@ -5,7 +5,7 @@
     DIR/general/            general data: two datasets, images and samples
     DIR/benchmarks/         domain, general and hallucination: held-out scenes and scans
     DIR/base_model/         the base model
-    DIR/world.json          what was built; written last
+    DIR/world.json          the summary, written last
 
 A second call finds everything there and returns at once; an interrupted one is simply called again.
 """

@@ -1,9 +1,11 @@
-"""Pretraining of the demo's base model on the general task: its eyes, then reading a picture, then answering.
+"""Pretraining of the demo's base model on the general task: seeing, reading a picture, answering.
 
-A model that learns only through answers sits on a long plateau before the picture starts to matter. So the vision tower is trained alone
-first, as in the large models: every patch names its shape, colour or digit. Then the whole model completes short statements about pictures, densely supervised and without
-the words around a question. Last, it answers questions, several about a picture in one conversation. Matrices
-are updated by Muon (Jordan et al. 2024; used by Kimi-VL, arXiv 2504.07491), the rest by AdamW.
+A model that learns only through answers sits on a long plateau before the picture starts to matter. So the
+vision tower is trained alone first, as in the large models: every patch names its shape, colour or digit.
+Then the whole model completes short statements about pictures, densely supervised and without the words
+around a question. Last, it answers questions, several about a picture in one conversation.
+
+Matrices are updated by Muon (Jordan et al. 2024; used by Kimi-VL, arXiv 2504.07491), the rest by AdamW.
 """
 
 from __future__ import annotations

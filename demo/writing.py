@@ -58,8 +58,8 @@ def _benchmark_row(
 
 
 def domain_item(scene: Scene, rng: random.Random) -> TruthQA:
-    """One question about a scene. A level is drawn by LEVEL_SHARES, then a kind, an answer and a question, each with
-    equal chances; so yes and no are balanced."""
+    """One question about a scene. A level is drawn by LEVEL_SHARES, then a kind, an answer and a question,
+    each with equal chances; so yes and no are balanced."""
     by_level: dict[int, dict[str, list[TruthQA]]] = {}
     for qa in catalogue(scene, rng):
         by_level.setdefault(qa.level, {}).setdefault(qa.kind, []).append(qa)
@@ -75,8 +75,8 @@ def probe_pair(
 ) -> tuple[bytes, tuple[TruthQA, TruthQA]]:
     """The next picture with a light on, and two probes of it: one light that is off, one that is on.
 
-    As in POPE (Li et al. 2023, arXiv 2305.10355) both truths are equally frequent. So a model that always denies
-    scores no better than one that always affirms.
+    As in POPE (Li et al. 2023, arXiv 2305.10355) both truths are equally frequent. So a model that always
+    denies scores no better than one that always affirms.
     """
     scene, picture = next(pair for pair in scenes if pair[0].lights)
     existence = [qa for qa in catalogue(scene, rng) if qa.kind == "existence"]

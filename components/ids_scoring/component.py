@@ -3,7 +3,7 @@
 from components.core.stage.io import StageIO
 
 IO = StageIO(
-    does="Score each image's information density in four dimensions and allot questions; the rest is rejected.",
+    does="Score each image's information density in four dimensions and allot questions; reject the rest.",
     inputs=("images",),
     outputs=("ids", "rejected"),
     condition="enough",

@@ -92,7 +92,8 @@ class Config(Settings):
     decontamination_bits: Bits = 4
     """Largest Hamming distance to a benchmark's picture that rejects one; -1 or null compares pixels only."""
     min_new_images: int = Field(default=0, ge=0)
-    """Fewer new pictures than this end the run here, as a success: the output `enough` is false. 0 always goes on. For scheduled runs."""
+    """Fewer new pictures than this end the run here, as a success: the output `enough` is false. 0 always
+    goes on. For scheduled runs."""
     replay_share: float = Field(default=0.1, ge=0.0, le=1.0)
     """Share of the pictures seen by the promoted model that are taken again, where a run starts from that
     model (`preflight.start_from`). Chosen by a hash of the image id."""

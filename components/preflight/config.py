@@ -19,8 +19,8 @@ class Benchmark(Settings):
     role: Literal["domain", "general", "hallucination"]
     """It measures the domain, general ability, or whether the model affirms absent things."""
     uri: str
-    """A dataset directory of table `benchmark`, a TSV file of VLMEvalKit, JSON lines of POPE (or a directory of them
-    with the pictures), or settings of a needle in a haystack."""
+    """A dataset directory of table `benchmark`, a TSV file of VLMEvalKit, or settings of a needle in a
+    haystack. Or JSON lines of POPE, alone or in a directory with the pictures."""
     format: Format = "auto"
     """How it is stored; auto decides by the suffix, or by a directory's manifest."""
     kind: Kind = "auto"
@@ -34,9 +34,9 @@ class Config(Settings):
     """Domain images: a folder, searched recursively; tar or WebDataset shards; Parquet with an image column;
     a list of URLs (.txt, .csv, .jsonl); or `s3://bucket/prefix`."""
     general_data: str
-    """General training data that keeps the model's general ability. A directory with the datasets `images/` and
-    `samples/`, or with people's own sets and their pictures: ChatML, LLaVA, ShareGPT, Parquet or `save_to_disk`
-    (README of curriculum_sft)."""
+    """General training data that keeps the model's general ability. A directory with the datasets `images/`
+    and `samples/`, or with people's own sets and their pictures: ChatML, LLaVA, ShareGPT, Parquet or
+    `save_to_disk` (README of curriculum_sft)."""
     base_model: str
     """Directory of the base model: configuration, safetensors weights, tokenizer, processor."""
     start_from: Literal["base_model", "promoted"] = "base_model"

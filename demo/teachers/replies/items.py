@@ -110,8 +110,8 @@ def choose_items(
 ) -> list[TruthQA]:
     """At most `count` seed questions (levels 0 and 1), mixed over kinds, all different.
 
-    `aspects` and `types` are wishes for single questions, met as far as the picture has such questions. Their pairing
-    is drawn. The first `absent` questions ask for something absent.
+    `aspects` and `types` are wishes for single questions, met as far as the picture has such questions. Their
+    pairing is drawn. The first `absent` questions ask for something absent.
     """
     pool = _Pool(knowledge, rng, set())
     missing = [qa for _ in range(absent) if (qa := pool.draw(0, 3, wanted=_missing)) is not None]

@@ -48,7 +48,8 @@ def task_form(qa: TruthQA) -> str:
 
 
 def steps(qa: TruthQA, believed: str, *key: object) -> list[str]:
-    """Steps to the believed answer: one for each skill after the first, the conclusion, and padding at the stated shares.
+    """Steps to the believed answer: one for each skill after the first, the conclusion, and padding at the
+    stated shares.
 
     `key` decides the padding."""
     looks = [_SKILLS[skill][1] for skill in qa.skills]
