@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForCondi
 from components.core.data.checkpoint import Checkpoint, commit_checkpoint
 from components.core.vlm import build_processor
 from demo import general
-from demo.base_settings import BaseSettings, Sizes, content_key, find_base_model
+from demo.base_settings import BaseSettings, ModelSizes, content_key, find_base_model
 from demo.conversation import Encoder
 from demo.pretraining import pretrain
 from demo.tokenizer import build_tokenizer
@@ -26,7 +26,7 @@ ROPE_THETA = 5_000_000.0
 MIN_PIXELS = 1024
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen3VLConfig:
+def build_config(tokenizer: PreTrainedTokenizerFast, sizes: ModelSizes) -> Qwen3VLConfig:
     """The Qwen3-VL configuration for these sizes and this vocabulary."""
     # M-RoPE splits a head's frequencies over time, height and width.
     along_side = sizes.head_dim // 2 // 3

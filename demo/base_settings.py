@@ -12,7 +12,7 @@ from components.core.stage.errors import StageError
 
 
 @dataclass(frozen=True)
-class Phase:
+class PretrainingPhase:
     """One phase of pretraining: `steps` batches of `batch` pictures; learning rates at their peak."""
 
     steps: int
@@ -25,7 +25,7 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ModelSizes:
     """The model's sizes. One vision token stands for a square of `patch_px` (patches are not merged)."""
 
     patch_px: int = 16
@@ -46,18 +46,18 @@ class Sizes:
 class BaseSettings:
     """Everything that decides the base model's weights."""
 
-    sizes: Sizes = Sizes()
-    vision: Phase = Phase(steps=250, batch=32)
-    facts: Phase = Phase(steps=500, batch=16, final_share=0.3)
-    questions: Phase = Phase(steps=250, batch=8)
+    sizes: ModelSizes = ModelSizes()
+    vision: PretrainingPhase = PretrainingPhase(steps=250, batch=32)
+    facts: PretrainingPhase = PretrainingPhase(steps=500, batch=16, final_share=0.3)
+    questions: PretrainingPhase = PretrainingPhase(steps=250, batch=8)
     questions_per_image: int = 9
     reasoning_share: float = 0.25
     seed: int = 0
 
 
-_SMALL_PHASE = Phase(steps=4, batch=4, warmup_steps=2)
+_SMALL_PHASE = PretrainingPhase(steps=4, batch=4, warmup_steps=2)
 MINI = BaseSettings(
-    sizes=Sizes(
+    sizes=ModelSizes(
         hidden=64, layers=2, heads=2, key_value_heads=1, feed_forward=128,
         vision_hidden=64, vision_layers=2, vision_feed_forward=128,
     ),

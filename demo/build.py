@@ -1,11 +1,11 @@
 """Build the demo world and its base model: `python -m demo.build --out DIR`.
 
-    DIR/images/             pictures of the domain, as a user would bring them
-    DIR/index.jsonl         the truth behind them, for the simulated teachers
-    DIR/general/            general data: two datasets, images and samples
-    DIR/benchmarks/         domain, general and hallucination: held-out scenes and scans
-    DIR/base_model/         the base model
-    DIR/world.json          the summary, written last
+- DIR/images/: pictures of the domain, as a user would bring them
+- DIR/index.jsonl: the truth behind them, for the simulated teachers
+- DIR/general/: general data, the datasets images and samples
+- DIR/benchmarks/: domain, general and hallucination, of held-out scenes and scans
+- DIR/base_model/: the base model
+- DIR/world.json: a summary, written last
 
 A second call finds everything there and returns at once; an interrupted one is simply called again.
 """

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from components.core.data.hashing import rng_for
 from demo import general
-from demo.base_settings import BaseSettings, Phase
+from demo.base_settings import BaseSettings, PretrainingPhase
 from demo.conversation import Encoder, collate, general_turns
 
 SAVE_INTERVAL_S = 20.0
@@ -90,7 +90,9 @@ def patch_labels(scene: general.GeneralScene, patch_px: int) -> tuple[np.ndarray
 class _Optimizers:
     """Muon for the inner matrices, AdamW for the rest; one schedule: warm-up, then a cosine."""
 
-    def __init__(self, named: list[tuple[str, nn.Parameter]], phase: Phase, outside: tuple[str, ...]) -> None:
+    def __init__(
+        self, named: list[tuple[str, nn.Parameter]], phase: PretrainingPhase, outside: tuple[str, ...]
+    ) -> None:
         matrices = [p for name, p in named if p.ndim == 2 and not any(part in name for part in outside)]
         inside = {id(p) for p in matrices}
         self.parameters = [p for _, p in named]
@@ -126,7 +128,7 @@ class _Optimizers:
             part.load_state_dict(state)
 
 
-def _steps(name: str, phase: Phase, start: int) -> Iterator[int]:
+def _steps(name: str, phase: PretrainingPhase, start: int) -> Iterator[int]:
     with tqdm(
         total=phase.steps, initial=start, desc=f"base model: {name}", unit="step", mininterval=1.0
     ) as bar:
@@ -144,7 +146,9 @@ class _PatchHeads(nn.Module):
         self.colour = nn.Linear(size, 1 + len(general.COLOURS))
 
 
-def train_vision(model: Any, encoder: Encoder, phase: Phase, progress: _Progress, seed: int) -> None:
+def train_vision(
+    model: Any, encoder: Encoder, phase: PretrainingPhase, progress: _Progress, seed: int
+) -> None:
     """First phase: the vision tower alone learns to name what each patch shows."""
     visual = model.model.visual
     heads = _PatchHeads(model.config.text_config.hidden_size)
@@ -178,7 +182,7 @@ def train_language(
     model: Any,
     encoder: Encoder,
     name: str,
-    phase: Phase,
+    phase: PretrainingPhase,
     turns_of: Callable[[general.GeneralScene, np.random.Generator], list[tuple[str, str]]],
     progress: _Progress,
     seed: int,

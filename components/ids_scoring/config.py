@@ -29,14 +29,9 @@ class Weights(Settings):
             raise ValueError("every weight is 0; give at least one dimension a weight")
         return self
 
-    def as_tuple(self) -> tuple[float, float, float, float]:
+    def as_tuple(self) -> tuple[float, ...]:
         """The weights in the order of `DIMENSIONS`."""
-        return (
-            self.subject_diversity,
-            self.spatial_relationships,
-            self.ocr_text_richness,
-            self.world_knowledge,
-        )
+        return tuple(self.model_dump().values())
 
 
 class Budget(Settings):

@@ -13,7 +13,7 @@ from components.core.mllm.prompts import render
 from components.core.stage.context import StageContext
 from components.ids_scoring.budget import DIMENSIONS
 from components.ids_scoring.config import Config
-from components.ids_scoring.scorers import Reason, ScoredImage, Scorer, Unscored
+from components.ids_scoring.scorers import DensityScorer, Reason, ScoredImage, Unscored
 
 _Score = Annotated[float, Field(ge=0, le=10)]
 
@@ -29,7 +29,7 @@ class ImageScore(BaseModel):
     world_knowledge: _Score
 
 
-class MLLMScorer(Scorer):
+class MLLMScorer(DensityScorer):
     """Sends one request an image; answers are journalled, so no image is paid for twice.
 
     As many images are scored at once as the endpoint's `max_concurrency` allows, with `batch_images` in

@@ -23,7 +23,7 @@ from components.core.data.mapping import in_batches, map_tasks
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError
 from components.ids_scoring.config import Config
-from components.ids_scoring.scorers import ScoredImage, Scorer
+from components.ids_scoring.scorers import DensityScorer, ScoredImage
 
 _STATISTICS_SIDE_PX = 256  # one size for all statistics: comparable between pictures, and fast
 _OCR_SIDE_PX = 960
@@ -58,7 +58,7 @@ class Text:
     """Share of the picture's area inside text boxes."""
 
 
-class ProxyScorer(Scorer):
+class ProxyScorer(DensityScorer):
     """Reads text with RapidOCR, whose weights ship in its package, and measures colours, edges and segments.
 
     Raises:

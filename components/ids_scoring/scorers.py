@@ -37,7 +37,7 @@ class Unscored:
     detail: str
 
 
-class Scorer(ABC):
+class DensityScorer(ABC):
     """A way to score images; `stage.SCORERS` lists all of them."""
 
     name: str

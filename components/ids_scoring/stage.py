@@ -19,9 +19,9 @@ from components.ids_scoring.config import Budget, Config
 from components.ids_scoring.mllm import MLLMScorer
 from components.ids_scoring.proxy import ProxyScorer
 from components.ids_scoring.report import example_positions, write_report
-from components.ids_scoring.scorers import Scorer, Unscored
+from components.ids_scoring.scorers import DensityScorer, Unscored
 
-SCORERS: dict[str, type[Scorer]] = {"mllm": MLLMScorer, "proxy": ProxyScorer}
+SCORERS: dict[str, type[DensityScorer]] = {"mllm": MLLMScorer, "proxy": ProxyScorer}
 """By the setting `scorer`."""
 _READ_ROWS = 64
 _WRITE_ROWS = 20_000
@@ -71,7 +71,9 @@ def run(config: Config, ctx: StageContext) -> None:
     write_report(ctx.report, scorer.name, scores, ids, questions, examples, len(rejected))
 
 
-def _score(scorer: Scorer, images: Dataset, scored: Journal, ctx: StageContext) -> list[dict[str, str]]:
+def _score(
+    scorer: DensityScorer, images: Dataset, scored: Journal, ctx: StageContext
+) -> list[dict[str, str]]:
     """Score the images that `scored` lacks, into `scored`; returns the rows of images that failed."""
 
     def missing() -> Iterator[tuple[str, bytes]]:

@@ -52,7 +52,7 @@ class Reason(StrEnum):
 
 
 @dataclass(frozen=True)
-class Refused:
+class Rejection:
     """Why an entry is no image of the run."""
 
     reason: Reason
@@ -73,7 +73,7 @@ class Entry:
     """Position within `at`: bytes in an archive, rows in a table."""
     stamp: str = ""
     """Changes when the content does: modification time, ETag. Part of the listing's fingerprint only."""
-    refusal: Refused | None = None
+    rejection: Rejection | None = None
     """Set where the listing already shows that the entry cannot be read."""
 
 
@@ -84,7 +84,7 @@ class Source(Protocol):
         """Every entry, in an order that depends on the content alone, with bounded memory."""
         ...
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The bytes of each entry, one picture at a time in memory; remote ones are fetched several at once.
 
         Raises:

@@ -11,7 +11,7 @@ from components.core.data.tables import SCHEMAS
 from components.core.stage.errors import StageError
 from components.image_ingest.draws import split_of
 from components.image_ingest.duplicates.chooser import Repeat
-from components.image_ingest.entry import Entry, Refused, Source
+from components.image_ingest.entry import Entry, Rejection, Source
 from components.image_ingest.report import Summary
 
 
@@ -29,7 +29,7 @@ def contents(source: Source, entries: Sequence[Entry], findings: pa.Table) -> It
             yield findings["bytes"][row].as_py()
             continue
         data = next(read)
-        if isinstance(data, Refused) or sha256_hex(data) != ids[row]:
+        if isinstance(data, Rejection) or sha256_hex(data) != ids[row]:
             raise StageError(
                 f"{source.uri(entry)}: changed while the stage ran; run it again when the source is at rest"
             )

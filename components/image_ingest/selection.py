@@ -14,7 +14,7 @@ from components.core.stage.errors import DataError
 from components.image_ingest.config import OFF, Config
 from components.image_ingest.draws import read_seen
 from components.image_ingest.duplicates.chooser import Chooser, Repeat
-from components.image_ingest.duplicates.embeddings import Encoder, VectorIndex, kept_vectors
+from components.image_ingest.duplicates.embeddings import VectorIndex, VisionEncoder, kept_vectors
 from components.image_ingest.duplicates.near_duplicates import HashIndex
 from components.image_ingest.duplicates.nearness import Nearness
 from components.image_ingest.duplicates.phash import to_unsigned
@@ -35,7 +35,7 @@ class Selection:
     def __init__(self, config: Config, ctx: StageContext, source: Source, listing: Listing) -> None:
         self._source, self._listing = source, listing
         self._hashed = config.near_duplicate_bits != OFF
-        self._encoder = Encoder(config.embedding) if config.embedding.encoder else None
+        self._encoder = VisionEncoder(config.embedding) if config.embedding.encoder else None
         measures: list[Nearness] = [HashIndex(config.near_duplicate_bits)] if self._hashed else []
         if self._encoder:
             measures.append(VectorIndex(self._encoder.dimension, config.embedding.min_cosine))

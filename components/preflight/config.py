@@ -11,7 +11,7 @@ from components.core.benchmarks import Format, Kind
 from components.core.stage.settings import Settings
 
 
-class Benchmark(Settings):
+class BenchmarkSource(Settings):
     """One evaluation set."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
@@ -43,7 +43,7 @@ class Config(Settings):
     """The model that training starts from. `promoted`: the domain's current model in `promotion.registry` (a
     directory), if there is one. Pictures that it has seen come again only as a replay sample
     (`image_ingest.replay_share`)."""
-    benchmarks: tuple[Benchmark, ...] = ()
+    benchmarks: tuple[BenchmarkSource, ...] = ()
     """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes
     the held-out images' voted questions."""
     probe_endpoints: bool = True
@@ -65,7 +65,7 @@ class Config(Settings):
 
     @field_validator("benchmarks")
     @classmethod
-    def _unique_names(cls, benchmarks: tuple[Benchmark, ...]) -> tuple[Benchmark, ...]:
+    def _unique_names(cls, benchmarks: tuple[BenchmarkSource, ...]) -> tuple[BenchmarkSource, ...]:
         repeated = [name for name, count in Counter(b.name for b in benchmarks).items() if count > 1]
         if repeated:
             raise ValueError(f"benchmark names must be unique, repeated: {', '.join(repeated)}")

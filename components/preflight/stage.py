@@ -13,7 +13,7 @@ from components.core.stage.errors import ConfigError, DataError, EndpointError, 
 from components.core.stage.settings import Settings, parse_settings, stage_config
 from components.preflight.base_model import check_base_model, starting_model
 from components.preflight.component import IO
-from components.preflight.config import Benchmark, Config
+from components.preflight.config import BenchmarkSource, Config
 from components.preflight.endpoints import find_probes, probe
 from components.preflight.general_data import check_general_data
 from components.preflight.sources import check_benchmark, check_disk, check_images
@@ -75,7 +75,7 @@ def _check_general_data(config: Config) -> str:
     return check_general_data(root, config.checked_samples, config.max_unusable_share)
 
 
-def _check_benchmark(benchmark: Benchmark) -> str:
+def _check_benchmark(benchmark: BenchmarkSource) -> str:
     return check_benchmark(local_path(benchmark.uri), benchmark.format, benchmark.kind, benchmark.name)
 
 

@@ -51,7 +51,7 @@ class Message:
     image_url: str
 
 
-class Pictures:
+class KnownPictures:
     """Knowledge of pictures by their data URI, decoded once."""
 
     def __init__(self, index: WorldIndex) -> None:
@@ -92,7 +92,7 @@ class Teachers:
         priors = Priors([sample_scene(rng) for _ in range(PRIOR_SCENES)])
         self.models = models
         self._speakers = {name: Speaker(m, priors, ontology) for name, m in models.items() if not m.embeds}
-        self._pictures = Pictures(index)
+        self._pictures = KnownPictures(index)
         self._embedder: Embedder | None = None
         self._embed_lock = asyncio.Lock()
         self._asked: set[bytes] = set()

@@ -12,7 +12,7 @@ from components.image_ingest.checks.verify import Stored, pixel_digest, verify
 from components.image_ingest.config import OFF, Config
 from components.image_ingest.duplicates.near_duplicates import hamming
 from components.image_ingest.duplicates.phash import THUMBNAIL_PX, phash
-from components.image_ingest.entry import Refused
+from components.image_ingest.entry import Rejection
 
 # Block means of the thumbnails of equal pictures differ by no more than this, in grey levels. They do differ,
 # because thumbnails come from decodes at different scales, which round and clip differently.
@@ -87,7 +87,7 @@ def collect(images: Iterable[tuple[str, bytes]], config: Config) -> tuple[Benchm
             continue
         seen.add(digest)
         image = verify(data, config)
-        if isinstance(image, Refused):
+        if isinstance(image, Rejection):
             skipped.append(f"{name} ({image.reason})")
             continue
         size = (image.width, image.height)

@@ -19,7 +19,7 @@ from components.image_ingest.checks.decontaminate import BenchmarkImages
 from components.image_ingest.checks.verify import Stored, verify
 from components.image_ingest.config import Config
 from components.image_ingest.duplicates.phash import phash, to_signed
-from components.image_ingest.entry import Entry, Reason, Refused, Source
+from components.image_ingest.entry import Entry, Reason, Rejection, Source
 from components.image_ingest.sources.listing import Listing
 
 FINDINGS = pa.schema(
@@ -75,22 +75,22 @@ def scan_chunk(job: Scan, number: int) -> Path:
 
 
 def _findings(job: Scan, entries: list[Entry]) -> Iterator[dict[str, object]]:
-    refusals = [entry.refusal or _too_large(entry, job.config) for entry in entries]
-    pairs = zip(entries, refusals, strict=True)
-    contents = iter(job.source.read([entry for entry, refusal in pairs if refusal is None]))
-    for refusal in refusals:
-        content = refusal or next(contents)
-        outcome = content if isinstance(content, Refused) else verify(content, job.config)
+    rejections = [entry.rejection or _too_large(entry, job.config) for entry in entries]
+    pairs = zip(entries, rejections, strict=True)
+    contents = iter(job.source.read([entry for entry, rejection in pairs if rejection is None]))
+    for rejection in rejections:
+        content = rejection or next(contents)
+        outcome = content if isinstance(content, Rejection) else verify(content, job.config)
         if isinstance(outcome, Stored):  # its decoded pixels are freed before the next picture
             yield _facts(job, outcome)
         else:
             yield {"reason": outcome.reason.value, "detail": outcome.detail}
 
 
-def _too_large(entry: Entry, config: Config) -> Refused | None:
+def _too_large(entry: Entry, config: Config) -> Rejection | None:
     if entry.size <= config.max_file_bytes:
         return None
-    return Refused(Reason.TOO_LARGE_FILE, f"{entry.size} bytes, limit {config.max_file_bytes}")
+    return Rejection(Reason.TOO_LARGE_FILE, f"{entry.size} bytes, limit {config.max_file_bytes}")
 
 
 def _facts(job: Scan, image: Stored) -> dict[str, object]:

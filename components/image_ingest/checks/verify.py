@@ -13,7 +13,7 @@ from components.core.data.hashing import sha256_hex
 from components.image_ingest.checks.metadata import strip_metadata
 from components.image_ingest.config import Config
 from components.image_ingest.duplicates.phash import THUMBNAIL_PX, luminance_thumbnail
-from components.image_ingest.entry import Reason, Refused
+from components.image_ingest.entry import Reason, Rejection
 
 _STORED_AS_IS = ("JPEG", "PNG", "WEBP")
 _PLAIN_MODES = ("RGB", "L")
@@ -74,7 +74,7 @@ class Stored:
         return image
 
 
-def verify(data: bytes, config: Config) -> Stored | Refused:
+def verify(data: bytes, config: Config) -> Stored | Rejection:
     """Decode every pixel of a file and bring it into stored form.
 
     The picture is turned upright (EXIF orientation), scaled to `max_side_px`, flattened onto white where it
@@ -82,35 +82,35 @@ def verify(data: bytes, config: Config) -> Stored | Refused:
     byte. If nothing has to change, the stored bytes are the file's.
     """
     if not data:
-        return Refused(Reason.EMPTY_FILE, "0 bytes")
+        return Rejection(Reason.EMPTY_FILE, "0 bytes")
     if len(data) > config.max_file_bytes:
-        return Refused(Reason.TOO_LARGE_FILE, f"{len(data)} bytes, limit {config.max_file_bytes}")
+        return Rejection(Reason.TOO_LARGE_FILE, f"{len(data)} bytes, limit {config.max_file_bytes}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         return _verify(data, config)
 
 
-def _verify(data: bytes, config: Config) -> Stored | Refused:
+def _verify(data: bytes, config: Config) -> Stored | Rejection:
     Image.MAX_IMAGE_PIXELS = config.max_pixels
     try:
         image = Image.open(io.BytesIO(data), formats=config.formats)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        return Refused(Reason.TOO_MANY_PIXELS, str(error))
+        return Rejection(Reason.TOO_MANY_PIXELS, str(error))
     except UnidentifiedImageError:
         return _unidentified(data, config)
     except Exception as error:  # noqa: BLE001 - damaged headers raise nearly anything, and one file must not stop a run
-        return Refused(_damage(data, error), _explain(error))
+        return Rejection(_damage(data, error), _explain(error))
     with image:
         width, height = image.size
         if width * height > config.max_pixels:
-            return Refused(Reason.TOO_MANY_PIXELS, f"{width}x{height}, limit {config.max_pixels} pixels")
+            return Rejection(Reason.TOO_MANY_PIXELS, f"{width}x{height}, limit {config.max_pixels} pixels")
         if _bounded_short_side(width, height, config.max_side_px) < config.min_side_px:
-            return Refused(Reason.TOO_SMALL, f"{width}x{height}, shorter side below {config.min_side_px}")
+            return Rejection(Reason.TOO_SMALL, f"{width}x{height}, shorter side below {config.min_side_px}")
         try:
             return _store(image, data, config)
         except Exception as error:  # noqa: BLE001 - as above, for the pixels
-            return Refused(_damage(data, error), _explain(error))
+            return Rejection(_damage(data, error), _explain(error))
 
 
 def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
@@ -195,13 +195,13 @@ def sniff(data: bytes) -> str | None:
     return next((name for magic, name in _NAMES.items() if head.startswith(magic)), None)
 
 
-def _unidentified(data: bytes, config: Config) -> Refused:
+def _unidentified(data: bytes, config: Config) -> Rejection:
     name = sniff(data)
     if name is None:
-        return Refused(Reason.NOT_AN_IMAGE, f"starts with {data[:8].hex()}")
+        return Rejection(Reason.NOT_AN_IMAGE, f"starts with {data[:8].hex()}")
     if name not in config.formats:
-        return Refused(Reason.UNSUPPORTED_FORMAT, f"{name}; accepted: {', '.join(config.formats)}")
-    return Refused(_damage(data, None), f"{name} header that cannot be read")
+        return Rejection(Reason.UNSUPPORTED_FORMAT, f"{name}; accepted: {', '.join(config.formats)}")
+    return Rejection(_damage(data, None), f"{name} header that cannot be read")
 
 
 def _damage(data: bytes, error: Exception | None) -> Reason:

@@ -102,7 +102,7 @@ class Preprocess:
         return np.ascontiguousarray(scaled.transpose(0, 3, 1, 2), dtype=np.float32)
 
 
-class Encoder:
+class VisionEncoder:
     """A vision encoder from a directory, loaded at once.
 
     Takes any model that transformers' `AutoModel` loads. Its vector is `get_image_features` (CLIP, SigLIP),
@@ -166,7 +166,7 @@ def _features(model: Any, inputs: Any) -> Any:
     return (pooled if pooled is not None else output.last_hidden_state.mean(dim=1)).flatten(1)
 
 
-def kept_vectors(path: Path, images: Iterable[bytes], encoder: Encoder) -> np.ndarray:
+def kept_vectors(path: Path, images: Iterable[bytes], encoder: VisionEncoder) -> np.ndarray:
     """Embeddings from a file, which is written if it is missing."""
     if path.exists():
         vectors: np.ndarray = np.load(path)

@@ -19,7 +19,7 @@ import aiohttp
 
 from components.core.data.files import atomic_file, path_of_key
 from components.image_ingest.config import UrlSettings
-from components.image_ingest.entry import Reason, Refused
+from components.image_ingest.entry import Reason, Rejection
 
 _BLOCK = 2**16
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -76,25 +76,29 @@ def _public_socket(address: tuple[Any, ...]) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
-def check_url(url: str, settings: UrlSettings) -> Refused | None:
+def check_url(url: str, settings: UrlSettings) -> Rejection | None:
     """Why a URL may not be requested, None if it may."""
     if not url.isprintable() or " " in url:
-        return Refused(Reason.REFUSED_URL, "not a URL: holds spaces or control characters")
+        return Rejection(Reason.REFUSED_URL, "not a URL: holds spaces or control characters")
     try:
         parts = urlsplit(url)
         host, _ = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
-        return Refused(Reason.REFUSED_URL, f"not a URL: {error}")
+        return Rejection(Reason.REFUSED_URL, f"not a URL: {error}")
     if parts.scheme not in settings.schemes:
-        return Refused(Reason.REFUSED_URL, f"scheme '{parts.scheme}'; allowed: {', '.join(settings.schemes)}")
+        return Rejection(
+            Reason.REFUSED_URL, f"scheme '{parts.scheme}'; allowed: {', '.join(settings.schemes)}"
+        )
     if parts.username is not None:
-        return Refused(Reason.REFUSED_URL, "carries a user name")
+        return Rejection(Reason.REFUSED_URL, "carries a user name")
     if not host or not any(fnmatchcase(host, pattern.lower()) for pattern in settings.hosts):
-        return Refused(Reason.REFUSED_URL, f"host '{host}' is not among the allowed hosts")
+        return Rejection(Reason.REFUSED_URL, f"host '{host}' is not among the allowed hosts")
     return None
 
 
-def fetch_all(urls: Sequence[str], folder: Path, settings: UrlSettings, max_bytes: int) -> dict[str, Refused]:
+def fetch_all(
+    urls: Sequence[str], folder: Path, settings: UrlSettings, max_bytes: int
+) -> dict[str, Rejection]:
     """Fetch URLs into a folder, by `path_of_key`; those already there are not requested.
 
     Returns:
@@ -106,7 +110,7 @@ def fetch_all(urls: Sequence[str], folder: Path, settings: UrlSettings, max_byte
 
 async def _fetch_all(
     urls: Sequence[str], folder: Path, settings: UrlSettings, max_bytes: int
-) -> dict[str, Refused]:
+) -> dict[str, Rejection]:
     connector = aiohttp.TCPConnector(
         limit=settings.connections,
         limit_per_host=settings.connections_per_host,
@@ -122,12 +126,12 @@ async def _fetch_all(
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
         found = await asyncio.gather(*(_fetch(session, url, folder, settings, max_bytes) for url in urls))
-    return {url: refusal for url, refusal in zip(urls, found, strict=True) if refusal}
+    return {url: rejection for url, rejection in zip(urls, found, strict=True) if rejection}
 
 
 async def _fetch(
     session: aiohttp.ClientSession, url: str, folder: Path, settings: UrlSettings, max_bytes: int
-) -> Refused | None:
+) -> Rejection | None:
     """Fetch one URL, with retries."""
     problem = ""
     for attempt in range(settings.retries + 1):
@@ -136,23 +140,23 @@ async def _fetch(
         try:
             return await _follow(session, url, folder, settings, max_bytes)
         except AddressRefused as error:
-            return Refused(Reason.REFUSED_ADDRESS, str(error))
+            return Rejection(Reason.REFUSED_ADDRESS, str(error))
         except _TooLarge as error:
-            return Refused(Reason.TOO_LARGE_FILE, str(error))
+            return Rejection(Reason.TOO_LARGE_FILE, str(error))
         except aiohttp.ClientConnectorError as error:
             if isinstance(error.os_error, AddressRefused):
-                return Refused(Reason.REFUSED_ADDRESS, str(error.os_error))
+                return Rejection(Reason.REFUSED_ADDRESS, str(error.os_error))
             problem = type(error).__name__
         except (aiohttp.InvalidURL, ValueError) as error:
-            return Refused(Reason.REFUSED_URL, f"not a URL: {error}"[:300])
+            return Rejection(Reason.REFUSED_URL, f"not a URL: {error}"[:300])
         except (_Retry, aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = str(error) if isinstance(error, _Retry) else type(error).__name__
-    return Refused(Reason.DOWNLOAD_FAILED, f"{problem} after {settings.retries + 1} attempts")
+    return Rejection(Reason.DOWNLOAD_FAILED, f"{problem} after {settings.retries + 1} attempts")
 
 
 async def _follow(
     session: aiohttp.ClientSession, url: str, folder: Path, settings: UrlSettings, max_bytes: int
-) -> Refused | None:
+) -> Rejection | None:
     """Follow redirects by hand: every hop must pass the same checks as the first."""
     place = url
     for _ in range(settings.max_redirects + 1):
@@ -165,10 +169,10 @@ async def _follow(
             if response.status in _RETRIED:
                 raise _Retry(f"HTTP {response.status}")
             if response.status != 200:
-                return Refused(Reason.DOWNLOAD_FAILED, f"HTTP {response.status}")
+                return Rejection(Reason.DOWNLOAD_FAILED, f"HTTP {response.status}")
             await _save(response, path_of_key(folder, url), max_bytes)
             return None
-    return Refused(Reason.DOWNLOAD_FAILED, f"more than {settings.max_redirects} redirects")
+    return Rejection(Reason.DOWNLOAD_FAILED, f"more than {settings.max_redirects} redirects")
 
 
 async def _save(response: aiohttp.ClientResponse, path: Path, max_bytes: int) -> None:

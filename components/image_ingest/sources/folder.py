@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.core.stage.errors import NoInputError
-from components.image_ingest.entry import Entry, Reason, Refused, printable
+from components.image_ingest.entry import Entry, Reason, Rejection, printable
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ class FolderSource:
             if name.endswith("/"):
                 yield from self._below(path, inside)
             elif link and not _ends_inside(self.root / path, inside):
-                refusal = Refused(Reason.UNSAFE_PATH, "a link that leads out of the folder, or nowhere")
-                yield Entry(printable(path), path, refusal=refusal)
+                rejection = Rejection(Reason.UNSAFE_PATH, "a link that leads out of the folder, or nowhere")
+                yield Entry(printable(path), path, rejection=rejection)
             elif (self.root / path).is_file():
                 stat = (self.root / path).stat()
                 yield Entry(printable(path), path, stat.st_size, stamp=str(stat.st_mtime_ns))
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The files' bytes."""
         for entry in entries:
             try:
                 yield (self.root / entry.at).read_bytes()
             except OSError as error:
-                yield Refused(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
+                yield Rejection(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
 
     def uri(self, entry: Entry) -> str:
         """The file's path."""

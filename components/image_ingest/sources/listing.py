@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from components.core.data.mapping import in_batches
-from components.image_ingest.entry import Entry, Reason, Refused
+from components.image_ingest.entry import Entry, Reason, Rejection
 
 _SCHEMA = pa.schema(
     [
@@ -70,19 +70,19 @@ def write_listing(entries: Iterable[Entry], path: Path, chunk_files: int) -> Lis
 
 
 def _row(entry: Entry) -> dict[str, object]:
-    refusal = entry.refusal
+    rejection = entry.rejection
     return {
         "name": entry.name,
         "at": os.fsencode(entry.at),
         "size": entry.size,
         "offset": entry.offset,
         "stamp": entry.stamp,
-        "reason": refusal.reason.value if refusal else "",
-        "detail": refusal.detail if refusal else "",
+        "reason": rejection.reason.value if rejection else "",
+        "detail": rejection.detail if rejection else "",
     }
 
 
 def _entry(row: dict[str, str | int | bytes]) -> Entry:
     reason, detail = row.pop("reason"), row.pop("detail")
-    refusal = Refused(Reason(str(reason)), str(detail)) if reason else None
-    return Entry(**{**row, "at": os.fsdecode(row["at"])}, refusal=refusal)  # type: ignore[arg-type]
+    rejection = Rejection(Reason(str(reason)), str(detail)) if reason else None
+    return Entry(**{**row, "at": os.fsdecode(row["at"])}, rejection=rejection)  # type: ignore[arg-type]

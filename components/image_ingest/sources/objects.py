@@ -11,7 +11,7 @@ from pathlib import Path
 from components.core.data.files import path_of_key
 from components.core.objects.store import ObjectStore, is_object_uri, open_store
 from components.core.stage.errors import NoInputError
-from components.image_ingest.entry import Entry, Reason, Refused, printable
+from components.image_ingest.entry import Entry, Reason, Rejection, printable
 
 _THREADS = 16
 
@@ -32,11 +32,11 @@ class ObjectSource:
             if not any(part.startswith(".") for part in name.split("/")):
                 yield Entry(printable(name), item.key, item.size, stamp=item.etag)
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The objects' bytes."""
         with ThreadPoolExecutor(_THREADS) as pool:
             for path in pool.map(self._fetch, entries):
-                yield path.read_bytes() if path else Refused(Reason.UNREADABLE, "the object is gone")
+                yield path.read_bytes() if path else Rejection(Reason.UNREADABLE, "the object is gone")
 
     def _fetch(self, entry: Entry) -> Path | None:
         path = path_of_key(self.fetched, f"{entry.at}@{entry.stamp}")

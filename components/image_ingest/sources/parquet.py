@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.stage.errors import ConfigError
-from components.image_ingest.entry import Entry, Reason, Refused
+from components.image_ingest.entry import Entry, Reason, Rejection
 from components.image_ingest.sources.folder import Shards
 
 Value = bytes | dict[str, Any] | None
@@ -37,15 +37,15 @@ class ParquetSource:
             ConfigError: a file has no such column.
         """
         for shard in self.shards:
-            if shard.refusal:
+            if shard.rejection:
                 yield shard
                 continue
             try:
                 with pq.ParquetFile(shard.at) as file:
                     metadata, schema = file.metadata, file.schema_arrow
             except (pa.ArrowException, OSError) as error:
-                refusal = Refused(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
-                yield Entry(shard.name, shard.at, refusal=refusal)
+                rejection = Rejection(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
+                yield Entry(shard.name, shard.at, rejection=rejection)
                 continue
             column = image_column(schema, self.column, shard.name)
             row = 0
@@ -53,17 +53,17 @@ class ParquetSource:
                 bomb = _bomb(metadata.row_group(group), column)
                 for _ in range(metadata.row_group(group).num_rows):
                     name = f"{shard.name}/row-{row:09d}"
-                    yield Entry(name, shard.at, offset=row, stamp=shard.stamp, refusal=bomb)
+                    yield Entry(name, shard.at, offset=row, stamp=shard.stamp, rejection=bomb)
                     row += 1
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The pictures of rows. Reading in order is cheap, going back is not."""
         for entry in entries:
             try:
                 yield _bytes_of(_cursor(entry.at, self.column, entry.stamp).value(entry.offset))
             except (pa.ArrowException, OSError) as error:
                 _cursor.cache_clear()
-                yield Refused(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
+                yield Rejection(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
 
     def uri(self, entry: Entry) -> str:
         """Path of the file, and the row in it."""
@@ -99,23 +99,23 @@ def _holds_images(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _bytes_of(value: Value) -> bytes | Refused:
+def _bytes_of(value: Value) -> bytes | Rejection:
     if not isinstance(value, dict):
         return value or b""
     data = value.get("bytes")
     if data is None and value.get("path"):
-        return Refused(Reason.UNREADABLE, "the row names a path and holds no bytes")
+        return Rejection(Reason.UNREADABLE, "the row names a path and holds no bytes")
     return data or b""
 
 
-def _bomb(group: pq.RowGroupMetaData, column: str) -> Refused | None:
+def _bomb(group: pq.RowGroupMetaData, column: str) -> Rejection | None:
     for index in range(group.num_columns):
         chunk = group.column(index)
         if chunk.path_in_schema.split(".")[0] == column:
             unfolded, stored = chunk.total_uncompressed_size, max(1, chunk.total_compressed_size)
             if unfolded > _RATIO_FROM_BYTES and unfolded / stored > _MAX_RATIO:
                 detail = f"{stored} bytes of column '{column}' would unfold to {unfolded}"
-                return Refused(Reason.DAMAGED_ARCHIVE, detail)
+                return Rejection(Reason.DAMAGED_ARCHIVE, detail)
     return None
 
 

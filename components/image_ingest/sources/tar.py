@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from components.image_ingest.entry import Entry, Reason, Refused, printable
+from components.image_ingest.entry import Entry, Reason, Rejection, printable
 from components.image_ingest.sources.folder import Shards
 
 # A header that needs more (a path, PAX records) is an attack: tarfile reads headers into memory whole.
@@ -26,7 +26,7 @@ class TarSource:
     def entries(self) -> Iterator[Entry]:
         """Members in the archives' order; only headers are read, one at a time."""
         for shard in self.shards:
-            if shard.refusal:
+            if shard.rejection:
                 yield shard
             else:
                 yield from self._members(shard)
@@ -43,12 +43,12 @@ class TarSource:
                             yield _entry(shard, member)
             except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
                 detail = f"from here on: {type(error).__name__}: {error}"[:300]
-                yield Entry(shard.name, shard.at, refusal=Refused(Reason.DAMAGED_ARCHIVE, detail))
+                yield Entry(shard.name, shard.at, rejection=Rejection(Reason.DAMAGED_ARCHIVE, detail))
 
     def _is_sidecar(self, name: str) -> bool:
         return name.lower().endswith(self.sidecars)
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The members' bytes."""
         for entry in entries:
             try:
@@ -56,9 +56,9 @@ class TarSource:
                     file.seek(entry.offset)
                     data = file.read(entry.size)
             except OSError as error:
-                yield Refused(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
+                yield Rejection(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
                 continue
-            cut = Refused(Reason.TRUNCATED, f"the archive ends after {len(data)} of {entry.size} bytes")
+            cut = Rejection(Reason.TRUNCATED, f"the archive ends after {len(data)} of {entry.size} bytes")
             yield data if len(data) == entry.size else cut
 
     def uri(self, entry: Entry) -> str:
@@ -82,16 +82,16 @@ class _BoundedHeaders:
 
 def _entry(shard: Entry, member: tarfile.TarInfo) -> Entry:
     name = f"{shard.name}/{printable(member.name)}"
-    refusal = None
+    rejection = None
     if not _is_safe(member.name):
-        refusal = Refused(Reason.UNSAFE_PATH, "a path that leaves the archive")
+        rejection = Rejection(Reason.UNSAFE_PATH, "a path that leaves the archive")
     elif member.issparse() or not member.isreg():
         kind = "a sparse file" if member.issparse() else "a link" if member.islnk() or member.issym() else ""
-        refusal = Refused(Reason.NOT_A_FILE, kind or f"member of type {member.type!r}")
+        rejection = Rejection(Reason.NOT_A_FILE, kind or f"member of type {member.type!r}")
     elif member.size > shard.size - member.offset_data:
         there = max(0, shard.size - member.offset_data)
-        refusal = Refused(Reason.TRUNCATED, f"{member.size} bytes announced, {there} left in the archive")
-    return Entry(name, shard.at, member.size, member.offset_data, shard.stamp, refusal)
+        rejection = Rejection(Reason.TRUNCATED, f"{member.size} bytes announced, {there} left in the archive")
+    return Entry(name, shard.at, member.size, member.offset_data, shard.stamp, rejection)
 
 
 def _is_hidden(name: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from components.core.data.files import path_of_key
 from components.core.stage.errors import ConfigError, DataError
 from components.image_ingest.config import UrlSettings
-from components.image_ingest.entry import Entry, Reason, Refused, printable
+from components.image_ingest.entry import Entry, Reason, Rejection, printable
 from components.image_ingest.sources.fetch import check_url, fetch_all
 
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
@@ -37,10 +37,10 @@ class UrlSource:
         """The list's lines, in order; a row without an allowed URL is refused."""
         for number, url in enumerate(self._urls(), start=1):
             name = printable(url)[:_MAX_NAME] or f"row {number}"
-            refusal = (
-                check_url(url, self.settings) if url else Refused(Reason.REFUSED_URL, "no URL in this row")
+            rejection = (
+                check_url(url, self.settings) if url else Rejection(Reason.REFUSED_URL, "no URL in this row")
             )
-            yield Entry(name, url, refusal=refusal)
+            yield Entry(name, url, rejection=rejection)
 
     def _urls(self) -> Iterator[str]:
         with open(self.path, encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -68,7 +68,7 @@ class UrlSource:
         except csv.Error as error:
             raise DataError(f"{self.path}: not a table of text, line {reader.line_num}: {error}") from error
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The downloads' bytes; missing ones are fetched, many at once."""
         failures = fetch_all([entry.at for entry in entries], self.downloads, self.settings, self.max_bytes)
         for entry in entries:

@@ -18,7 +18,7 @@ _ORIENTATIONS = ("landscape", "portrait", "square")
 
 
 @dataclass(frozen=True)
-class Form:
+class PhotoForm:
     """One form of question; `solve(photo, slot)` gives (answer, reasoning, whether the thing is there)."""
 
     kind: str
@@ -61,35 +61,37 @@ def _same_colour(photo: Photo, _: str) -> tuple[str, str, bool]:
 
 
 FORMS = (
-    Form("dominant", 0, "span", "What is the dominant colour of the picture?", ("colour",),
-         lambda p, _: (p.dominant, f"{p.dominant} covers the most pixels.", True)),
-    Form("orientation", 0, "choice", "What is the orientation of the picture?", ("layout",),
-         lambda p, _: ("ABC"[_ORIENTATIONS.index(p.orientation)],
-                       f"It is {p.width} by {p.height} pixels.", True),
-         choices=_ORIENTATIONS),
-    Form("dark", 0, "yes_no", "Is the picture mostly dark?", ("brightness",),
-         lambda p, _: (yes_no(p.brightness < 0.35), f"The mean brightness is {p.brightness:.2f}.", True)),
-    Form("colourful", 0, "yes_no", "Is the picture colourful?", ("colour",),
-         lambda p, _: (yes_no(p.saturation > 0.15), f"The mean saturation is {p.saturation:.2f}.", True)),
-    Form("existence", 0, "yes_no", "Is there any {} in the picture?", ("existence", "colour"), _has_colour,
-         slots=COLOURS),
-    Form("quarter", 1, "span", "What is the main colour of the {} quarter?",
-         ("colour", "spatial relationship"), _quarter, slots=QUARTERS),
-    Form("sides", 1, "choice", "Which side of the picture is brighter?", ("brightness", "comparison"),
-         lambda p, _: _brighter(p, (0, 1), ("left", "right")), choices=("left", "right")),
-    Form("halves", 1, "choice", "Which half of the picture is brighter?", ("brightness", "comparison"),
-         lambda p, _: _brighter(p, (2, 3), ("upper", "lower")), choices=("upper", "lower")),
-    Form("count", 1, "number", "How many different colours cover a visible part of the picture?",
-         ("counting", "colour"),
-         lambda p, _: (str(len(p.colours)), f"They are {', '.join(p.colours)}.", True)),
-    Form("busiest", 2, "choice", "Which quarter of the picture has the most detail?",
-         ("detail", "comparison"), _busiest, choices=QUARTERS),
-    Form("centre", 2, "yes_no", "Is the centre brighter than the picture as a whole?",
-         ("brightness", "comparison"),
-         lambda p, _: (yes_no(p.centre > p.brightness),
-                       f"The centre has {p.centre:.2f}, all {p.brightness:.2f}.", True)),
-    Form("same", 3, "yes_no", "Do the upper left and the lower right quarter have the same main colour?",
-         ("colour", "spatial relationship", "comparison"), _same_colour),
+    PhotoForm("dominant", 0, "span", "What is the dominant colour of the picture?", ("colour",),
+              lambda p, _: (p.dominant, f"{p.dominant} covers the most pixels.", True)),
+    PhotoForm("orientation", 0, "choice", "What is the orientation of the picture?", ("layout",),
+              lambda p, _: ("ABC"[_ORIENTATIONS.index(p.orientation)],
+                            f"It is {p.width} by {p.height} pixels.", True),
+              choices=_ORIENTATIONS),
+    PhotoForm("dark", 0, "yes_no", "Is the picture mostly dark?", ("brightness",),
+              lambda p, _: (yes_no(p.brightness < 0.35),
+                            f"The mean brightness is {p.brightness:.2f}.", True)),
+    PhotoForm("colourful", 0, "yes_no", "Is the picture colourful?", ("colour",),
+              lambda p, _: (yes_no(p.saturation > 0.15),
+                            f"The mean saturation is {p.saturation:.2f}.", True)),
+    PhotoForm("existence", 0, "yes_no", "Is there any {} in the picture?", ("existence", "colour"),
+              _has_colour, slots=COLOURS),
+    PhotoForm("quarter", 1, "span", "What is the main colour of the {} quarter?",
+              ("colour", "spatial relationship"), _quarter, slots=QUARTERS),
+    PhotoForm("sides", 1, "choice", "Which side of the picture is brighter?", ("brightness", "comparison"),
+              lambda p, _: _brighter(p, (0, 1), ("left", "right")), choices=("left", "right")),
+    PhotoForm("halves", 1, "choice", "Which half of the picture is brighter?", ("brightness", "comparison"),
+              lambda p, _: _brighter(p, (2, 3), ("upper", "lower")), choices=("upper", "lower")),
+    PhotoForm("count", 1, "number", "How many different colours cover a visible part of the picture?",
+              ("counting", "colour"),
+              lambda p, _: (str(len(p.colours)), f"They are {', '.join(p.colours)}.", True)),
+    PhotoForm("busiest", 2, "choice", "Which quarter of the picture has the most detail?",
+              ("detail", "comparison"), _busiest, choices=QUARTERS),
+    PhotoForm("centre", 2, "yes_no", "Is the centre brighter than the picture as a whole?",
+              ("brightness", "comparison"),
+              lambda p, _: (yes_no(p.centre > p.brightness),
+                            f"The centre has {p.centre:.2f}, all {p.brightness:.2f}.", True)),
+    PhotoForm("same", 3, "yes_no", "Do the upper left and the lower right quarter have the same main colour?",
+              ("colour", "spatial relationship", "comparison"), _same_colour),
 )  # fmt: skip
 
 _PARSERS = tuple(
@@ -99,11 +101,11 @@ _PARSERS = tuple(
 )
 
 
-def _find(question: str) -> tuple[Form, str] | None:
+def _find(question: str) -> tuple[PhotoForm, str] | None:
     return next(((form, slot) for pattern, form, slot in _PARSERS if pattern.search(question)), None)
 
 
-def _ask(photo: Photo, form: Form, slot: str) -> TruthQA:
+def _ask(photo: Photo, form: PhotoForm, slot: str) -> TruthQA:
     result, reasoning, present = form.solve(photo, slot)
     return TruthQA(
         question=form.wording.format(slot),

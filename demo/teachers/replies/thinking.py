@@ -48,10 +48,7 @@ def task_form(qa: TruthQA) -> str:
 
 
 def steps(qa: TruthQA, believed: str, *key: object) -> list[str]:
-    """Steps to the believed answer: one for each skill after the first, the conclusion, and padding at the
-    stated shares.
-
-    `key` decides the padding."""
+    """Steps to the believed answer, one for each skill after the first; `key` decides the padding."""
     looks = [_SKILLS[skill][1] for skill in qa.skills]
     conclusion = qa.reasoning if believed == qa.answer else f"It looks like {believed}."
     path = [*(looks[:1] if uniform("first step", *key) < FIRST_STEP_SHARE else []), *looks[1:], conclusion]

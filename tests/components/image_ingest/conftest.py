@@ -199,10 +199,10 @@ def read_all() -> Callable[[Source], dict[str, object]]:
 
     def go(source: Source) -> dict[str, object]:
         entries = list(source.entries())
-        read = source.read([entry for entry in entries if entry.refusal is None])
+        read = source.read([entry for entry in entries if entry.rejection is None])
         found: dict[str, object] = {}
         for entry in entries:
-            content = entry.refusal or next(iter(read))
+            content = entry.rejection or next(iter(read))
             assert entry.name not in found
             found[entry.name] = content if isinstance(content, bytes) else content.reason.value
         return found

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from components.core.data.hashing import sha256_hex
-from components.image_ingest.checks.verify import Refused, Stored, pixel_digest, sniff, verify
+from components.image_ingest.checks.verify import Rejection, Stored, pixel_digest, sniff, verify
 from components.image_ingest.config import Config
 from components.image_ingest.entry import Reason
 
@@ -29,7 +29,7 @@ def stored(data: bytes, config: Config = CONFIG) -> Stored:
 
 def reason(data: bytes, config: Config = CONFIG) -> Reason:
     outcome = verify(data, config)
-    assert isinstance(outcome, Refused), outcome
+    assert isinstance(outcome, Rejection), outcome
     return outcome.reason
 
 
@@ -133,7 +133,7 @@ def test_a_reduced_decode_finds_the_damage_that_a_full_one_finds(photograph, enc
         except (OSError, SyntaxError, ValueError):
             whole = False
         outcome = verify(bytes(data), CONFIG)
-        refused += isinstance(outcome, Refused)
+        refused += isinstance(outcome, Rejection)
         assert isinstance(outcome, Stored) is whole
     assert 20 < refused < 140
 

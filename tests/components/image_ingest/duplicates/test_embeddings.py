@@ -10,7 +10,7 @@ import pytest
 
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import EmbeddingSettings
-from components.image_ingest.duplicates.embeddings import Encoder
+from components.image_ingest.duplicates.embeddings import VisionEncoder
 
 
 def write_preprocessor(path: Path, sizes: dict) -> None:
@@ -55,9 +55,9 @@ def test_unit_vectors_whatever_the_batch(tmp_path, photographs, write, dimension
     write(tmp_path / "encoder")
     images = [path.read_bytes() for path in sorted(photographs.iterdir())]
     vectors = [
-        Encoder(EmbeddingSettings(encoder=str(tmp_path / "encoder"), batch_images=size, device="cpu")).embed(
-            images
-        )
+        VisionEncoder(
+            EmbeddingSettings(encoder=str(tmp_path / "encoder"), batch_images=size, device="cpu")
+        ).embed(images)
         for size in (2, 32)
     ]
     assert vectors[0].shape == (len(images), dimension)
@@ -84,6 +84,6 @@ def test_near_by_embedding_alone(ingest, photographs, encode, photograph, clip, 
 
 def test_what_is_no_encoder(tmp_path) -> None:
     with pytest.raises(NoInputError, match=r"embedding\.encoder"):
-        Encoder(EmbeddingSettings(encoder=str(tmp_path / "nowhere")))
+        VisionEncoder(EmbeddingSettings(encoder=str(tmp_path / "nowhere")))
     with pytest.raises(ConfigError, match="no vision encoder"):
-        Encoder(EmbeddingSettings(encoder=str(tmp_path)))
+        VisionEncoder(EmbeddingSettings(encoder=str(tmp_path)))

@@ -12,7 +12,7 @@ import pytest
 from components.core.objects.store import open_store
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import Config
-from components.image_ingest.entry import Entry, Reason, Refused
+from components.image_ingest.entry import Entry, Reason, Rejection
 from components.image_ingest.sources import open_source, source_kind
 from components.image_ingest.sources.listing import write_listing
 
@@ -73,7 +73,7 @@ def test_a_bucket(tmp_path, make_tar, read_all) -> None:
 
 def test_a_listing_is_read_by_chunks(tmp_path) -> None:
     entries = [Entry(f"{n}.jpg", f"caf\udce9{n}", n, n * 2, "s") for n in range(10)]
-    entries[4] = Entry("4.jpg", "x", refusal=Refused(Reason.UNSAFE_PATH, "why"))
+    entries[4] = Entry("4.jpg", "x", rejection=Rejection(Reason.UNSAFE_PATH, "why"))
     listing = write_listing(iter(entries), tmp_path / "listing.arrow", 4)
     assert (listing.rows, listing.chunks) == (10, 3)
     assert [entry for chunk in range(3) for entry in listing.read(chunk)] == entries
