@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.stages import DEMO, Finished
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.stats import Estimate, mean_estimate, paired_comparison
 
 Row = dict[str, Any]

@@ -1,7 +1,7 @@
-"""The demo's base model: a real Qwen3-VL of three million parameters, trained from scratch on the general task.
+"""The demo's base model: a Qwen3-VL of three million parameters, trained from scratch on the general task.
 
-Only sizes differ from Qwen3-VL: the classes, the checkpoint's files and the chat format are those of the large models,
-so that every stage runs the code that it runs in production.
+Only the sizes differ. Classes, checkpoint files and chat format are those of the large models, so every stage
+runs its production code.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from components.core.data.manifest import Checkpoint, commit_checkpoint
+from components.core.data.checkpoint import Checkpoint, commit_checkpoint
 from components.core.vlm import build_processor
 from demo import general
-from demo.base_settings import BaseSettings, Sizes, content_key, find_base_model
+from demo.base_settings import BaseSettings, ModelSizes, content_key, find_base_model
 from demo.conversation import Encoder
 from demo.pretraining import pretrain
 from demo.tokenizer import build_tokenizer
@@ -26,13 +26,17 @@ ROPE_THETA = 5_000_000.0
 MIN_PIXELS = 1024
 
 
-def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen3VLConfig:
+def build_config(tokenizer: PreTrainedTokenizerFast, sizes: ModelSizes) -> Qwen3VLConfig:
     """The Qwen3-VL configuration for these sizes and this vocabulary."""
     # M-RoPE splits a head's frequencies over time, height and width.
     along_side = sizes.head_dim // 2 // 3
     grid = general.SIZE_PX // sizes.patch_px
-    names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>",
-             "vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}  # fmt: skip
+    names = {
+        "image_token_id": "<|image_pad|>",
+        "video_token_id": "<|video_pad|>",
+        "vision_start_token_id": "<|vision_start|>",
+        "vision_end_token_id": "<|vision_end|>",
+    }
     return Qwen3VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
@@ -75,8 +79,8 @@ def build_config(tokenizer: PreTrainedTokenizerFast, sizes: Sizes) -> Qwen3VLCon
 
 
 def build_model(config: Qwen3VLConfig, seed: int) -> Qwen3VLForConditionalGeneration:
-    """A new model. The projections that write into the residual stream start at zero, so that at first every token is
-    itself and not the noise of untrained layers; this shortens training a little."""
+    """A new model. The projections that write into the residual stream start at zero. So at first every token
+    is itself and not the noise of untrained layers, which shortens training a little."""
     torch.manual_seed(seed)
     model = Qwen3VLForConditionalGeneration(config)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What decides the base model: its sizes and its training. Imports nothing heavy, so that a finished one is found at once."""
+"""Settings of the base model: sizes and training. Imports nothing heavy, to find a finished one at once."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from components.core.data.checkpoint import Checkpoint, open_checkpoint
 from components.core.data.hashing import canonical_json, sha256_hex
-from components.core.data.manifest import Checkpoint, open_checkpoint
 from components.core.stage.errors import StageError
 
 
 @dataclass(frozen=True)
-class Phase:
+class PretrainingPhase:
     """One phase of pretraining: `steps` batches of `batch` pictures; learning rates at their peak."""
 
     steps: int
@@ -25,7 +25,7 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ModelSizes:
     """The model's sizes. One vision token stands for a square of `patch_px` (patches are not merged)."""
 
     patch_px: int = 16
@@ -46,18 +46,18 @@ class Sizes:
 class BaseSettings:
     """Everything that decides the base model's weights."""
 
-    sizes: Sizes = Sizes()
-    vision: Phase = Phase(steps=250, batch=32)
-    facts: Phase = Phase(steps=500, batch=16, final_share=0.3)
-    questions: Phase = Phase(steps=250, batch=8)
+    sizes: ModelSizes = ModelSizes()
+    vision: PretrainingPhase = PretrainingPhase(steps=250, batch=32)
+    facts: PretrainingPhase = PretrainingPhase(steps=500, batch=16, final_share=0.3)
+    questions: PretrainingPhase = PretrainingPhase(steps=250, batch=8)
     questions_per_image: int = 9
     reasoning_share: float = 0.25
     seed: int = 0
 
 
-_SMALL_PHASE = Phase(steps=4, batch=4, warmup_steps=2)
+_SMALL_PHASE = PretrainingPhase(steps=4, batch=4, warmup_steps=2)
 MINI = BaseSettings(
-    sizes=Sizes(
+    sizes=ModelSizes(
         hidden=64, layers=2, heads=2, key_value_heads=1, feed_forward=128,
         vision_hidden=64, vision_layers=2, vision_feed_forward=128,
     ),
@@ -71,8 +71,8 @@ MINI = BaseSettings(
 def content_key(settings: BaseSettings) -> str:
     """Hash of the settings and of the code that the weights depend on."""
     folder = Path(__file__).parent
-    names = ("base_model.py", "base_settings.py", "conversation.py", "general.py", "pretraining.py", "tokenizer.py", "world/questions.py",
-             "world/scene.py")  # fmt: skip
+    modules = ("base_model", "base_settings", "conversation", "general", "pretraining", "tokenizer")
+    names = [f"{name}.py" for name in (*modules, "world/forms", "world/questions", "world/scene")]
     code = [[name, sha256_hex((folder / name).read_bytes())] for name in names]
     return sha256_hex(canonical_json([asdict(settings), code, version("torch")]))
 

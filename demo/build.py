@@ -1,11 +1,11 @@
-"""`python -m demo.build --out DIR`: everything that the demo's profile points at.
+"""Build the demo world and its base model: `python -m demo.build --out DIR`.
 
-    DIR/images/             pictures of the domain, as a user would bring them
-    DIR/index.jsonl         the truth behind them, for the simulated teachers
-    DIR/general/            general data: two datasets, images and samples
-    DIR/benchmarks/         domain, general and hallucination: held-out scenes and scans
-    DIR/base_model/         the base model
-    DIR/world.json          what was built; written last
+- DIR/images/: pictures of the domain, as a user would bring them
+- DIR/index.jsonl: the truth behind them, for the simulated teachers
+- DIR/general/: general data, the datasets images and samples
+- DIR/benchmarks/: domain, general and hallucination, of held-out scenes and scans
+- DIR/base_model/: the base model
+- DIR/world.json: a summary, written last
 
 A second call finds everything there and returns at once; an interrupted one is simply called again.
 """
@@ -15,47 +15,16 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from components.core.data.hashing import canonical_json, sha256_hex
-from components.core.data.manifest import write_json_atomic
+from components.core.data.files import write_json_atomic
 from components.core.data.pins import fingerprint
 from demo import base_settings
+from demo.world_settings import MINI, WorldSettings, content_key
 
 SUMMARY = "world.json"
 PARTS = ("images", "index.jsonl", "general", "benchmarks")
-
-
-@dataclass(frozen=True)
-class WorldSettings:
-    """How much of everything."""
-
-    images: int = 1600
-    general_images: int = 1500
-    benchmark_items: int = 400
-    """Questions of the domain and of the general benchmark, and pictures of the hallucination probes, two each."""
-    questions_per_general_image: int = 8
-    general_reasoning_share: float = 0.3
-    seed: int = 0
-
-
-MINI = WorldSettings(images=32, general_images=32, benchmark_items=24)
-
-
-def content_key(settings: WorldSettings) -> str:
-    """Hash of the settings and of the code that the world depends on."""
-    folder = Path(__file__).parent
-    names = [
-        "build.py",
-        "conversation.py",
-        "general.py",
-        "writing.py",
-        *(f"world/{name}.py" for name in ("index", "questions", "render", "scene")),
-    ]
-    code = [[name, sha256_hex((folder / name).read_bytes())] for name in names]
-    return sha256_hex(canonical_json([asdict(settings), code, version("numpy")]))
 
 
 def _fingerprints(out: Path) -> dict[str, str] | None:
@@ -66,13 +35,13 @@ def _fingerprints(out: Path) -> dict[str, str] | None:
 
 
 def build_world(out: Path, settings: WorldSettings, base: base_settings.BaseSettings) -> bool:
-    """Build what is missing or was built by other settings or code. Returns whether anything had to be built."""
+    """Build missing parts, and parts of other settings or code; returns whether anything had to be built."""
     key = content_key(settings)
     summary = out / SUMMARY
     stored = json.loads(summary.read_text(encoding="utf-8")) if summary.is_file() else {}
     built = stored.get("content_key") != key or stored.get("fingerprints") != _fingerprints(out)
     if built:
-        from demo.writing import write_world  # torch comes along: only where there is something to do
+        from demo.writing import write_world  # imports torch
 
         summary.unlink(missing_ok=True)
         for path in (out / part for part in PARTS):

@@ -85,7 +85,7 @@ def collate(samples: list[Encoded], encoder: Encoder) -> dict[str, torch.Tensor]
 def general_turns(
     scene: general.GeneralScene, rng: np.random.Generator, count: int, reasoning_share: float
 ) -> list[tuple[str, str]]:
-    """`count` questions in random order with their responses, a share of them with the reasoning before the answer."""
+    """`count` questions in random order with their responses, a share of them with reasoning first."""
     asked = general.questions(scene, rng)
     order = rng.permutation(len(asked))[:count]
     turns = []

@@ -1,7 +1,8 @@
 """The general task: handwritten digits (the real scans inside scikit-learn) and simple shapes in colours.
 
-A picture shows a number of one or two scanned digits and one to three coloured shapes, in random places. Training and
-benchmark pictures use disjoint scans (Alpaydin & Kaynak, "Optical Recognition of Handwritten Digits", UCI 1998).
+A picture shows a number of one or two scanned digits and one to three coloured shapes, in random places.
+Training and benchmark pictures use disjoint scans (Alpaydin & Kaynak, "Optical Recognition of Handwritten
+Digits", UCI 1998).
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ RGB = {
 }
 COLOURS = tuple(RGB)
 LABELS = ("", *"0123456789", *SHAPES)
-"""What a patch can show."""
+"""Everything that a patch can show; "" is the background."""
 OUTLINES = {
     "triangle": ((0.5, 0.0), (0.0, 1.0), (1.0, 1.0)),
-    "star": ((0.5, 0.0), (0.62, 0.36), (1.0, 0.38), (0.7, 0.6), (0.81, 0.97), (0.5, 0.75), (0.19, 0.97), (0.3, 0.6),
-             (0.0, 0.38), (0.38, 0.36)),
+    "star": ((0.5, 0.0), (0.62, 0.36), (1.0, 0.38), (0.7, 0.6), (0.81, 0.97),
+             (0.5, 0.75), (0.19, 0.97), (0.3, 0.6), (0.0, 0.38), (0.38, 0.36)),
 }  # fmt: skip
 """Corners of the shapes that are polygons, in a unit square."""
 BACKGROUNDS = ((18, 20, 26), (40, 34, 30), (20, 38, 40), (52, 52, 60))
@@ -73,7 +74,7 @@ class GeneralScene:
 
 @dataclass(frozen=True)
 class Box:
-    """Where an object is (px) and what it is: `label` indexes LABELS (0 is nothing); `colour` 0 is none, from 1 on the colours."""
+    """An object's place (px), index in LABELS (0 is nothing), and 1 + index in COLOURS (0 is none)."""
 
     left: float
     top: float

@@ -1,10 +1,11 @@
-"""Pretraining of the demo's base model on the general task: its eyes, then reading a picture, then answering.
+"""Pretraining of the demo's base model on the general task: seeing, reading a picture, answering.
 
-A model that learns only through answers sits on a long plateau before the picture starts to matter. As in the large
-models, the vision tower is therefore trained on its own first: every patch names what it shows (shape, colour, digit).
-Then the whole model completes short statements about pictures, densely supervised and without the words around a
-question. Last, it answers questions, several about a picture in one conversation. Matrices are updated by Muon (Jordan et al. 2024; used by Kimi-VL,
-arXiv 2504.07491), the rest by AdamW.
+A model that learns only through answers sits on a long plateau before the picture starts to matter. So the
+vision tower is trained alone first, as in the large models: every patch names its shape, colour or digit.
+Then the whole model completes short statements about pictures, densely supervised and without the words
+around a question. Last, it answers questions, several about a picture in one conversation.
+
+Matrices are updated by Muon (Jordan et al. 2024; used by Kimi-VL, arXiv 2504.07491), the rest by AdamW.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from tqdm import tqdm
 
 from components.core.data.hashing import rng_for
 from demo import general
-from demo.base_settings import BaseSettings, Phase
+from demo.base_settings import BaseSettings, PretrainingPhase
 from demo.conversation import Encoder, collate, general_turns
 
 SAVE_INTERVAL_S = 20.0
@@ -69,8 +70,8 @@ class _Progress:
 def patch_labels(scene: general.GeneralScene, patch_px: int) -> tuple[np.ndarray, np.ndarray]:
     """What each patch of the picture shows: (object, colour), each int64 of shape (patches,), row by row.
 
-    Objects index `general.LABELS`; colour 0 is none. A patch takes the object that covers most of it, if that is at least
-    SMALLEST_COVER of the patch.
+    Objects index `general.LABELS`; colour 0 is none. A patch takes the object that covers most of it, if that
+    is at least SMALLEST_COVER of the patch.
     """
     grid = general.SIZE_PX // patch_px
     edges = np.arange(grid) * patch_px
@@ -87,9 +88,11 @@ def patch_labels(scene: general.GeneralScene, patch_px: int) -> tuple[np.ndarray
 
 
 class _Optimizers:
-    """Muon for the matrices inside the network, AdamW for the rest, on one schedule: warm-up, then a cosine."""
+    """Muon for the inner matrices, AdamW for the rest; one schedule: warm-up, then a cosine."""
 
-    def __init__(self, named: list[tuple[str, nn.Parameter]], phase: Phase, outside: tuple[str, ...]) -> None:
+    def __init__(
+        self, named: list[tuple[str, nn.Parameter]], phase: PretrainingPhase, outside: tuple[str, ...]
+    ) -> None:
         matrices = [p for name, p in named if p.ndim == 2 and not any(part in name for part in outside)]
         inside = {id(p) for p in matrices}
         self.parameters = [p for _, p in named]
@@ -125,7 +128,7 @@ class _Optimizers:
             part.load_state_dict(state)
 
 
-def _steps(name: str, phase: Phase, start: int) -> Iterator[int]:
+def _steps(name: str, phase: PretrainingPhase, start: int) -> Iterator[int]:
     with tqdm(
         total=phase.steps, initial=start, desc=f"base model: {name}", unit="step", mininterval=1.0
     ) as bar:
@@ -143,7 +146,9 @@ class _PatchHeads(nn.Module):
         self.colour = nn.Linear(size, 1 + len(general.COLOURS))
 
 
-def train_vision(model: Any, encoder: Encoder, phase: Phase, progress: _Progress, seed: int) -> None:
+def train_vision(
+    model: Any, encoder: Encoder, phase: PretrainingPhase, progress: _Progress, seed: int
+) -> None:
     """First phase: the vision tower alone learns to name what each patch shows."""
     visual = model.model.visual
     heads = _PatchHeads(model.config.text_config.hidden_size)
@@ -177,12 +182,12 @@ def train_language(
     model: Any,
     encoder: Encoder,
     name: str,
-    phase: Phase,
+    phase: PretrainingPhase,
     turns_of: Callable[[general.GeneralScene, np.random.Generator], list[tuple[str, str]]],
     progress: _Progress,
     seed: int,
 ) -> None:
-    """A phase of the whole model, `name`: it learns the conversation that `turns_of` holds about each picture."""
+    """Phase `name` of the whole model: it learns the conversation of `turns_of` about each picture."""
     optimizers = _Optimizers(list(model.named_parameters()), phase, ("embed", "lm_head"))
     start = progress.step if progress.phase == name else 0
     if progress.phase == name:

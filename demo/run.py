@@ -1,4 +1,4 @@
-"""`python -m demo.run`: build the demo world, start the simulated teachers, run the whole pipeline, stop them.
+"""Run the demo, `python -m demo.run`: build its world, start its teachers, run the pipeline, stop them.
 
 The pipeline itself knows nothing of this: it is given a folder of pictures and the address of a model server.
 """
@@ -32,7 +32,7 @@ _START_LIMIT_S = 60.0
 
 
 def build_world(world: Path, mini: bool = False) -> None:
-    """Make what the profile points at: pictures, general data, benchmarks, the base model. What is there is kept.
+    """Make the missing parts of the world: pictures, general data, benchmarks, the base model.
 
     Raises:
         StageError: the build failed; its own output says why.

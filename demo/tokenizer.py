@@ -10,7 +10,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast
 
 from demo import general
-from demo.world.questions import FORMS, absent_questions, catalogue
+from demo.world.forms import FORMS
+from demo.world.questions import absent_questions, catalogue
 from demo.world.scene import sample_scene
 
 END_OF_TEXT = "<|endoftext|>"
@@ -23,9 +24,12 @@ SPECIAL_TOKENS = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-# Qwen2's splitting rule (words with their leading space, single digits, punctuation, line breaks); a turn's role and its
-# line break are one piece, because conversations of short turns consist largely of them.
-SPLIT = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+# Qwen2's splitting rule (words with their leading space, single digits, punctuation, line breaks); a turn's
+# role and its line break are one piece, because conversations of short turns consist largely of them.
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 LARGEST_VOCABULARY = 2048
 CORPUS_SCENES = 200
 
@@ -60,7 +64,7 @@ def corpus() -> Iterator[str]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Train the tokenizer. Any Unicode text can be encoded and comes back unchanged: unknown words become bytes."""
+    """Train the tokenizer. Unknown words become bytes, so any text comes back unchanged."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

@@ -11,17 +11,17 @@ from typing import Any
 
 from PIL import Image
 
+from components.core.data.dataset import DatasetWriter
 from components.core.data.hashing import rng_for
-from components.core.data.manifest import DatasetWriter
 from components.core.vlm.messages import build_conversation
-from components.image_ingest.phash import luminance_thumbnail, phash, to_signed
+from components.image_ingest.duplicates.phash import luminance_thumbnail, phash, to_signed
 from demo import general
-from demo.build import WorldSettings
 from demo.conversation import general_turns
 from demo.world.index import WorldIndex, pixel_hash
 from demo.world.questions import TruthQA, catalogue
 from demo.world.render import png_bytes, render
 from demo.world.scene import Scene, sample_scene
+from demo.world_settings import WorldSettings
 
 LEVEL_SHARES = {0: 0.6, 1: 0.2, 2: 0.15, 3: 0.05}
 """How often the domain benchmark asks a question of a level."""
@@ -58,8 +58,8 @@ def _benchmark_row(
 
 
 def domain_item(scene: Scene, rng: random.Random) -> TruthQA:
-    """One question about what a scene shows: a level is drawn by LEVEL_SHARES, then a kind, an answer and a question,
-    each with equal chances, so that yes and no are balanced."""
+    """One question about a scene. A level is drawn by LEVEL_SHARES, then a kind, an answer and a question,
+    each with equal chances; so yes and no are balanced."""
     by_level: dict[int, dict[str, list[TruthQA]]] = {}
     for qa in catalogue(scene, rng):
         by_level.setdefault(qa.level, {}).setdefault(qa.kind, []).append(qa)
@@ -75,8 +75,8 @@ def probe_pair(
 ) -> tuple[bytes, tuple[TruthQA, TruthQA]]:
     """The next picture with a light on, and two probes of it: one light that is off, one that is on.
 
-    As in POPE (Li et al. 2023, arXiv 2305.10355) both truths are equally frequent, so a model that always denies
-    scores no better than one that always affirms.
+    As in POPE (Li et al. 2023, arXiv 2305.10355) both truths are equally frequent. So a model that always
+    denies scores no better than one that always affirms.
     """
     scene, picture = next(pair for pair in scenes if pair[0].lights)
     existence = [qa for qa in catalogue(scene, rng) if qa.kind == "existence"]

@@ -34,7 +34,7 @@ from components.qa_synthesis.config import Config, ReasoningPaths
 from components.qa_synthesis.image_question import ImageQuestion, evolution, lineage, reasoning
 from components.qa_synthesis.plan import Task
 from components.qa_synthesis.reasoning_paths import sample_reasoning
-from demo.teachers.items import judge
+from demo.teachers.replies.items import judge
 from demo.teachers.speaker import Request
 
 IMAGES = 300

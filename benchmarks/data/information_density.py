@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import RESULTS, ROOT, result, timed
-from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.stats import mean_estimate
 from demo.run import at_port, build_world, teachers
 from demo.world.index import WorldIndex

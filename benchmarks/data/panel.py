@@ -18,11 +18,11 @@ from components.core.answers import AnswerType, agree
 from components.core.mllm import Answer, ChatRequest
 from components.voting_filter.ask import AskedVote, VoteAnswers, cast_ballots, collect, collect_blind
 from components.voting_filter.ballot import Ballot
-from demo.teachers.knowledge import Priors, SceneKnowledge
+from demo.teachers.knowledge.scene import Priors, SceneKnowledge
 from demo.teachers.models import ModelSpec
+from demo.teachers.replies.topics import Ontology
 from demo.teachers.server import PRIOR_SCENES
 from demo.teachers.speaker import Request, Speaker
-from demo.teachers.topics import Ontology
 from demo.world.questions import TruthQA
 from demo.world.scene import Scene, sample_scene
 

@@ -19,16 +19,16 @@ import numpy as np
 
 from benchmarks.harness import ROOT
 from components.core.answers import AnswerType, agree
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.mllm import Answer, ChatRequest
 from components.qa_synthesis.image_question import lineage
 from demo.teachers.background import running_teachers
-from demo.teachers.knowledge import Priors, SceneKnowledge
+from demo.teachers.knowledge.scene import Priors, SceneKnowledge
 from demo.teachers.models import load_models
+from demo.teachers.replies.topics import Ontology
 from demo.teachers.server import PRIOR_SCENES
 from demo.teachers.speaker import Request, Speaker
-from demo.teachers.topics import Ontology
 from demo.world.index import WorldIndex
 from demo.world.questions import TruthQA
 from demo.world.render import png_bytes, render

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import result, timed
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.export.__main__ import export
 from components.export.quantise import BITS
 

@@ -26,7 +26,8 @@ from typing import Any
 from benchmarks.harness import RESULTS, result
 from benchmarks.scores import MEASURES, Row, difference, markdown, over_seeds, predictions, shown
 from benchmarks.stages import demo_output, demo_profile, evaluate, run_key, run_stage
-from components.core.data.manifest import MANIFEST_NAME, commit_checkpoint
+from components.core.data.checkpoint import commit_checkpoint
+from components.core.data.manifest import MANIFEST_NAME
 from pipelines.local.process import torch_defaults
 
 GROUP = "rl"

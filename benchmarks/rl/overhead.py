@@ -27,8 +27,8 @@ from benchmarks.harness import result
 from benchmarks.stages import demo_output
 from benchmarks.training.gpu import write_2b
 from benchmarks.training.packing import write_model
+from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import Dataset
 from components.core.vlm import load_model, load_processor, set_threads
 from components.hybrid_rl.config import Config, Prompts
 from components.hybrid_rl.prompts import candidates

@@ -12,8 +12,9 @@ from typing import Any
 
 from trl import GRPOConfig, GRPOTrainer
 
+from components.core.data.checkpoint import commit_checkpoint
+from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import Dataset, commit_checkpoint
 from components.core.vlm import load_model, load_processor, set_threads
 from components.hybrid_rl.config import Config
 from components.hybrid_rl.prompts import candidates

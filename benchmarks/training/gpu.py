@@ -30,11 +30,11 @@ from benchmarks.training.packing import BATCH, run_packed, run_trl, samples, wri
 from components.core.vlm import build_processor, load_model, load_processor
 from components.curriculum_sft.throughput import flops_per_token, peak_flops
 from demo.base_model import build_config, build_model
-from demo.base_settings import Sizes
+from demo.base_settings import ModelSizes
 from demo.tokenizer import build_tokenizer
 
 OUTPUT = ROOT / "benchmarks" / "results"
-SIZES_2B = Sizes(
+SIZES_2B = ModelSizes(
     patch_px=16, hidden=2048, layers=28, heads=16, key_value_heads=8, head_dim=128, feed_forward=6144,
     vision_hidden=1024, vision_layers=24, vision_heads=16, vision_feed_forward=4096, initial_std=0.02,
 )  # fmt: skip

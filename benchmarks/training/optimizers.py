@@ -22,8 +22,9 @@ from benchmarks.harness import RESULTS, result
 from benchmarks.scores import markdown
 from benchmarks.stages import demo_output, demo_param, demo_profile, run_key
 from components.core.conversations import GeneralData
+from components.core.data.dataset import Dataset
+from components.core.data.files import write_json_atomic
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import Dataset, write_json_atomic
 from components.core.data.pins import split_pin
 from components.core.resume.work import Journal
 from components.core.stage import log as logs

@@ -36,7 +36,7 @@ from components.curriculum_sft.samples import Row
 from components.curriculum_sft.train_sft import sft_trainer
 from demo import general
 from demo.base_model import MIN_PIXELS, build_config, build_model
-from demo.base_settings import Sizes
+from demo.base_settings import ModelSizes
 from demo.tokenizer import build_tokenizer
 from demo.world.questions import catalogue
 from demo.world.render import png_bytes, render
@@ -49,7 +49,7 @@ TURNS = 8
 
 def write_model(path: Path) -> Path:
     """The demo's model with random weights, its tokenizer and processor."""
-    sizes, tokenizer = Sizes(), build_tokenizer()
+    sizes, tokenizer = ModelSizes(), build_tokenizer()
     build_model(build_config(tokenizer, sizes), seed=0).save_pretrained(path)
     build_processor(
         tokenizer, patch_size=sizes.patch_px, merge_size=1, temporal_patch_size=1, min_pixels=MIN_PIXELS,

@@ -17,7 +17,7 @@ from accelerate import PartialState
 from transformers import TrainerCallback
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from components.core.data.manifest import commit_checkpoint, open_checkpoint
+from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.stage.errors import DataError
 from components.core.stage.log import ProgressBar
 from components.core.training.launch import any_rank

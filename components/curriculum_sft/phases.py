@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.data.manifest import MANIFEST_NAME, commit_checkpoint, open_checkpoint
+from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError
 from components.core.training.launch import rank

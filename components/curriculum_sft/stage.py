@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from components.core.conversations import GeneralData, open_general
 from components.core.conversations.pictures import Sizes
-from components.core.data.manifest import MANIFEST_NAME, Dataset, commit_checkpoint, open_checkpoint
+from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
+from components.core.data.dataset import Dataset
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import split_pin
 from components.core.resume.divided import Divided
 from components.core.resume.work import Journal

@@ -15,9 +15,9 @@ from components.core.answers import normalise
 from components.core.benchmarks import Kind, open_benchmark
 from components.core.benchmarks.base import BenchmarkItem
 from components.core.benchmarks.kinds import kind_for
+from components.core.data.dataset import Dataset
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import Dataset
 from components.core.data.pins import fingerprint, split_pin
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.core.stage.settings import parse_settings

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.stage.errors import DataError
 from components.core.stats import Bootstrap, PairedComparison, paired_comparison
 from components.evaluation.benchmarks import Item

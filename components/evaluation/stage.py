@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from components.core.data.manifest import write_json_atomic
+from components.core.data.files import write_json_atomic
 from components.core.data.pins import fingerprint, split_pin
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError, NoInputError

@@ -18,7 +18,9 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
-from components.core.data.manifest import MANIFEST_NAME, commit_checkpoint, open_checkpoint, write_json_atomic
+from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
+from components.core.data.files import write_json_atomic
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.stage import log as logs
 from components.core.stage.errors import ConfigError, DataError, StageError
 from components.core.stage.log import ProgressBar

@@ -12,8 +12,8 @@ from typing import Any
 from accelerate import PartialState
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
+from components.core.data.files import write_json_atomic
 from components.core.data.hashing import seed_for
-from components.core.data.manifest import write_json_atomic
 from components.core.resume.work import Journal
 from components.core.stage.log import ProgressBar
 from components.core.training.launch import any_rank

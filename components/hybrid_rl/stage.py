@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from components.core.data.manifest import commit_checkpoint, open_checkpoint
+from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.resume.divided import Divided
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError, StageError

@@ -1,7 +1,7 @@
-"""Information Density Score and the question budget it buys: pure functions.
+"""Information Density Score (IDS) and the question budget by density: pure functions.
 
-IDS = sum of w_d s_d over four dimensions (MindGPT-4ov, arXiv 2512.02895). The paper gives neither weights nor bands: the
-defaults are settings of this stage.
+IDS = sum of w_d s_d over four dimensions (MindGPT-4ov, arXiv 2512.02895). The paper gives neither weights nor
+bands; the defaults are settings of this stage.
 """
 
 from __future__ import annotations
@@ -31,21 +31,15 @@ def information_density(scores: np.ndarray, weights: Sequence[float]) -> np.ndar
         raise ValueError(
             f"need {len(DIMENSIONS)} non-negative weights that are not all 0, got {list(weights)}"
         )
-    density: np.ndarray = np.asarray(scores, dtype=np.float64).reshape(-1, len(DIMENSIONS)) @ (
-        weight / weight.sum()
-    )
+    rows = np.asarray(scores, dtype=np.float64).reshape(-1, len(DIMENSIONS))
+    density: np.ndarray = rows @ (weight / weight.sum())
     return density
 
 
 def by_bands(ids: np.ndarray, edges: Sequence[float], questions: Sequence[int]) -> np.ndarray:
-    """Questions by band: `questions[b]` where `edges[b-1] <= ids < edges[b]`.
-
-    Returns:
-        (n,) int64.
-    """
-    return np.asarray(questions, dtype=np.int64)[
-        np.searchsorted(edges, np.asarray(ids, dtype=np.float64), side="right")
-    ]
+    """Questions by band, (n,) int64: `questions[b]` where `edges[b-1] <= ids < edges[b]`."""
+    bands = np.searchsorted(edges, np.asarray(ids, dtype=np.float64), side="right")
+    return np.asarray(questions, dtype=np.int64)[bands]
 
 
 def by_total(
@@ -53,16 +47,16 @@ def by_total(
 ) -> np.ndarray:
     """Distribute exactly `total` questions in proportion to the scores, within bounds, by largest remainder.
 
-    The real-valued shares are x_i = clip(c ids_i, n_min, n_max) with the one c that makes them sum to `total`; each
-    image gets the whole part of its share, and what is left goes, one each, to the largest fractional parts, then to
-    the higher score, then to the smaller tie break.
+    The real-valued shares are x_i = clip(c ids_i, n_min, n_max), with the one c that makes them sum to
+    `total`. Each image gets the whole part of its share. The rest goes, one each, to the largest fractional
+    parts, then to the higher score, then to the smaller tie break.
 
     Args:
         ids: (n,) scores, not negative.
         total: questions over all images.
         n_min: fewest questions of an image.
         n_max: most questions of an image.
-        tie_break: image ids, which make the result independent of the order of images; positions when left out.
+        tie_break: image ids, which make the result independent of the images' order; positions by default.
 
     Returns:
         (n,) int64 that sums to `total` exactly. A higher score never gets fewer questions.
@@ -91,8 +85,8 @@ def by_total(
 def _scale(score: np.ndarray, total: int, n_min: int, n_max: int) -> float:
     """The factor c at which the clipped shares sum to `total`.
 
-    The sum is piecewise linear and does not fall in c; its corners are where a share meets a bound. So: the last corner at which
-    the sum is not above `total`, by bisection, then linearly from there.
+    The sum is piecewise linear in c and never falls; it bends at corners, where a share meets a bound.
+    Bisection finds the last corner at which the sum is not above `total`; from there on it is linear.
     """
 
     def summed(factor: float) -> float:
@@ -104,7 +98,8 @@ def _scale(score: np.ndarray, total: int, n_min: int, n_max: int) -> float:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if summed(corners[middle]) <= total else (low, middle - 1)
     corner, following = float(corners[low]), float(corners[min(low + 1, len(corners) - 1)])
-    # Which shares grow is asked between corners: on a corner, rounding decides on which side of a bound a share is.
+    # Growing shares are found between corners: on a corner, rounding decides on which side of a bound a share
+    # is.
     middle_shares = (corner + following) / 2 * score
     slope = float(score[(n_min < middle_shares) & (middle_shares < n_max)].sum())
     return corner + (total - summed(corner)) / slope if slope and following > corner else corner

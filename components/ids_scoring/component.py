@@ -3,8 +3,7 @@
 from components.core.stage.io import StageIO
 
 IO = StageIO(
-    does="Score each image's information density in four dimensions and allot it questions; what cannot be scored goes to "
-    "`rejected`.",
+    does="Score each image's information density in four dimensions and allot questions; reject the rest.",
     inputs=("images",),
     outputs=("ids", "rejected"),
     condition="enough",

@@ -29,14 +29,9 @@ class Weights(Settings):
             raise ValueError("every weight is 0; give at least one dimension a weight")
         return self
 
-    def as_tuple(self) -> tuple[float, float, float, float]:
+    def as_tuple(self) -> tuple[float, ...]:
         """The weights in the order of `DIMENSIONS`."""
-        return (
-            self.subject_diversity,
-            self.spatial_relationships,
-            self.ocr_text_richness,
-            self.world_knowledge,
-        )
+        return tuple(self.model_dump().values())
 
 
 class Budget(Settings):
@@ -73,11 +68,11 @@ class Budget(Settings):
 
 
 class Config(Settings):
-    """How information density is measured and what it buys."""
+    """How information density is measured, and how many questions it allots."""
 
     scorer: Literal["mllm", "proxy"] = "mllm"
-    """`mllm`: a model rates the image, the method proper. `proxy`: text recognition and image statistics, without a
-    model; a stand-in, named as such in every row."""
+    """`mllm`: a model rates the image, as in the paper. `proxy`: text recognition and image statistics,
+    without a model; every row names it."""
     endpoint: Endpoint | None = None
     """The model of the `mllm` scorer."""
     weights: Weights = Weights()

@@ -1,4 +1,4 @@
-"""The stage's report: how dense the images are, with examples, and what they were allotted."""
+"""The stage's report: the images' density, with examples, and their questions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,11 @@ _EXAMPLES = 4
 
 
 def example_positions(ids: np.ndarray) -> dict[str, list[int]]:
-    """Positions of some images of low, middle and high density: those at the ends and around the median."""
-    order = np.argsort(ids, kind="stable")
+    """Positions of some images of low, middle and high density, from the ends and around the median."""
+    order = np.argsort(ids, kind="stable").tolist()
     count = min(_EXAMPLES, len(order))
-    middle = max(0, (len(order) - count) // 2)
-    chosen = {
-        "low": order[:count],
-        "middle": order[middle : middle + count],
-        "high": order[len(order) - count :],
-    }
-    return {name: positions.tolist() for name, positions in chosen.items()}
+    starts = {"low": 0, "middle": (len(order) - count) // 2, "high": len(order) - count}
+    return {name: order[start : start + count] for name, start in starts.items()}
 
 
 def write_report(

@@ -1,11 +1,14 @@
-"""What every scorer gives: four dimension scores of each image, or the reason why there are none."""
+"""The interface of scorers: four dimension scores of each image, or the reason why there are none."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+
+from components.core.stage.context import StageContext
+from components.ids_scoring.config import Config
 
 
 class Reason(StrEnum):
@@ -21,7 +24,7 @@ class Reason(StrEnum):
 class ScoredImage:
     """Scores of one image, 0 to 10, in the order of `budget.DIMENSIONS`."""
 
-    scores: tuple[float, float, float, float]
+    scores: tuple[float, ...]
     rationale: str
     caption: str
 
@@ -34,15 +37,20 @@ class Unscored:
     detail: str
 
 
-class Scorer(Protocol):
-    """A strategy of this stage. `name` is stored with every row it scored."""
+class DensityScorer(ABC):
+    """A way to score images; `stage.SCORERS` lists all of them."""
 
     name: str
+    """Stored with every row that it scored."""
 
+    @abstractmethod
+    def __init__(self, config: Config, ctx: StageContext) -> None:
+        """Prepare it from the stage's settings."""
+
+    @abstractmethod
     def score(self, images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, ScoredImage | Unscored]]:
-        """Score (image_id, encoded bytes) pairs, read a bounded number ahead; yields (image_id, result) in order."""
-        ...
+        """Yield (image_id, result) of (image_id, bytes) pairs in order; reads a bounded number ahead."""
 
     def metrics(self) -> dict[str, float]:
-        """What scoring took, for the stage's metrics."""
-        ...
+        """The effort of scoring, for the stage's metrics."""
+        return {}

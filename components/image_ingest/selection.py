@@ -1,195 +1,105 @@
-"""Which of the decoded images stay: the first of every set of repeats, in the order of the listing.
-
-Whether an image stays depends on earlier images only, so images are chosen chunk by chunk while later ones are still
-being decoded; of the kept ones, ids and hashes are remembered.
-"""
+"""Selection of pictures: no repeats, none of an earlier run, a replay sample of those seen before."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
-from components.image_ingest.growing import Growing
-from components.image_ingest.reasons import Reason
+from components.core.data.dataset import Dataset
+from components.core.data.pins import fingerprint, split_pin
+from components.core.stage.context import StageContext
+from components.core.stage.errors import DataError
+from components.image_ingest.config import OFF, Config
+from components.image_ingest.draws import read_seen
+from components.image_ingest.duplicates.chooser import Chooser, Repeat
+from components.image_ingest.duplicates.embeddings import VectorIndex, VisionEncoder, kept_vectors
+from components.image_ingest.duplicates.near_duplicates import HashIndex
+from components.image_ingest.duplicates.nearness import Nearness
+from components.image_ingest.duplicates.phash import to_unsigned
+from components.image_ingest.entry import Entry, Reason, Source
+from components.image_ingest.rows import contents
+from components.image_ingest.sources.listing import Listing
 
-_ID_BYTES = 32
-_RECENT_IDS = 2**16
-
-
-class Nearness(ABC):
-    """A growing set of images under one measure of similarity."""
-
-    @abstractmethod
-    def add(self, rows: np.ndarray) -> None:
-        """Append members."""
-
-    @abstractmethod
-    def first_within(self, queries: np.ndarray) -> np.ndarray:
-        """The earliest member that each query is near to, -1 where there is none; (n,) int64."""
-
-    @abstractmethod
-    def within(self, queries: np.ndarray) -> np.ndarray:
-        """Which queries are near each other; (n, n) bool."""
-
-    @abstractmethod
-    def measure(self, query: np.ndarray, member: int) -> str:
-        """How near a query is to a member, for people."""
+_CATALOGUE_ROWS = 256
 
 
-Compared = Sequence[tuple[Nearness, np.ndarray]]
+class Selection:
+    """Compares pictures with earlier ones in every way that the settings name.
 
-
-def keep_first(compared: Compared, count: int, members: int) -> tuple[np.ndarray, np.ndarray]:
-    """Greedy removal of near ones in the given order.
-
-    An image is kept if no *kept* image before it is near under any measure; so kept ones are pairwise not near, and no two
-    near duplicates can end on different sides of a split.
-
-    Args:
-        compared: for each measure its members, and the same `count` images under it.
-        count: number of images.
-        members: number of members so far; kept images are numbered on from there.
-
-    Returns:
-        (count,) int64, the member that an image is near to, -1 where it is itself kept; and (count,) int64, the number of the
-        first measure under which it is near.
-    """
-    leader = np.full(count, -1, dtype=np.int64)
-    by = np.full(count, -1, dtype=np.int64)
-    for number, (index, queries) in enumerate(compared):
-        found = index.first_within(queries)
-        new = (found >= 0) & (leader < 0)
-        leader[new], by[new] = found[new], number
-    open_ = np.flatnonzero(leader < 0)
-    near = [index.within(queries[open_]) for index, queries in compared]
-    taken = np.zeros(len(open_), dtype=bool)
-    for row in range(len(open_)):
-        if taken[row]:
-            continue
-        for number, matrix in enumerate(near):
-            later = row + 1 + np.flatnonzero(matrix[row, row + 1 :] & ~taken[row + 1 :])
-            leader[open_[later]], by[open_[later]] = members, number
-            taken[later] = True
-        members += 1
-    return leader, by
-
-
-@dataclass(frozen=True)
-class Repeat:
-    """An image that another one stands for."""
-
-    reason: Reason
-    member: int
-    """The image that stands for it, see `Chooser.position`."""
-    how: str = ""
-    """How near the two are."""
-
-
-class Chooser:
-    """Remembers every kept image and every image of the catalogue, and says of new ones whether they stay.
-
-    Args:
-        measures: what counts as near besides equal bytes.
+    Raises:
+        NoInputError, DataError: the encoder, a catalogue or the list of seen pictures is missing or damaged.
     """
 
-    def __init__(self, measures: Sequence[Nearness]) -> None:
-        self._measures = list(measures)
-        self._ids = _Ids()
-        self._positions = Growing(np.int64)
+    def __init__(self, config: Config, ctx: StageContext, source: Source, listing: Listing) -> None:
+        self._source, self._listing = source, listing
+        self._hashed = config.near_duplicate_bits != OFF
+        self._encoder = VisionEncoder(config.embedding) if config.embedding.encoder else None
+        measures: list[Nearness] = [HashIndex(config.near_duplicate_bits)] if self._hashed else []
+        if self._encoder:
+            measures.append(VectorIndex(self._encoder.dimension, config.embedding.min_cosine))
+        self._chooser = Chooser(measures)
+        catalogue = open_catalogue(config.catalogue)
+        ctx.provenance["catalogue"] = [dataset.digest for dataset in catalogue]
+        self._vectors = ctx.work.dir("embeddings") if self._encoder else ctx.work.path
+        self.known = sum(map(self._add_known, catalogue))
+        """Images of the catalogue."""
+        self._seen = read_seen(ctx.params["seen"], config.replay_share)
+        self.replayed = 0
+        """Pictures that the promoted model has seen and that were taken again."""
 
-    def add_known(self, ids: Sequence[bytes], rows: Sequence[np.ndarray]) -> None:
-        """Add images of the catalogue.
-
-        Args:
-            ids: SHA-256 digests.
-            rows: the images under each measure.
-        """
-        self._add(ids, rows, np.full(len(ids), -1))
+    def _add_known(self, dataset: Dataset) -> int:
+        """Remember the images of an earlier run; returns their number. Only the encoder needs their bytes."""
+        columns = ["image_id", "phash", *(["bytes"] if self._encoder else [])]
+        for number, batch in enumerate(dataset.iter_batches(columns, _CATALOGUE_ROWS)):
+            rows = [to_unsigned(batch["phash"].to_numpy())] if self._hashed else []
+            if self._encoder:
+                path = self._vectors / f"catalogue-{dataset.digest[:16]}-{number:06d}.npy"
+                rows.append(kept_vectors(path, (value.as_py() for value in batch["bytes"]), self._encoder))
+            self._chooser.add_known([bytes.fromhex(id_) for id_ in batch["image_id"].to_pylist()], rows)
+        return dataset.rows
 
     def choose(
-        self, ids: Sequence[bytes], rows: Sequence[np.ndarray], positions: np.ndarray
-    ) -> dict[int, Repeat]:
-        """What does not stay of some more images; the others do, and are remembered.
-
-        Args:
-            ids: SHA-256 digests of the stored bytes.
-            rows: the images under each measure.
-            positions: (n,) int64, where each image is in the listing.
-        """
-        result: dict[int, Repeat] = {}
-        first: dict[bytes, int] = {}
+        self, number: int, entries: list[Entry], findings: pa.Table
+    ) -> tuple[np.ndarray, dict[int, Repeat]]:
+        """The rows of a chunk that stay, (n,) int64, and the images of it that do not, by row."""
+        good = np.flatnonzero(np.array(findings["reason"].to_pylist()) == "")
+        images = findings.take(good)
+        rows = [to_unsigned(images["phash"].to_numpy())] if self._hashed else []
+        if self._encoder:
+            path = self._vectors / f"{self._listing.digest[:16]}-{number:07d}.npy"
+            data = contents(self._source, [entries[row] for row in good], images)
+            rows.append(kept_vectors(path, data, self._encoder))
+        ids = [bytes.fromhex(id_) for id_ in images["image_id"].to_pylist()]
+        found = self._chooser.choose(ids, rows, number * self._listing.chunk_files + good)
         for row, id_ in enumerate(ids):
-            member = self._ids.find(id_)
-            if member >= 0:
-                result[row] = self._repeat(Reason.DUPLICATE, member)
+            if row in found or id_.hex() not in self._seen:
+                continue
+            if self._seen.replays(id_.hex()):
+                self.replayed += 1
             else:
-                first.setdefault(id_, row)
-        unique = np.fromiter(first.values(), np.int64, len(first))
-        compared = [(index, values[unique]) for index, values in zip(self._measures, rows, strict=True)]
-        leaders, by = keep_first(compared, len(unique), len(self._positions))
-        stays = unique[leaders < 0]
-        self._add([ids[row] for row in stays], [values[stays] for values in rows], positions[stays])
-        for row, leader, number in zip(unique.tolist(), leaders.tolist(), by.tolist(), strict=True):
-            if leader >= 0:
-                how = self._measures[number].measure(rows[number][row], leader)
-                result[row] = self._repeat(Reason.NEAR_DUPLICATE, leader, how)
-        for row, id_ in enumerate(ids):
-            if row not in result and first[id_] != row:  # repeats an image of this very call
-                same = result.get(first[id_])
-                result[row] = same or self._repeat(Reason.DUPLICATE, self._ids.find(id_))
-        return result
+                found[row] = Repeat(Reason.KNOWN, self._chooser.member(id_), "seen by the promoted model")
+        return np.delete(good, list(found)), {int(good[row]): repeat for row, repeat in found.items()}
 
-    def member(self, id_: bytes) -> int:
-        """The member with this digest, -1 if there is none."""
-        return self._ids.find(id_)
-
-    def image_id(self, member: int) -> str:
-        """Id of a member."""
-        return self._ids.get(member).hex()
-
-    def position(self, member: int) -> int:
-        """Where a member is in the listing, -1 for one of the catalogue."""
-        return int(self._positions.view[member])
-
-    def _repeat(self, reason: Reason, member: int, how: str = "") -> Repeat:
-        return Repeat(Reason.KNOWN if self.position(member) < 0 else reason, member, how)
-
-    def _add(self, ids: Sequence[bytes], rows: Sequence[np.ndarray], positions: np.ndarray) -> None:
-        self._ids.add(ids)
-        self._positions.append(positions)
-        for index, values in zip(self._measures, rows, strict=True):
-            index.add(values)
+    def describe(self, repeat: Repeat) -> str:
+        """The image that another repeats: its id, its entry in the source, and how near the two are."""
+        position = self._chooser.position(repeat.member)
+        source = f"source={self._listing.name(position)}" if position >= 0 else ""
+        parts = (f"image_id={self._chooser.image_id(repeat.member)}", source, repeat.how)
+        return " ".join(part for part in parts if part)
 
 
-class _Ids:
-    """Digests by number and numbers by digest: 40 bytes each, where a dictionary takes two hundred."""
+def open_catalogue(references: Sequence[str]) -> list[Dataset]:
+    """The datasets of earlier runs.
 
-    def __init__(self) -> None:
-        self._ids = Growing(f"S{_ID_BYTES}")
-        self._order = np.empty(0, dtype=np.int64)  # of the older ones, sorted by digest
-        self._recent: dict[bytes, int] = {}
-
-    def add(self, ids: Sequence[bytes]) -> None:
-        start = len(self._ids)
-        self._ids.append(np.array(ids, dtype=f"S{_ID_BYTES}"))
-        for number, id_ in enumerate(ids, start):
-            self._recent.setdefault(id_, number)
-        if len(self._recent) >= _RECENT_IDS:
-            self._order = np.argsort(self._ids.view, kind="stable")
-            self._recent.clear()
-
-    def find(self, id_: bytes) -> int:
-        if id_ in self._recent:
-            return self._recent[id_]
-        older = self._ids.view[: len(self._order)]
-        slot = int(np.searchsorted(older, np.bytes_(id_), sorter=self._order))
-        if slot < len(older) and self.get(self._order[slot]) == id_:
-            return int(self._order[slot])
-        return -1
-
-    def get(self, number: int) -> bytes:
-        # NumPy drops trailing zeros of fixed-width bytes.
-        return bytes(self._ids.view[number]).ljust(_ID_BYTES, b"\0")
+    Raises:
+        NoInputError, DataError: one is missing, damaged, or differs from its pin.
+    """
+    datasets = []
+    for reference in references:
+        path, pinned = split_pin(reference)
+        datasets.append(Dataset.open(path, "images"))
+        if pinned and fingerprint(path) != pinned:
+            raise DataError(f"{path}: not the dataset that image_ingest.catalogue pins; pin it again")
+    return datasets

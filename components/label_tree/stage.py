@@ -8,9 +8,9 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pyarrow as pa
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.data.pins import fingerprint, split_pin
-from components.core.data.tables import LABEL_TREE
+from components.core.data.tables import SCHEMAS
 from components.core.mllm import ChatRequest, MLLMClient
 from components.core.mllm.prompts import render
 from components.core.objects.store import is_object_uri, open_store
@@ -167,7 +167,7 @@ def _table(growth: Growth) -> pa.Table:
         "origin": [topic.origin for topic in topics],
         "embedding": pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel())),
     }
-    return pa.Table.from_pydict(columns, schema=LABEL_TREE)
+    return pa.Table.from_pydict(columns, schema=SCHEMAS["label_tree"])
 
 
 def _rejected(refused: RefusedProposal) -> dict[str, str]:

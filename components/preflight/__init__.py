@@ -1,1 +1,1 @@
-"""Checks everything a run depends on before it costs anything, and pins what comes from outside."""
+"""Checks everything a run depends on before it costs anything, and pins its outside sources."""

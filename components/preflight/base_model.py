@@ -1,4 +1,4 @@
-"""Checks of a model directory by its files alone: no weights are loaded and torch is not imported."""
+"""The model that training starts from: its place, and checks of its files without torch."""
 
 from __future__ import annotations
 
@@ -7,17 +7,48 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.stage.errors import DataError, NoInputError
+from components.core.objects.store import is_object_uri
+from components.core.registry import SEEN_IMAGES, DomainRegistry
+from components.core.stage.errors import ConfigError, DataError, NoInputError
+from components.preflight.config import Config
 
 _MAX_HEADER_BYTES = 100 * 2**20  # the safetensors format's own limit
 _TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
+_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+
+
+def starting_model(config: Config, promotion_section: str) -> tuple[str, str]:
+    """Path of the model, and of the list of pictures that it has seen ("" if there is none).
+
+    Args:
+        config: settings of preflight.
+        promotion_section: settings of promotion as JSON: they name registry and domain.
+
+    Raises:
+        ConfigError: `start_from: promoted` without promotion's settings, or with an unreadable registry.
+    """
+    if config.start_from == "base_model":
+        return config.base_model, ""
+    promotion = json.loads(promotion_section or "{}")
+    root = promotion.get("registry", "")
+    if not root:
+        raise ConfigError("preflight.start_from: promoted needs promotion.registry")
+    if is_object_uri(root):
+        raise ConfigError(
+            f"preflight.start_from: promoted needs a registry on a mounted volume, and {root} is an object "
+            "store; fetch the model with `vlm-posttrain registry fetch` and name it as preflight.base_model"
+        )
+    registry = DomainRegistry(root, promotion.get("domain", "default"))
+    current = registry.pointer().version
+    if not current:
+        return config.base_model, ""
+    version = registry.version(current)
+    listed = any(entry["name"] == SEEN_IMAGES for entry in version.manifest["files"])
+    return f"{version.uri}/checkpoint", f"{version.uri}/{SEEN_IMAGES}" if listed else ""
 
 
 def check_base_model(path: Path, supported_model_types: Sequence[str]) -> str:
-    """Check that a directory holds a model the training stages can load.
-
-    Returns:
-        What was found, for the report.
+    """Check that the training stages can load a model; returns a description for the report.
 
     Raises:
         NoInputError: no such directory.
@@ -29,17 +60,15 @@ def check_base_model(path: Path, supported_model_types: Sequence[str]) -> str:
     config = _json(path / "config.json", problems)
     model_type = config.get("model_type")
     if config and model_type not in supported_model_types:
-        problems.append(
-            f"model_type '{model_type}' is not supported; supported: {', '.join(supported_model_types)}"
-        )
+        supported = ", ".join(supported_model_types)
+        problems.append(f"model_type '{model_type}' is not supported; supported: {supported}")
     weights = _weight_files(path, problems)
     for file in weights:
-        problem = safetensors_problem(file)
-        if problem:
+        if problem := _safetensors_problem(file):
             problems.append(f"{file.name}: {problem}")
     _check_tokenizer(path, config, problems)
-    if not _any_of(path, "preprocessor_config.json", "processor_config.json"):
-        problems.append("no preprocessor_config.json or processor_config.json")
+    if not _any_of(path, _PROCESSOR_FILES):
+        problems.append(f"no {' or '.join(_PROCESSOR_FILES)}")
     if problems:
         raise DataError(f"{path}: not a usable base model:\n  " + "\n  ".join(problems))
     size = sum(file.stat().st_size for file in weights)
@@ -62,7 +91,7 @@ def _weight_files(path: Path, problems: list[str]) -> list[Path]:
     return [path / name for name in names if name not in missing]
 
 
-def safetensors_problem(path: Path) -> str:
+def _safetensors_problem(path: Path) -> str:
     """Why a safetensors file cannot be whole, "" if its header and size agree."""
     size = path.stat().st_size
     with open(path, "rb") as file:
@@ -74,13 +103,11 @@ def safetensors_problem(path: Path) -> str:
             return "is not a safetensors file, or is truncated"
         try:
             header = json.loads(file.read(length))
-            end = max(
-                (item["data_offsets"][1] for name, item in header.items() if name != "__metadata__"),
-                default=0,
-            )
+            ends = [item["data_offsets"][1] for name, item in header.items() if name != "__metadata__"]
+            expected = 8 + length + max(ends, default=0)
         except (ValueError, KeyError, TypeError, AttributeError):
             return "has a damaged header"
-    return "" if size == 8 + length + end else f"has {size} bytes, its header says {8 + length + end}"
+    return "" if size == expected else f"has {size} bytes, its header says {expected}"
 
 
 def _check_tokenizer(path: Path, config: dict[str, Any], problems: list[str]) -> None:
@@ -99,16 +126,16 @@ def _check_tokenizer(path: Path, config: dict[str, Any], problems: list[str]) ->
         "chat_template" in _json(path / name, [])
         for name in ("tokenizer_config.json", "processor_config.json")
     )
-    if not _any_of(path, *_TEMPLATE_FILES) and not in_config:
+    if not _any_of(path, _TEMPLATE_FILES) and not in_config:
         problems.append(f"no chat template ({', '.join(_TEMPLATE_FILES)}, or in tokenizer_config.json)")
 
 
-def _any_of(path: Path, *names: str) -> bool:
+def _any_of(path: Path, names: Sequence[str]) -> bool:
     return any((path / name).is_file() for name in names)
 
 
 def _json(path: Path, problems: list[str]) -> dict[str, Any]:
-    """A JSON object from a file; {} and a problem where there is none."""
+    """A JSON object from a file; {} and a problem if there is none."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except OSError:

@@ -6,7 +6,7 @@ from components.stages import SECTIONS
 _CHECKED = tuple(name for name in SECTIONS if name != "preflight")
 
 IO = StageIO(
-    does="Check every setting, source and endpoint of the run before anything is paid for, and pin what comes from outside.",
+    does="Check all settings, sources and endpoints of a run before it costs anything; pin outside sources.",
     sections=_CHECKED,
     output_params=("images", "general_data", "base_model", "benchmarks", "seen"),
     help={

@@ -1,4 +1,4 @@
-"""Settings of the preflight stage: where the world outside the pipeline is."""
+"""Settings of the preflight stage: the run's outside sources, and how they are checked."""
 
 from __future__ import annotations
 
@@ -11,60 +11,61 @@ from components.core.benchmarks import Format, Kind
 from components.core.stage.settings import READ_PATH, Settings
 
 
-class Benchmark(Settings):
+class BenchmarkSource(Settings):
     """One evaluation set."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
     """Name in results."""
     role: Literal["domain", "general", "hallucination"]
-    """What it measures: the domain, general ability, or whether the model affirms what is not there."""
+    """It measures the domain, general ability, or whether the model affirms absent things."""
     uri: str = Field(json_schema_extra=READ_PATH)
-    """A dataset directory of table `benchmark`, VLMEvalKit's TSV file, POPE's JSON lines (or a directory of them with the
-    pictures), or settings of a needle in a haystack."""
+    """A dataset directory of table `benchmark`, a TSV file of VLMEvalKit, or settings of a needle in a
+    haystack. Or JSON lines of POPE, alone or in a directory with the pictures."""
     format: Format = "auto"
-    """How it is stored; auto tells by the suffix, or by a directory's manifest."""
+    """How it is stored; auto decides by the suffix, or by a directory's manifest."""
     kind: Kind = "auto"
-    """How it is asked and scored; auto tells by the name (MMBench, MathVista, DocVQA, POPE …), else by the content."""
+    """How it is asked and scored; auto decides by the name (MMBench, DocVQA, POPE …), else by the content."""
 
 
 class Config(Settings):
     """Sources of a run and how they are checked."""
 
     images: str = Field(json_schema_extra=READ_PATH)
-    """Domain images: a folder, searched recursively; tar or WebDataset shards; Parquet with an image column; a list of URLs
-    (.txt, .csv, .jsonl); or `s3://bucket/prefix`."""
+    """Domain images: a folder, searched recursively; tar or WebDataset shards; Parquet with an image column;
+    a list of URLs (.txt, .csv, .jsonl); or `s3://bucket/prefix`."""
     general_data: str = Field(json_schema_extra=READ_PATH)
-    """General training data that keeps the model's general ability: a directory with the datasets `images/` and
-    `samples/`, or with ChatML, LLaVA, ShareGPT, Parquet or `save_to_disk` sets and their pictures (formats: README of
-    curriculum_sft)."""
+    """General training data that keeps the model's general ability. A directory with the datasets `images/`
+    and `samples/`, or with people's own sets and their pictures: ChatML, LLaVA, ShareGPT, Parquet or
+    `save_to_disk` (README of curriculum_sft)."""
     base_model: str = Field(json_schema_extra=READ_PATH)
     """Directory of the base model: configuration, safetensors weights, tokenizer, processor."""
     start_from: Literal["base_model", "promoted"] = "base_model"
-    """What training starts from. `promoted`: the domain's current model in `promotion.registry` (a directory), where there
-    is one, and pictures that it has seen come again only as a replay sample (`image_ingest.replay_share`)."""
-    benchmarks: tuple[Benchmark, ...] = ()
-    """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes the held-out
-    images' voted questions."""
+    """The model that training starts from. `promoted`: the domain's current model in `promotion.registry` (a
+    directory), if there is one. Pictures that it has seen come again only as a replay sample
+    (`image_ingest.replay_share`)."""
+    benchmarks: tuple[BenchmarkSource, ...] = ()
+    """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes
+    the held-out images' voted questions."""
     probe_endpoints: bool = True
     """Ask every endpoint in any section for its list of models."""
     probe_timeout_s: float = Field(default=5.0, gt=0)
     """Limit for one endpoint's answer, in seconds."""
     image_extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-    """The image folder must hold at least one file with one of these endings; empty means any file. Only a check against a wrong
-    folder: what is an image is decided by content, at ingest."""
+    """The image folder must hold at least one file with one of these endings; empty means any file. It is
+    only a check against a wrong folder: image_ingest decides by content."""
     supported_model_types: tuple[str, ...] = ("qwen3_vl", "qwen3_vl_moe")
-    """`model_type` values of a base model that the training stages are built for."""
+    """`model_type` values that the training stages support."""
     checked_samples: int = Field(default=200_000, ge=1)
     """General samples whose text is checked, from the first on."""
     max_unusable_share: float = Field(default=0.01, ge=0, le=1)
-    """Share of the checked general samples that may be unusable: training rejects them and goes on. More of them are taken
-    for a wrong format and stop the run."""
+    """Share of the checked general samples that may be unusable: training rejects them and goes on. More of
+    them suggest a wrong format and stop the run."""
     min_free_disk_gib: float = Field(default=2.0, ge=0)
     """Free space that the run's directories must have, in GiB."""
 
     @field_validator("benchmarks")
     @classmethod
-    def _unique_names(cls, benchmarks: tuple[Benchmark, ...]) -> tuple[Benchmark, ...]:
+    def _unique_names(cls, benchmarks: tuple[BenchmarkSource, ...]) -> tuple[BenchmarkSource, ...]:
         repeated = [name for name, count in Counter(b.name for b in benchmarks).items() if count > 1]
         if repeated:
             raise ValueError(f"benchmark names must be unique, repeated: {', '.join(repeated)}")

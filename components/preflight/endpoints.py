@@ -1,4 +1,4 @@
-"""Probes of model endpoints: is it there, does it accept the key, does it serve the model?"""
+"""Probes of model endpoints: does the server answer, accept the key and serve the model?"""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _PARALLEL = 16
 
 @dataclass(frozen=True)
 class Probe:
-    """One question to ask: does this server serve this model?"""
+    """A server and a model that it should serve."""
 
     base_url: str
     model: str
@@ -39,48 +39,33 @@ def find_probes(sections: Mapping[str, Settings]) -> list[Probe]:
 
 
 def probe(probes: Iterable[Probe], timeout_s: float) -> list[EndpointError]:
-    """Ask every server once for its models, all at the same time.
-
-    Returns:
-        What is wrong, one error for each probe that fails; empty when every model is served.
-    """
+    """Ask every server once for its models, in parallel; returns one error for each failed probe."""
     probes = list(probes)
     servers = sorted({(item.base_url, item.api_key_env) for item in probes})
     with ThreadPoolExecutor(_PARALLEL) as pool:
         asked = {server: pool.submit(_models, *server, timeout_s) for server in servers}
-    replies = {server: future.result() for server, future in asked.items()}
     errors = []
     for item in probes:
-        reply = replies[item.base_url, item.api_key_env]
-        where = f"{item.base_url} ({', '.join(item.settings)})"
-        if isinstance(reply, str):
-            errors.append(EndpointError(f"{where}: {reply}"))
-        elif item.model not in reply:
-            errors.append(
-                EndpointError(f"{where}: does not serve '{item.model}'{_served(item.model, reply)}")
-            )
+        if problem := _problem(item.model, asked[item.base_url, item.api_key_env].result()):
+            errors.append(EndpointError(f"{item.base_url} ({', '.join(item.settings)}): {problem}"))
     return errors
 
 
 def _models(base_url: str, api_key_env: str, timeout_s: float) -> list[str] | str:
-    """Names of the models a server lists, or what went wrong."""
+    """Names of the models a server lists, or why it does not."""
     key = os.environ.get(api_key_env, "")
-    request = urllib.request.Request(
-        f"{base_url}/models", headers={"Authorization": f"Bearer {key}"} if key else {}
-    )
-    # Without proxies, as the stages' client goes too: what is reachable here must be reachable there.
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    request = urllib.request.Request(f"{base_url}/models", headers=headers)
+    # Without proxies, as the stages' client: a server reachable here must be reachable there.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=timeout_s) as response:
             body = json.loads(response.read(_MAX_REPLY_BYTES))
         return [str(model["id"]) for model in body["data"]]
     except urllib.error.HTTPError as error:
-        hint = (
-            f"; check the key in ${api_key_env}"
-            if error.code in (401, 403)
-            else "; base_url should end with /v1"
-        )
-        return f"GET /models answered HTTP {error.code}{hint}"
+        denied = error.code in (401, 403)
+        hint = f"check the key in ${api_key_env}" if denied else "base_url should end with /v1"
+        return f"GET /models answered HTTP {error.code}; {hint}"
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         return f"cannot be reached ({reason}); start the server or correct base_url"
@@ -88,7 +73,11 @@ def _models(base_url: str, api_key_env: str, timeout_s: float) -> list[str] | st
         return "GET /models did not answer with an OpenAI-style list of models; base_url should end with /v1"
 
 
-def _served(model: str, listed: list[str]) -> str:
-    if not listed:
-        return "; it lists no model"
-    return nearest(model, listed).replace("valid settings", "it serves")
+def _problem(model: str, reply: list[str] | str) -> str:
+    """Why a server's reply does not list the model, "" if it does."""
+    if isinstance(reply, str):
+        return reply
+    if model in reply:
+        return ""
+    others = nearest(model, reply).replace("valid settings", "it serves") if reply else "; it lists no model"
+    return f"does not serve '{model}'{others}"

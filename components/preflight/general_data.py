@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.data.pins import CONTENT_LIMIT_BYTES
 from components.core.stage.errors import DataError, NoInputError
 

@@ -25,16 +25,18 @@ _SHARD_ENDINGS = (".tar", ".parquet")
 
 
 def check_images(uri: str, extensions: Sequence[str]) -> str:
-    """The source holds pictures, as far as names tell; stops at the first one.
+    """Check that a source holds pictures, by their names; stops at the first one.
 
     Args:
         uri: a folder, an archive, a Parquet file, a list of URLs, or `s3://bucket/prefix`.
         extensions: endings of pictures' names; empty takes any file.
 
     Raises:
-        NoInputError: nothing is there, or nothing that is named like a picture or like a shard of pictures.
+        NoInputError: nothing there is named like a picture or like a shard of pictures.
     """
     endings = tuple(ending.lower() for ending in extensions)
+    if endings:
+        endings += _SHARD_ENDINGS
     if is_object_uri(uri):
         store, prefix = open_store(uri)
         names: Iterator[str] = (item.key for item in store.list(prefix))
@@ -48,14 +50,14 @@ def check_images(uri: str, extensions: Sequence[str]) -> str:
             raise NoInputError(f"{root}: no such folder of images; check preflight.images")
         names = _files_below(root)
     for name in names:
-        if not endings or name.lower().endswith((*endings, *_SHARD_ENDINGS)):
+        if not endings or name.lower().endswith(endings):
             return f"first: {name}"
-    wanted = f"no file that ends with {', '.join((*endings, *_SHARD_ENDINGS))}" if endings else "no file"
+    wanted = f"no file that ends with {', '.join(endings)}" if endings else "no file"
     raise NoInputError(f"{uri}: {wanted}; put images there or check preflight.images")
 
 
 def _files_below(root: Path) -> Iterator[str]:
-    """Relative paths of the files below a folder, in order; hidden ones are not looked at."""
+    """Relative paths of the files below a folder, in order, without hidden ones."""
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -64,13 +66,12 @@ def _files_below(root: Path) -> Iterator[str]:
 
 
 def check_benchmark(path: Path, format: Format = "auto", kind: Kind = "auto", name: str = "") -> str:
-    """A benchmark of a known format whose items can be asked and scored.
+    """Check that a benchmark has a known format, and that its items can be asked and scored.
 
     Raises:
         NoInputError: missing or empty, or a picture is missing.
-        DataError: not of its format, unknown answer types, choice items without choices, repeated item ids, answers that
-            are not there, placeholders without a picture, pictures that cannot be read.
-        ConfigError: the kind is not set and cannot be told.
+        DataError: another format, or unusable items; names the first of them.
+        ConfigError: the kind is not set and cannot be derived.
     """
     if format == "dataset" or (path / MANIFEST_NAME).is_file():
         open_checked(path, "benchmark")
@@ -79,17 +80,13 @@ def check_benchmark(path: Path, format: Format = "auto", kind: Kind = "auto", na
     seen: set[str] = set()
     problems: list[str] = []
     for item in benchmark.items:
-        problem = _problem(item, benchmark.format)
-        if item.item_id in seen:
-            problem = "item_id occurs twice"
+        twice = "item_id occurs twice" if item.item_id in seen else ""
         seen.add(item.item_id)
-        if problem:
+        if problem := twice or _problem(item, benchmark.format):
             problems.append(f"item {item.item_id}: {problem}")
     if problems:
-        raise DataError(
-            f"{path}: {len(problems)} of {len(benchmark.items)} items are unusable:\n  "
-            + "\n  ".join(problems[:_SHOWN])
-        )
+        count = f"{len(problems)} of {len(benchmark.items)} items are unusable"
+        raise DataError(f"{path}: {count}:\n  " + "\n  ".join(problems[:_SHOWN]))
     for item in benchmark.items[:_SHOWN]:
         for picture in item.pictures:
             benchmark.size(picture)
@@ -112,20 +109,16 @@ def _problem(item: BenchmarkItem, format: Format) -> str:
 
 
 def check_disk(paths: Iterable[Path], min_free_gib: float) -> str:
-    """Every file system that the run writes to has room.
+    """Check that every file system that the run writes to has room.
 
     Raises:
         ConfigError: one has less than `min_free_gib`.
     """
-    free = {str(place): shutil.disk_usage(place).free / 2**30 for place in map(_existing, paths)}
+    places = [next(p for p in (path.absolute(), *path.absolute().parents) if p.exists()) for path in paths]
+    free = {str(place): shutil.disk_usage(place).free / 2**30 for place in places}
     low = [f"{place} has {gib:.1f} GiB free" for place, gib in free.items() if gib < min_free_gib]
     if low:
         raise ConfigError(
             f"{'; '.join(low)}; free space up to {min_free_gib:g} GiB or lower preflight.min_free_disk_gib"
         )
     return f"{min(free.values()):.1f} GiB free"
-
-
-def _existing(path: Path) -> Path:
-    path = path.absolute()
-    return path if path.exists() else _existing(path.parent)

@@ -10,15 +10,15 @@ from typing import Any
 from components.core.data.pins import local_path, pin
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError, EndpointError, NoInputError, StageError
-from components.preflight.base_model import check_base_model
-from components.preflight.config import Benchmark, Config
+from components.core.stage.settings import Settings, parse_settings, stage_config
+from components.preflight.base_model import check_base_model, starting_model
+from components.preflight.component import IO
+from components.preflight.config import BenchmarkSource, Config
 from components.preflight.endpoints import find_probes, probe
 from components.preflight.general_data import check_general_data
-from components.preflight.promoted import starting_model
-from components.preflight.sections import SECTION_STAGES, validate_sections
 from components.preflight.sources import check_benchmark, check_disk, check_images
+from components.stages import SECTIONS
 
-_SECTION = "section_"
 # The first of these that occurred decides the exit code; the message names every problem.
 _BY_WEIGHT: tuple[type[StageError], ...] = (ConfigError, NoInputError, DataError, EndpointError, StageError)
 
@@ -30,37 +30,25 @@ def run(config: Config, ctx: StageContext) -> None:
         ConfigError, NoInputError, DataError, EndpointError: with every problem found, not only the first.
     """
     checks = _Checks()
-    sections = {name: ctx.params[f"{_SECTION}{name}"] for name in SECTION_STAGES}
-    given = {name: section for name, section in sections.items() if section}
-    valid, errors = validate_sections(given)
-    checks.problems += errors
-    checks.passed += [
-        {"check": "settings", "of": name, "found": type(valid[name]).__module__} for name in valid
-    ]
-
-    checks.add("images", config.images, lambda: check_images(config.images, config.image_extensions))
-    general = config.general_data
-    checks.add(
-        "general data",
-        general,
-        lambda: check_general_data(local_path(general), config.checked_samples, config.max_unusable_share),
-    )
-    model, seen = starting_model(config, sections["promotion"])
-    checks.add("base model", model, lambda: check_base_model(local_path(model), config.supported_model_types))
+    valid: dict[str, Settings] = {"preflight": config}
+    for name in IO.sections:
+        if section := ctx.params[f"section_{name}"]:
+            checks.add("settings", name, partial(_check_section, name, section, valid))
+    checks.add("images", config.images, partial(check_images, config.images, config.image_extensions))
+    checks.add("general data", config.general_data, partial(_check_general_data, config))
+    try:
+        model, seen = starting_model(config, ctx.params["section_promotion"])
+    except ConfigError as error:
+        checks.problems.append(error)
+    else:
+        types = config.supported_model_types
+        checks.add("base model", model, lambda: check_base_model(local_path(model), types))
     for item in config.benchmarks:
         checks.add(f"benchmark {item.name} ({item.role})", item.uri, partial(_check_benchmark, item))
     places = [ctx.work.path, *ctx.outputs.values()]
-    checks.add("disk", "work and outputs", lambda: check_disk(places, config.min_free_disk_gib))
+    checks.add("disk", "work and outputs", partial(check_disk, places, config.min_free_disk_gib))
     if config.probe_endpoints:
-        probes = find_probes({"preflight": config, **valid})
-        failures = probe(probes, config.probe_timeout_s)
-        checks.problems += failures
-        if not failures:
-            found = [
-                {"check": "endpoint", "of": p.base_url, "found": f"{p.model}: {', '.join(p.settings)}"}
-                for p in probes
-            ]
-            checks.passed += found
+        _probe(checks, valid, config.probe_timeout_s)
     checks.raise_problems()
 
     benchmarks = [
@@ -76,19 +64,30 @@ def run(config: Config, ctx: StageContext) -> None:
     _report(ctx, checks, pinned)
 
 
-def _check_benchmark(benchmark: Benchmark) -> str:
+def _check_section(name: str, section: str, valid: dict[str, Settings]) -> str:
+    """Parse a section's JSON; its typed settings go into `valid`."""
+    valid[name] = parse_settings(stage_config(SECTIONS[name].stage), section, name)
+    return type(valid[name]).__module__
+
+
+def _check_general_data(config: Config) -> str:
+    root = local_path(config.general_data)
+    return check_general_data(root, config.checked_samples, config.max_unusable_share)
+
+
+def _check_benchmark(benchmark: BenchmarkSource) -> str:
     return check_benchmark(local_path(benchmark.uri), benchmark.format, benchmark.kind, benchmark.name)
 
 
 class _Checks:
-    """Runs checks and collects what passed and what did not."""
+    """Runs checks and collects results and problems."""
 
     def __init__(self) -> None:
         self.passed: list[dict[str, Any]] = []
         self.problems: list[StageError] = []
 
     def add(self, name: str, subject: str, check: Callable[[], str]) -> None:
-        """Run one check; it returns what it found or raises a StageError."""
+        """Run one check; it returns its result or raises a StageError."""
         try:
             self.passed.append({"check": name, "of": subject, "found": check()})
         except StageError as error:
@@ -98,12 +97,19 @@ class _Checks:
         """Raise one error for all problems, of the weightiest kind among them."""
         if not self.problems:
             return
-        kind = next(
-            kind for kind in _BY_WEIGHT if any(isinstance(problem, kind) for problem in self.problems)
-        )
-        count = len(self.problems)
-        head = "" if count == 1 else f"{count} problems:\n"
-        raise kind(head + "\n".join(str(problem) for problem in self.problems))
+        kind = next(kind for kind in _BY_WEIGHT if any(isinstance(one, kind) for one in self.problems))
+        head = "" if len(self.problems) == 1 else f"{len(self.problems)} problems:\n"
+        raise kind(head + "\n".join(map(str, self.problems)))
+
+
+def _probe(checks: _Checks, sections: dict[str, Settings], timeout_s: float) -> None:
+    probes = find_probes(sections)
+    failures = probe(probes, timeout_s)
+    checks.problems += failures
+    if not failures:
+        for served in probes:
+            found = f"{served.model}: {', '.join(served.settings)}"
+            checks.passed.append({"check": "endpoint", "of": served.base_url, "found": found})
 
 
 def _report(ctx: StageContext, checks: _Checks, pinned: dict[str, str]) -> None:

@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.core.data.dataset import Dataset
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import MANIFEST_NAME, Dataset
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import fingerprint
 from components.core.stage.errors import DataError
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from components.core.answers import normalise
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.stage.errors import DataError
 from components.promotion.scores import Scores
 

@@ -6,8 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from components.core.data.checkpoint import Checkpoint
+from components.core.data.dataset import Dataset
+from components.core.data.files import write_json_atomic
 from components.core.data.hashing import canonical_json, sha256_hex
-from components.core.data.manifest import MANIFEST_NAME, Checkpoint, Dataset, write_json_atomic
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import fingerprint
 from components.core.registry import SEEN_IMAGES, DomainRegistry, Pointer, Version, encode
 from components.core.stage.context import StageContext

@@ -12,8 +12,8 @@ import pyarrow as pa
 from pydantic import BaseModel
 
 from components.core.answers import AnswerType
+from components.core.data.dataset import Dataset
 from components.core.data.hashing import rng_for, seed_for
-from components.core.data.manifest import Dataset
 from components.core.mllm import Answer, ChatRequest
 from components.core.stage.errors import DataError
 from components.qa_synthesis.config import Config

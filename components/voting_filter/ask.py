@@ -13,8 +13,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from components.core.answers import extract
+from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import Dataset
 from components.core.mllm import Answer, ChatRequest, MLLMClient, Usage
 from components.core.mllm.prompts import render
 from components.core.stage.context import StageContext

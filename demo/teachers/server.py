@@ -17,18 +17,18 @@ from aiohttp import web
 from PIL import Image
 
 from demo.teachers.embeddings import Embedder
-from demo.teachers.knowledge import Knowledge, Priors, SceneKnowledge
+from demo.teachers.knowledge.photo_questions import PhotoKnowledge
+from demo.teachers.knowledge.scene import Knowledge, Priors, SceneKnowledge
 from demo.teachers.models import ModelSpec
-from demo.teachers.photo_questions import PhotoKnowledge
+from demo.teachers.replies.topics import Ontology
 from demo.teachers.speaker import Request, Speaker
-from demo.teachers.topics import Ontology
 from demo.world.index import WorldIndex
 from demo.world.scene import sample_scene
 
 MAX_BODY_BYTES = 64 << 20
 CACHED_PICTURES = 4096
 PRIOR_SCENES = 48
-"""Scenes whose answers make up what a model expects without seeing a picture."""
+"""Scenes whose answers a model expects without seeing a picture."""
 IMAGE_TOKENS = 64
 CHARS_PER_TOKEN = 4
 
@@ -51,7 +51,7 @@ class Message:
     image_url: str
 
 
-class Pictures:
+class KnownPictures:
     """Knowledge of pictures by their data URI, decoded once."""
 
     def __init__(self, index: WorldIndex) -> None:
@@ -59,7 +59,7 @@ class Pictures:
         self._known: OrderedDict[str, Knowledge] = OrderedDict()
 
     def look(self, url: str) -> tuple[str, Knowledge]:
-        """The picture's name (a hash of its bytes) and what is true about it."""
+        """The picture's name (a hash of its bytes) and the truth about it."""
         name = hashlib.sha256(url.encode()).hexdigest()
         knowledge = self._known.get(name)
         if knowledge is None:
@@ -84,7 +84,7 @@ class Pictures:
 
 
 class Teachers:
-    """All models of the server, and the count of what they were asked."""
+    """All models of the server, and the counts of their requests."""
 
     def __init__(self, index: WorldIndex, models: dict[str, ModelSpec]) -> None:
         ontology = Ontology()
@@ -92,7 +92,7 @@ class Teachers:
         priors = Priors([sample_scene(rng) for _ in range(PRIOR_SCENES)])
         self.models = models
         self._speakers = {name: Speaker(m, priors, ontology) for name, m in models.items() if not m.embeds}
-        self._pictures = Pictures(index)
+        self._pictures = KnownPictures(index)
         self._embedder: Embedder | None = None
         self._embed_lock = asyncio.Lock()
         self._asked: set[bytes] = set()

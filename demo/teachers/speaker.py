@@ -1,4 +1,4 @@
-"""What a simulated model says: truth, spoiled at the model's stated rates, in the form each JSON schema asks for."""
+"""Answers of a simulated model in the form of each JSON schema: the truth, with errors at stated rates."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from demo.teachers import parse
-from demo.teachers.items import choose_evolved, choose_items, judge
-from demo.teachers.knowledge import NOTHING, Knowledge, Priors, noisy_scores
+from demo.teachers.knowledge.scene import NOTHING, Knowledge, Priors, noisy_scores
 from demo.teachers.models import ModelSpec
-from demo.teachers.noise import misread, pick, uniform
-from demo.teachers.thinking import abilities, steps, task_form
-from demo.teachers.topics import Ontology, match_topics, topic_number
+from demo.teachers.replies import parse
+from demo.teachers.replies.items import choose_evolved, choose_items, judge
+from demo.teachers.replies.noise import misread, pick, uniform
+from demo.teachers.replies.thinking import abilities, steps, task_form
+from demo.teachers.replies.topics import Ontology, match_topics, topic_number
 from demo.world.questions import TruthQA
 
 Json = dict[str, Any]
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Request:
-    """What a chat request asks. `picture` names the image ("" without one); `seed` is 0 when the temperature is."""
+    """A chat request. `picture` names the image ("" without one); `seed` is 0 when the temperature is."""
 
     prompt: str
     picture: str
@@ -133,7 +133,7 @@ class Speaker:
         return {"items": verdicts}
 
     def qa_paths(self, request: Request) -> Json:
-        """A reasoning path to each listed question; wrong ones at the error rate, drawn anew for every seed."""
+        """A reasoning path to each listed question, wrong at the error rate; every seed draws anew."""
         paths = []
         for line in parse.numbered(request.prompt):
             truth = request.knowledge.truth(line.text, line.choices) if request.knowledge else None
@@ -148,7 +148,7 @@ class Speaker:
         return {"paths": paths}
 
     def vote_answers(self, request: Request) -> Json:
-        """An answer to each listed question; without a picture, what is usual."""
+        """An answer to each listed question; without a picture, a usual one."""
         answers = []
         for line in parse.numbered(request.prompt):
             truth = request.knowledge.truth(line.text, line.choices) if request.knowledge else None
@@ -176,7 +176,7 @@ class Speaker:
         return self._worded(self._believed(qa, request), qa, request)
 
     def _believed(self, qa: TruthQA, request: Request) -> str:
-        """What the model takes for the answer: the truth, a claim about an absent thing, or a plausible mistake."""
+        """The model's answer: the truth, a claim about an absent thing, or a plausible mistake."""
         rate = self.model.error_rate if qa.present else self.model.hallucination_rate
         rate = 1 - (1 - rate) * (1 - self.model.step_error_rate) ** qa.level
         key = (self.model.name, request.picture, qa.question.casefold(), request.seed)
@@ -195,7 +195,7 @@ class Speaker:
         return sorted(set(usual) - NOTHING - {qa.answer}) or ("unknown",)
 
     def _worded(self, answer: str, qa: TruthQA, request: Request) -> str:
-        """Models word the same answer differently: sometimes capitalised, with a full stop, a letter with its text."""
+        """The answer in varying words: sometimes capitalised, with a full stop, a letter with its text."""
         style = uniform("style", self.model.name, request.picture, qa.question, request.seed)
         if style > 0.3:
             return answer

@@ -17,7 +17,7 @@ FUEL_LEVELS = ("empty", "quarter", "half", "full")
 TEMPERATURES = ("cold", "normal", "hot")
 ROWS: tuple[Row, ...] = ("top", "bottom")
 COLUMNS = 4
-"""Places for a light from left to right. A column holds at most one light, so left-to-right is a total order."""
+"""Places for a light from left to right, each for at most one light: the order is total."""
 MAX_LIGHTS = 4
 
 MEANINGS = {
@@ -35,7 +35,7 @@ ACTIONS = {"red": "stop now", "amber": "check soon", "green": "no action", "blue
 
 @dataclass(frozen=True)
 class Light:
-    """One lit warning light: what it is, its colour, and its place (column 0 is the left end)."""
+    """One lit warning light: name, colour and place (column 0 is the left end)."""
 
     name: str
     colour: str
@@ -76,8 +76,8 @@ class Scene:
 def sample_scene(rng: np.random.Generator) -> Scene:
     """Draw a scene: 0 to 4 lights, any colour for any light, a speed of one or two digits.
 
-    Densities vary on purpose: an empty cluster and a crowded one with an odometer are both common, so that
-    information-density scoring has something to tell apart.
+    Densities vary on purpose: empty clusters and crowded ones with an odometer are both common. So scores of
+    information density differ.
     """
     count = int(rng.choice(MAX_LIGHTS + 1, p=(0.05, 0.25, 0.3, 0.25, 0.15)))
     columns = sorted(int(c) for c in rng.choice(COLUMNS, size=count, replace=False))

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from components.core.benchmarks import open_benchmark
+from components.core.data.dataset import Dataset
 from components.core.data.even_draw import draw_evenly
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import Dataset
 from components.core.data.pins import split_pin
 from components.core.stage.report import Report
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.data.manifest import write_json_atomic
+from components.core.data.files import write_json_atomic
 from components.core.stage.errors import DataError
 from components.core.stage.report import Report, figure_axes, page
 from components.stages import TASKS

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.data.checkpoint import open_checkpoint
+from components.core.data.dataset import Dataset
 from components.core.stage.container_image import code_version
 from components.stages import STAGES, TASKS, TRAINING
 from demo.run import build_world

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from demo import base_settings
-from demo.build import MINI, build_world
+from demo.build import build_world
+from demo.world_settings import MINI
 
 
 @pytest.fixture(scope="session")

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.data.checkpoint import open_checkpoint
+from components.core.data.dataset import Dataset
 from components.core.vlm.messages import format_question
 from demo import base_settings
-from demo.build import MINI, build_world
+from demo.build import build_world
+from demo.world.forms import FORMS
 from demo.world.index import WorldIndex
-from demo.world.questions import FORMS
+from demo.world_settings import MINI
 
 
 def _rows(path: Path, table: str) -> list[dict]:

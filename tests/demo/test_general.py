@@ -1,4 +1,4 @@
-"""The general task's labels are scikit-learn's, and its answers are what the scene says."""
+"""The general task's labels are scikit-learn's, and its answers agree with the scene."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from tests.faults.endpoint import FaultyEndpoint
 from tests.faults.world import DataHalf, table
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from PIL import Image
 
+from components.core.data.dataset import Dataset
 from components.core.data.hashing import rng_for
-from components.core.data.manifest import Dataset
 from components.core.data.pins import fingerprint
 from components.core.stage.io import StageIO
 from components.core.stage.runner import WORK_ROOT_ENV, stage_main

@@ -10,7 +10,7 @@ from PIL import Image
 
 from components.core.stage.runner import WORK_ROOT_ENV
 from components.ids_scoring.budget import MAX_SCORE
-from components.ids_scoring.mllm_scorer import ImageScore
+from components.ids_scoring.mllm import ImageScore
 from tests.faults.canary import INSTRUCTION, draw_canary, obey
 from tests.faults.world import STAGES, DataHalf, build_pictures, serve_teachers, table
 

@@ -16,7 +16,8 @@ import pytest
 import skimage.data
 import sklearn.datasets
 
-from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.data.checkpoint import open_checkpoint
+from components.core.data.dataset import Dataset
 from components.core.data.tables import SCHEMAS
 from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.stages import EVALUATED, TASKS, TRAINING

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from components.core.benchmarks.base import Benchmark, BenchmarkItem
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 
 _COLUMNS = ("item_id", "image_group", "question", "answer", "answer_type", "choices", "category")
 _CACHED_GROUPS = 16

@@ -22,8 +22,9 @@ from components.core.conversations.parquet import ParquetRecords
 from components.core.conversations.pictures import FolderPictures
 from components.core.conversations.sample_set import SampleSet
 from components.core.conversations.saved import SPLITS, STATE, SavedRecords, split_folder
+from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import MANIFEST_NAME, Dataset
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.stage.errors import DataError, NoInputError
 
 _NOT_SAMPLES = (MANIFEST_NAME, STATE, SPLITS, "dataset_info.json", "dataset_infos.json")

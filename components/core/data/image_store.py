@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.stage.errors import DataError
 
 

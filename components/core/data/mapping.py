@@ -1,7 +1,7 @@
 """Where shard tasks run: in a pool of processes on this machine, or as Ray tasks on a cluster.
 
-A task is a pure function of what all tasks share and of its own description, so both engines give the same results in
-the same order; which one ran, and on how many workers, never shows in an output.
+A task is a pure function of the shared data and of its own description. So both engines give the same results
+in the same order, with any number of workers.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# Tasks submitted ahead of the result that is waited for, per worker: enough that none idles, few enough that memory
-# does not grow with the number of tasks.
+# Tasks submitted ahead for each worker: enough that none idles, and memory does not grow with the number of
+# tasks.
 _LOOK_AHEAD = 4
 _REACH_S = 10.0
 
@@ -37,14 +37,20 @@ class EngineSettings(Settings):
     kind: Literal["local", "ray"] = "local"
     """local: processes on this machine; ray: tasks on a Ray cluster."""
     workers: int = Field(default=0, ge=0)
-    """Tasks at once; 0 takes one for each usable core, or what the Ray cluster has."""
+    """Tasks at once; 0 takes one for each usable core, or each core of the Ray cluster."""
     address: str = ""
-    """Address of a Ray cluster, e.g. `ray://raycluster-head-svc:10001` or `auto`; empty starts one on this machine."""
+    """Address of a Ray cluster, e.g. `ray://raycluster-head-svc:10001` or `auto`; empty starts one here."""
 
 
 def usable_cores() -> int:
-    """Cores this process may run on, which in a container are fewer than the machine has."""
+    """Cores that this process may run on; in a container they are fewer than the machine has."""
     return len(os.sched_getaffinity(0))
+
+
+def in_batches(items: Iterable[Task], size: int) -> Iterator[list[Task]]:
+    """The items in lists of `size`, the last one shorter."""
+    iterator = iter(items)
+    return iter(lambda: list(itertools.islice(iterator, size)), [])
 
 
 def map_tasks(
@@ -58,23 +64,32 @@ def map_tasks(
     Args:
         function: a function at a module's top level, without side effects that another attempt would disturb.
         tasks: descriptions of shards; read lazily, a bounded number ahead.
-        shared: what every task needs; sent to each worker once.
+        shared: data that every task needs; sent to each worker once.
         settings: which engine, and how many tasks at once.
 
     Raises:
         StageError: a worker process died, e.g. for lack of memory, or the cluster was lost.
         ConfigError: Ray is asked for and not installed, or its cluster cannot be reached.
     """
-    engine = _ray if settings.kind == "ray" else _local
-    return engine(function, tasks, shared, settings)
+    return (_ray if settings.kind == "ray" else _local)(function, tasks, shared, settings)
+
+
+def _in_order(
+    tasks: Iterable[Task], submit: Callable[[Task], Any], result: Callable[[Any], Any], workers: int
+) -> Iterator[Any]:
+    """Results in the tasks' order, with tasks submitted a bounded number ahead."""
+    ahead: deque[Any] = deque()
+    for task in tasks:
+        ahead.append(submit(task))
+        if len(ahead) >= workers * _LOOK_AHEAD:
+            yield result(ahead.popleft())
+    while ahead:
+        yield result(ahead.popleft())
 
 
 def _local(
-    function: Callable[[Shared, Task], Result],
-    tasks: Iterable[Task],
-    shared: Shared,
-    settings: EngineSettings,
-) -> Iterator[Result]:
+    function: Callable[[Any, Any], Any], tasks: Iterable[Any], shared: Any, settings: EngineSettings
+) -> Iterator[Any]:
     workers = settings.workers or usable_cores()
     tasks = iter(tasks)
     first = list(itertools.islice(tasks, 2))
@@ -87,21 +102,14 @@ def _local(
     with ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start_worker, initargs=(function, shared)
     ) as pool:
-        ahead: deque[Future[Result]] = deque()
         try:
-            for task in tasks:
-                ahead.append(pool.submit(_run_here, task))
-                if len(ahead) >= workers * _LOOK_AHEAD:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
+            yield from _in_order(tasks, lambda task: pool.submit(_run_here, task), Future.result, workers)
         except BrokenProcessPool as error:
             raise StageError(
                 "a worker process was killed, probably for lack of memory; run again, with fewer workers"
             ) from error
         finally:
-            for future in ahead:
-                future.cancel()
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 _work: tuple[Callable[[Any, Any], Any], Any]
@@ -118,11 +126,8 @@ def _run_here(task: Any) -> Any:
 
 
 def _ray(
-    function: Callable[[Shared, Task], Result],
-    tasks: Iterable[Task],
-    shared: Shared,
-    settings: EngineSettings,
-) -> Iterator[Result]:
+    function: Callable[[Any, Any], Any], tasks: Iterable[Any], shared: Any, settings: EngineSettings
+) -> Iterator[Any]:
     try:
         import ray
     except ImportError as error:
@@ -133,16 +138,9 @@ def _ray(
     if own:
         _connect(ray, settings)
     try:
-        where = ray.put(shared)
-        remote = ray.remote(function)
-        limit = (settings.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))) * _LOOK_AHEAD
-        ahead: deque[Any] = deque()
-        for task in tasks:
-            ahead.append(remote.remote(where, task))
-            if len(ahead) >= limit:
-                yield ray.get(ahead.popleft())
-        while ahead:
-            yield ray.get(ahead.popleft())
+        where, remote = ray.put(shared), ray.remote(function)
+        workers = settings.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        yield from _in_order(tasks, lambda task: remote.remote(where, task), ray.get, workers)
     except ray.exceptions.RayTaskError as error:
         cause = error.as_instanceof_cause()
         raise cause if isinstance(cause, StageError) else StageError(f"a Ray task failed: {error}") from error
@@ -155,19 +153,6 @@ def _ray(
             ray.shutdown()
 
 
-def _reach(address: str) -> None:
-    """Fail in seconds where nobody listens: Ray itself would try for two minutes."""
-    host, mark, port = address.rpartition("://")[2].rpartition(":")
-    if not (mark and port.isdecimal()):
-        return  # "auto" and other names that Ray resolves itself
-    try:
-        socket.create_connection((host, int(port)), timeout=_REACH_S).close()
-    except OSError as error:
-        raise ConfigError(
-            f"no Ray cluster at engine.address '{address}': {error}; check the address"
-        ) from error
-
-
 def _connect(ray: Any, settings: EngineSettings) -> None:
     """Join the cluster at `address`, or start one here whose dashboard and usage reports are off."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -176,10 +161,17 @@ def _connect(ray: Any, settings: EngineSettings) -> None:
         options["address"] = settings.address
     else:
         options |= {"num_cpus": settings.workers or usable_cores(), "include_dashboard": False}
-    _reach(settings.address)
     try:
+        _reach(settings.address)
         ray.init(**options)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(
             f"no Ray cluster at engine.address '{settings.address}': {error}; check the address"
         ) from error
+
+
+def _reach(address: str) -> None:
+    """Fail in seconds if no server listens: Ray itself would try for two minutes."""
+    host, mark, port = address.rpartition("://")[2].rpartition(":")
+    if mark and port.isdecimal():  # else "auto", or another name that Ray resolves itself
+        socket.create_connection((host, int(port)), timeout=_REACH_S).close()

@@ -11,8 +11,9 @@ import json
 import os
 from pathlib import Path
 
+from components.core.data.files import file_sha256
 from components.core.data.hashing import canonical_json, sha256_hex
-from components.core.data.manifest import MANIFEST_NAME, file_sha256
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.objects.store import is_object_uri, open_store
 from components.core.stage.errors import ConfigError, NoInputError
 

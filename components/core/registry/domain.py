@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.core.data.manifest import file_sha256
+from components.core.data.files import file_sha256
 from components.core.objects.store import open_store
 from components.core.registry.pointer import Pointer, PointerLog, create, encode, highest, numbered
 from components.core.stage.errors import ConfigError, DataError, NoInputError, StageError

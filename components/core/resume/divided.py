@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from components.core.data.manifest import write_json_atomic
+from components.core.data.files import write_json_atomic
 from components.core.resume.work import WorkDir, mark_cache
 from components.core.training.launch import LAUNCH_ENV, rank, world_size
 

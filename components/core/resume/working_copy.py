@@ -9,8 +9,8 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from components.core.data.files import file_sha256, write_json_atomic
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import file_sha256, write_json_atomic
 from components.core.resume.snapshots import Piece, listed_files, newest_first
 from components.core.resume.work import CACHE_TAG, WorkDir
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.core.data.manifest import Checkpoint, Dataset, DatasetWriter, open_checkpoint
+from components.core.data.checkpoint import Checkpoint, open_checkpoint
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.resume.work import WorkDir
 from components.core.stage.io import StageIO
 from components.core.stage.log import ProgressBar

@@ -23,8 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+from components.core.data.files import file_sha256, write_json_atomic
 from components.core.data.hashing import canonical_json, sha256_hex
-from components.core.data.manifest import MANIFEST_NAME, file_sha256, write_json_atomic
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import fingerprint
 from components.core.resume.work import WorkDir
 from components.core.resume.work_directory import WORK_ROOT_ENV as WORK_ROOT_ENV

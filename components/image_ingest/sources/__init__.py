@@ -1,4 +1,4 @@
-"""Where pictures come from: one module a kind of source, one interface for all."""
+"""Sources of pictures: one module a kind of source, one interface for all (`entry.Source`)."""
 
 from __future__ import annotations
 
@@ -9,16 +9,12 @@ from components.core.objects.store import is_object_uri, open_store
 from components.core.resume.work import mark_cache
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import Config
-from components.image_ingest.sources.base import Entry, Source
-from components.image_ingest.sources.cache import Cache
-from components.image_ingest.sources.folder import FolderSource
+from components.image_ingest.entry import Source
+from components.image_ingest.sources.folder import FolderSource, Shards
 from components.image_ingest.sources.objects import ObjectSource, copy_shards
 from components.image_ingest.sources.parquet import ParquetSource
-from components.image_ingest.sources.shards import Shards
 from components.image_ingest.sources.tar import TarSource
 from components.image_ingest.sources.urls import LIST_SUFFIXES, UrlSource
-
-__all__ = ["Entry", "Source", "open_source", "source_kind"]
 
 _SHARDS = {".tar": "tar", ".parquet": "parquet"}
 _LOOKED_AT = 1000
@@ -29,16 +25,16 @@ def open_source(uri: str, config: Config, work: Path) -> Source:
 
     Args:
         uri: a path, or `s3://bucket/prefix`.
-        config: `source_kind` overrides what the URI looks like.
-        work: directory for what has to be fetched; kept for restarts.
+        config: `source_kind` overrides the URI's ending.
+        work: directory for fetched files; kept for restarts.
 
     Raises:
         NoInputError: nothing is there.
-        ConfigError: it is no source of pictures.
+        ConfigError: it does not name a source of pictures.
     """
     kind = source_kind(uri) if config.source_kind == "auto" else config.source_kind
     if kind == "objects":
-        return ObjectSource(uri, Cache(mark_cache(work / "objects")))
+        return ObjectSource(uri, mark_cache(work / "objects"))
     if is_object_uri(uri):
         if kind not in _SHARDS.values():
             raise ConfigError(
@@ -53,14 +49,14 @@ def open_source(uri: str, config: Config, work: Path) -> Source:
     if kind == "parquet":
         return ParquetSource(shards, config.image_column)
     if kind == "urls":
-        return UrlSource(Path(uri), config.urls, Cache(mark_cache(work / "downloads")), config.max_file_bytes)
+        return UrlSource(Path(uri), config.urls, mark_cache(work / "downloads"), config.max_file_bytes)
     return FolderSource(Path(uri))
 
 
 def source_kind(uri: str) -> str:
-    """What a URI names, as in `Config.source_kind`: by its ending, or by the first files that lie there.
+    """The kind of a source, as in `Config.source_kind`: by its ending, or by the first files there.
 
-    Files or objects that are shards make it a source of shards, unless pictures lie among them.
+    Shards among them make it a source of shards, unless pictures lie there too.
 
     Raises:
         NoInputError: nothing is there.
@@ -80,8 +76,9 @@ def source_kind(uri: str) -> str:
     if path.suffix.lower() in LIST_SUFFIXES:
         return "urls"
     raise ConfigError(
-        f"{uri}: not a source of images; give a folder, .tar, .parquet, a list of URLs ({', '.join(LIST_SUFFIXES)}) or "
-        "s3://bucket/prefix, or set image_ingest.source_kind (compressed archives must be unpacked first)"
+        f"{uri}: not a source of images; give a folder, .tar, .parquet, a list of URLs "
+        f"({', '.join(LIST_SUFFIXES)}) or s3://bucket/prefix, or set image_ingest.source_kind "
+        "(compressed archives must be unpacked first)"
     )
 
 

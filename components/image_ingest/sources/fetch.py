@@ -1,62 +1,123 @@
-"""Downloads of many URLs at once: bounded in size, time and number, to allowed hosts at public addresses only."""
+"""Downloads of many URLs at once, bounded in size and time, from allowed hosts at public addresses only.
+
+The address of the connection itself is checked. So no redirect, and no name that resolves to an inner address
+or resolves differently the second time, gets past the check.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import socket
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
 
+from components.core.data.files import atomic_file, path_of_key
 from components.image_ingest.config import UrlSettings
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources.address import AddressRefused, public_socket
-from components.image_ingest.sources.cache import Cache
+from components.image_ingest.entry import Reason, Rejection
 
 _BLOCK = 2**16
 _REDIRECTS = (301, 302, 303, 307, 308)
 _RETRIED = (408, 425, 429, 500, 502, 503, 504)
 _FIRST_PAUSE_S = 0.5
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-def check_url(url: str, settings: UrlSettings) -> Refused | None:
-    """Why a URL may not be asked for, None if it may."""
+class AddressRefused(OSError):
+    """A connection to a private, loopback, link-local or otherwise inner address was refused."""
+
+    def __init__(self) -> None:
+        # Without the address: aiohttp joins errors of several addresses of a host into one only if they are
+        # alike.
+        super().__init__("the host is at an address that is not public")
+
+
+class _TooLarge(Exception):
+    """The answer has more bytes than allowed."""
+
+
+class _Retry(Exception):
+    """The server may answer better later."""
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address belongs to the open internet.
+
+    An IPv6 address that carries an IPv4 address (mapped, 6to4, Teredo, NAT64) is judged by both.
+    """
+    ip = ipaddress.ip_address(address.split("%")[0])
+    if not ip.is_global or ip.is_multicast:
+        return False
+    if isinstance(ip, ipaddress.IPv4Address):
+        return True
+    carried = [ip.ipv4_mapped, ip.sixtofour, *(ip.teredo or ())]
+    if ip in _NAT64:
+        carried.append(ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF))
+    return all(is_public(str(inner)) for inner in carried if inner is not None)
+
+
+def _public_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket for a connection to a resolved address, as aiohttp's `socket_factory` makes them.
+
+    Args:
+        address: family, type, protocol, canonical name and socket address, as `getaddrinfo` gives them.
+
+    Raises:
+        AddressRefused: the address is not public.
+    """
+    family, kind, protocol, _, place = address
+    if not is_public(place[0]):
+        raise AddressRefused
+    return socket.socket(family, kind, protocol)
+
+
+def check_url(url: str, settings: UrlSettings) -> Rejection | None:
+    """Why a URL may not be requested, None if it may."""
     if not url.isprintable() or " " in url:
-        return Refused(Reason.REFUSED_URL, "not a URL: holds spaces or control characters")
+        return Rejection(Reason.REFUSED_URL, "not a URL: holds spaces or control characters")
     try:
         parts = urlsplit(url)
         host, _ = (parts.hostname or "").rstrip("."), parts.port
     except ValueError as error:
-        return Refused(Reason.REFUSED_URL, f"not a URL: {error}")
+        return Rejection(Reason.REFUSED_URL, f"not a URL: {error}")
     if parts.scheme not in settings.schemes:
-        return Refused(Reason.REFUSED_URL, f"scheme '{parts.scheme}'; allowed: {', '.join(settings.schemes)}")
+        return Rejection(
+            Reason.REFUSED_URL, f"scheme '{parts.scheme}'; allowed: {', '.join(settings.schemes)}"
+        )
     if parts.username is not None:
-        return Refused(Reason.REFUSED_URL, "carries a user name")
+        return Rejection(Reason.REFUSED_URL, "carries a user name")
     if not host or not any(fnmatchcase(host, pattern.lower()) for pattern in settings.hosts):
-        return Refused(Reason.REFUSED_URL, f"host '{host}' is not among the allowed hosts")
+        return Rejection(Reason.REFUSED_URL, f"host '{host}' is not among the allowed hosts")
     return None
 
 
-def fetch_all(urls: Sequence[str], cache: Cache, settings: UrlSettings, max_bytes: int) -> dict[str, Refused]:
-    """Fetch URLs into the cache; those already there are not asked for.
+def fetch_all(
+    urls: Sequence[str], folder: Path, settings: UrlSettings, max_bytes: int
+) -> dict[str, Rejection]:
+    """Fetch URLs into a folder, by `path_of_key`; those already there are not requested.
 
     Returns:
-        Why, for each URL that could not be had.
+        Why, for each URL that could not be fetched.
     """
-    missing = [url for url in dict.fromkeys(urls) if not cache.path(url).exists()]
-    return asyncio.run(_fetch_all(missing, cache, settings, max_bytes)) if missing else {}
+    missing = [url for url in dict.fromkeys(urls) if not path_of_key(folder, url).exists()]
+    return asyncio.run(_fetch_all(missing, folder, settings, max_bytes)) if missing else {}
 
 
 async def _fetch_all(
-    urls: Sequence[str], cache: Cache, settings: UrlSettings, max_bytes: int
-) -> dict[str, Refused]:
+    urls: Sequence[str], folder: Path, settings: UrlSettings, max_bytes: int
+) -> dict[str, Rejection]:
     connector = aiohttp.TCPConnector(
         limit=settings.connections,
         limit_per_host=settings.connections_per_host,
-        socket_factory=None if settings.allow_private_addresses else public_socket,
+        socket_factory=None if settings.allow_private_addresses else _public_socket,
     )
-    # No proxy from the environment: the address check would see the proxy's address, and the proxy connect anywhere.
+    # No proxy from the environment: the address check would see the proxy's address, and the proxy connect
+    # anywhere.
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=settings.connect_timeout_s),
@@ -64,74 +125,65 @@ async def _fetch_all(
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        task = _Fetch(session, cache, settings, max_bytes)
-        found = await asyncio.gather(*(task.one(url) for url in urls))
-    return {url: refusal for url, refusal in zip(urls, found, strict=True) if refusal}
+        found = await asyncio.gather(*(_fetch(session, url, folder, settings, max_bytes) for url in urls))
+    return {url: rejection for url, rejection in zip(urls, found, strict=True) if rejection}
 
 
-class _Retry(Exception):
-    """The server may answer better later."""
-
-
-class _Fetch:
-    def __init__(
-        self, session: aiohttp.ClientSession, cache: Cache, settings: UrlSettings, max_bytes: int
-    ) -> None:
-        self._session, self._cache, self._settings, self._max_bytes = session, cache, settings, max_bytes
-
-    async def one(self, url: str) -> Refused | None:
-        """Fetch one URL, with retries."""
-        problem = ""
-        for attempt in range(self._settings.retries + 1):
-            if attempt:
-                await asyncio.sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
-            try:
-                return await self._follow(url)
-            except AddressRefused as error:
-                return Refused(Reason.REFUSED_ADDRESS, str(error))
-            except aiohttp.ClientConnectorError as error:
-                if isinstance(error.os_error, AddressRefused):
-                    return Refused(Reason.REFUSED_ADDRESS, str(error.os_error))
-                problem = type(error).__name__
-            except (aiohttp.InvalidURL, ValueError) as error:
-                return Refused(Reason.REFUSED_URL, f"not a URL: {error}"[:300])
-            except (_Retry, aiohttp.ClientError, TimeoutError, OSError) as error:
-                problem = str(error) if isinstance(error, _Retry) else type(error).__name__
-        return Refused(Reason.DOWNLOAD_FAILED, f"{problem} after {self._settings.retries + 1} attempts")
-
-    async def _follow(self, url: str) -> Refused | None:
-        """Follow redirects by hand: every hop must pass the same checks as the first."""
-        place = url
-        for _ in range(self._settings.max_redirects + 1):
-            if refused := check_url(place, self._settings):
-                return refused
-            async with self._session.get(place, allow_redirects=False) as response:
-                if response.status in _REDIRECTS and "Location" in response.headers:
-                    place = urljoin(place, response.headers["Location"])
-                    continue
-                if response.status in _RETRIED:
-                    raise _Retry(f"HTTP {response.status}")
-                if response.status != 200:
-                    return Refused(Reason.DOWNLOAD_FAILED, f"HTTP {response.status}")
-                return await self._save(url, response)
-        return Refused(Reason.DOWNLOAD_FAILED, f"more than {self._settings.max_redirects} redirects")
-
-    async def _save(self, url: str, response: aiohttp.ClientResponse) -> Refused | None:
-        announced = response.content_length or 0
-        temporary = self._cache.temporary(url)
-        received = 0
+async def _fetch(
+    session: aiohttp.ClientSession, url: str, folder: Path, settings: UrlSettings, max_bytes: int
+) -> Rejection | None:
+    """Fetch one URL, with retries."""
+    problem = ""
+    for attempt in range(settings.retries + 1):
+        if attempt:
+            await asyncio.sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
         try:
-            with open(temporary, "wb") as file:
-                if announced <= self._max_bytes:
-                    async for block in response.content.iter_chunked(_BLOCK):
-                        received += len(block)
-                        if received > self._max_bytes:
-                            break
-                        file.write(block)
-            if max(received, announced) > self._max_bytes:
-                detail = f"{max(received, announced)} bytes or more, limit {self._max_bytes}"
-                return Refused(Reason.TOO_LARGE_FILE, detail)
-            self._cache.commit(url)
+            return await _follow(session, url, folder, settings, max_bytes)
+        except AddressRefused as error:
+            return Rejection(Reason.REFUSED_ADDRESS, str(error))
+        except _TooLarge as error:
+            return Rejection(Reason.TOO_LARGE_FILE, str(error))
+        except aiohttp.ClientConnectorError as error:
+            if isinstance(error.os_error, AddressRefused):
+                return Rejection(Reason.REFUSED_ADDRESS, str(error.os_error))
+            problem = type(error).__name__
+        except (aiohttp.InvalidURL, ValueError) as error:
+            return Rejection(Reason.REFUSED_URL, f"not a URL: {error}"[:300])
+        except (_Retry, aiohttp.ClientError, TimeoutError, OSError) as error:
+            problem = str(error) if isinstance(error, _Retry) else type(error).__name__
+    return Rejection(Reason.DOWNLOAD_FAILED, f"{problem} after {settings.retries + 1} attempts")
+
+
+async def _follow(
+    session: aiohttp.ClientSession, url: str, folder: Path, settings: UrlSettings, max_bytes: int
+) -> Rejection | None:
+    """Follow redirects by hand: every hop must pass the same checks as the first."""
+    place = url
+    for _ in range(settings.max_redirects + 1):
+        if refused := check_url(place, settings):
+            return refused
+        async with session.get(place, allow_redirects=False) as response:
+            if response.status in _REDIRECTS and "Location" in response.headers:
+                place = urljoin(place, response.headers["Location"])
+                continue
+            if response.status in _RETRIED:
+                raise _Retry(f"HTTP {response.status}")
+            if response.status != 200:
+                return Rejection(Reason.DOWNLOAD_FAILED, f"HTTP {response.status}")
+            await _save(response, path_of_key(folder, url), max_bytes)
             return None
-        finally:
-            temporary.unlink(missing_ok=True)
+    return Rejection(Reason.DOWNLOAD_FAILED, f"more than {settings.max_redirects} redirects")
+
+
+async def _save(response: aiohttp.ClientResponse, path: Path, max_bytes: int) -> None:
+    size = response.content_length or 0
+    if size > max_bytes:
+        raise _TooLarge(f"{size} bytes or more, limit {max_bytes}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    received = 0
+    with atomic_file(path) as temporary, open(temporary, "wb") as file:
+        async for block in response.content.iter_chunked(_BLOCK):
+            received += len(block)
+            if received > max_bytes:
+                raise _TooLarge(f"{max(received, size)} bytes or more, limit {max_bytes}")
+            file.write(block)

@@ -1,22 +1,21 @@
-"""Files of a folder of pictures, in an order that does not depend on the file system."""
+"""Files of a folder, in an order that does not depend on the file system: pictures, or shards of pictures."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from components.core.stage.errors import NoInputError
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources.base import Entry, printable
+from components.image_ingest.entry import Entry, Reason, Rejection, printable
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """Every regular file below a folder; hidden files and folders are not looked at.
+    """Every regular file below a folder; hidden files and folders are left out.
 
-    Links are followed only where they end inside the folder: a link is no way to read other files of the machine.
+    Links are followed only where they end inside the folder: a link cannot reach other files of the machine.
     """
 
     root: Path
@@ -33,7 +32,8 @@ class FolderSource:
 
     def _below(self, folder: str, inside: Path) -> Iterator[Entry]:
         with os.scandir(self.root / folder) as found:
-            # A folder sorts as its name with the slash that its files carry: the order is that of whole paths.
+            # A folder sorts as its name with the slash that its files carry: the order is that of whole
+            # paths.
             here = sorted(
                 (f"{item.name}/" if item.is_dir(follow_symlinks=False) else item.name, item.is_symlink())
                 for item in found
@@ -44,19 +44,19 @@ class FolderSource:
             if name.endswith("/"):
                 yield from self._below(path, inside)
             elif link and not _ends_inside(self.root / path, inside):
-                refusal = Refused(Reason.UNSAFE_PATH, "a link that leads out of the folder, or nowhere")
-                yield Entry(printable(path), path, refusal=refusal)
+                rejection = Rejection(Reason.UNSAFE_PATH, "a link that leads out of the folder, or nowhere")
+                yield Entry(printable(path), path, rejection=rejection)
             elif (self.root / path).is_file():
                 stat = (self.root / path).stat()
                 yield Entry(printable(path), path, stat.st_size, stamp=str(stat.st_mtime_ns))
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The files' bytes."""
         for entry in entries:
             try:
                 yield (self.root / entry.at).read_bytes()
             except OSError as error:
-                yield Refused(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
+                yield Rejection(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
 
     def uri(self, entry: Entry) -> str:
         """The file's path."""
@@ -66,3 +66,38 @@ class FolderSource:
 def _ends_inside(link: Path, inside: Path) -> bool:
     """Whether a link leads to a file within the folder (a folder behind a link would be walked twice)."""
     return link.is_file() and link.resolve().is_relative_to(inside)
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Files that hold many pictures each, in order of their names: one shard, or a folder of them."""
+
+    root: Path
+    """One file, or a folder that is searched recursively."""
+    suffix: str
+    """Ending of a shard's name, e.g. `.tar`."""
+    base: str
+    """Beginning of the entries' URIs: the root as the user named it."""
+
+    def __iter__(self) -> Iterator[Entry]:
+        """An entry for each shard; `at` is its path.
+
+        Raises:
+            NoInputError: there is none.
+        """
+        if self.root.is_file():
+            stat = self.root.stat()
+            yield Entry(self.root.name, str(self.root), stat.st_size, stamp=str(stat.st_mtime_ns))
+            return
+        found = False
+        for entry in FolderSource(self.root).entries():
+            if entry.name.lower().endswith(self.suffix):
+                found = True
+                yield replace(entry, at=str(self.root / entry.at))
+        if not found:
+            raise NoInputError(f"{self.root}: holds no {self.suffix} file; check preflight.images")
+
+    def uri(self, name: str) -> str:
+        """URI of an entry by its name: shard, slash, position."""
+        folder = self.base.rpartition("/")[0] if self.root.is_file() else self.base.rstrip("/")
+        return f"{folder}/{name}" if folder else name

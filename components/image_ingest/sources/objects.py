@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from components.core.data.files import path_of_key
 from components.core.objects.store import ObjectStore, is_object_uri, open_store
 from components.core.stage.errors import NoInputError
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources.base import Entry, printable
-from components.image_ingest.sources.cache import Cache
+from components.image_ingest.entry import Entry, Reason, Rejection, printable
 
 _THREADS = 16
 
 
 @dataclass(frozen=True)
 class ObjectSource:
-    """Every object below a prefix; hidden ones are not looked at. Fetched objects stay in the cache."""
+    """Every object below a prefix but hidden ones."""
 
     base: str
-    cache: Cache
+    fetched: Path
+    """Folder in which fetched objects stay."""
 
     def entries(self) -> Iterator[Entry]:
         """Sorted by key, page by page."""
@@ -32,14 +32,14 @@ class ObjectSource:
             if not any(part.startswith(".") for part in name.split("/")):
                 yield Entry(printable(name), item.key, item.size, stamp=item.etag)
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The objects' bytes."""
         with ThreadPoolExecutor(_THREADS) as pool:
             for path in pool.map(self._fetch, entries):
-                yield path.read_bytes() if path else Refused(Reason.UNREADABLE, "the object is gone")
+                yield path.read_bytes() if path else Rejection(Reason.UNREADABLE, "the object is gone")
 
     def _fetch(self, entry: Entry) -> Path | None:
-        path = self.cache.path(f"{entry.at}@{entry.stamp}")
+        path = path_of_key(self.fetched, f"{entry.at}@{entry.stamp}")
         try:
             if not path.exists():
                 _store(self.base).download(entry.at, path)
@@ -60,7 +60,7 @@ def _store(base: str) -> ObjectStore:
 
 
 def copy_shards(base: str, suffix: str, folder: Path) -> Path:
-    """Copy the objects with a suffix below a prefix into a folder, which it returns; what is there is not fetched again."""
+    """Copy the missing objects with a suffix below a prefix into a folder; returns the folder."""
     store, prefix = open_store(base)
     for item in store.list(prefix):
         name = item.key.removeprefix(prefix).lstrip("/") or item.key.rpartition("/")[2]

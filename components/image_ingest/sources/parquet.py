@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.stage.errors import ConfigError
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources.base import Entry
-from components.image_ingest.sources.shards import Shards
+from components.image_ingest.entry import Entry, Reason, Rejection
+from components.image_ingest.sources.folder import Shards
 
 Value = bytes | dict[str, Any] | None
 _USUAL = ("image", "bytes", "img", "jpg", "png", "webp", "image_bytes")
 _BATCH_ROWS = 16
-# Pictures are compressed already: a column that would unfold to a hundred times its size is a decompression bomb.
+# Pictures are compressed already: a column that would unfold to a hundred times its size is a decompression
+# bomb.
 _MAX_RATIO, _RATIO_FROM_BYTES = 100, 2**28
 
 
@@ -31,21 +31,21 @@ class ParquetSource:
     """Column that holds the pictures; empty takes the first that looks like one."""
 
     def entries(self) -> Iterator[Entry]:
-        """Rows in the files' order, named by file and row number; footers alone are read.
+        """Rows in the files' order, named by file and row number; only footers are read.
 
         Raises:
             ConfigError: a file has no such column.
         """
         for shard in self.shards:
-            if shard.refusal:
+            if shard.rejection:
                 yield shard
                 continue
             try:
                 with pq.ParquetFile(shard.at) as file:
                     metadata, schema = file.metadata, file.schema_arrow
             except (pa.ArrowException, OSError) as error:
-                refusal = Refused(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
-                yield Entry(shard.name, shard.at, refusal=refusal)
+                rejection = Rejection(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
+                yield Entry(shard.name, shard.at, rejection=rejection)
                 continue
             column = image_column(schema, self.column, shard.name)
             row = 0
@@ -53,17 +53,17 @@ class ParquetSource:
                 bomb = _bomb(metadata.row_group(group), column)
                 for _ in range(metadata.row_group(group).num_rows):
                     name = f"{shard.name}/row-{row:09d}"
-                    yield Entry(name, shard.at, offset=row, stamp=shard.stamp, refusal=bomb)
+                    yield Entry(name, shard.at, offset=row, stamp=shard.stamp, rejection=bomb)
                     row += 1
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The pictures of rows. Reading in order is cheap, going back is not."""
         for entry in entries:
             try:
                 yield _bytes_of(_cursor(entry.at, self.column, entry.stamp).value(entry.offset))
             except (pa.ArrowException, OSError) as error:
                 _cursor.cache_clear()
-                yield Refused(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
+                yield Rejection(Reason.DAMAGED_ARCHIVE, f"{type(error).__name__}: {error}"[:300])
 
     def uri(self, entry: Entry) -> str:
         """Path of the file, and the row in it."""
@@ -87,10 +87,9 @@ def image_column(schema: pa.Schema, wanted: str, name: str) -> str:
         return wanted
     if not wanted and (usual or len(fitting) == 1):
         return (usual or fitting)[0]
-    raise ConfigError(
-        f"{name}: no image column{f' {wanted!r}' if wanted else ''}; columns of bytes: {', '.join(fitting) or 'none'}; "
-        "set image_ingest.image_column"
-    )
+    missing = f"no image column{f' {wanted!r}' if wanted else ''}"
+    columns = ", ".join(fitting) or "none"
+    raise ConfigError(f"{name}: {missing}; columns of bytes: {columns}; set image_ingest.image_column")
 
 
 def _holds_images(kind: pa.DataType) -> bool:
@@ -100,28 +99,28 @@ def _holds_images(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def _bytes_of(value: Value) -> bytes | Refused:
+def _bytes_of(value: Value) -> bytes | Rejection:
     if not isinstance(value, dict):
         return value or b""
     data = value.get("bytes")
     if data is None and value.get("path"):
-        return Refused(Reason.UNREADABLE, "the row names a path and holds no bytes")
+        return Rejection(Reason.UNREADABLE, "the row names a path and holds no bytes")
     return data or b""
 
 
-def _bomb(group: pq.RowGroupMetaData, column: str) -> Refused | None:
+def _bomb(group: pq.RowGroupMetaData, column: str) -> Rejection | None:
     for index in range(group.num_columns):
         chunk = group.column(index)
         if chunk.path_in_schema.split(".")[0] == column:
             unfolded, stored = chunk.total_uncompressed_size, max(1, chunk.total_compressed_size)
             if unfolded > _RATIO_FROM_BYTES and unfolded / stored > _MAX_RATIO:
                 detail = f"{stored} bytes of column '{column}' would unfold to {unfolded}"
-                return Refused(Reason.DAMAGED_ARCHIVE, detail)
+                return Rejection(Reason.DAMAGED_ARCHIVE, detail)
     return None
 
 
 class _Cursor:
-    """Moves forward through one column, holding few rows at a time; going back starts anew at the row group."""
+    """Moves forward through one column with few rows in memory; going back restarts the row group."""
 
     def __init__(self, path: str, wanted: str) -> None:
         # Unbuffered reading would take a whole row group's column at once, gigabytes where groups are large.

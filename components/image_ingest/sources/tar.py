@@ -1,4 +1,4 @@
-"""Tar archives and WebDataset shards: members are read where they lie and never extracted to disk."""
+"""Tar archives and WebDataset shards: members are read in place, never extracted to disk."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources.base import Entry, printable
-from components.image_ingest.sources.shards import Shards
+from components.image_ingest.entry import Entry, Reason, Rejection, printable
+from components.image_ingest.sources.folder import Shards
 
 # A header that needs more (a path, PAX records) is an attack: tarfile reads headers into memory whole.
 _MAX_HEADER_BYTES = 2**20
@@ -22,12 +21,12 @@ class TarSource:
 
     shards: Shards
     sidecars: tuple[str, ...]
-    """Endings of members that accompany a picture (WebDataset's `.json`, `.txt`, ...): not looked at."""
+    """Endings of members that accompany a picture (WebDataset's `.json`, `.txt`, ...): left out."""
 
     def entries(self) -> Iterator[Entry]:
-        """Members in the archives' order: headers alone are read, one at a time is in memory."""
+        """Members in the archives' order; only headers are read, one at a time."""
         for shard in self.shards:
-            if shard.refusal:
+            if shard.rejection:
                 yield shard
             else:
                 yield from self._members(shard)
@@ -44,12 +43,12 @@ class TarSource:
                             yield _entry(shard, member)
             except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
                 detail = f"from here on: {type(error).__name__}: {error}"[:300]
-                yield Entry(shard.name, shard.at, refusal=Refused(Reason.DAMAGED_ARCHIVE, detail))
+                yield Entry(shard.name, shard.at, rejection=Rejection(Reason.DAMAGED_ARCHIVE, detail))
 
     def _is_sidecar(self, name: str) -> bool:
         return name.lower().endswith(self.sidecars)
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The members' bytes."""
         for entry in entries:
             try:
@@ -57,9 +56,9 @@ class TarSource:
                     file.seek(entry.offset)
                     data = file.read(entry.size)
             except OSError as error:
-                yield Refused(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
+                yield Rejection(Reason.UNREADABLE, f"{type(error).__name__}: {error.strerror}")
                 continue
-            cut = Refused(Reason.TRUNCATED, f"the archive ends after {len(data)} of {entry.size} bytes")
+            cut = Rejection(Reason.TRUNCATED, f"the archive ends after {len(data)} of {entry.size} bytes")
             yield data if len(data) == entry.size else cut
 
     def uri(self, entry: Entry) -> str:
@@ -68,7 +67,7 @@ class TarSource:
 
 
 class _BoundedHeaders:
-    """A file whose single reads are bounded. Listing reads headers only, so a large read is a header's absurd claim."""
+    """A file with bounded reads: listing reads headers only, so a larger read is a header's false claim."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -83,16 +82,16 @@ class _BoundedHeaders:
 
 def _entry(shard: Entry, member: tarfile.TarInfo) -> Entry:
     name = f"{shard.name}/{printable(member.name)}"
-    refusal = None
+    rejection = None
     if not _is_safe(member.name):
-        refusal = Refused(Reason.UNSAFE_PATH, "a path that leaves the archive")
+        rejection = Rejection(Reason.UNSAFE_PATH, "a path that leaves the archive")
     elif member.issparse() or not member.isreg():
         kind = "a sparse file" if member.issparse() else "a link" if member.islnk() or member.issym() else ""
-        refusal = Refused(Reason.NOT_A_FILE, kind or f"member of type {member.type!r}")
+        rejection = Rejection(Reason.NOT_A_FILE, kind or f"member of type {member.type!r}")
     elif member.size > shard.size - member.offset_data:
         there = max(0, shard.size - member.offset_data)
-        refusal = Refused(Reason.TRUNCATED, f"{member.size} bytes announced, {there} left in the archive")
-    return Entry(name, shard.at, member.size, member.offset_data, shard.stamp, refusal)
+        rejection = Rejection(Reason.TRUNCATED, f"{member.size} bytes announced, {there} left in the archive")
+    return Entry(name, shard.at, member.size, member.offset_data, shard.stamp, rejection)
 
 
 def _is_hidden(name: str) -> bool:

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.core.data.files import path_of_key
 from components.core.stage.errors import ConfigError, DataError
 from components.image_ingest.config import UrlSettings
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources.base import Entry, printable
-from components.image_ingest.sources.cache import Cache
+from components.image_ingest.entry import Entry, Reason, Rejection, printable
 from components.image_ingest.sources.fetch import check_url, fetch_all
 
 LIST_SUFFIXES = (".txt", ".csv", ".tsv", ".jsonl")
@@ -22,27 +21,26 @@ _MAX_LINE = 2**20  # characters; a longer line is cut, and its parts are no URLs
 
 @dataclass(frozen=True)
 class UrlSource:
-    """The pictures that a list names. Downloads stay in the cache, so that each is made once."""
+    """The pictures that a list names. Downloads stay in a folder, so each is made once."""
 
     path: Path
     settings: UrlSettings
-    cache: Cache
+    downloads: Path
     max_bytes: int
 
     def __post_init__(self) -> None:
         if not self.settings.hosts:
-            raise ConfigError(
-                f"{self.path}: no host may be asked; name them in image_ingest.urls.hosts, e.g. '*.example.org' ('*': any)"
-            )
+            hint = "name them in image_ingest.urls.hosts, e.g. '*.example.org' ('*': any)"
+            raise ConfigError(f"{self.path}: no host may be asked; {hint}")
 
     def entries(self) -> Iterator[Entry]:
-        """The list's lines, in order; a row that holds no allowed URL is refused."""
+        """The list's lines, in order; a row without an allowed URL is refused."""
         for number, url in enumerate(self._urls(), start=1):
             name = printable(url)[:_MAX_NAME] or f"row {number}"
-            refusal = (
-                check_url(url, self.settings) if url else Refused(Reason.REFUSED_URL, "no URL in this row")
+            rejection = (
+                check_url(url, self.settings) if url else Rejection(Reason.REFUSED_URL, "no URL in this row")
             )
-            yield Entry(name, url, refusal=refusal)
+            yield Entry(name, url, rejection=rejection)
 
     def _urls(self) -> Iterator[str]:
         with open(self.path, encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -62,18 +60,19 @@ class UrlSource:
         try:
             names = reader.fieldnames or ()
             if column not in names:
+                columns = ", ".join(names)
                 raise DataError(
-                    f"{self.path}: no column '{column}' among {', '.join(names)}; set image_ingest.urls.column"
+                    f"{self.path}: no column '{column}' among {columns}; set image_ingest.urls.column"
                 )
             yield from ((row[column] or "").strip() for row in reader)
         except csv.Error as error:
             raise DataError(f"{self.path}: not a table of text, line {reader.line_num}: {error}") from error
 
-    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Refused]:
-        """The downloads' bytes; what is not in the cache yet is fetched, many at once."""
-        failures = fetch_all([entry.at for entry in entries], self.cache, self.settings, self.max_bytes)
+    def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
+        """The downloads' bytes; missing ones are fetched, many at once."""
+        failures = fetch_all([entry.at for entry in entries], self.downloads, self.settings, self.max_bytes)
         for entry in entries:
-            yield failures.get(entry.at) or self.cache.path(entry.at).read_bytes()
+            yield failures.get(entry.at) or path_of_key(self.downloads, entry.at).read_bytes()
 
     def uri(self, entry: Entry) -> str:
         """The URL."""

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.core.data.manifest import DatasetWriter, commit_checkpoint
+from components.core.data.checkpoint import commit_checkpoint
+from components.core.data.dataset import DatasetWriter
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}

@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from components.core.data.manifest import commit_checkpoint
+from components.core.data.checkpoint import commit_checkpoint
 from components.core.vlm import load_model, load_processor
 from components.core.vlm.messages import build_conversation, prompt_text
 from components.curriculum_sft.questions import questions

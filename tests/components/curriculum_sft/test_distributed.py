@@ -9,7 +9,7 @@ import sys
 import pytest
 import torch
 
-from components.core.data.manifest import commit_checkpoint
+from components.core.data.checkpoint import commit_checkpoint
 from components.core.stage.errors import ConfigError
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.distributed import SAMPLES_PER_STEP, check_same_run, deepspeed_config

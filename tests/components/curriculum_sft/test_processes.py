@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.data.manifest import open_checkpoint
+from components.core.data.checkpoint import open_checkpoint
 from components.core.vlm import load_model
 
 PADDED = {"batch_samples": 4, "max_steps": 6, "save_steps": 3, "log_steps": 1, "learning_rate": 1e-3}

@@ -17,7 +17,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.core.data.manifest import commit_checkpoint
+from components.core.data.checkpoint import commit_checkpoint
 from components.core.objects.store import open_store
 from components.core.resume.work_directory import WORK_LOCAL_ENV, WORK_SYNC_ENV
 from components.curriculum_sft.callbacks import newest_committed

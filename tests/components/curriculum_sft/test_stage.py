@@ -6,7 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.data.checkpoint import open_checkpoint
+from components.core.data.dataset import Dataset
 from components.core.stage.runner import stage_main
 from components.core.vlm import generate, load_model, load_processor
 from components.curriculum_sft.component import IO

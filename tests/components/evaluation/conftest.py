@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.core.data.manifest import DatasetWriter
+from components.core.data.dataset import DatasetWriter
 from components.core.data.pins import pin
 from components.evaluation.engines import Response
 from components.evaluation.items import Item

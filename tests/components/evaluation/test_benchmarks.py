@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.evaluation.benchmarks import Questions, parse_benchmarks, read_questions, subset
 from components.evaluation.config import Benchmark
@@ -82,7 +82,7 @@ def test_names_must_differ():
 
 
 def test_nothing_to_ask(voted, tmp_path):
-    from components.core.data.manifest import DatasetWriter
+    from components.core.data.dataset import DatasetWriter
 
     DatasetWriter(tmp_path / "none", "qa_kept").close()
     images, kept = Dataset.open(voted["images"], "images"), Dataset.open(tmp_path / "none", "qa_kept")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.stage.errors import DataError
 from components.core.stats import Bootstrap
 from components.evaluation.comparison import Other, compare, read_other

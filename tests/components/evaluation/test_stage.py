@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from components.core.answers import agree, extract
-from components.core.data.manifest import Dataset, commit_checkpoint
+from components.core.data.checkpoint import commit_checkpoint
+from components.core.data.dataset import Dataset
 from components.evaluation.engines.transformers import TransformersEngine
 
 

@@ -8,7 +8,8 @@ import subprocess
 import pytest
 import torch
 
-from components.core.data.manifest import DatasetWriter, commit_checkpoint, open_checkpoint
+from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
+from components.core.data.dataset import DatasetWriter
 from components.core.stage.errors import ConfigError, DataError
 from components.core.vlm import load_model
 from components.export.__main__ import main

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from components.core.data.checkpoint import commit_checkpoint
+from components.core.data.dataset import DatasetWriter
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import DatasetWriter, commit_checkpoint
 
 FAST: dict[str, Any] = {
     "max_steps": 3, "prompts_per_step": 2, "group_size": 4, "k": 2, "max_completion_tokens": 6, "learning_rate": 1e-3,

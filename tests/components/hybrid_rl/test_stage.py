@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.data.checkpoint import open_checkpoint
+from components.core.data.dataset import Dataset
 from components.hybrid_rl.callbacks import COMMITTED
 from tests.faults.checkpoints import sealed_checkpoints
 

@@ -1,4 +1,4 @@
-"""A real HTTP server that answers ImageScore requests from the picture itself, and a run through the command line."""
+"""A real HTTP server that answers ImageScore requests from the picture, and a run by the command line."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.stage.runner import stage_main
 from components.ids_scoring.component import IO
 from components.ids_scoring.config import Config
@@ -23,7 +23,7 @@ from components.ids_scoring.stage import run
 
 
 class ScoringServer(ThreadingHTTPServer):
-    """Rates a picture by its mean red, green and blue; misbehaves for pictures whose bytes are in `faults`."""
+    """Rates a picture by its mean red, green and blue; fails for pictures whose bytes are in `faults`."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -105,7 +105,7 @@ def images(tmp_path: Path) -> dict[str, bytes]:
 def score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., tuple[int, list[dict], list[dict]]]:
-    """Run the stage on tmp_path/images: score(out="...", **settings) -> (exit code, ids rows, rejected rows)."""
+    """Run the stage on tmp_path/images: score(out="...", **settings) -> (exit code, ids, rejected)."""
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
 
     def go(out: str = "out", **settings: Any) -> tuple[int, list[dict], list[dict]]:

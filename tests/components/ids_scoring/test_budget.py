@@ -37,7 +37,8 @@ def test_bands_take_their_lower_edge() -> None:
 
 
 def test_total_without_bounds_in_the_way_is_largest_remainder() -> None:
-    # Shares of 10 among 1:2:4 are 1.4286, 2.8571, 5.7143: whole parts 1, 2, 5; the two left go to .8571 and .7143.
+    # Shares of 10 among 1:2:4 are 1.4286, 2.8571, 5.7143: whole parts 1, 2, 5; the two left go to .8571 and
+    # .7143.
     assert by_total(np.array([1.0, 2.0, 4.0]), 10, 0, 10).tolist() == [1, 3, 6]
 
 

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import skimage
 
-from components.core.data.mapping import EngineSettings
-from components.ids_scoring.proxy_features import statistics
-from components.ids_scoring.proxy_scorer import ProxyScorer, Text, combine
+from components.ids_scoring.config import Config
+from components.ids_scoring.proxy import ProxyScorer, Text, combine, statistics
 
 SKIMAGE = Path(skimage.__file__).parent / "data"
 
@@ -62,10 +61,14 @@ def test_more_text_scores_more_and_never_above_ten() -> None:
 PICTURES = [(name, (SKIMAGE / f"{name}.png").read_bytes()) for name in ("page", "moon", "coins", "text")]
 
 
+def scored(workers: int) -> list:
+    return list(ProxyScorer(Config(scorer="proxy", engine={"workers": workers}), None).score(PICTURES))
+
+
 @pytest.fixture(scope="module")
 def one_worker() -> list:
     pytest.importorskip("rapidocr_onnxruntime")
-    return list(ProxyScorer(EngineSettings(workers=1)).score(PICTURES))
+    return scored(1)
 
 
 def test_reads_a_scanned_page_and_not_a_photograph(one_worker) -> None:
@@ -77,6 +80,6 @@ def test_reads_a_scanned_page_and_not_a_photograph(one_worker) -> None:
 
 
 def test_workers_change_nothing(one_worker, monkeypatch) -> None:
-    monkeypatch.setattr("components.ids_scoring.proxy_scorer._TASK_IMAGES", 2)
+    monkeypatch.setattr("components.ids_scoring.proxy._TASK_IMAGES", 2)
     assert [name for name, _ in one_worker] == [name for name, _ in PICTURES]
-    assert list(ProxyScorer(EngineSettings(workers=2)).score(PICTURES)) == one_worker
+    assert scored(2) == one_worker

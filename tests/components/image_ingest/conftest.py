@@ -19,11 +19,11 @@ import skimage
 import sklearn.datasets
 from PIL import Image
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.stage.runner import stage_main
 from components.image_ingest.component import IO
 from components.image_ingest.config import Config
-from components.image_ingest.sources import Source
+from components.image_ingest.entry import Source
 from components.image_ingest.stage import run
 
 SKIMAGE = Path(skimage.__file__).parent / "data"
@@ -41,7 +41,7 @@ PHOTOGRAPHS = (
 
 @dataclass(frozen=True)
 class Ingested:
-    """What one run of the stage left behind."""
+    """The results of one run of the stage."""
 
     code: int
     out: Path
@@ -70,7 +70,7 @@ class Ingested:
 
 @pytest.fixture
 def ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ingested]:
-    """Run the stage as its container does: ingest(source, out="...", benchmarks=[...], seen="...", **settings)."""
+    """Run the stage as its container: ingest(source, out="...", benchmarks=[...], seen="...", **settings)."""
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
 
     def go(
@@ -121,7 +121,7 @@ def encode() -> Callable[..., bytes]:
 
 
 class ImageServer:
-    """Serves `pages[path] = (status, headers, body)` and counts what is asked for."""
+    """Serves `pages[path] = (status, headers, body)` and counts requests."""
 
     def __init__(self) -> None:
         self.pages: dict[str, tuple[int, dict[str, str], bytes]] = {}
@@ -199,10 +199,10 @@ def read_all() -> Callable[[Source], dict[str, object]]:
 
     def go(source: Source) -> dict[str, object]:
         entries = list(source.entries())
-        read = source.read([entry for entry in entries if entry.refusal is None])
+        read = source.read([entry for entry in entries if entry.rejection is None])
         found: dict[str, object] = {}
         for entry in entries:
-            content = entry.refusal or next(iter(read))
+            content = entry.rejection or next(iter(read))
             assert entry.name not in found
             found[entry.name] = content if isinstance(content, bytes) else content.reason.value
         return found

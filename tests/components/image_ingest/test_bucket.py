@@ -1,4 +1,4 @@
-"""The whole stage on a bucket of a real S3 server: single pictures, and archives of them; the server is killed, too."""
+"""The whole stage on a bucket of a real S3 server, which is killed too: single pictures and archives."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import shutil
 
 from PIL import Image
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.data.pins import pin
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.data.pins import pin
 from components.core.stage.errors import DataError
-from components.image_ingest.seen import Seen, read_seen
+from components.image_ingest.draws import Seen, read_seen
 
 
 def image_ids(ingested) -> set[str]:

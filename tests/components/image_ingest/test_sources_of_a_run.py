@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from components.image_ingest.checks.verify import Stored, verify
 from components.image_ingest.config import Config
-from components.image_ingest.verify import Stored, verify
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from components.core.data.dataset import DatasetWriter
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import DatasetWriter
 
 
 def spoil(folder: Path, encode, photograph: Image.Image) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.data.pins import fingerprint, pin
 from components.core.stage.runner import stage_main
 from components.label_tree.component import IO

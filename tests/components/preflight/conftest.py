@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from components.core.data.dataset import DatasetWriter
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import DatasetWriter
 from components.core.stage.runner import stage_main
 from components.preflight.component import IO
 from components.preflight.config import Config

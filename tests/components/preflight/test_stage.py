@@ -12,7 +12,7 @@ import pytest
 
 from components.core.data.pins import split_pin
 from components.core.registry import SEEN_IMAGES, DomainRegistry
-from components.preflight.sections import SECTION_STAGES
+from components.preflight.component import IO
 from components.stages import SECTIONS
 
 PINNED = ("images", "general-data", "base-model", "benchmarks")
@@ -63,8 +63,7 @@ def test_training_starts_from_the_promoted_model_where_there_is_one(preflight, s
 
 
 def test_sections_are_those_of_the_pipeline() -> None:
-    pipeline = {section.name: section.stage for section in SECTIONS.values() if section.name != "preflight"}
-    assert pipeline == SECTION_STAGES
+    assert list(IO.sections) == [name for name in SECTIONS if name != "preflight"]
 
 
 def test_all_problems_are_named_at_once(preflight, settings, world) -> None:
@@ -170,7 +169,7 @@ def test_no_room_on_the_disk(preflight, settings) -> None:
 
 def test_starts_without_heavy_imports() -> None:
     heavy = "torch transformers matplotlib scipy kfp aiohttp PIL"
-    names = list(SECTION_STAGES.values())
+    names = [SECTIONS[name].stage for name in IO.sections]
     code = f"""
 import sys
 import components.preflight.__main__

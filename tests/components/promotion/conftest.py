@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from components.core.data.manifest import DatasetWriter, commit_checkpoint, open_checkpoint
+from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
+from components.core.data.dataset import DatasetWriter
 from components.core.data.pins import fingerprint
 from components.core.data.tables import SCHEMAS
 from components.stages import EVALUATED

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.stage.errors import DataError
 from components.promotion.paired import Answer, compare, read_answers
 from components.promotion.scores import Scores, Settings, Source

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from components.core.data.manifest import Dataset, open_checkpoint
+from components.core.data.checkpoint import open_checkpoint
+from components.core.data.dataset import Dataset
 from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.core.stage.runner import stage_main
 from components.promotion.component import IO

@@ -6,7 +6,7 @@ from collections import Counter
 
 from components.core.answers import agree
 from components.core.data.data_uri import data_uri
-from components.core.data.manifest import DatasetWriter
+from components.core.data.dataset import DatasetWriter
 from components.qa_synthesis.image_question import REASONS, lineage, reasoning
 from components.qa_synthesis.plan import ASPECTS
 from demo.world.questions import answer

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.stage.runner import stage_main
 from components.topic_matching.component import IO
 from components.topic_matching.config import Config

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.data.hashing import sha256_hex
-from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.stage.runner import stage_main
 from components.voting_filter.component import IO
 from components.voting_filter.config import Config

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from components.core.data.manifest import Dataset, DatasetWriter
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.voting_filter.ballot import REASONS
 
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from demo.teachers.background import Running, running_teachers
-from demo.teachers.knowledge import Priors
+from demo.teachers.knowledge.scene import Priors
 from demo.teachers.models import ModelSpec
+from demo.teachers.replies.topics import Ontology
 from demo.teachers.speaker import Speaker
-from demo.teachers.topics import Ontology
 from demo.world.index import WorldIndex
 from demo.world.render import png_bytes, render
 from demo.world.scene import Scene, sample_scene

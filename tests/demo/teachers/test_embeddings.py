@@ -12,7 +12,8 @@ def embedder() -> Embedder:
 
 
 def test_matches_the_reference_implementation(embedder):
-    """First components by transformers' BertModel on the same weights, mean pooling, L2 norm (difference < 2e-7)."""
+    """First components by transformers' BertModel on the same weights, mean pooling, L2 norm (difference <
+    2e-7)."""
     vector = embedder.embed(["The oil light"])[0]
     np.testing.assert_allclose(vector[:4], [-0.06735356, 0.00369347, 0.08389096, 0.10525852], atol=2e-6)
 

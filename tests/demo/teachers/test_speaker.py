@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from demo.teachers.knowledge import SceneKnowledge
-from demo.teachers.photo_questions import PhotoKnowledge
+from demo.teachers.knowledge.photo_questions import PhotoKnowledge
+from demo.teachers.knowledge.scene import SceneKnowledge
 from demo.teachers.speaker import Request, Speaker
 from demo.world.questions import answer
 from demo.world.scene import LIGHTS, Scene
@@ -184,7 +184,8 @@ def test_topics_are_grown_without_repeating_what_is_there(make_speaker):
 
 
 def test_fitting_topics_are_chosen_and_others_are_not(make_speaker, scenes):
-    prompt = "1. Warning lights > Red lights\n2. Animals > Zebra stripes\n3. Gauges > Fuel gauge\nChoose at most 2."
+    topics = "1. Warning lights > Red lights\n2. Animals > Zebra stripes\n3. Gauges > Fuel gauge"
+    prompt = f"{topics}\nChoose at most 2."
     scene = next(scene for scene in scenes if any(light.colour == "red" for light in scene.lights))
     chosen = make_speaker().topic_choice(Request(prompt, "x", SceneKnowledge(scene)))["topics"]
     assert {topic["index"] for topic in chosen} == {1, 3} and all(
@@ -199,7 +200,8 @@ def test_photographs_get_honest_answers(make_speaker):
     knowledge = PhotoKnowledge(image)
     items = make_speaker().qa_items(Request("Write 6 items.", "coffee", knowledge))["items"]
     assert len(items) == 6
-    prompt = "1. What is the orientation of the picture?\n   A. portrait\n   B. landscape\n2. Is the picture mostly dark?"
+    orientation = "1. What is the orientation of the picture?\n   A. portrait\n   B. landscape"
+    prompt = f"{orientation}\n2. Is the picture mostly dark?"
     given = make_speaker().vote_answers(Request(prompt, "coffee", knowledge))["answers"]
     assert given[0]["answer"].strip("().")[0] == "B"
     assert "landscape" in knowledge.caption()

@@ -1,4 +1,4 @@
-"""Answers agree with the scene, read a second time by plain code, and every question can be asked of any scene."""
+"""Answers agree with the scene, read a second time by plain code; every question fits any scene."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from demo.world.questions import FORMS, TruthQA, absent_questions, answer, catalogue
+from demo.world.forms import FORMS
+from demo.world.questions import TruthQA, absent_questions, answer, catalogue
 from demo.world.scene import ACTIONS, FUEL_LEVELS, LIGHTS, MEANINGS, Light, Scene, sample_scene
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from components.core.data.manifest import DatasetWriter
+from components.core.data.dataset import DatasetWriter
 from components.core.data.pins import pin
 from components.core.stage.errors import DataError, NoInputError
 from pipelines.report.compare import write_comparison

@@ -15,7 +15,7 @@ import pytest
 from components.core import conversations as sources
 from components.core.conversations import open_general
 from components.core.conversations.pictures import Sizes
-from components.core.data.manifest import DatasetWriter
+from components.core.data.dataset import DatasetWriter
 from components.core.stage.errors import DataError, NoInputError
 from components.curriculum_sft.collator import PictureStores
 

@@ -7,14 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.data.image_store import ImageStore
-from components.core.data.manifest import (
-    MANIFEST_NAME,
-    Dataset,
-    DatasetWriter,
-    commit_checkpoint,
-    open_checkpoint,
-)
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.stage.errors import DataError, NoInputError
 
 
@@ -132,17 +127,3 @@ def test_images_are_stored_uncompressed_in_small_groups_and_read_by_id(tmp_path)
     assert [store.get(f"id{i}") for i in (249, 0, 100)] == [b"bytes249", b"bytes0", b"bytes100"]
     with pytest.raises(DataError, match="nope"):
         store.get("nope")
-
-
-def test_checkpoints_are_sealed_and_verified(tmp_path):
-    folder = tmp_path / "c"
-    (folder / "sub").mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(b"weights")
-    (folder / "sub" / "a.json").write_text("{}")
-    with pytest.raises(DataError, match="never finished"):
-        open_checkpoint(folder)
-    sealed = commit_checkpoint(folder, extra={"step": 3})
-    assert open_checkpoint(folder) == sealed
-    (folder / "model.safetensors").write_bytes(b"Weights")
-    with pytest.raises(DataError, match="checksum"):
-        open_checkpoint(folder)

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from components.core.data.manifest import MANIFEST_NAME, commit_checkpoint, open_checkpoint
+from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.objects import s3_transfer
 from components.core.objects.s3_client import Client
 from components.core.objects.store import open_store

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.data.hashing import canonical_json
-from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.stage.errors import DataError
 from components.core.stage.io import StageIO
 from components.core.stage.runner import WORK_ROOT_ENV, stage_main

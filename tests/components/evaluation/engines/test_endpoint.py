@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 
-from components.core.data.manifest import Dataset
+from components.core.data.dataset import Dataset
 from components.core.data.tables import SCHEMAS
 
 ITEMS = 24

@@ -5,8 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.stage.errors import ConfigError
+from components.image_ingest.sources.folder import Shards
 from components.image_ingest.sources.parquet import ParquetSource
-from components.image_ingest.sources.shards import Shards
 
 
 def source(path, column: str = "") -> ParquetSource:

@@ -12,9 +12,9 @@ import pytest
 from components.core.objects.store import open_store
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import Config
-from components.image_ingest.listing import write_listing
-from components.image_ingest.reasons import Reason, Refused
-from components.image_ingest.sources import Entry, open_source, source_kind
+from components.image_ingest.entry import Entry, Reason, Rejection
+from components.image_ingest.sources import open_source, source_kind
+from components.image_ingest.sources.listing import write_listing
 
 
 def test_the_kind_follows_from_what_is_there(tmp_path, make_tar) -> None:
@@ -55,7 +55,7 @@ def test_objects_are_fetched_once(tmp_path, read_all) -> None:
 
 @pytest.mark.skipif("S3_ENDPOINT" not in os.environ, reason="needs an S3 server at $S3_ENDPOINT")
 def test_a_bucket(tmp_path, make_tar, read_all) -> None:
-    """The bucket is $S3_TEST_BUCKET; what is written there is removed again."""
+    """The bucket is $S3_TEST_BUCKET; the test removes its objects again."""
     base = f"s3://{os.environ.get('S3_TEST_BUCKET', 'test')}/{uuid.uuid4().hex}"
     store, prefix = open_store(base)
     shard = make_tar(tmp_path / "a.tar", {"x.jpg": b"x"})
@@ -73,7 +73,7 @@ def test_a_bucket(tmp_path, make_tar, read_all) -> None:
 
 def test_a_listing_is_read_by_chunks(tmp_path) -> None:
     entries = [Entry(f"{n}.jpg", f"caf\udce9{n}", n, n * 2, "s") for n in range(10)]
-    entries[4] = Entry("4.jpg", "x", refusal=Refused(Reason.UNSAFE_PATH, "why"))
+    entries[4] = Entry("4.jpg", "x", rejection=Rejection(Reason.UNSAFE_PATH, "why"))
     listing = write_listing(iter(entries), tmp_path / "listing.arrow", 4)
     assert (listing.rows, listing.chunks) == (10, 3)
     assert [entry for chunk in range(3) for entry in listing.read(chunk)] == entries

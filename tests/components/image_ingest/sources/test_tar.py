@@ -6,7 +6,7 @@ import tarfile
 
 import pytest
 
-from components.image_ingest.sources.shards import Shards
+from components.image_ingest.sources.folder import Shards
 from components.image_ingest.sources.tar import TarSource
 
 

@@ -4,10 +4,8 @@ import pytest
 
 from components.core.stage.errors import ConfigError, DataError
 from components.image_ingest.config import UrlSettings
-from components.image_ingest.sources import address
-from components.image_ingest.sources.address import is_public
-from components.image_ingest.sources.cache import Cache
-from components.image_ingest.sources.fetch import check_url
+from components.image_ingest.sources import fetch
+from components.image_ingest.sources.fetch import check_url, is_public
 from components.image_ingest.sources.urls import UrlSource
 
 MAX_BYTES = 200_000
@@ -26,7 +24,7 @@ def source(tmp_path):
             "allow_private_addresses": True,
             "retries": 0,
         }
-        return UrlSource(path, UrlSettings(**{**defaults, **settings}), Cache(tmp_path / "cache"), MAX_BYTES)
+        return UrlSource(path, UrlSettings(**{**defaults, **settings}), tmp_path / "cache", MAX_BYTES)
 
     return go
 
@@ -133,8 +131,8 @@ def test_inner_addresses_are_not_connected_to(source, image_server, read_all, ho
 
 
 def test_a_redirect_to_an_inner_address_is_refused(source, image_server, read_all, monkeypatch) -> None:
-    real = address.is_public
-    monkeypatch.setattr(address, "is_public", lambda ip: ip == "127.0.0.1" or real(ip))
+    real = fetch.is_public
+    monkeypatch.setattr(fetch, "is_public", lambda ip: ip == "127.0.0.1" or real(ip))
     inner = f"http://127.0.0.2:{image_server.port}/secret.jpg"
     image_server.pages["/a.jpg"] = (302, {"Location": inner}, b"")
     image_server.pages["/b.jpg"] = (301, {"Location": "/c.jpg"}, b"")

@@ -1,0 +1,1 @@
+"""Checks of single pictures (decoding, metadata, benchmark images), and the parallel scan."""

@@ -1,0 +1,229 @@
+"""Decode a file's bytes and bring the picture into stored form, or say why it is refused."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from components.core.data.hashing import sha256_hex
+from components.image_ingest.checks.metadata import strip_metadata
+from components.image_ingest.config import Config
+from components.image_ingest.duplicates.phash import THUMBNAIL_PX, luminance_thumbnail
+from components.image_ingest.entry import Reason, Rejection
+
+_STORED_AS_IS = ("JPEG", "PNG", "WEBP")
+_PLAIN_MODES = ("RGB", "L")
+_ORIENTATION = 0x0112
+_HEAD_BYTES = 16
+_DRAFT_PX = 2 * THUMBNAIL_PX  # a reduced decode stays at least this large on each side
+_NAMES = {
+    b"GIF8": "GIF",
+    b"8BPS": "PSD",
+    b"\0\0\1\0": "ICO",
+    b"\xff\x0a": "JPEG XL",
+    b"\0\0\0\x0cJXL": "JPEG XL",
+    b"\0\0\0\x0cjP": "JPEG 2000",
+    b"\xff\x4f\xff\x51": "JPEG 2000",
+    b"%PDF": "PDF",
+    b"DDS ": "DDS",
+    b"\xff\xd8\xff": "JPEG",
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+}
+_BRANDS = {
+    b"avif": "AVIF",
+    b"avis": "AVIF",
+    b"heic": "HEIC",
+    b"heix": "HEIC",
+    b"mif1": "HEIF",
+    b"hevc": "HEIC",
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An image as the run keeps it."""
+
+    image_id: str
+    """SHA-256 of `data`."""
+    data: bytes
+    """Encoded picture."""
+    changed: bool
+    """Whether `data` differs from the file's bytes."""
+    format: str
+    width: int
+    height: int
+    thumbnail: np.ndarray
+    """(32, 32) uint8 luminance, for the perceptual hash."""
+    decoded: Image.Image | None
+    """The picture, upright and bounded, where its pixels had to be made."""
+
+    @property
+    def pixels(self) -> Image.Image:
+        """The decoded picture in stored form."""
+        if self.decoded is not None:
+            return self.decoded
+        with Image.open(io.BytesIO(self.data)) as image:
+            image.load()
+        return image
+
+
+def verify(data: bytes, config: Config) -> Stored | Rejection:
+    """Decode every pixel of a file and bring it into stored form.
+
+    The picture is turned upright (EXIF orientation), scaled to `max_side_px`, flattened onto white where it
+    is transparent, and freed of metadata. If only metadata is removed, the compressed pixels stay byte for
+    byte. If nothing has to change, the stored bytes are the file's.
+    """
+    if not data:
+        return Rejection(Reason.EMPTY_FILE, "0 bytes")
+    if len(data) > config.max_file_bytes:
+        return Rejection(Reason.TOO_LARGE_FILE, f"{len(data)} bytes, limit {config.max_file_bytes}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about odd metadata
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        return _verify(data, config)
+
+
+def _verify(data: bytes, config: Config) -> Stored | Rejection:
+    Image.MAX_IMAGE_PIXELS = config.max_pixels
+    try:
+        image = Image.open(io.BytesIO(data), formats=config.formats)
+    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+        return Rejection(Reason.TOO_MANY_PIXELS, str(error))
+    except UnidentifiedImageError:
+        return _unidentified(data, config)
+    except Exception as error:  # noqa: BLE001 - damaged headers raise nearly anything, and one file must not stop a run
+        return Rejection(_damage(data, error), _explain(error))
+    with image:
+        width, height = image.size
+        if width * height > config.max_pixels:
+            return Rejection(Reason.TOO_MANY_PIXELS, f"{width}x{height}, limit {config.max_pixels} pixels")
+        if _bounded_short_side(width, height, config.max_side_px) < config.min_side_px:
+            return Rejection(Reason.TOO_SMALL, f"{width}x{height}, shorter side below {config.min_side_px}")
+        try:
+            return _store(image, data, config)
+        except Exception as error:  # noqa: BLE001 - as above, for the pixels
+            return Rejection(_damage(data, error), _explain(error))
+
+
+def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
+    # MPO: a JPEG with more pictures behind it
+    source_format = "JPEG" if image.format == "MPO" else str(image.format)
+    oversize = max(image.size) > config.max_side_px
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    size = image.size
+    stored = None
+    if _is_plain(image) and not turned and not oversize:
+        stored = strip_metadata(data, source_format)
+    if stored is not None and source_format == "JPEG":
+        # Every fault of a JPEG's scans shows in their entropy decoding, which a reduced decode does to the
+        # last bit too. It leaves out the inverse transforms at full size and colour, which take any input.
+        image.draft("L", (_DRAFT_PX, _DRAFT_PX))
+    elif oversize and source_format == "JPEG":
+        image.draft(None, (config.max_side_px, config.max_side_px))
+    image.load()
+    if stored is not None:
+        decoded = None if source_format == "JPEG" else image
+        changed, thumbnail = stored is not data, luminance_thumbnail(image)
+        return Stored(sha256_hex(stored), stored, changed, source_format, *size, thumbnail, decoded)
+    flat = _flatten(ImageOps.exif_transpose(image) if turned else image)
+    if oversize:
+        flat.thumbnail((config.max_side_px, config.max_side_px), Image.Resampling.LANCZOS)
+    source_format = source_format if source_format == "JPEG" else "PNG"
+    stored = _encode(flat, source_format, image.info.get("icc_profile"), config.jpeg_quality)
+    thumbnail = luminance_thumbnail(flat)
+    return Stored(sha256_hex(stored), stored, True, source_format, *flat.size, thumbnail, flat)
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Whether a picture can be stored as it came: one opaque frame, 8-bit colour or grey, a served format."""
+    single = getattr(image, "n_frames", 1) == 1
+    return single and image.format in _STORED_AS_IS and _is_opaque_8_bit(image)
+
+
+def _is_opaque_8_bit(image: Image.Image) -> bool:
+    return image.mode in _PLAIN_MODES and "transparency" not in image.info
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """8-bit RGB or grey, transparent parts over white; the image itself if it is already so."""
+    if _is_opaque_8_bit(image):
+        return image
+    if image.mode.startswith("I") or image.mode == "F":  # 16 and 32 bits: to the range that the picture uses
+        values = np.asarray(image, dtype=np.float64)
+        low, high = float(values.min()), float(values.max())
+        base, top = (0.0, 65535.0) if image.mode.startswith("I;16") else (low, max(high - low, 1e-12))
+        return Image.fromarray(np.clip((values - base) / top * 255.0, 0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, "white")
+        return Image.alpha_composite(white, rgba).convert("RGB")
+    return image.convert("L" if image.mode == "1" else "RGB")
+
+
+def _encode(image: Image.Image, image_format: str, icc_profile: bytes | None, jpeg_quality: int) -> bytes:
+    buffer = io.BytesIO()
+    clean = Image.frombytes(image.mode, image.size, image.tobytes())  # without the file's info dictionary
+    # A profile describes the source's colour space; after a change of mode it would be a wrong one.
+    profile = icc_profile if icc_profile and image.mode == "RGB" and icc_profile[16:20] == b"RGB " else None
+    if image_format == "JPEG":
+        clean.save(buffer, "JPEG", quality=jpeg_quality, subsampling=0, icc_profile=profile)
+    else:
+        clean.save(buffer, "PNG", compress_level=6, icc_profile=profile)
+    return buffer.getvalue()
+
+
+def pixel_digest(image: Image.Image) -> str:
+    """SHA-256 of size and RGB pixels: equal for equal pictures in whatever encoding."""
+    return sha256_hex(f"{image.width}x{image.height}:".encode() + image.convert("RGB").tobytes())
+
+
+def sniff(data: bytes) -> str | None:
+    """Name of the image format that the first bytes announce, None where they announce none."""
+    head = data[:_HEAD_BYTES]
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12])
+    return next((name for magic, name in _NAMES.items() if head.startswith(magic)), None)
+
+
+def _unidentified(data: bytes, config: Config) -> Rejection:
+    name = sniff(data)
+    if name is None:
+        return Rejection(Reason.NOT_AN_IMAGE, f"starts with {data[:8].hex()}")
+    if name not in config.formats:
+        return Rejection(Reason.UNSUPPORTED_FORMAT, f"{name}; accepted: {', '.join(config.formats)}")
+    return Rejection(_damage(data, None), f"{name} header that cannot be read")
+
+
+def _damage(data: bytes, error: Exception | None) -> Reason:
+    """Whether a file that does not decode stops short or is broken inside."""
+    if isinstance(error, (Image.DecompressionBombWarning, Image.DecompressionBombError)):
+        return Reason.TOO_MANY_PIXELS
+    ends = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
+    name = sniff(data)
+    if name in ends:
+        cut = ends[name] not in data[-4096:]
+    elif name == "WEBP":
+        cut = int.from_bytes(data[4:8], "little") + 8 > len(data)
+    elif name == "BMP":
+        cut = int.from_bytes(data[2:6], "little") > len(data)
+    else:
+        cut = "truncat" in str(error).lower() or "not enough" in str(error).lower()
+    return Reason.TRUNCATED if cut else Reason.UNREADABLE
+
+
+def _bounded_short_side(width: int, height: int, max_side_px: int) -> int:
+    return max(1, round(min(width, height) * min(1.0, max_side_px / max(width, height))))
+
+
+def _explain(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
