@@ -1,4 +1,4 @@
-"""Metrics and the HTML page of one training stage."""
+"""Metrics and the HTML report of one training stage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 from components.core.stage.context import StageContext
 from components.core.stage.report import figure_axes
+from components.core.vlm.messages import parts_of, words
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.mixture import answer_share, token_ratio
-from components.curriculum_sft.probes import PREFIX, Asked
-from components.curriculum_sft.samples import Row, count_answers, parts_of
-from components.curriculum_sft.training import Fitted
+from components.curriculum_sft.data.mixture import answer_share, token_ratio
+from components.curriculum_sft.data.samples import Row, count_answers
+from components.curriculum_sft.training.fit import Fitted
+from components.curriculum_sft.training.probes import PREFIX, Asked
 
 _CURVES = {
     "loss": ("loss",),
@@ -97,7 +98,8 @@ def _sources(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def _curve(report: Any, logged: list[dict[str, float]], title: str, keys: Iterable[str]) -> None:
-    lines = {key: [(e["step"], e[key]) for e in logged if key in e] for key in keys}
+    """A figure of the logged values under `keys`, if there are any; a single line is named by the axis."""
+    lines = {key: [(entry["step"], entry[key]) for entry in logged if key in entry] for key in keys}
     if not any(lines.values()):
         return
     figure, axes = figure_axes(height=2.6)
@@ -149,6 +151,5 @@ def _caption(row: Row) -> str:
         return f"[{row['why']}] {row['prompt']}\n+ {row['chosen']}\n- {row['rejected']}"
     lines = [f"[{row['source']}]"]
     for message in json.loads(row["messages"])[:8]:
-        text = " ".join(part["text"] for part in parts_of(message) if part["type"] == "text")
-        lines.append(("Q: " if message["role"] == "user" else "A: ") + text)
+        lines.append(("Q: " if message["role"] == "user" else "A: ") + words(parts_of(message)))
     return "\n".join(lines)

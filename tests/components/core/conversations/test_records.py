@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.conversations import open_general
+from components.core.conversations.base import REASONS
 from components.core.stage.errors import DataError
-from components.curriculum_sft.checks import REASONS
 
 ASK = {"role": "user", "content": "Why?"}
 ANSWER = {"role": "assistant", "content": "Because."}

@@ -1,0 +1,177 @@
+"""Collators: batches from references. Pixels are read and decoded here, sample by sample, and nowhere earlier."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import torch
+from PIL import Image
+
+from components.core.stage.errors import DataError
+from components.core.vlm import build_conversation, open_image
+from components.core.vlm.tokens import TURN_END, TURN_START
+
+IGNORED = -100
+"""Label of a token without loss."""
+_BLANK = {"role": "user", "content": [{"type": "image"}]}
+_BLANK_PX = 32  # processors enlarge it to the smallest size that they take
+
+
+class Pictures(Protocol):
+    """Encoded images by id."""
+
+    def get(self, image_id: str) -> bytes:
+        """The encoded bytes of one image."""
+        ...
+
+
+class PictureStores:
+    """Several image datasets as one; an image is taken from the first that holds it."""
+
+    def __init__(self, stores: Sequence[Any]) -> None:
+        self._stores = stores
+
+    def get(self, image_id: str) -> bytes:
+        """Encoded bytes of one image.
+
+        Raises:
+            DataError: no dataset holds it.
+        """
+        for store in self._stores:
+            if image_id in store:
+                data: bytes = store.get(image_id)
+                return data
+        raise DataError(f"image {image_id} is in none of the image datasets")
+
+
+class ConversationCollator:
+    """Multi-turn samples to a padded batch whose labels are the assistant's tokens, their end token included.
+
+    Works with every ChatML template: an answer is what stands between ``<|im_start|>assistant\\n`` and the next
+    ``<|im_end|>``. Input rows hold `messages` (JSON), `images` (ids), `sample_id`; the batch adds `sample_ids`.
+
+    Args:
+        processor: of the model.
+        pictures: encoded images by id.
+        stand_in: give a batch without any image one more row, of a blank image and without labels. Sharded training
+            needs it: its ranks exchange the vision tower's weights and gradients, so all have to use it or none.
+    """
+
+    def __init__(self, processor: Any, pictures: Pictures, *, stand_in: bool = False) -> None:
+        self.processor, self.pictures, self.stand_in = processor, pictures, stand_in
+        self._header, self._end = marks(processor.tokenizer)
+
+    def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+        template = self.processor.apply_chat_template
+        texts = [template(json.loads(row["messages"]), tokenize=False) for row in rows]
+        images = [opened(row, self.pictures) for row in rows]
+        if self.stand_in and not any(images):
+            texts.append(template([_BLANK], tokenize=False))
+            images.append([Image.new("RGB", (_BLANK_PX, _BLANK_PX))])
+        batch = encode(self.processor, texts, images)
+        labels = torch.full_like(batch["input_ids"], IGNORED)
+        for ids, row_labels in zip(batch["input_ids"], labels, strict=True):
+            for start, stop in answer_spans(ids.tolist(), self._header, self._end):
+                row_labels[start:stop] = ids[start:stop]
+        return {**batch, "labels": labels, "sample_ids": [row["sample_id"] for row in rows]}
+
+
+class PreferenceCollator:
+    """Preference pairs to the batch that TRL's DPO trainer expects: all chosen responses, then all rejected ones.
+
+    Input rows hold `prompt`, `chosen`, `rejected` (texts), `images` (ids), `sample_id`. `completion_mask` is 1 on the
+    response's tokens and its end token.
+    """
+
+    def __init__(self, processor: Any, pictures: Pictures) -> None:
+        self.processor, self.pictures = processor, pictures
+        self._header, self._end = marks(processor.tokenizer)
+
+    def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+        texts = [
+            self.processor.apply_chat_template(
+                build_conversation([(row["prompt"], row[key])]), tokenize=False
+            )
+            for key in ("chosen", "rejected")
+            for row in rows
+        ]
+        images = [opened(row, self.pictures) for row in rows]
+        batch = encode(self.processor, texts, images * 2)
+        mask = torch.zeros_like(batch["input_ids"])
+        for ids, row_mask in zip(batch["input_ids"], mask, strict=True):
+            for start, stop in answer_spans(ids.tolist(), self._header, self._end):
+                row_mask[start:stop] = 1
+        return {**batch, "completion_mask": mask, "sample_ids": [row["sample_id"] for row in rows]}
+
+
+def opened(row: Mapping[str, Any], pictures: Pictures) -> list[Image.Image]:
+    """The decoded images of a row.
+
+    Raises:
+        DataError: one cannot be read or decoded; names the sample and the image.
+    """
+    found = []
+    for image_id in row["images"]:
+        try:
+            picture = open_image(pictures.get(image_id))
+            picture.load()  # Pillow decodes no earlier than it has to
+            found.append(picture)
+        except (DataError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise DataError(
+                f"sample {row['sample_id']}: image {image_id} cannot be read ({error}); replace it, or remove the "
+                "sample"
+            ) from error
+    return found
+
+
+def encode(processor: Any, texts: list[str], images: list[list[Image.Image]]) -> dict[str, torch.Tensor]:
+    """Processor call with right padding; a batch without any image carries no pixel values."""
+    given = {"images": images} if any(images) else {}
+    batch = processor(text=texts, padding=True, padding_side="right", return_tensors="pt", **given)
+    return dict(batch)
+
+
+def marks(tokenizer: Any) -> tuple[list[int], int]:
+    """Token ids of the assistant's turn header, and of the end of a turn."""
+    header: list[int] = tokenizer(f"{TURN_START}assistant\n", add_special_tokens=False)["input_ids"]
+    return header, tokenizer.convert_tokens_to_ids(TURN_END)
+
+
+def answer_counter(tokenizer: Any) -> Callable[[Sequence[int]], int]:
+    """A function that counts the answers which labels would be made of in token ids."""
+    header, end = marks(tokenizer)
+    return lambda ids: len(answer_spans(ids, header, end))
+
+
+def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
+    """Half-open spans of assistant answers in a ChatML token sequence, each with its end token.
+
+    Args:
+        ids: token ids of one conversation.
+        header: ids of the assistant's turn header.
+        end: id of the end-of-turn token.
+
+    Returns:
+        (start, stop) in order; an answer without its end token runs to the end of the sequence.
+    """
+    ids, header = list(ids), list(header)
+    spans: list[tuple[int, int]] = []
+    position = 0
+    while (found := _index(ids, header[0], position)) < len(ids):
+        start = found + len(header)
+        if ids[found:start] != header:
+            position = found + 1
+            continue
+        position = min(_index(ids, end, start) + 1, len(ids))
+        spans.append((start, position))
+    return spans
+
+
+def _index(ids: list[int], wanted: int, start: int) -> int:
+    """First position of an id from `start` on; the length where there is none."""
+    try:
+        return ids.index(wanted, start)
+    except ValueError:
+        return len(ids)
