@@ -1,4 +1,5 @@
-"""Curriculum fine-tuning as a recipe: read, build and check rows, train, write the checkpoint and the report."""
+"""Curriculum fine-tuning as a recipe: read, build and check rows, train, write the checkpoint and the
+report."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
     from components.curriculum_sft.data.samples import Row
     from components.curriculum_sft.training.fit import Fitted
 
-# Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at once.
+# Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at
+# once.
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -92,7 +94,8 @@ def run(config: Config, ctx: StageContext) -> None:
 
 
 def starting_point(ctx: StageContext) -> Path:
-    """Directory of the weights to start from: the given checkpoint, else the base model; verified if it is sealed."""
+    """Directory of the weights to start from: the given checkpoint, else the base model; verified if it is
+    sealed."""
     given = ctx.inputs.get("init_checkpoint")
     return open_checkpoint(given).path if given else base_model(ctx)
 
@@ -171,7 +174,17 @@ def make_trainer(
     directory: Path,
     teacher: Path,
 ) -> Any:
-    """The trainer of the configured objective, from its file in `objectives`."""
+    """The trainer of the configured objective, from its file in `objectives`.
+
+    Args:
+        start: checkpoint to train.
+        processor: its processor.
+        rows: checked samples or pairs (see `checks.partition`).
+        pictures: encoded images by id.
+        config: settings of the phase.
+        directory: for the trainer's checkpoints.
+        teacher: checkpoint that distillation comes back to.
+    """
     if config.objective == "sft":
         from components.curriculum_sft.objectives.sft import sft_trainer
 

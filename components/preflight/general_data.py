@@ -48,8 +48,8 @@ def check_general_data(root: Path, checked_samples: int, max_unusable_share: flo
 
     Raises:
         NoInputError: a part is missing or empty.
-        DataError: unknown format, wrong schema, or too many samples that break a rule; the message counts them and shows
-            the first ones.
+        DataError: unknown format, wrong schema, or too many samples that break a rule; the message counts
+            them and shows the first ones.
     """
     if root.exists() and not is_dataset(root) and not (root / "samples").exists():
         return _check_sets(root, open_general(root, verify=False), checked_samples, max_unusable_share)

@@ -1,9 +1,10 @@
-"""General training data in the formats that people have, read alike: rows of the table `samples`, pictures by id.
+"""General training data in the formats that people have, read alike: rows of the table `samples`, pictures by
+id.
 
     ROOT/images, ROOT/samples      this project's datasets
-    *.jsonl, *.json                ChatML (OpenAI) messages, or LLaVA's and ShareGPT's conversations; one file a set
-    *.parquet                      the same in columns; the shards of a folder are one set
-    state.json, dataset_dict.json  what Hugging Face's `save_to_disk` wrote
+    *.jsonl, *.json                ChatML (OpenAI) messages, or LLaVA's and ShareGPT's conversations; one file
+    a set *.parquet                      the same in columns; the shards of a folder are one set state.json,
+    dataset_dict.json  what Hugging Face's `save_to_disk` wrote
 
 Nothing heavy is imported: preflight reads general data by the same readers, before anything is paid for.
 """
@@ -76,7 +77,8 @@ def open_general(root: Path, *, verify: bool = True) -> GeneralData:
     found = list(_sets(root, root if root.is_dir() else root.parent, _DEPTH))
     if not found:
         raise DataError(
-            f"{root}: no training samples; give datasets images/ and samples/, .jsonl, .json or .parquet files, "
+            f"{root}: no training samples; give datasets images/ and samples/, .jsonl, .json or .parquet "
+            "files, "
             "or what save_to_disk wrote"
         )
     names = [name for name, _ in found]

@@ -1,6 +1,8 @@
-"""Records to conversations: ChatML, OpenAI's content parts, LLaVA's and ShareGPT's turns. Pure; README.md has examples.
+"""Records to conversations: ChatML, OpenAI's content parts, LLaVA's and ShareGPT's turns. Pure; README.md has
+examples.
 
-`<image>` in a text, and a part of type `image` without a picture of its own, stand for the record's next image.
+`<image>` in a text, and a part of type `image` without a picture of its own, stand for the record's next
+image.
 """
 
 from __future__ import annotations
@@ -87,7 +89,8 @@ def _message(message: Any, number: int) -> Turn:
     if role not in ROLES:
         raise BadRecord(
             "bad_messages",
-            f"turn {number} has the role {role!r}; known are {', '.join(ROLES)}: rename it or remove the turn",
+            f"turn {number} has the role {role!r}; known are {', '.join(ROLES)}: rename it or remove the "
+            "turn",
         )
     if isinstance(content, str):
         return Turn(role, text_parts(content))
@@ -100,7 +103,8 @@ def _message(message: Any, number: int) -> Turn:
 
 
 def _parts(given: Any, number: int) -> list[Part]:
-    """Content parts of one given part; null fields count as absent, since tables give every part all fields."""
+    """Content parts of one given part; null fields count as absent, since tables give every part all
+    fields."""
     if isinstance(given, str):
         return text_parts(given)
     part = {k: v for k, v in given.items() if v is not None} if isinstance(given, Mapping) else {}
@@ -128,13 +132,15 @@ def _speech(turn: Any, number: int) -> Turn:
     if speaker not in SPEAKERS:
         raise BadRecord(
             "bad_messages",
-            f"turn {number} is from {speaker!r}; known are {', '.join(SPEAKERS)}: rename it or remove the turn",
+            f"turn {number} is from {speaker!r}; known are {', '.join(SPEAKERS)}: rename it or remove the "
+            "turn",
         )
     return Turn(SPEAKERS[speaker], text_parts(turn["value"]))
 
 
 def _reference(value: Any, *, is_id: bool = False) -> Reference:
-    """A picture as records write it: a path, a `data:` URI, bytes, `{"bytes": ..., "path": ...}`, or an id."""
+    """A picture as records write it: a path, a `data:` URI, bytes, `{"bytes": ..., "path": ...}`, or an
+    id."""
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("bytes", "url", "path") if value.get(key)), None)
     if isinstance(value, bytes | bytearray | memoryview) and not is_id:
@@ -147,7 +153,8 @@ def _reference(value: Any, *, is_id: bool = False) -> Reference:
     if value.startswith(("http://", "https://")):
         raise BadRecord(
             "image_missing",
-            f"the picture {value[:200]} is on the web, and nothing is downloaded here; fetch it and give its path",
+            f"the picture {value[:200]} is on the web, and nothing is downloaded here; fetch it and give its "
+            "path",
         )
     return ImageId(value) if is_id else value
 
@@ -165,25 +172,28 @@ def _listed(record: Mapping[str, Any]) -> list[Reference]:
 
 
 def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversation:
-    """Check the turns and give every placeholder its picture: the part's own, else the next one of those listed.
+    """Check the turns and give every placeholder its picture: the part's own, else the next one of those
+    listed.
 
     Raises:
-        BadRecord: turns that do not alternate, an empty answer, a picture inside an answer, or another number of
-            placeholders than of pictures.
+        BadRecord: turns that do not alternate, an empty answer, a picture inside an answer, or another number
+            of placeholders than of pictures.
     """
     spoken = turns[1:] if turns and turns[0].role == "system" else turns
     roles = [turn.role for turn in spoken]
     if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
         raise BadRecord(
             "bad_messages",
-            "turns must be user, assistant, user, assistant …, after one system turn at most, and end with an "
+            "turns must be user, assistant, user, assistant …, after one system turn at most, and end with "
+            "an "
             f"answer; got {', '.join(turn.role for turn in turns) or 'none'}",
         )
     bare = sum(part["type"] == "image" and "reference" not in part for turn in turns for part in turn.parts)
     if bare != len(listed):
         raise BadRecord(
             "placeholder_mismatch",
-            f"{bare} image placeholders, {len(listed)} images; write one {IMAGE_MARKER} (or one part of type image) "
+            f"{bare} image placeholders, {len(listed)} images; write one {IMAGE_MARKER} (or one part of type "
+            "image) "
             "where each image belongs",
         )
     waiting = iter(listed)
@@ -200,7 +210,8 @@ def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversatio
 
 
 def _answer(turn: Turn, number: int) -> Part:
-    """The one text of an answer. White space around it goes: a line break would merge with the turn's header."""
+    """The one text of an answer. White space around it goes: a line break would merge with the turn's
+    header."""
     if images_in(turn.parts):
         raise BadRecord(
             "bad_messages", f"turn {number} is an answer that shows an image; remove the placeholder"

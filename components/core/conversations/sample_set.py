@@ -22,8 +22,8 @@ from components.core.stage.errors import DataError
 class SampleSet:
     """A set whose pictures lie in its records, in a folder, or in a dataset of table `images`.
 
-    Pictures inside records get ids that say where they are; they are read again, one by one, when a batch asks for
-    them. Picklable.
+    Pictures inside records get ids that say where they are; they are read again, one by one, when a batch
+    asks for them. Picklable.
 
     Args:
         name: of the set.

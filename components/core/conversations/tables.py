@@ -1,7 +1,8 @@
-"""Records in tables: Parquet files, and what Hugging Face's `Dataset.save_to_disk` writes (read without that package).
+"""Records in tables: Parquet files, and what Hugging Face's `Dataset.save_to_disk` writes (read without that
+package).
 
-A table has a column `messages` or `conversations`: lists of structs, or JSON texts. Pictures are in `images` or `image`
-(bytes, structs of bytes and path, or paths), or their ids in `image_ids` or `image_id`.
+A table has a column `messages` or `conversations`: lists of structs, or JSON texts. Pictures are in `images`
+or `image` (bytes, structs of bytes and path, or paths), or their ids in `image_ids` or `image_id`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def _known_columns(names: Sequence[str], place: str) -> list[str]:
 class ParquetRecords:
     """Shards of one set.
 
-    Pictures are read a row group at a time. Shards with small groups (100 rows, say) are read much faster in any order.
+    Pictures are read a row group at a time. Shards with small groups (100 rows, say) are read much faster in
+    any order.
 
     Args:
         shards: the files, in order.
@@ -104,8 +106,8 @@ class ParquetRecords:
 class SavedRecords:
     """One saved dataset.
 
-    `state.json` lists Arrow files in the streaming format. They are mapped into memory: no row is copied before it is
-    asked for.
+    `state.json` lists Arrow files in the streaming format. They are mapped into memory: no row is copied
+    before it is asked for.
 
     Args:
         path: folder of the dataset, or of a saved `DatasetDict`, whose split `train` is read.
@@ -171,7 +173,8 @@ def _split_folder(path: Path) -> Path:
     splits = json.loads((path / SPLITS).read_text(encoding="utf-8")).get("splits", [])
     if _SPLIT not in splits:
         raise DataError(
-            f"{path}: its splits are {', '.join(splits)}; name the folder of the one to train on, or call it {_SPLIT}"
+            f"{path}: its splits are {', '.join(splits)}; name the folder of the one to train on, or call it "
+            f"{_SPLIT}"
         )
     return path / _SPLIT
 

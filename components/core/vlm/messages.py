@@ -1,4 +1,5 @@
-"""The one prompt and response format that training, sampling and evaluation share. Pure strings; loads no model."""
+"""The one prompt and response format that training, sampling and evaluation share. Pure strings; loads no
+model."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Any
 Part = dict[str, Any]
 """Content part of a message: `{"type": "image"}` or `{"type": "text", "text": ...}`."""
 IMAGE: dict[str, str] = {"type": "image"}
-"""The image placeholder of a message's content list; the chat template turns it into the model's vision tokens."""
+"""The image placeholder of a message's content list; the chat template turns it into the model's vision
+tokens."""
 IMAGE_MARKER = "<image>"
 """The image placeholder inside a text: the next picture."""
 _NUMBERED_MARKER = r"<image (\d+)>"
@@ -29,13 +31,6 @@ def format_response(answer: str, reasoning: str = "") -> str:
     """Response text: the short answer alone, or ``<reasoning> Answer: <answer>``."""
     answer, reasoning = answer.strip(), reasoning.strip()
     return f"{reasoning} {ANSWER_MARK} {answer}" if reasoning else answer
-
-
-def build_messages(
-    question: str, choices: Sequence[str] | None = None, response: str | None = None, images: int = 1
-) -> list[dict[str, Any]]:
-    """One question about ``images`` pictures as ChatML messages; with the assistant's turn when ``response`` is given."""
-    return build_conversation([(format_question(question, choices), response)], images)
 
 
 def build_conversation(turns: Iterable[tuple[str, str | None]], images: int = 1) -> list[dict[str, Any]]:
@@ -59,8 +54,8 @@ def prompt_text(processor: Any, text: str | Sequence[Mapping[str, Any]], images:
 
     Args:
         processor: a multimodal processor with a chat template.
-        text: the question text (see `format_question`); or a user turn's content parts, placeholders included; or a
-            whole conversation that ends with a user turn, as messages.
+        text: the question text (see `format_question`); or a user turn's content parts, placeholders
+            included; or a whole conversation that ends with a user turn, as messages.
         images: number of image placeholders before a text.
     """
     turns: list[dict[str, Any]]
@@ -78,8 +73,9 @@ def split_at_images(text: str, pictures: int | None = None) -> list[int | str]:
 
     Args:
         text: with a marker where a picture belongs.
-        pictures: None takes each `<image>` for the next picture. A number takes `<image 1>` to `<image pictures>` for
-            the picture of that number; a marker of another number, or a repeated one, stays in the text.
+        pictures: None takes each `<image>` for the next picture. A number takes `<image 1>` to `<image
+            pictures>` for the picture of that number; a marker of another number, or a repeated one, stays in
+            the text.
     """
     parts: list[int | str] = []
     shown = begin = 0

@@ -1,8 +1,9 @@
 """Batched sampling from a vision-language model.
 
-`GenerationMixin.generate` repeats the whole prompt, pictures included, for every returned sequence. Here a prompt is
-encoded once, its key-value cache is repeated for the samples, and rows that have ended leave the batch. Every random
-draw belongs to (seed, item, sample, position), so a result does not depend on the batch it happened to be in.
+`GenerationMixin.generate` repeats the whole prompt, pictures included, for every returned sequence. Here a
+prompt is encoded once, its key-value cache is repeated for the samples, and rows that have ended leave the
+batch. Every random draw belongs to (seed, item, sample, position), so a result does not depend on the batch
+it happened to be in.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ Picture = bytes | Image.Image
 Pictures = Picture | Sequence[Picture]
 """One picture, or several (or none) in the order in which the prompt shows them."""
 Prompt = str | Sequence[Mapping[str, Any]]
-"""A text that all pictures precede; the content parts of a user's turn, `{"type": "image"}` once for each picture; or a
-conversation's messages, their parts likewise."""
+"""A text that all pictures precede; the content parts of a user's turn, `{"type": "image"}` once for each
+picture; or a conversation's messages, their parts likewise."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled response: its text, its length in tokens (the end token included), and whether it ended by itself."""
+    """One sampled response: its text, its length in tokens (the end token included), and whether it ended by
+    itself."""
 
     text: str
     tokens: int
@@ -62,8 +64,8 @@ def generate(
         num_samples: responses an item.
         batch_size: most sequences (items × samples) decoded together.
         seed: of the sampling; equal seeds give equal responses.
-        draws_of: item number -> the uniform numbers that choose its tokens, (num_samples, max_new_tokens) in [0, 1), in
-            place of those that belong to the seed and the item's place.
+        draws_of: item number -> the uniform numbers that choose its tokens, (num_samples, max_new_tokens) in
+            [0, 1), in place of those that belong to the seed and the item's place.
         on_batch: called with the number of items each batch has finished (progress).
 
     Returns:
@@ -128,7 +130,8 @@ def _decode(
     suppressed: torch.Tensor,
     ends: torch.Tensor,
 ) -> list[tuple[list[int], bool]]:
-    """Encode prompts (B rows) once, then decode B × num_samples rows; returns (token ids, ended) of each row."""
+    """Encode prompts (B rows) once, then decode B × num_samples rows; returns (token ids, ended) of each
+    row."""
     mask = inputs["attention_mask"]
     positions, deltas = model.model.get_rope_index(
         inputs["input_ids"],
@@ -183,14 +186,16 @@ def _decode(
 
 
 def _sample(scores: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Inverse-CDF draw from softmax(scores): the first token whose cumulative probability exceeds the draw."""
+    """Inverse-CDF draw from softmax(scores): the first token whose cumulative probability exceeds the
+    draw."""
     cumulative = scores.double().softmax(-1).cumsum(-1)
     threshold = draws[:, None] * cumulative[:, -1:]  # the last entry is 1 up to rounding
     return torch.searchsorted(cumulative, threshold, right=True).view(-1).clamp_(max=scores.shape[-1] - 1)
 
 
 def _suppressed_tokens(model: Any, processor: Any) -> torch.Tensor:
-    """Ids that no response may contain: the banned tokens, and embedding rows beyond the tokenizer's vocabulary."""
+    """Ids that no response may contain: the banned tokens, and embedding rows beyond the tokenizer's
+    vocabulary."""
     config, vocabulary = model.config, processor.tokenizer.get_vocab()
     keys = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
     configured = {getattr(config, key, None) for key in keys} - {None}

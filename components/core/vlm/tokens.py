@@ -1,4 +1,5 @@
-"""Control tokens of ChatML and of Qwen3-VL's pictures: banned from sampled responses and from people's texts."""
+"""Control tokens of ChatML and of Qwen3-VL's pictures: banned from sampled responses and from people's
+texts."""
 
 from __future__ import annotations
 

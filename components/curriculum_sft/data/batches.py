@@ -1,9 +1,10 @@
-"""Collators: batches from references. Pixels are read and decoded here, sample by sample, and nowhere earlier."""
+"""Collators: batches from references. Pixels are read and decoded here, sample by sample, and nowhere
+earlier."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -46,64 +47,76 @@ class PictureStores:
         raise DataError(f"image {image_id} is in none of the image datasets")
 
 
-class ConversationCollator:
+class _Collator:
+    """Chat-templated, right-padded batches that know which tokens are an assistant's."""
+
+    def __init__(self, processor: Any, pictures: Pictures) -> None:
+        self.processor, self.pictures = processor, pictures
+        self._header, self._end = _marks(processor.tokenizer)
+
+    def encode(
+        self, conversations: Iterable[Any], images: list[list[Image.Image]]
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The model's inputs, and a mask of the answers' tokens; without any image there are no pixel
+        values."""
+        texts = [self.processor.apply_chat_template(turns, tokenize=False) for turns in conversations]
+        given = {"images": images} if any(images) else {}
+        batch = dict(
+            self.processor(text=texts, padding=True, padding_side="right", return_tensors="pt", **given)
+        )
+        answers = torch.zeros_like(batch["input_ids"])
+        for ids, mask in zip(batch["input_ids"], answers, strict=True):
+            for start, stop in answer_spans(ids.tolist(), self._header, self._end):
+                mask[start:stop] = 1
+        return batch, answers
+
+
+class ConversationCollator(_Collator):
     """Multi-turn samples to a padded batch whose labels are the assistant's tokens, their end token included.
 
-    Works with every ChatML template: an answer is what stands between ``<|im_start|>assistant\\n`` and the next
-    ``<|im_end|>``. Input rows hold `messages` (JSON), `images` (ids), `sample_id`; the batch adds `sample_ids`.
+    Works with every ChatML template: an answer is what stands between ``<|im_start|>assistant\\n`` and the
+        next
+    ``<|im_end|>``. Input rows hold `messages` (JSON), `sample_id`, and image ids in `images` or `image_ids`.
+    The batch adds `sample_ids`.
 
     Args:
         processor: of the model.
         pictures: encoded images by id.
-        stand_in: give a batch without any image one more row, of a blank image and without labels. Sharded training
-            needs it: its ranks exchange the vision tower's weights and gradients, so all have to use it or none.
+        stand_in: give a batch without any image one more row, of a blank image and without labels. The ranks
+            of sharded training exchange the vision tower's weights and gradients: all have to use it, or
+            none.
     """
 
     def __init__(self, processor: Any, pictures: Pictures, *, stand_in: bool = False) -> None:
-        self.processor, self.pictures, self.stand_in = processor, pictures, stand_in
-        self._header, self._end = marks(processor.tokenizer)
+        super().__init__(processor, pictures)
+        self.stand_in = stand_in
 
     def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-        template = self.processor.apply_chat_template
-        texts = [template(json.loads(row["messages"]), tokenize=False) for row in rows]
+        conversations = [json.loads(row["messages"]) for row in rows]
         images = [opened(row, self.pictures) for row in rows]
         if self.stand_in and not any(images):
-            texts.append(template([_BLANK], tokenize=False))
+            conversations.append([_BLANK])
             images.append([Image.new("RGB", (_BLANK_PX, _BLANK_PX))])
-        batch = encode(self.processor, texts, images)
-        labels = torch.full_like(batch["input_ids"], IGNORED)
-        for ids, row_labels in zip(batch["input_ids"], labels, strict=True):
-            for start, stop in answer_spans(ids.tolist(), self._header, self._end):
-                row_labels[start:stop] = ids[start:stop]
+        batch, answers = self.encode(conversations, images)
+        labels = batch["input_ids"].masked_fill(answers == 0, IGNORED)
         return {**batch, "labels": labels, "sample_ids": [row["sample_id"] for row in rows]}
 
 
-class PreferenceCollator:
-    """Preference pairs to the batch that TRL's DPO trainer expects: all chosen responses, then all rejected ones.
+class PreferenceCollator(_Collator):
+    """Preference pairs to the batch that TRL's DPO trainer expects: all chosen responses, then all rejected
+    ones.
 
-    Input rows hold `prompt`, `chosen`, `rejected` (texts), `images` (ids), `sample_id`. `completion_mask` is 1 on the
-    response's tokens and its end token.
+    Input rows hold `prompt`, `chosen`, `rejected` (texts), `images` (ids), `sample_id`. `completion_mask` is
+    1 on the response's tokens and its end token.
     """
 
-    def __init__(self, processor: Any, pictures: Pictures) -> None:
-        self.processor, self.pictures = processor, pictures
-        self._header, self._end = marks(processor.tokenizer)
-
     def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
-        texts = [
-            self.processor.apply_chat_template(
-                build_conversation([(row["prompt"], row[key])]), tokenize=False
-            )
-            for key in ("chosen", "rejected")
-            for row in rows
+        conversations = [
+            build_conversation([(row["prompt"], row[key])]) for key in ("chosen", "rejected") for row in rows
         ]
         images = [opened(row, self.pictures) for row in rows]
-        batch = encode(self.processor, texts, images * 2)
-        mask = torch.zeros_like(batch["input_ids"])
-        for ids, row_mask in zip(batch["input_ids"], mask, strict=True):
-            for start, stop in answer_spans(ids.tolist(), self._header, self._end):
-                row_mask[start:stop] = 1
-        return {**batch, "completion_mask": mask, "sample_ids": [row["sample_id"] for row in rows]}
+        batch, answers = self.encode(conversations, images * 2)
+        return {**batch, "completion_mask": answers, "sample_ids": [row["sample_id"] for row in rows]}
 
 
 def opened(row: Mapping[str, Any], pictures: Pictures) -> list[Image.Image]:
@@ -113,27 +126,21 @@ def opened(row: Mapping[str, Any], pictures: Pictures) -> list[Image.Image]:
         DataError: one cannot be read or decoded; names the sample and the image.
     """
     found = []
-    for image_id in row["images"]:
+    for image_id in row["images"] if "images" in row else row["image_ids"]:
         try:
             picture = open_image(pictures.get(image_id))
             picture.load()  # Pillow decodes no earlier than it has to
             found.append(picture)
         except (DataError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(
-                f"sample {row['sample_id']}: image {image_id} cannot be read ({error}); replace it, or remove the "
+                f"sample {row['sample_id']}: image {image_id} cannot be read ({error}); replace it, or "
+                "remove the "
                 "sample"
             ) from error
     return found
 
 
-def encode(processor: Any, texts: list[str], images: list[list[Image.Image]]) -> dict[str, torch.Tensor]:
-    """Processor call with right padding; a batch without any image carries no pixel values."""
-    given = {"images": images} if any(images) else {}
-    batch = processor(text=texts, padding=True, padding_side="right", return_tensors="pt", **given)
-    return dict(batch)
-
-
-def marks(tokenizer: Any) -> tuple[list[int], int]:
+def _marks(tokenizer: Any) -> tuple[list[int], int]:
     """Token ids of the assistant's turn header, and of the end of a turn."""
     header: list[int] = tokenizer(f"{TURN_START}assistant\n", add_special_tokens=False)["input_ids"]
     return header, tokenizer.convert_tokens_to_ids(TURN_END)
@@ -141,7 +148,7 @@ def marks(tokenizer: Any) -> tuple[list[int], int]:
 
 def answer_counter(tokenizer: Any) -> Callable[[Sequence[int]], int]:
     """A function that counts the answers which labels would be made of in token ids."""
-    header, end = marks(tokenizer)
+    header, end = _marks(tokenizer)
     return lambda ids: len(answer_spans(ids, header, end))
 
 

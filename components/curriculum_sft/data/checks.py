@@ -1,4 +1,5 @@
-"""Checks of samples before a GPU is asked for: a faulty one is rejected with its reason, never cut or repaired."""
+"""Checks of samples before a GPU is asked for: a faulty one is rejected with its reason, never cut or
+repaired."""
 
 from __future__ import annotations
 
@@ -125,7 +126,8 @@ def planner_for(
     config: Config,
     kept: Journal | None = None,
 ) -> Planner:
-    """A planner that takes picture sizes from image tables and headers, and token counts from the processor."""
+    """A planner that takes picture sizes from image tables and headers, and token counts from the
+    processor."""
     from transformers import AutoConfig
 
     from components.core.vlm import vision_token_count

@@ -1,12 +1,15 @@
 """The mixture of domain and general samples: shares of sources, and the ratio of text to vision tokens. Pure.
 
-Kimi-VL (arXiv 2504.07491, section 2.4) trains on text and image tokens at about 1 : 1, next to shares of sources. One
-factor meets both: the side that the shares leave too large (text or vision) is drawn less often, by the same factor in
+Kimi-VL (arXiv 2504.07491, section 2.4) trains on text and image tokens at about 1 : 1, next to shares of
+sources. One
+factor meets both: the side that the shares leave too large (text or vision) is drawn less often, by the same
+    factor in
 every source.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,8 +42,10 @@ def mix(
 ) -> list[Row]:
     """Draw samples so that about `domain_share` of what `mixture.by` counts comes from the domain.
 
-    Sources that are too large for their share are thinned by a seeded draw of whole samples. With `mixture.max_passes`
-    above 1 the others are repeated instead: no sample comes again before all of its source came once. A source reaches
+    Sources that are too large for their share are thinned by a seeded draw of whole samples. With
+    `mixture.max_passes`
+    above 1 the others are repeated instead: no sample comes again before all of its source came once. A
+        source reaches
     its share, or misses it by less than one sample.
 
     Args:
@@ -49,8 +54,8 @@ def mix(
         domain_share: wanted share of the domain, in [0, 1]; 1 leaves the general samples out, 0 the domain's.
         max_general_samples: most different general samples; 0 for no limit.
         seed: of the draw.
-        mixture: measure of the shares, weights of the general sets, wanted ratio. Rows need `length` for shares of tokens,
-            and `vision_tokens` too for a ratio.
+        mixture: measure of the shares, weights of the general sets, wanted ratio. Rows need `length` for
+            shares of tokens, and `vision_tokens` too for a ratio.
 
     Returns:
         The drawn samples, in one seeded order.
@@ -72,7 +77,8 @@ def mix(
     pools = {name: rows for name, rows in pools.items() if shares[name] > 0}
     if empty := [name for name, rows in pools.items() if not rows]:
         raise DataError(
-            f"no samples of {', '.join(empty)}, which should have a share of the mixture; add some, or set domain_share"
+            f"no samples of {', '.join(empty)}, which should have a share of the mixture; add some, or set "
+            "domain_share"
         )
     return shuffled(_drawn(pools, shares, mixture, seed), seed, "mixture")
 
@@ -110,7 +116,8 @@ def _sets(general: list[Row], mixture: Mixture) -> dict[str, list[Row]]:
         pools.setdefault(row["set"], []).append(row)
     if set(pools) != set(mixture.weights):
         raise ConfigError(
-            f"curriculum_sft.mixture.weights names {', '.join(mixture.weights)}; the general data has the sets "
+            f"curriculum_sft.mixture.weights names {', '.join(mixture.weights)}; the general data has the "
+            "sets "
             f"{', '.join(sorted(pools))}: give each of them a weight, 0 to leave it out"
         )
     return pools
@@ -119,44 +126,38 @@ def _sets(general: list[Row], mixture: Mixture) -> dict[str, list[Row]]:
 def _drawn(pools: dict[str, list[Row]], shares: dict[str, float], mixture: Mixture, seed: int) -> list[Row]:
     """Samples of every pool at its share."""
     ratio, cost = mixture.text_image_ratio, MEASURES[mixture.by]
+
+    def excess(row: Row) -> float:
+        return row["length"] - row["vision_tokens"] - ratio * row["vision_tokens"] if ratio else 0.0
+
     halves: list[tuple[Group, list[Row]]] = []
     for name, rows in pools.items():
         for heavy in (False, True):
-            half = [row for row in rows if (bool(ratio) and _excess(row, ratio) > 0) == heavy]
-            if half:
-                excess = sum(_excess(row, ratio) for row in half) if ratio else 0.0
-                halves.append((Group(name, heavy, sum(map(cost, half)), excess), half))
-    groups = [group for group, _ in halves]
+            if half := [row for row in rows if (excess(row) > 0) == heavy]:
+                halves.append((Group(name, heavy, sum(map(cost, half)), sum(map(excess, half))), half))
     try:
-        plan = plan_rates(groups, shares, max_passes=mixture.max_passes)
+        plan = plan_rates([group for group, _ in halves], shares, max_passes=mixture.max_passes)
     except UnreachableError as error:
         found = ", ".join(f"{name} {token_ratio(rows):.3g}" for name, rows in pools.items())
         raise ConfigError(
-            f"curriculum_sft.mixture.text_image_ratio: {ratio:g} text tokens a vision token cannot be had at these "
-            f"shares, there is too much {'text' if error.excess > 0 else 'vision'} whatever is left out (whole, they "
+            f"curriculum_sft.mixture.text_image_ratio: {ratio:g} text tokens a vision token cannot be had at "
+            "these "
+            f"shares, there is too much {'text' if error.excess > 0 else 'vision'} whatever is left out "
+            "(whole, they "
             f"have: {found}); add data of the other kind, or change the ratio, domain_share or weights"
         ) from error
-    taken: list[Row] = []
-    left = 0.0
-    for (group, rows), rate, thinned in zip(halves, plan.rates, plan.thinned, strict=True):
-        if not thinned:
-            part = _take(rows, rate * group.cost, cost, seed, f"{group.source} {group.text_heavy}")
-            taken += part
-            left += sum(_excess(row, ratio) for row in part) if ratio else 0.0
+    drawn = [(group, rows, rate) for (group, rows), rate in zip(halves, plan.rates, strict=True)]
+    whole = [each for each, thinned in zip(drawn, plan.thinned, strict=True) if not thinned]
+    thin = [each for each, thinned in zip(drawn, plan.thinned, strict=True) if thinned]
+    taken = [_take(rows, rate * group.cost, cost, seed, group.name) for group, rows, rate in whole]
     # Whole samples miss the plan a little: the thinned sides make up for it.
-    planned = sum(r * g.excess for g, r, thin in zip(groups, plan.rates, plan.thinned, strict=True) if thin)
+    left = sum(sum(map(excess, part)) for part in taken)
+    planned = sum(rate * group.excess for group, _, rate in thin)
     correction = max(0.0, -left / planned) if planned else 0.0
-    for (group, rows), rate, thinned in zip(halves, plan.rates, plan.thinned, strict=True):
-        if thinned and correction:
-            target = abs(rate * group.excess) * correction
-            name = f"{group.source} {group.text_heavy}"
-            taken += _take(rows, target, lambda row: abs(_excess(row, ratio)), seed, name)
-    return taken
-
-
-def _excess(row: Row, ratio: float) -> float:
-    vision: int = row["vision_tokens"]
-    return row["length"] - vision - ratio * vision
+    for group, rows, rate in thin if correction else ():
+        target = abs(rate * group.excess) * correction
+        taken.append(_take(rows, target, lambda row: abs(excess(row)), seed, group.name))
+    return [row for part in taken for row in part]
 
 
 def _take(rows: list[Row], target: float, measure: Measure, seed: int, name: str) -> list[Row]:
@@ -185,11 +186,16 @@ class Group:
 
     source: str
     text_heavy: bool
-    """They have more text tokens than the wanted ratio; False throughout where no ratio is wanted."""
+    """They have more text tokens than the wanted ratio; always False without one."""
     cost: float
-    """What shares count, summed: answers, samples or tokens."""
+    """Sum of the shares' measure: answers, samples or tokens."""
     excess: float = 0.0
     """Σ (text tokens − ratio · vision tokens): at least 0 on the text-heavy side, at most 0 on the other."""
+
+    @property
+    def name(self) -> str:
+        """Names its draws."""
+        return f"{self.source} {self.text_heavy}"
 
 
 @dataclass(frozen=True)
@@ -201,7 +207,8 @@ class Plan:
 
 
 class UnreachableError(ValueError):
-    """No choice of samples has the wanted ratio; the sign of `excess` tells the side on which they all stay."""
+    """No choice of samples has the wanted ratio; the sign of `excess` tells the side on which they all
+    stay."""
 
     def __init__(self, excess: float) -> None:
         super().__init__("the ratio cannot be reached")
@@ -209,20 +216,19 @@ class UnreachableError(ValueError):
 
 
 def plan_rates(groups: Sequence[Group], shares: Mapping[str, float], *, max_passes: float = 1.0) -> Plan:
-    """Rates x with Σ_source x·cost proportional to the source's share, and Σ x·excess = 0 where there is any excess.
+    """Rates x with Σ_source x·cost proportional to the source's share, and Σ x·excess = 0 where there is any
+    excess.
 
     Args:
         groups: one or two a source, each with cost > 0.
         shares: of every source, all above 0; they need not sum to 1.
-        max_passes: largest rate. 1 thins the larger sources and repeats no sample. Above 1, smaller ones are repeated
-            until the larger ones are used whole.
+        max_passes: largest rate. 1 thins the larger sources and repeats no sample. Above 1, smaller ones are
+            repeated until the larger ones are used whole.
 
     Raises:
         UnreachableError: the ratio cannot be met with these shares.
     """
-    sides = {group.source: 0 for group in groups}
-    for group in groups:
-        sides[group.source] += 1
+    sides = Counter(group.source for group in groups)
     balanced = [1.0] * len(groups)
     lean = _lean(groups, shares, balanced)
     if lean == 0:

@@ -9,7 +9,8 @@ A pair says which of two responses to the same question about the same picture i
     verbose      the short answer over the same answer with its reasoning
     format       the asked-for form over the same content without it
 
-Own answers matter most: texts that a model would never write teach it little (Tajwar et al., arXiv 2404.14367).
+Own answers matter most: texts that a model would never write teach it little (Tajwar et al., arXiv
+    2404.14367).
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def ask(
 ) -> dict[str, list[str]]:
     """The starting model's responses by `qa_id`, sampled at temperature 1; those that were cut are left out.
 
-    Batches are cut from the whole list and seeded by their place; `divided` shares them out among the processes.
+    Batches are cut from the whole list and seeded by their place; `divided` shares them out among the
+    processes.
     """
 
     def answer(number: int, batch: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -92,8 +94,8 @@ def build_pairs(
 ) -> list[Row]:
     """Build and choose preference pairs from the train split.
 
-    "No" is chosen in `settings.denial_share` of the yes/no pairs: pairs against hallucination alone ("yes" about
-    things that are not there) would teach the model to deny everything.
+    "No" is chosen in `settings.denial_share` of the yes/no pairs: pairs against hallucination alone ("yes"
+    about things that are not there) would teach the model to deny everything.
 
     Args:
         kept: rows of `qa_kept`.
@@ -105,8 +107,8 @@ def build_pairs(
         own: responses of the starting model by `qa_id` (see `ask`).
 
     Returns:
-        At most `settings.max_pairs` rows {sample_id, image_ids, prompt, chosen, rejected, why, answer_type, source},
-        in one seeded order.
+        At most `settings.max_pairs` rows {sample_id, image_ids, prompt, chosen, rejected, why, answer_type,
+        source}, in one seeded order.
     """
     kept = [row for row in kept if row["split"] == "train"]
     rejected = [row for row in rejected if row["split"] == "train"]
@@ -156,8 +158,8 @@ def _own(
 ) -> Iterable[Row]:
     """A right response over a wrong one for each question that the model answered wrongly.
 
-    A question without a right response takes the voted answer in the wrong one's style. Never the shortest on both sides:
-    preferring short responses teaches a model that reasons to guess.
+    A question without a right response takes the voted answer in the wrong one's style. Never the shortest on
+    both sides: preferring short responses teaches a model that reasons to guess.
     """
     for row in kept:
         kind, choices = row["answer_type"], row["choices"]
@@ -201,7 +203,8 @@ def _dissent(
         if not form or (row["qa_id"], form) in seen:
             continue
         seen.add((row["qa_id"], form))
-        # The canonical form of a closed answer is an answer; that of a free one is folded text, which nobody wrote.
+        # The canonical form of a closed answer is an answer; that of a free one is folded text, which nobody
+        # wrote.
         wrong = vote["answer"] if row["answer_type"] in ("span", "open") else form
         yield _answer_pair(row, wrong, "dissent", reasoning_share, seed)
 
@@ -237,7 +240,8 @@ def _format(kept: list[Mapping[str, Any]], reasoning_share: float, seed: int) ->
 
 
 def _answer_pair(row: Mapping[str, Any], wrong: str, why: str, reasoning_share: float, seed: int) -> Row:
-    """Right over wrong final answer, both in the style that the item has in fine-tuning: only the answer differs."""
+    """Right over wrong final answer, both in the style that the item has in fine-tuning: only the answer
+    differs."""
     chosen = response_of(row, reasoning_share, seed)
     reasoning = row["reasoning"] if chosen != format_response(row["answer"]) else ""
     return _pair(row, chosen, format_response(wrong, reasoning), why, polarity=_polarity(row, row["answer"]))

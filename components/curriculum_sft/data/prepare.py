@@ -35,8 +35,8 @@ def mixed_samples(
 ) -> tuple[list[Row], list[Row]]:
     """Checked samples of the mixture, and rows of `rejected`.
 
-    Samples are chosen before they are checked, so that no more are planned than are trained on. A choice by tokens needs
-    the lengths of all candidates first.
+    Samples are chosen before they are checked, so that no more are planned than are trained on. A choice by
+    tokens needs the lengths of all candidates first.
     """
     read, rejected = read_general(general)
     draw = partial(mix, domain_share=config.domain_share, seed=config.seed, mixture=config.mixture)
@@ -73,7 +73,8 @@ def settle(rows: list[Row], rejected: list[Row], config: Config) -> None:
     """
     if rejected and config.unusable_samples == "stop":
         raise DataError(
-            f"{len(rejected)} samples cannot be trained on; correct or remove them, or set unusable_samples to reject:"
+            f"{len(rejected)} samples cannot be trained on; correct or remove them, or set unusable_samples "
+            "to reject:"
             f"\n  {describe(rejected)}"
         )
     if not rows:
@@ -101,10 +102,7 @@ def verify(rows: Sequence[Row], count: int, seed: int, processor: Any, pictures:
     collate = ConversationCollator(processor, pictures)
     for index in rng_for("verify", seed).permutation(len(rows))[:count]:
         row = rows[index]
-        batches = [
-            collate([{"sample_id": row["sample_id"], "messages": messages, "images": row["image_ids"]}])
-            for messages in variants(row)
-        ]
+        batches = [collate([{**row, "messages": messages}]) for messages in variants(row)]
         _same(row, "tokens", row["length"], max(batch["input_ids"].shape[1] for batch in batches))
         image_token = processor.image_token_id
         for batch, messages in zip(batches, variants(row), strict=True):
@@ -122,6 +120,7 @@ def _same(row: Row, what: str, planned: int, found: int) -> None:
     if planned != found:
         raise DataError(
             f"sample {row['sample_id']}: planned {planned} {what}, the processor gives {found}; its images "
-            f"({', '.join(row['image_ids']) or 'none'}) differ from what their table or header says, or the processor "
+            f"({', '.join(row['image_ids']) or 'none'}) differ from what their table or header says, or the "
+            "processor "
             "is another than the one that was planned with"
         )

@@ -1,4 +1,5 @@
-"""Training samples of the domain from kept questions and answers. Pure: rows in, rows of the table `samples` out."""
+"""Training samples of the domain from kept questions and answers. Pure: rows in, rows of the table `samples`
+out."""
 
 from __future__ import annotations
 

@@ -1,1 +1,2 @@
-"""The training objectives, one file each: supervised fine-tuning, preferences (DPO), on-policy distillation."""
+"""The training objectives, one file each: supervised fine-tuning, preferences (DPO), on-policy
+distillation."""

@@ -1,8 +1,10 @@
-"""On-policy distillation with TRL: the model answers general questions, a teacher scores each token of the answers.
+"""On-policy distillation with TRL: the model answers general questions, a teacher scores each token of the
+answers.
 
-The loss is the reverse KL divergence to the teacher on the student's own answers (MiniLLM, arXiv 2306.08543; GKD,
-arXiv 2306.13649 eq. 4 with lambda = 1). The teacher is the model before domain training: so distillation restores what
-that training overwrote (Thinking Machines, "On-Policy Distillation", 2025). The divergence covers the whole vocabulary,
+The loss is the reverse KL divergence to the teacher on the student's own answers (MiniLLM, arXiv 2306.08543;
+GKD, arXiv 2306.13649 eq. 4 with lambda = 1). The teacher is the model before domain training: so distillation
+restores what that training overwrote (Thinking Machines, "On-Policy Distillation", 2025). The divergence
+covers the whole vocabulary,
 not the sampled token alone: the same gradient in the mean, with less variance.
 """
 
@@ -28,11 +30,14 @@ from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.batches import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.data.mixture import GENERAL, mix
 from components.curriculum_sft.data.samples import Row
-from components.curriculum_sft.training.model import adapter_config, trainable_model
-from components.curriculum_sft.training.optimizer import optimizer_for
 from components.curriculum_sft.training.order import GenerationOrder, LengthGroupedOrder
 from components.curriculum_sft.training.probes import bare, inference
-from components.curriculum_sft.training.trainer import StageTrainerMixin, samples_per_step, trainer_arguments
+from components.curriculum_sft.training.trainer import (
+    StageTrainerMixin,
+    samples_per_step,
+    trainer_arguments,
+    trainer_parts,
+)
 
 
 def questions_of(rows: Iterable[Row], limit: int, seed: int) -> list[Row]:
@@ -44,8 +49,9 @@ def questions_of(rows: Iterable[Row], limit: int, seed: int) -> list[Row]:
         seed: of the draw.
 
     Returns:
-        Rows {sample_id, messages, image_ids, reference, source, length}. `messages` end with a user turn. `image_ids` are
-        the pictures shown up to it. `reference` is the sample's own answer, `length` the whole sample's (an upper bound).
+        Rows {sample_id, messages, image_ids, reference, source, length}. `messages` end with a user turn.
+        `image_ids` are the pictures shown up to it. `reference` is the sample's own answer, `length` the
+        whole sample's (an upper bound).
     """
     by_rank: dict[int, list[Row]] = {}
     for row in rows:
@@ -70,7 +76,8 @@ def questions_of(rows: Iterable[Row], limit: int, seed: int) -> list[Row]:
 
 
 class Supervised:
-    """Samples that are trained on by likelihood beside the questions: a pure function of the step and the rank.
+    """Samples that are trained on by likelihood beside the questions: a pure function of the step and the
+    rank.
 
     Args:
         rows: checked samples.
@@ -84,16 +91,18 @@ class Supervised:
         self._order = LengthGroupedOrder([row["length"] for row in rows], count, seed)
 
     def batch(self, number: int) -> dict[str, Any]:
-        """Batch number `number`, counted over all passes and ranks; after the last sample the next epoch begins."""
+        """Batch number `number`, counted over all passes and ranks; after the last sample the next epoch
+        begins."""
         per_epoch = max(1, len(self._rows) // self._count)
         self._order.epoch = number // per_epoch
         start = number % per_epoch * self._count
         chosen = [self._rows[i] for i in islice(iter(self._order), start, start + self._count)]
-        return self._collate([{**row, "images": row["image_ids"]} for row in chosen])
+        return self._collate(chosen)
 
 
 class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
-    """TRL's trainer with rollouts seeded by their place in the batch, and supervised samples beside the questions."""
+    """TRL's trainer with rollouts seeded by their place in the batch, and supervised samples beside the
+    questions."""
 
     def __init__(
         self, *, lengths: Sequence[int], supervised: Supervised | None, weight: float, **arguments: Any
@@ -180,14 +189,7 @@ def distillation_trainer(
 ) -> StageDistillationTrainer:
     """A trainer for the questions of general samples, with samples trained on by likelihood beside them.
 
-    Args:
-        start: checkpoint to train.
-        processor: the student's processor.
-        rows: checked samples, unmixed.
-        pictures: encoded images by id.
-        config: the stage's settings.
-        directory: for the trainer's checkpoints.
-        teacher: checkpoint to come back to.
+    Args: see `stage.make_trainer`; rows are samples, unmixed.
 
     Raises:
         DataError: there is no general sample to distil on, or not enough for one step.
@@ -200,7 +202,8 @@ def distillation_trainer(
     asked = questions_of(asked_of, settings.max_questions, config.seed)
     if len(asked) < samples_per_step(config):
         raise DataError(
-            f"{len(asked)} general questions{' with pictures' if config.sharding != 'none' else ''} are fewer than one "
+            f"{len(asked)} general questions{' with pictures' if config.sharding != 'none' else ''} are "
+            "fewer than one "
             f"step takes ({samples_per_step(config)}); give more general_data, or lower batch_samples"
         )
     mixed: list[Row] = []
@@ -218,7 +221,7 @@ def distillation_trainer(
         vllm_gpu_memory_utilization=settings.gpu_memory_utilization,
         vllm_enable_sleep_mode=settings.rollout == "vllm",
     )
-    model = trainable_model(start, config)
+    parts = trainer_parts(start, processor, config)
     supervised = None
     if mixed:
         collate = ConversationCollator(processor, pictures, stand_in=config.sharding != "none")
@@ -227,13 +230,10 @@ def distillation_trainer(
         lengths=[row["length"] for row in asked],
         supervised=supervised,
         weight=settings.supervised_weight,
-        model=model,
         teacher_model=load_model(teacher, dtype="float32", attn=config.attention),
         args=arguments,
         train_dataset=question_set(asked, pictures),
-        processing_class=processor,
-        peft_config=adapter_config(config),
-        optimizers=(optimizer_for(model, config), None),
+        **parts,
     )
 
 

@@ -12,9 +12,7 @@ from components.core.vlm import load_model
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.batches import Pictures, PreferenceCollator
 from components.curriculum_sft.data.samples import Row
-from components.curriculum_sft.training.model import adapter_config, trainable_model
-from components.curriculum_sft.training.optimizer import optimizer_for
-from components.curriculum_sft.training.trainer import StageTrainerMixin, trainer_arguments
+from components.curriculum_sft.training.trainer import StageTrainerMixin, trainer_arguments, trainer_parts
 
 
 class StageDPOTrainer(StageTrainerMixin, DPOTrainer):
@@ -24,19 +22,14 @@ class StageDPOTrainer(StageTrainerMixin, DPOTrainer):
 def dpo_trainer(
     start: Path, processor: Any, pairs: list[Row], pictures: Pictures, config: Config, directory: Path
 ) -> StageDPOTrainer:
-    """A trainer for checked pairs. Its reference is the checkpoint it starts from; with LoRA, the model without adapters.
+    """A trainer for checked pairs. Its reference is the checkpoint it starts from; with LoRA, the model
+    without adapters.
 
     Loss (arXiv 2305.18290 eq. 7, plus the likelihood term of arXiv 2404.19733):
 
         -log sigmoid(beta * (log pi(y+)/ref(y+) - log pi(y-)/ref(y-))) + sft_weight * NLL(y+)
 
-    Args:
-        start: checkpoint to train.
-        processor: its processor.
-        pairs: preference pairs with their `length` in tokens (see `checks.partition`).
-        pictures: encoded images by id.
-        config: the stage's settings.
-        directory: for the trainer's checkpoints.
+    Args: see `stage.make_trainer`; pairs have their `length` in tokens.
     """
     columns = [{"sample_id": pair["sample_id"], "prompt": pair["prompt"], "chosen": pair["chosen"],
                 "rejected": pair["rejected"], "images": pair["image_ids"], "length": pair["length"]}
@@ -50,15 +43,11 @@ def dpo_trainer(
         loss_type=list(weighted),
         loss_weights=list(weighted.values()),
     )
-    adapters = adapter_config(config)
-    model = trainable_model(start, config)
+    parts = trainer_parts(start, processor, config)
     return StageDPOTrainer(
-        model=model,
-        ref_model=None if adapters else load_model(start, dtype="float32", attn=config.attention),
+        ref_model=None if config.lora else load_model(start, dtype="float32", attn=config.attention),
         args=arguments,
         data_collator=PreferenceCollator(processor, pictures),
         train_dataset=Dataset.from_list(columns),
-        processing_class=processor,
-        peft_config=adapters,
-        optimizers=(optimizer_for(model, config), None),
+        **parts,
     )

@@ -15,9 +15,7 @@ from components.curriculum_sft.data.batches import ConversationCollator, Picture
 from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.packing.forward import PackCollator, flatten, use_packed_attention
 from components.curriculum_sft.packing.plan import packs_of
-from components.curriculum_sft.training.model import adapter_config, trainable_model
-from components.curriculum_sft.training.optimizer import optimizer_for
-from components.curriculum_sft.training.trainer import StageTrainerMixin, trainer_arguments
+from components.curriculum_sft.training.trainer import StageTrainerMixin, trainer_arguments, trainer_parts
 
 
 class StageSFTTrainer(StageTrainerMixin, SFTTrainer):
@@ -44,13 +42,7 @@ def sft_trainer(
 ) -> StageSFTTrainer:
     """A trainer for checked samples; its loss is the mean negative log-likelihood of the assistant's tokens.
 
-    Args:
-        start: checkpoint to train.
-        processor: its processor.
-        rows: rows of `samples` with their `length` and `vision_tokens` (see `checks.partition`).
-        pictures: encoded images by id.
-        config: the stage's settings.
-        directory: for the trainer's checkpoints.
+    Args: see `stage.make_trainer`; rows have `length` and `vision_tokens`.
     """
     # TRL knows a vision dataset by its column `images`; here it holds ids, which the collator resolves.
     columns = [{"sample_id": row["sample_id"], "messages": row["messages"], "images": row["image_ids"],
@@ -64,19 +56,11 @@ def sft_trainer(
         columns = [{"pack": pack, "images": []} for pack in packs]
         arguments["num_train_epochs"] = 1  # the plan holds the packs of every epoch
     settings = SFTConfig(**arguments)  # first: it joins the processes, and chooses this one's GPU
-    model = trainable_model(start, config)
+    parts = trainer_parts(start, processor, config)
     if config.pack_tokens:
-        use_packed_attention(model, config.attention)
-    trainer = kind(
-        model=model,
-        args=settings,
-        data_collator=collate,
-        train_dataset=Dataset.from_list(columns),
-        processing_class=processor,
-        peft_config=adapter_config(config),
-        optimizers=(optimizer_for(model, config), None),
-    )
-    # Qwen3-VL claims to take no token count, but TRL's loss needs one. Without it every rank and every accumulated pass
-    # would count alike, however many tokens it supervises.
+        use_packed_attention(parts["model"], config.attention)
+    trainer = kind(args=settings, data_collator=collate, train_dataset=Dataset.from_list(columns), **parts)
+    # Qwen3-VL claims to take no token count, but TRL's loss needs one. Without it every rank and every
+    # accumulated pass would count alike, however many tokens it supervises.
     trainer.model_accepts_loss_kwargs = True
     return trainer

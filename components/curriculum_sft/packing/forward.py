@@ -2,9 +2,11 @@
 
 Shapes: S samples, T the longest, N = all their tokens, H heads, D head width.
 
-Positions tell where samples begin: the text position restarts at 0, and so do Qwen3-VL's three rotary positions
-(M-RoPE). Flash attention reads the boundaries from the text positions (its variable-length kernels). With torch's sdpa,
-`segmented_sdpa` runs the causal kernel once for each sample: no N x N mask, no work across samples.
+Positions tell where samples begin: the text position restarts at 0, and so do Qwen3-VL's three rotary
+    positions
+(M-RoPE). Flash attention reads the boundaries from the text positions (its variable-length kernels). With
+torch's sdpa, `segmented_sdpa` runs the causal kernel once for each sample: no N x N mask, no work across
+samples.
 """
 
 from __future__ import annotations
@@ -46,13 +48,14 @@ def flatten(
     """A padded batch as one row.
 
     Args:
-        batch: `input_ids`, `labels`, `attention_mask` and `mm_token_type_ids` of shape (S, T), right-padded, and with
-            pictures `pixel_values` and `image_grid_thw`, in the samples' order.
-        rope_index: the model's `get_rope_index`, which gives the (3, S, T) rotary positions of a padded batch.
+        batch: `input_ids`, `labels`, `attention_mask` and `mm_token_type_ids` of shape (S, T), right-padded,
+            and with pictures `pixel_values` and `image_grid_thw`, in the samples' order.
+        rope_index: the model's `get_rope_index`, which gives the (3, S, T) rotary positions of a padded
+            batch.
 
     Returns:
-        `input_ids`, `labels`, `mm_token_type_ids` (1, N), `position_ids` (4, 1, N): the text position, then the three
-        rotary ones; pictures as they were. No attention mask: the positions carry the boundaries.
+        `input_ids`, `labels`, `mm_token_type_ids` (1, N), `position_ids` (4, 1, N): the text position, then
+        the three rotary ones; pictures as they were. No attention mask: the positions carry the boundaries.
     """
     real = batch["attention_mask"].bool()
     rotary, _ = rope_index(

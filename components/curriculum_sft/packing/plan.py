@@ -1,8 +1,9 @@
 """The plan of sequence packing: which multimodal samples share a forward pass, and in which order. Pure.
 
-A pack is a set of whole samples whose lengths (text and vision tokens together) fit a token budget. So a forward pass
-carries next to no padding and always costs about the same. Packs are planned from lengths alone, before any picture is
-decoded. From Kimi-VL (arXiv 2504.07491), section 2.4; the plan is best-fit decreasing (Johnson, 1974).
+A pack is a set of whole samples whose lengths (text and vision tokens together) fit a token budget. So a
+forward pass carries next to no padding and always costs about the same. Packs are planned from lengths alone,
+before any picture is decoded. From Kimi-VL (arXiv 2504.07491), section 2.4; the plan is best-fit decreasing
+(Johnson, 1974).
 
 `forward.py` runs a pack through the model; `objectives/sft.py` has the trainer.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,8 +21,8 @@ import numpy as np
 from components.core.data.hashing import rng_for
 from components.curriculum_sft.config import Config
 
-# Packs are formed inside windows of shuffled samples: wide enough that lengths complement each other, narrow enough
-# that epochs differ.
+# Packs are formed inside windows of shuffled samples: wide enough that lengths complement each other, narrow
+# enough that epochs differ.
 _WINDOW_PACKS = 64
 
 
@@ -66,9 +68,9 @@ def plan_epoch(
 ) -> list[list[int]]:
     """The packs of one epoch in the order in which they are trained on: a function of its arguments alone.
 
-    Packs of one step hold about as many vision tokens on every rank: they are the vision tower's work, and the slowest
-    rank sets the pace. Packs with similar counts form a step. They are dealt largest first, each to the rank with the
-    fewest vision tokens so far.
+    Packs of one step hold about as many vision tokens on every rank: they are the vision tower's work, and
+    the slowest rank sets the pace. Packs with similar counts form a step. They are dealt largest first, each
+    to the rank with the fewest vision tokens so far.
 
     Args:
         lengths: tokens of each sample, vision tokens included.
@@ -80,7 +82,8 @@ def plan_epoch(
         epoch: which epoch.
 
     Returns:
-        Packs as lists of sample indices. `packs_per_rank` packs in a row belong to a rank, `ranks` such rows to a step.
+        Packs as lists of sample indices. `packs_per_rank` packs in a row belong to a rank, `ranks` such rows
+        to a step.
     """
     rng = rng_for("packing", seed, epoch)
     order = rng.permutation(len(lengths))
@@ -97,11 +100,8 @@ def plan_epoch(
     steps: list[list[list[int]]] = []
     rest: list[list[int]] = []
     for window in np.split(order, bounds):
-        packs = [
-            [int(window[i]) for i in pack]
-            for pack in best_fit_decreasing([lengths[i] for i in window], capacity)
-        ]
-        packs.sort(key=most_vision)
+        fitted = best_fit_decreasing([lengths[i] for i in window], capacity)
+        packs = sorted(([int(window[i]) for i in pack] for pack in fitted), key=most_vision)
         whole = len(packs) - len(packs) % step
         steps += [packs[i : i + step] for i in range(0, whole, step)]
         rest += packs[whole:]
@@ -117,12 +117,13 @@ def plan_epoch(
 def _deal(
     packs: list[list[int]], vision_tokens: Sequence[int], ranks: int, packs_per_rank: int
 ) -> list[list[int]]:
-    """A step's packs, rank after rank: the pack with most vision tokens goes to the open rank with the fewest."""
+    """A step's packs, most vision tokens first, rank after rank: each goes to the open rank with the fewest
+    tokens."""
     if len(packs) < ranks * packs_per_rank:
         return packs
     hands: list[list[list[int]]] = [[] for _ in range(ranks)]
     loads = [0] * ranks
-    for pack in sorted(packs, key=lambda pack: (-sum(vision_tokens[i] for i in pack), pack)):
+    for pack in packs:
         rank = min((r for r in range(ranks) if len(hands[r]) < packs_per_rank), key=lambda r: (loads[r], r))
         hands[rank].append(pack)
         loads[rank] += sum(vision_tokens[i] for i in pack)
@@ -130,50 +131,27 @@ def _deal(
 
 
 def plan(
-    lengths: Sequence[int],
-    vision_tokens: Sequence[int],
-    capacity: int,
-    *,
-    epochs: float,
-    ranks: int,
-    packs_per_rank: int,
-    seed: int,
+    lengths: Sequence[int], vision_tokens: Sequence[int], capacity: int, *, epochs: float, **shared: int
 ) -> list[list[int]]:
-    """The packs of every epoch; a last epoch that is not whole is cut at its share."""
+    """The packs of every epoch; a last epoch that is not whole is cut at its share. `shared` goes to
+    `plan_epoch`."""
     packs: list[list[int]] = []
     for epoch in range(math.ceil(epochs)):
-        planned = plan_epoch(
-            lengths,
-            vision_tokens,
-            capacity,
-            ranks=ranks,
-            packs_per_rank=packs_per_rank,
-            seed=seed,
-            epoch=epoch,
-        )
+        planned = plan_epoch(lengths, vision_tokens, capacity, epoch=epoch, **shared)
         packs += planned[: round(min(1.0, epochs - epoch) * len(planned))]
     return packs
 
 
 def packs_of(rows: Sequence[Mapping[str, Any]], config: Config, ranks: int) -> list[list[int]]:
     """The packs of a whole run, as indices of rows, in the order in which they are trained on."""
-
-    def planned(epochs: float) -> list[list[int]]:
-        return plan(
-            [row["length"] for row in rows],
-            [row["vision_tokens"] for row in rows],
-            config.pack_tokens,
-            epochs=epochs,
-            ranks=ranks,
-            packs_per_rank=config.batch_samples,
-            seed=config.seed,
-        )
-
+    lengths, vision = ([row[name] for row in rows] for name in ("length", "vision_tokens"))
+    shared = {"ranks": ranks, "packs_per_rank": config.batch_samples, "seed": config.seed}
+    planned = partial(plan, lengths, vision, config.pack_tokens, **shared)
     if not config.max_steps:
-        return planned(config.epochs)
+        return planned(epochs=config.epochs)
     needed = config.max_steps * config.accumulation_steps * config.batch_samples * ranks
     # The number of packs differs by a few between epochs: one epoch more than the first one asks for.
-    return planned(math.ceil(needed / len(planned(1))) + 1)[:needed]
+    return planned(epochs=math.ceil(needed / len(planned(epochs=1))) + 1)[:needed]
 
 
 def fill(packs: Sequence[Sequence[int]], lengths: Sequence[int], capacity: int) -> float:

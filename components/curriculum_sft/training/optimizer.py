@@ -1,12 +1,13 @@
-"""AdamW or Muon with AdamW, by parts of the model, as one optimizer that a trainer can schedule, save and resume.
+"""AdamW or Muon with AdamW, by parts of the model, as one optimizer that a trainer can schedule, save and
+resume.
 
-Muon (K. Jordan, 2024) orthogonalises the momentum of every weight matrix by Newton-Schulz iterations; with weight
-decay and updates scaled to AdamW's root mean square, one learning rate serves both (arXiv 2502.16982, as Kimi-VL uses
-it, arXiv 2504.07491). torch has Muon for matrices alone; this joins it with AdamW.
+Muon (K. Jordan, 2024) orthogonalises the momentum of every weight matrix by Newton-Schulz iterations; with
+weight decay and updates scaled to AdamW's root mean square, one learning rate serves both (arXiv 2502.16982,
+as Kimi-VL uses it, arXiv 2504.07491). torch has Muon for matrices alone; this joins it with AdamW.
 
 Over several processes the states are sharded as in ZeRO-1 (arXiv 1910.02054, section 5.1) by torch's own
-`ZeroRedundancyOptimizer`: each rank holds the states of its share of the parameters, even by size, updates those
-(orthogonalises its own matrices), and sends them to the others.
+`ZeroRedundancyOptimizer`: each rank holds the states of its share of the parameters, even by size, updates
+those (orthogonalises its own matrices), and sends them to the others.
 """
 
 from __future__ import annotations
@@ -117,7 +118,8 @@ class MuonAdamW(Optimizer):
         return loss
 
     def gather_states(self) -> None:
-        """Bring the states of all ranks to rank 0, whose `state_dict` is whole then; every rank has to call it."""
+        """Bring the states of all ranks to rank 0, whose `state_dict` is whole then; every rank has to call
+        it."""
         for part in self._parts:
             if isinstance(part, ZeroRedundancyOptimizer):
                 part.consolidate_state_dict(to=0)
@@ -126,7 +128,8 @@ class MuonAdamW(Optimizer):
     def state_dict(self) -> dict[str, Any]:
         """The parts' states, in order, in a form that does not depend on the number of processes.
 
-        Over several processes rank 0 gives the states that were last gathered. Before that, and on other ranks, there
+        Over several processes rank 0 gives the states that were last gathered. Before that, and on other
+        ranks, there
         are the groups alone: accelerate reads a new optimizer's state on every rank and writes it back.
         """
         return {"parts": [self._state_of(part) for part in self._parts]}
@@ -137,7 +140,8 @@ class MuonAdamW(Optimizer):
         return part.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave, on this number of processes or another; each rank keeps its share."""
+        """Restore what `state_dict` gave, on this number of processes or another; each rank keeps its
+        share."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._link()

@@ -1,7 +1,8 @@
-"""Probes: the loss of a few samples of every source while the model trains, and their answers before and after.
+"""Probes: the loss of a few samples of every source while the model trains, and their answers before and
+after.
 
-The trainer's loss is a mean over whatever a batch holds. Probes measure the same rows again and again, so their curve
-shows learning and forgetting. They never touch the training: no gradient, no random draw.
+The trainer's loss is a mean over whatever a batch holds. Probes measure the same rows again and again, so
+their curve shows learning and forgetting. They never touch the training: no gradient, no random draw.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from components.curriculum_sft.packing.forward import SEGMENTED
 
 _POINTS = 10
 _BATCH = 8
+_MAX_NEW_TOKENS = 64
 PREFIX = "probe/"
 
 
@@ -48,21 +50,13 @@ class Probes(TrainerCallback):
         processor: of the model.
         pictures: encoded images by id.
         journal: keeps the answers before training for a run that is continued.
-        max_new_tokens: longest answer.
     """
 
     def __init__(
-        self,
-        rows: Sequence[Row],
-        count: int,
-        processor: Any,
-        pictures: Pictures,
-        journal: Journal,
-        max_new_tokens: int = 64,
+        self, rows: Sequence[Row], count: int, processor: Any, pictures: Pictures, journal: Journal
     ) -> None:
         self.chosen = one_in_turn(rows, count)
         self._processor, self._pictures, self._journal = processor, pictures, journal
-        self._max_new_tokens = max_new_tokens
         self._collate = ConversationCollator(processor, pictures)
         self._trainer: Any = None
 
@@ -93,29 +87,25 @@ class Probes(TrainerCallback):
         with inference(model):
             for start in range(0, len(self.chosen), _BATCH):
                 part = self.chosen[start : start + _BATCH]
-                batch = self._collate([{**row, "images": row["image_ids"]} for row in part])
-                for row, loss in zip(part, row_losses(model, batch), strict=True):
+                for row, loss in zip(part, row_losses(model, self._collate(part)), strict=True):
                     sums.setdefault(row["source"], []).append(loss)
         entry = {f"{PREFIX}{name}": sum(losses) / len(losses) for name, losses in sums.items()}
         state.log_history.append({**entry, "step": state.global_step})
 
     def _answers(self) -> list[str]:
         model = bare(self._trainer)
-        asked = [first_turn(row) for row in self.chosen]
+        items = []
+        for row in self.chosen:
+            question, _ = first_turn(row)
+            shown = row["image_ids"][: images_in(question)]
+            items.append(([self._pictures.get(image) for image in shown], question))
         with inference(model):
-            answered = generate(
-                model,
-                self._processor,
-                [
-                    ([self._pictures.get(image) for image in row["image_ids"][: images_in(turn)]], turn)
-                    for row, (turn, _) in zip(self.chosen, asked, strict=True)
-                ],
-                max_new_tokens=self._max_new_tokens,
-            )
+            answered = generate(model, self._processor, items, max_new_tokens=_MAX_NEW_TOKENS)
         return [completions[0].text for completions in answered]
 
     def asked(self) -> list[Asked]:
-        """Every chosen row's first question with the answers before and after; call it when training has ended."""
+        """Every chosen row's first question with the answers before and after; call it when training has
+        ended."""
         before = self._journal.get("before")
         if self._trainer is None or before is None:
             return []
@@ -143,7 +133,8 @@ def one_in_turn(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def first_turn(row: Row) -> tuple[list[Part], str]:
-    """The first question of a sample or a preference pair as content parts, and the answer that is trained on."""
+    """The first question of a sample or a preference pair as content parts, and the answer that is trained
+    on."""
     if "messages" in row:
         turns = [turn for turn in json.loads(row["messages"]) if turn["role"] != "system"]
     else:
@@ -160,9 +151,8 @@ def row_losses(model: Any, batch: dict[str, Any]) -> list[float]:
         batch: of a `ConversationCollator`; labels (B, T).
     """
     labels = batch["labels"]
-    inputs = {
-        name: value.to(model.device) for name, value in batch.items() if name not in ("labels", "sample_ids")
-    }
+    left_out = ("labels", "sample_ids")
+    inputs = {name: value.to(model.device) for name, value in batch.items() if name not in left_out}
     logits = model(**inputs).logits[:, :-1].float()
     targets = labels[:, 1:].to(logits.device)
     losses = cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")

@@ -1,8 +1,9 @@
-"""Model FLOPs utilisation (MFU): the share of a GPU's matrix throughput that a training run turns into updates.
+"""Model FLOPs utilisation (MFU): the share of a GPU's matrix throughput that a training run turns into
+updates.
 
-MFU = tokens/s x FLOPs a token / peak FLOP/s (PaLM, arXiv 2204.02311, appendix B), with 6 FLOPs for each parameter and
-token (2 forward, 4 backward); recomputed activations do not count. The vision tower sees `merge` x `merge` patches for
-every vision token.
+MFU = tokens/s x FLOPs a token / peak FLOP/s (PaLM, arXiv 2204.02311, appendix B), with 6 FLOPs for each
+parameter and token (2 forward, 4 backward); recomputed activations do not count. The vision tower sees
+`merge` x `merge` patches for every vision token.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.packing.plan import fill
 
-# Dense bfloat16 peak in FLOP/s by a part of the device's name, from the makers' data sheets; longer names first.
+# Dense bfloat16 peak in FLOP/s by a part of the device's name, from the makers' data sheets; longer names
+# first.
 _PEAKS = {
     "B200": 2250e12,
     "H200": 989e12,
@@ -55,7 +57,8 @@ def flops_per_token(model: Any, vision_share: float) -> float:
 
 
 def utilisation(trainer: Any, rows: Sequence[Row], tokens_per_s: float, config: Config) -> dict[str, float]:
-    """Metrics of a finished training: `mfu` on a GPU whose peak is known, `packing_fill` where samples were packed.
+    """Metrics of a finished training: `mfu` on a GPU whose peak is known, `packing_fill` where samples were
+    packed.
 
     Args:
         trainer: after training.

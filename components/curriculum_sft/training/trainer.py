@@ -17,7 +17,8 @@ from components.core.stage.errors import ConfigError, DataError
 from components.core.training.launch import gpus, world_size
 from components.curriculum_sft.callbacks import FollowEpoch
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.training.optimizer import MuonAdamW
+from components.curriculum_sft.training.model import adapter_config, trainable_model
+from components.curriculum_sft.training.optimizer import MuonAdamW, optimizer_for
 from components.curriculum_sft.training.order import LengthGroupedOrder
 
 
@@ -48,14 +49,16 @@ class LossGuard:
             median = statistics.median(self._last)
             if loss > self._max_ratio * median:
                 raise DataError(
-                    f"the loss is {loss:.4g}, more than max_loss_ratio ({self._max_ratio:g}) times the running "
+                    f"the loss is {loss:.4g}, more than max_loss_ratio ({self._max_ratio:g}) times the "
+                    "running "
                     f"median of {median:.4g}; {advice}"
                 )
         self._last.append(loss)
 
 
 class StageTrainerMixin:
-    """Gives a TRL trainer a reproducible order, a stop with sample ids at a bad loss, and saved sharded states."""
+    """Gives a TRL trainer a reproducible order, a stop with sample ids at a bad loss, and saved sharded
+    states."""
 
     tokens_seen = 0
     guard = LossGuard(0.0)
@@ -85,8 +88,19 @@ class StageTrainerMixin:
         return LengthGroupedOrder(dataset["length"], args.train_batch_size * args.world_size, args.seed)
 
 
+def trainer_parts(start: Path, processor: Any, config: Config) -> dict[str, Any]:
+    """Keyword arguments of every trainer: the model to train, its processor, adapters and optimizer."""
+    model = trainable_model(start, config)
+    return {
+        "model": model,
+        "processing_class": processor,
+        "peft_config": adapter_config(config),
+        "optimizers": (optimizer_for(model, config), None),
+    }
+
+
 def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
-    """Keyword arguments that the trainers' configurations have in common.
+    """Keyword arguments of every trainer's configuration.
 
     Raises:
         ConfigError: sharding is configured but cannot be had.

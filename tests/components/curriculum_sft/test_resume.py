@@ -24,7 +24,8 @@ from components.curriculum_sft.callbacks import newest_committed
 from tests.faults.checkpoints import sealed_checkpoints
 from tests.faults.stores import newest_snapshot
 
-# Muon and AdamW together; 24 samples in batches of 8: three steps an epoch, so that a checkpoint at step 4 lies inside the second epoch.
+# Muon and AdamW together; 24 samples in batches of 8: three steps an epoch, so that a checkpoint at step 4
+# lies inside the second epoch.
 CONFIG = {
     "batch_samples": 8,
     "optimizer": "muon",
@@ -108,7 +109,8 @@ def test_resumed_weights_equal_uninterrupted_ones(
 def test_killed_at_random_five_times_it_ends_with_the_same_weights(sft_world, argv, tmp_path, processes):
     """SIGKILL and SIGTERM in turn, at random moments; with two processes Muon's states are spread over them.
 
-    A SIGKILL goes to the command alone: its ranks have to end with it, or the next attempt would meet them. What is lost
+    A SIGKILL goes to the command alone: its ranks have to end with it, or the next attempt would meet them.
+        What is lost
     are the steps since the last checkpoint, and none after a SIGTERM.
     """
     config = {

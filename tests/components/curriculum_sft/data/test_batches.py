@@ -64,7 +64,8 @@ def _turn(role, *parts):
 def test_golden_labels_of_a_conversation_with_images_in_several_turns(processor, pictures):
     """Every token, from the template's pieces: control tokens end pieces, so each is tokenized by itself.
 
-    One vision token covers patch x merge = 16 x 16 px: p0 (48 x 48 px) has 3 x 3, p2 (48 x 64) 3 x 4, p5 (64 x 32) 4 x 2.
+    One vision token covers patch x merge = 16 x 16 px: p0 (48 x 48 px) has 3 x 3, p2 (48 x 64) 3 x 4, p5 (64
+    x 32) 4 x 2.
     """
     messages = [
         _turn("system", "Be brief."),
@@ -111,7 +112,8 @@ def test_samples_without_and_with_several_images_share_a_batch(processor, pictur
 
 
 def test_a_stand_in_lets_texts_use_the_vision_tower(processor, pictures, tiny_checkpoint):
-    """One more row, without labels: losses are those of the texts alone, and every parameter has a gradient."""
+    """One more row, without labels: losses are those of the texts alone, and every parameter has a
+    gradient."""
     rows = [
         _row("a", [("Why?", "yes"), ("Which letter is shown?", "A")], []),
         _row("b", [("Is it blue?", "no")], []),

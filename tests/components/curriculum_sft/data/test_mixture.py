@@ -88,7 +88,8 @@ def test_no_sample_comes_again_before_all_of_its_source_came(domain, general, sh
     st.integers(0, 3),
 )
 def test_a_ratio_is_met_within_one_sample(texts, pictures, ratio, seed):
-    """Samples without pictures beside others: the kind there is too much of is thinned, the other one is whole."""
+    """Samples without pictures beside others: the kind there is too much of is thinned, the other one is
+    whole."""
     rows = _rows("general", texts + pictures)
     excess = {row["sample_id"]: row["length"] - (1 + ratio) * row["vision_tokens"] for row in rows}
     assume(min(excess.values()) < 0)  # else no choice has the ratio
@@ -102,7 +103,8 @@ def test_a_ratio_is_met_within_one_sample(texts, pictures, ratio, seed):
 
 
 def test_ratio_and_shares_together():
-    """A domain of pictures alone at 30 % of the tokens, made up for by a general set of texts, pictures and both."""
+    """A domain of pictures alone at 30 % of the tokens, made up for by a general set of texts, pictures and
+    both."""
     domain = _rows("domain", [(60, 140)] * 300)
     general = _rows("general", [(200, 0)] * 500 + [(50, 150)] * 500 + [(120, 80)] * 500)
     mixture = Mixture(by="tokens", text_image_ratio=1.0)

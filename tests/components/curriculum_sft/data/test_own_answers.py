@@ -31,7 +31,7 @@ def test_questions_are_drawn_evenly_over_types_and_over_yes_and_no(row):
 def test_interrupted_asking_goes_on_where_it_was(
     tiny_checkpoint, coloured_pictures, row, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("components.curriculum_sft.own_answers._BATCH", 2)
+    monkeypatch.setattr("components.curriculum_sft.data.pairs._BATCH", 2)
     model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
     rows = [row(f"q{i}", str(i), "How many?", "7", "number") for i in range(5)]
     done: list[int] = []

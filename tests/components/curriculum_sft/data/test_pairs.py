@@ -43,7 +43,8 @@ def test_an_outvoted_voter_gives_a_rejected_answer(row, ballot):
 
 
 def test_yes_no_pairs_are_balanced(row):
-    """Ten corrections of "yes" and two of "no": as many of each are used, unless contrast pairs fill the gap."""
+    """Ten corrections of "yes" and two of "no": as many of each are used, unless contrast pairs fill the
+    gap."""
     hallucinated = [
         row(f"h{i}", f"i{i}", "Is there X?", "yes", "yes_no", reason="out_voted", voted_answer="no")
         for i in range(10)
@@ -117,7 +118,8 @@ def test_pairs_depend_on_the_seed_alone(row):
 
 
 def test_the_model_s_own_mistakes_come_first(row):
-    """Its wrong answer is rejected: against its own right one, or the voted one where it never was right, in one style."""
+    """Its wrong answer is rejected: against its own right one, or the voted one where it never was right, in
+    one style."""
     kept = [
         row("a", "img", "How many?", "7", "number"),
         row("b", "img", "What?", "lamp", "span", reasoning="It shines."),
@@ -137,13 +139,15 @@ def test_the_model_s_own_mistakes_come_first(row):
         ("own", "7", "8"),
         ("own", "It shines. Answer: lamp", "It is tied. Answer: belt"),
     ]
-    few = build_pairs(kept, (), [ballot_of("a", "9"), ballot_of("b", "tie")], settings.model_copy(update={"max_pairs": 3}),
-                      reasoning_share=0.0, seed=0, own=own)  # fmt: skip
+    three = settings.model_copy(update={"max_pairs": 3})
+    votes = [ballot_of("a", "9"), ballot_of("b", "tie")]
+    few = build_pairs(kept, (), votes, three, reasoning_share=0.0, seed=0, own=own)
     assert Counter(p["why"] for p in few) == {"own": 2, "dissent": 1}
 
 
 def test_any_right_answer_meets_any_wrong_one(row):
-    """By default lengths do not matter: over many questions every combination occurs, none of a right with a right answer."""
+    """By default lengths do not matter: over many questions every combination occurs, none of a right with a
+    right answer."""
     kept = [row(f"q{i}", "img", f"How many {i}?", "7", "number") for i in range(60)]
     answers = ["7", "I count them. Answer: 7", "8", "There are nine. Answer: 9"]
     settings = Preferences(max_pairs=100, verbose_share=0.0, format_share=0.0, contrast=False)

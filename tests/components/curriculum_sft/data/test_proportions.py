@@ -19,7 +19,8 @@ def test_shares_without_a_ratio_thin_the_larger_source():
 
 
 def test_passes_repeat_the_smaller_source_as_far_as_they_go():
-    """Equal shares of costs 10 and 40: four passes over the first use the second whole, two use half of it."""
+    """Equal shares of costs 10 and 40: four passes over the first use the second whole, two use half of
+    it."""
     groups, shares = [Group("a", False, 10), Group("b", False, 40)], {"a": 1, "b": 1}
     assert plan_rates(groups, shares, max_passes=9).rates == pytest.approx([4, 1])
     assert plan_rates(groups, shares, max_passes=2).rates == pytest.approx([2, 0.5])
@@ -47,7 +48,8 @@ def test_a_ratio_that_no_choice_has_is_refused():
 
 
 def test_a_ratio_that_is_just_reached_leaves_the_thinned_side_out():
-    """0.05 of 0.01 too much text a token in one source is 0.05 of 0.01 too little in the other, without its texts."""
+    """0.05 of 0.01 too much text a token in one source is 0.05 of 0.01 too little in the other, without its
+    texts."""
     groups = [
         Group("0", True, 718588.984375, 7185.88984375),
         Group("1", True, 1, 1),
@@ -78,7 +80,8 @@ def test_shares_and_ratio_are_met_together(groups, weights, max_passes):
     try:
         plan = plan_rates(groups, shares, max_passes=max_passes)
     except UnreachableError as error:
-        # Then the side that is to blame outweighs the other even where every source gives all it can against it.
+        # Then the side that is to blame outweighs the other even where every source gives all it can against
+        # it.
         best = 0.0
         for source in sources:
             own = [group for group in groups if group.source == source]

@@ -22,7 +22,8 @@ def pictures(coloured_pictures):
 
 
 def _row(processor, image="p0", **more):
-    """A checked row about a 48 x 48 px picture: 9 vision tokens, one of which the template's text holds already."""
+    """A checked row about a 48 x 48 px picture: 9 vision tokens, one of which the template's text holds
+    already."""
     messages = build_conversation([("What colour?", "red"), ("Why?", "no")])
     text = processor.apply_chat_template(messages, tokenize=False)
     length = len(processor.tokenizer(text)["input_ids"]) + 9 - 1

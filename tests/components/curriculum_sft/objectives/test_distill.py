@@ -41,8 +41,13 @@ BOTH = CONFIG | {
 
 def sample(name: str, turns: int, images: int = 1) -> dict:
     messages = build_conversation([(f"Question {i}?", f"answer {i}") for i in range(turns)], images)
-    return {"sample_id": name, "messages": json.dumps(messages), "image_ids": [f"{name}{i}" for i in range(images)],
-            "source": "general", "length": 9}  # fmt: skip
+    return {
+        "sample_id": name,
+        "messages": json.dumps(messages),
+        "image_ids": [f"{name}{i}" for i in range(images)],
+        "source": "general",
+        "length": 9,
+    }
 
 
 def test_every_answer_becomes_a_question_after_the_turns_before_it():
@@ -148,7 +153,8 @@ def distilled(sft_world, argv, tmp_path_factory, moved):
 
 
 def test_a_model_that_is_its_teacher_stays_where_it_is(sft_world, argv, tmp_path):
-    """The divergence and its gradient are 0; AdamW turns rounding into steps of up to its rate, which is small here."""
+    """The divergence and its gradient are 0; AdamW turns rounding into steps of up to its rate, which is
+    small here."""
     metrics = run(
         argv, sft_world, tmp_path, CONFIG | {"learning_rate": 1e-7, "weight_decay": 0.0, "max_steps": 2}
     )
@@ -183,10 +189,11 @@ def test_passes_and_processes_share_a_step(sft_world, argv, tmp_path, moved, con
 
 
 def test_sharded_ranks_see_the_losses_of_others(sft_world, argv, tmp_path, moved):
-    """Two ranks under ZeRO-2 and two that share nothing; then, with texts among the general data, ZeRO-2 and ZeRO-3.
+    """Two ranks under ZeRO-2 and two that share nothing; then, with texts among the general data, ZeRO-2 and
+    ZeRO-3.
 
-    Of the texts none is asked, but they are trained on by likelihood: one rank then has a picture and the other has
-    none. Under ZeRO-3 TRL samples, so the answers are others, of the same distribution.
+    Of the texts none is asked, but they are trained on by likelihood: one rank then has a picture and the
+    other has none. Under ZeRO-3 TRL samples, so the answers are others, of the same distribution.
     """
     pytest.importorskip("deepspeed")
     mixed = tmp_path / "general"

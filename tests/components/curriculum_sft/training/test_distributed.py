@@ -15,7 +15,8 @@ from components.curriculum_sft.config import Config
 from components.curriculum_sft.training.fit import SAMPLES_PER_STEP, check_same_run
 from components.curriculum_sft.training.trainer import deepspeed_config
 
-# Four steps of MuonAdamW on a small network, the batch split over the ranks; prints nothing, writes weights and states.
+# Four steps of MuonAdamW on a small network, the batch split over the ranks; prints nothing, writes weights
+# and states.
 PROGRAM = """
 import sys, torch
 from torch import distributed, nn
