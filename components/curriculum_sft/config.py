@@ -36,8 +36,7 @@ class PartRates(Settings):
 
 
 class Lora(Settings):
-    """Low-rank adapters (arXiv 2106.09685) in place of full fine-tuning; they are merged into the saved
-    weights."""
+    """Low-rank adapters (arXiv 2106.09685) in place of full fine-tuning, merged into the saved weights."""
 
     rank: int = Field(default=64, ge=1)
     """Rank of the update."""
@@ -58,8 +57,7 @@ class Mixture(Settings):
     """Weights of the general sets among each other, by name: file or folder below `general_data`, or the
     column `source` of the table `samples`. 0 leaves a set out; without any weights the sets are one."""
     text_image_ratio: float = Field(default=0.0, ge=0)
-    """Wanted text tokens for one vision token, e.g. 1.0 (Kimi-VL, arXiv 2504.07491): fewer samples are drawn
-    on the side that has too much. 0 is off."""
+    """Wanted text tokens a vision token, e.g. 1.0 (Kimi-VL, arXiv 2504.07491), by thinning; 0 is off."""
     max_passes: float = Field(default=1.0, ge=1, le=100)
     """Most draws of a sample in one epoch. 1 repeats none and thins sources that are too large for their
     share; more repeats sources that are too small."""
@@ -90,8 +88,7 @@ class Preferences(Settings):
     verbose_share: float = Field(default=0.1, ge=0, le=1)
     """Share of pairs that prefer the short answer to the same answer with its reasoning written out."""
     format_share: float = Field(default=0.05, ge=0, le=1)
-    """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to the same content without
-    it."""
+    """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to its lack."""
     contrast: bool = True
     """Also build yes/no pairs from kept items, against the opposite answer."""
     own_samples: int = Field(default=0, ge=0)
@@ -102,8 +99,7 @@ class Preferences(Settings):
     own_max_tokens: int = Field(default=256, ge=1)
     """Longest such answer; longer ones are left out."""
     own_pairing: Literal["any", "length"] = "any"
-    """The right and the wrong answer of a pair: any two, by seed, or the two nearest in length, so that
-    length teaches nothing."""
+    """Right and wrong answer of a pair: any, by seed, or the two nearest in length."""
     denial_share: float = Field(default=0.5, ge=0, le=1)
     """Share of the yes/no pairs in which "no" is chosen. 0.5 keeps DPO from learning to deny everything; a
     model that says yes too readily (teachers ask about visible things) needs more."""
@@ -128,8 +124,7 @@ class Distillation(Settings):
     max_questions: int = Field(default=0, ge=0)
     """Most questions, drawn evenly over the general samples; 0 takes all."""
     supervised_samples: int = Field(default=0, ge=0)
-    """Samples of the mixture that each forward pass trains on by likelihood beside its questions; 0 distils
-    alone."""
+    """Samples of the mixture that each forward pass trains on beside its questions; 0 distils alone."""
     supervised_weight: float = Field(default=1.0, gt=0)
     """Weight of their loss, in nats a token like the divergence."""
     rollout: Literal["generate", "vllm"] = "generate"
@@ -173,8 +168,7 @@ class Config(Settings):
     mixture: Mixture = Mixture()
     """Shares of the general sets, and of text and vision tokens."""
     unusable_samples: Literal["reject", "stop"] = "reject"
-    """Samples that fail a check go to the rejected table, or the stage stops before training and names
-    them."""
+    """Samples that fail a check: they are rejected, or the stage stops before training and names them."""
     verified_samples: int = Field(default=16, ge=0)
     """Samples, drawn by seed, that are encoded before training and compared with their plan."""
     questions_per_sample: int = Field(default=8, ge=1)
@@ -182,8 +176,7 @@ class Config(Settings):
     reasoning_share: float = Field(default=0.3, ge=0, le=1)
     """Share of domain answers that are trained with their reasoning before the final answer."""
     max_length_tokens: int = Field(default=4096, ge=16)
-    """Longest sample, vision tokens included, up to the model's context. Longer ones are rejected, never
-    cut."""
+    """Longest sample, vision tokens included, up to the model's context; longer ones are rejected."""
     preferences: Preferences = Preferences()
     """Pairs and loss of the dpo objective."""
     distillation: Distillation = Distillation()
@@ -228,8 +221,7 @@ class Config(Settings):
     processes: int = Field(default=0, ge=0)
     """Training processes, one a GPU; 0 takes all GPUs of the machine, or one process without any."""
     sharding: Literal["none", "zero2", "zero3"] = "none"
-    """DeepSpeed's shares in place of copies: zero2 of optimizer states and gradients, zero3 of the weights
-    too."""
+    """DeepSpeed: zero2 shares out optimizer states and gradients, zero3 the weights too."""
     seed: int = 0
     """Seed of every draw: response styles, mixture, order."""
 

@@ -1,5 +1,4 @@
-"""Curriculum fine-tuning as a recipe: read, build and check rows, train, write the checkpoint and the
-report."""
+"""Curriculum fine-tuning as a recipe: read, build and check rows, train, write the checkpoint."""
 
 from __future__ import annotations
 
@@ -94,8 +93,7 @@ def run(config: Config, ctx: StageContext) -> None:
 
 
 def starting_point(ctx: StageContext) -> Path:
-    """Directory of the weights to start from: the given checkpoint, else the base model; verified if it is
-    sealed."""
+    """Directory of the given checkpoint, else of the base model; verified if it is sealed."""
     given = ctx.inputs.get("init_checkpoint")
     return open_checkpoint(given).path if given else base_model(ctx)
 

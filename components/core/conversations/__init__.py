@@ -1,10 +1,9 @@
-"""General training data in the formats that people have, read alike: rows of the table `samples`, pictures by
-id.
+"""General training data in people's formats, read alike: rows of the table `samples`, pictures by id.
 
     ROOT/images, ROOT/samples      this project's datasets
-    *.jsonl, *.json                ChatML (OpenAI) messages, or LLaVA's and ShareGPT's conversations; one file
-    a set *.parquet                      the same in columns; the shards of a folder are one set state.json,
-    dataset_dict.json  what Hugging Face's `save_to_disk` wrote
+    *.jsonl, *.json                ChatML (OpenAI), LLaVA's and ShareGPT's turns; one file is one set
+    *.parquet                      the same in columns; the shards of a folder are one set
+    state.json, dataset_dict.json  written by Hugging Face's `save_to_disk`
 
 Nothing heavy is imported: preflight reads general data by the same readers, before anything is paid for.
 """
@@ -78,8 +77,7 @@ def open_general(root: Path, *, verify: bool = True) -> GeneralData:
     if not found:
         raise DataError(
             f"{root}: no training samples; give datasets images/ and samples/, .jsonl, .json or .parquet "
-            "files, "
-            "or what save_to_disk wrote"
+            "files, or what save_to_disk wrote"
         )
     names = [name for name, _ in found]
     if len(set(names)) < len(names):

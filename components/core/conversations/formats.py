@@ -1,5 +1,4 @@
-"""Records to conversations: ChatML, OpenAI's content parts, LLaVA's and ShareGPT's turns. Pure; README.md has
-examples.
+"""Records to conversations: ChatML, OpenAI's parts, LLaVA's and ShareGPT's turns. Examples: README.md.
 
 `<image>` in a text, and a part of type `image` without a picture of its own, stand for the record's next
 image.
@@ -103,8 +102,7 @@ def _message(message: Any, number: int) -> Turn:
 
 
 def _parts(given: Any, number: int) -> list[Part]:
-    """Content parts of one given part; null fields count as absent, since tables give every part all
-    fields."""
+    """Content parts of one given part; null fields count as absent, since tables fill all fields."""
     if isinstance(given, str):
         return text_parts(given)
     part = {k: v for k, v in given.items() if v is not None} if isinstance(given, Mapping) else {}
@@ -139,8 +137,7 @@ def _speech(turn: Any, number: int) -> Turn:
 
 
 def _reference(value: Any, *, is_id: bool = False) -> Reference:
-    """A picture as records write it: a path, a `data:` URI, bytes, `{"bytes": ..., "path": ...}`, or an
-    id."""
+    """A picture as records write it: path, `data:` URI, bytes, `{"bytes": ..., "path": ...}`, or id."""
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("bytes", "url", "path") if value.get(key)), None)
     if isinstance(value, bytes | bytearray | memoryview) and not is_id:
@@ -172,8 +169,7 @@ def _listed(record: Mapping[str, Any]) -> list[Reference]:
 
 
 def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversation:
-    """Check the turns and give every placeholder its picture: the part's own, else the next one of those
-    listed.
+    """Check the turns and give every placeholder its picture: the part's own, else the next one listed.
 
     Raises:
         BadRecord: turns that do not alternate, an empty answer, a picture inside an answer, or another number
@@ -185,16 +181,14 @@ def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversatio
         raise BadRecord(
             "bad_messages",
             "turns must be user, assistant, user, assistant …, after one system turn at most, and end with "
-            "an "
-            f"answer; got {', '.join(turn.role for turn in turns) or 'none'}",
+            f"an answer; got {', '.join(turn.role for turn in turns) or 'none'}",
         )
     bare = sum(part["type"] == "image" and "reference" not in part for turn in turns for part in turn.parts)
     if bare != len(listed):
         raise BadRecord(
             "placeholder_mismatch",
-            f"{bare} image placeholders, {len(listed)} images; write one {IMAGE_MARKER} (or one part of type "
-            "image) "
-            "where each image belongs",
+            f"{bare} image placeholders, {len(listed)} images; write one {IMAGE_MARKER} (or one part of "
+            "type image) where each image belongs",
         )
     waiting = iter(listed)
     shown: list[Reference] = []
@@ -210,8 +204,7 @@ def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversatio
 
 
 def _answer(turn: Turn, number: int) -> Part:
-    """The one text of an answer. White space around it goes: a line break would merge with the turn's
-    header."""
+    """The one text of an answer, stripped: a line break would merge with the turn's header."""
     if images_in(turn.parts):
         raise BadRecord(
             "bad_messages", f"turn {number} is an answer that shows an image; remove the placeholder"

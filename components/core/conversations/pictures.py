@@ -65,8 +65,7 @@ class Store(Protocol):
 
 
 class Sizes:
-    """Sizes by image id: from a table's columns where it has the image, else from the picture's header when
-    asked."""
+    """Sizes by image id: from a table's columns, else from the picture's header when asked."""
 
     def __init__(self, columns: Mapping[str, Size], stores: Sequence[Store]) -> None:
         self._columns, self._stores = columns, stores
@@ -105,8 +104,7 @@ class FolderPictures:
             raise BadRecord(
                 "image_missing",
                 f"the picture {name!r} is given by path, but the general data is one file; name the folder "
-                "that "
-                "holds both, so that a change of the pictures is seen",
+                "that holds both, so that a change of the pictures is seen",
             )
         path = unquote(urlsplit(name).path) if name.startswith("file:") else name
         for start in dict.fromkeys((folder, self._root)):
@@ -119,8 +117,7 @@ class FolderPictures:
         raise BadRecord(
             "image_missing",
             f"no picture {name!r} in {self._root}, its folder images/ or beside the file (links that lead "
-            "out of it "
-            "are not followed); put it there or correct the path",
+            "out of it are not followed); put it there or correct the path",
         )
 
     def __contains__(self, image_id: str) -> bool:

@@ -1,5 +1,4 @@
-"""Records in tables: Parquet files, and what Hugging Face's `Dataset.save_to_disk` writes (read without that
-package).
+"""Records in tables: Parquet files, and Hugging Face's `save_to_disk` folders, read without that package.
 
 A table has a column `messages` or `conversations`: lists of structs, or JSON texts. Pictures are in `images`
 or `image` (bytes, structs of bytes and path, or paths), or their ids in `image_ids` or `image_id`.

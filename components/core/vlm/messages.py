@@ -1,5 +1,4 @@
-"""The one prompt and response format that training, sampling and evaluation share. Pure strings; loads no
-model."""
+"""The one prompt and response format of training, sampling and evaluation. Pure strings; loads no model."""
 
 from __future__ import annotations
 
@@ -10,8 +9,7 @@ from typing import Any
 Part = dict[str, Any]
 """Content part of a message: `{"type": "image"}` or `{"type": "text", "text": ...}`."""
 IMAGE: dict[str, str] = {"type": "image"}
-"""The image placeholder of a message's content list; the chat template turns it into the model's vision
-tokens."""
+"""The image placeholder of a message's content list; the chat template makes vision tokens of it."""
 IMAGE_MARKER = "<image>"
 """The image placeholder inside a text: the next picture."""
 _NUMBERED_MARKER = r"<image (\d+)>"

@@ -105,8 +105,7 @@ def build_processor(
     max_pixels: int = 16_777_216,
     chat_template: str = CHATML_TEMPLATE,
 ) -> ImageQwen3VLProcessor:
-    """Processor for a new model (patch and merge sizes must be those of its vision config; pixels are
-    totals)."""
+    """Processor for a new model; patch and merge sizes as in its vision config, pixels in total."""
     image_processor = Qwen2VLImageProcessorPil(
         patch_size=patch_size,
         merge_size=merge_size,
@@ -120,8 +119,7 @@ def build_processor(
 
 
 def vision_token_count(processor: Any, height: int, width: int) -> int:
-    """Placeholder tokens that one picture of this size (px) takes in the prompt, computed without decoding
-    it.
+    """Placeholder tokens of one picture of this size (px) in the prompt, computed without decoding it.
 
     Raises:
         ValueError: the aspect ratio exceeds the processor's limit.

@@ -30,8 +30,7 @@ picture; or a conversation's messages, their parts likewise."""
 
 @dataclass(frozen=True)
 class Completion:
-    """One sampled response: its text, its length in tokens (the end token included), and whether it ended by
-    itself."""
+    """One sampled response: text, length in tokens (end token included), and whether it ended by itself."""
 
     text: str
     tokens: int
@@ -130,8 +129,7 @@ def _decode(
     suppressed: torch.Tensor,
     ends: torch.Tensor,
 ) -> list[tuple[list[int], bool]]:
-    """Encode prompts (B rows) once, then decode B × num_samples rows; returns (token ids, ended) of each
-    row."""
+    """Encode prompts (B rows) once, then decode B × num_samples rows; (token ids, ended) of each row."""
     mask = inputs["attention_mask"]
     positions, deltas = model.model.get_rope_index(
         inputs["input_ids"],
@@ -186,16 +184,14 @@ def _decode(
 
 
 def _sample(scores: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
-    """Inverse-CDF draw from softmax(scores): the first token whose cumulative probability exceeds the
-    draw."""
+    """Inverse-CDF draw from softmax(scores): the first token whose cumulative probability is above it."""
     cumulative = scores.double().softmax(-1).cumsum(-1)
     threshold = draws[:, None] * cumulative[:, -1:]  # the last entry is 1 up to rounding
     return torch.searchsorted(cumulative, threshold, right=True).view(-1).clamp_(max=scores.shape[-1] - 1)
 
 
 def _suppressed_tokens(model: Any, processor: Any) -> torch.Tensor:
-    """Ids that no response may contain: the banned tokens, and embedding rows beyond the tokenizer's
-    vocabulary."""
+    """Ids that no response may contain: banned tokens, and rows beyond the tokenizer's vocabulary."""
     config, vocabulary = model.config, processor.tokenizer.get_vocab()
     keys = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
     configured = {getattr(config, key, None) for key in keys} - {None}

@@ -1,5 +1,4 @@
-"""Control tokens of ChatML and of Qwen3-VL's pictures: banned from sampled responses and from people's
-texts."""
+"""Control tokens of ChatML and Qwen3-VL, banned from sampled responses and from people's texts."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Collators: batches from references. Pixels are read and decoded here, sample by sample, and nowhere
-earlier."""
+"""Collators: batches from references. Pixels are decoded here, sample by sample, and nowhere earlier."""
 
 from __future__ import annotations
 
@@ -57,8 +56,7 @@ class _Collator:
     def encode(
         self, conversations: Iterable[Any], images: list[list[Image.Image]]
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """The model's inputs, and a mask of the answers' tokens; without any image there are no pixel
-        values."""
+        """The model's inputs and a mask of the answers' tokens; no pixel values without any image."""
         texts = [self.processor.apply_chat_template(turns, tokenize=False) for turns in conversations]
         given = {"images": images} if any(images) else {}
         batch = dict(
@@ -103,8 +101,7 @@ class ConversationCollator(_Collator):
 
 
 class PreferenceCollator(_Collator):
-    """Preference pairs to the batch that TRL's DPO trainer expects: all chosen responses, then all rejected
-    ones.
+    """Preference pairs to the batch of TRL's DPO trainer: all chosen responses, then all rejected ones.
 
     Input rows hold `prompt`, `chosen`, `rejected` (texts), `images` (ids), `sample_id`. `completion_mask` is
     1 on the response's tokens and its end token.
@@ -134,8 +131,7 @@ def opened(row: Mapping[str, Any], pictures: Pictures) -> list[Image.Image]:
         except (DataError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(
                 f"sample {row['sample_id']}: image {image_id} cannot be read ({error}); replace it, or "
-                "remove the "
-                "sample"
+                "remove the sample"
             ) from error
     return found
 

@@ -1,5 +1,4 @@
-"""Checks of samples before a GPU is asked for: a faulty one is rejected with its reason, never cut or
-repaired."""
+"""Checks of samples before training: a faulty one is rejected with its reason, never cut or repaired."""
 
 from __future__ import annotations
 
@@ -126,8 +125,7 @@ def planner_for(
     config: Config,
     kept: Journal | None = None,
 ) -> Planner:
-    """A planner that takes picture sizes from image tables and headers, and token counts from the
-    processor."""
+    """A planner with sizes from image tables and headers, and token counts from the processor."""
     from transformers import AutoConfig
 
     from components.core.vlm import vision_token_count

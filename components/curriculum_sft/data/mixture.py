@@ -117,8 +117,7 @@ def _sets(general: list[Row], mixture: Mixture) -> dict[str, list[Row]]:
     if set(pools) != set(mixture.weights):
         raise ConfigError(
             f"curriculum_sft.mixture.weights names {', '.join(mixture.weights)}; the general data has the "
-            "sets "
-            f"{', '.join(sorted(pools))}: give each of them a weight, 0 to leave it out"
+            f"sets {', '.join(sorted(pools))}: give each of them a weight, 0 to leave it out"
         )
     return pools
 
@@ -141,10 +140,9 @@ def _drawn(pools: dict[str, list[Row]], shares: dict[str, float], mixture: Mixtu
         found = ", ".join(f"{name} {token_ratio(rows):.3g}" for name, rows in pools.items())
         raise ConfigError(
             f"curriculum_sft.mixture.text_image_ratio: {ratio:g} text tokens a vision token cannot be had at "
-            "these "
-            f"shares, there is too much {'text' if error.excess > 0 else 'vision'} whatever is left out "
-            "(whole, they "
-            f"have: {found}); add data of the other kind, or change the ratio, domain_share or weights"
+            f"these shares, there is too much {'text' if error.excess > 0 else 'vision'} whatever is left "
+            f"out (whole, they have: {found}); add data of the other kind, or change the ratio, domain_share "
+            "or weights"
         ) from error
     drawn = [(group, rows, rate) for (group, rows), rate in zip(halves, plan.rates, strict=True)]
     whole = [each for each, thinned in zip(drawn, plan.thinned, strict=True) if not thinned]
@@ -207,8 +205,7 @@ class Plan:
 
 
 class UnreachableError(ValueError):
-    """No choice of samples has the wanted ratio; the sign of `excess` tells the side on which they all
-    stay."""
+    """No choice of samples has the wanted ratio; the sign of `excess` tells the side they all stay on."""
 
     def __init__(self, excess: float) -> None:
         super().__init__("the ratio cannot be reached")
@@ -216,8 +213,7 @@ class UnreachableError(ValueError):
 
 
 def plan_rates(groups: Sequence[Group], shares: Mapping[str, float], *, max_passes: float = 1.0) -> Plan:
-    """Rates x with Σ_source x·cost proportional to the source's share, and Σ x·excess = 0 where there is any
-    excess.
+    """Rates x: Σ_source x·cost in proportion to the source's share, and Σ x·excess = 0.
 
     Args:
         groups: one or two a source, each with cost > 0.

@@ -240,8 +240,7 @@ def _format(kept: list[Mapping[str, Any]], reasoning_share: float, seed: int) ->
 
 
 def _answer_pair(row: Mapping[str, Any], wrong: str, why: str, reasoning_share: float, seed: int) -> Row:
-    """Right over wrong final answer, both in the style that the item has in fine-tuning: only the answer
-    differs."""
+    """Right over wrong final answer, both in the item's style in fine-tuning: only the answer differs."""
     chosen = response_of(row, reasoning_share, seed)
     reasoning = row["reasoning"] if chosen != format_response(row["answer"]) else ""
     return _pair(row, chosen, format_response(wrong, reasoning), why, polarity=_polarity(row, row["answer"]))

@@ -74,8 +74,7 @@ def settle(rows: list[Row], rejected: list[Row], config: Config) -> None:
     if rejected and config.unusable_samples == "stop":
         raise DataError(
             f"{len(rejected)} samples cannot be trained on; correct or remove them, or set unusable_samples "
-            "to reject:"
-            f"\n  {describe(rejected)}"
+            f"to reject:\n  {describe(rejected)}"
         )
     if not rows:
         reasons = dict(Counter(row["reason"] for row in rejected))
@@ -121,6 +120,5 @@ def _same(row: Row, what: str, planned: int, found: int) -> None:
         raise DataError(
             f"sample {row['sample_id']}: planned {planned} {what}, the processor gives {found}; its images "
             f"({', '.join(row['image_ids']) or 'none'}) differ from what their table or header says, or the "
-            "processor "
-            "is another than the one that was planned with"
+            "processor is another than the one that was planned with"
         )

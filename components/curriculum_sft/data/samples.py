@@ -1,5 +1,4 @@
-"""Training samples of the domain from kept questions and answers. Pure: rows in, rows of the table `samples`
-out."""
+"""Training samples of the domain from kept questions and answers. Pure: rows in, rows out."""
 
 from __future__ import annotations
 

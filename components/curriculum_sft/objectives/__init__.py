@@ -1,2 +1,1 @@
-"""The training objectives, one file each: supervised fine-tuning, preferences (DPO), on-policy
-distillation."""
+"""The training objectives, one file each: supervised (SFT), preferences (DPO), distillation."""

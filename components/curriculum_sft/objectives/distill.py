@@ -1,11 +1,9 @@
-"""On-policy distillation with TRL: the model answers general questions, a teacher scores each token of the
-answers.
+"""On-policy distillation with TRL: the model answers general questions, a teacher scores each token.
 
 The loss is the reverse KL divergence to the teacher on the student's own answers (MiniLLM, arXiv 2306.08543;
-GKD, arXiv 2306.13649 eq. 4 with lambda = 1). The teacher is the model before domain training: so distillation
+GKD, arXiv 2306.13649 eq. 4 with lambda = 1). The teacher is the model before domain training: distillation
 restores what that training overwrote (Thinking Machines, "On-Policy Distillation", 2025). The divergence
-covers the whole vocabulary,
-not the sampled token alone: the same gradient in the mean, with less variance.
+covers the whole vocabulary, not the sampled token alone: the same gradient in the mean, with less variance.
 """
 
 from __future__ import annotations
@@ -76,8 +74,7 @@ def questions_of(rows: Iterable[Row], limit: int, seed: int) -> list[Row]:
 
 
 class Supervised:
-    """Samples that are trained on by likelihood beside the questions: a pure function of the step and the
-    rank.
+    """Samples trained on by likelihood beside the questions: a pure function of step and rank.
 
     Args:
         rows: checked samples.
@@ -91,8 +88,7 @@ class Supervised:
         self._order = LengthGroupedOrder([row["length"] for row in rows], count, seed)
 
     def batch(self, number: int) -> dict[str, Any]:
-        """Batch number `number`, counted over all passes and ranks; after the last sample the next epoch
-        begins."""
+        """A batch by its number over all passes and ranks; the next epoch follows the last sample."""
         per_epoch = max(1, len(self._rows) // self._count)
         self._order.epoch = number // per_epoch
         start = number % per_epoch * self._count
@@ -101,8 +97,7 @@ class Supervised:
 
 
 class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
-    """TRL's trainer with rollouts seeded by their place in the batch, and supervised samples beside the
-    questions."""
+    """TRL's trainer with rollouts seeded by their place, and supervised samples beside the questions."""
 
     def __init__(
         self, *, lengths: Sequence[int], supervised: Supervised | None, weight: float, **arguments: Any

@@ -22,8 +22,7 @@ class StageDPOTrainer(StageTrainerMixin, DPOTrainer):
 def dpo_trainer(
     start: Path, processor: Any, pairs: list[Row], pictures: Pictures, config: Config, directory: Path
 ) -> StageDPOTrainer:
-    """A trainer for checked pairs. Its reference is the checkpoint it starts from; with LoRA, the model
-    without adapters.
+    """A trainer for checked pairs; the reference is the model it starts from (with LoRA, without adapters).
 
     Loss (arXiv 2305.18290 eq. 7, plus the likelihood term of arXiv 2404.19733):
 

@@ -117,8 +117,7 @@ def plan_epoch(
 def _deal(
     packs: list[list[int]], vision_tokens: Sequence[int], ranks: int, packs_per_rank: int
 ) -> list[list[int]]:
-    """A step's packs, most vision tokens first, rank after rank: each goes to the open rank with the fewest
-    tokens."""
+    """A step's packs by rank; the one with most vision tokens goes to the open rank with the fewest."""
     if len(packs) < ranks * packs_per_rank:
         return packs
     hands: list[list[list[int]]] = [[] for _ in range(ranks)]
@@ -133,8 +132,7 @@ def _deal(
 def plan(
     lengths: Sequence[int], vision_tokens: Sequence[int], capacity: int, *, epochs: float, **shared: int
 ) -> list[list[int]]:
-    """The packs of every epoch; a last epoch that is not whole is cut at its share. `shared` goes to
-    `plan_epoch`."""
+    """The packs of every epoch, the last cut at its share; `shared` goes to `plan_epoch`."""
     packs: list[list[int]] = []
     for epoch in range(math.ceil(epochs)):
         planned = plan_epoch(lengths, vision_tokens, capacity, epoch=epoch, **shared)

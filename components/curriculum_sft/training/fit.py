@@ -52,8 +52,7 @@ def train_phases(
     train: Train,
     ctx: StageContext,
 ) -> tuple[Any, Fitted]:
-    """Train every phase that is not done; returns the last one's trainer, and the curves of all of them as
-    one.
+    """Train every phase that is not done; returns the last one's trainer, and all curves as one.
 
     Each phase starts from the weights of the one before. Those are kept until the stage has ended.
 
@@ -178,8 +177,7 @@ def check_same_run(checkpoint: Path, provenance: dict[str, Any], per_step: int) 
     if differs:
         raise ConfigError(
             f"{checkpoint} was written by another run ({', '.join(differs)} differ); remove it to start "
-            "anew, "
-            "or restore that run's settings and inputs to continue it"
+            "anew, or restore that run's settings and inputs to continue it"
         )
     then = manifest["extra"].get(SAMPLES_PER_STEP, per_step)
     if then != per_step:

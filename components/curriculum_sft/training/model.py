@@ -51,8 +51,7 @@ def adapter_config(config: Config) -> Any:
 
 
 def save_model(trainer: Any, processor: Any, output: Path) -> None:
-    """Write the trained weights (adapters merged), the processor and the tokenizer; every rank has to call
-    it."""
+    """Write trained weights (adapters merged), processor and tokenizer; every rank has to call it."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     # Weights that are spread over the ranks have to be brought together first.
     whole = (

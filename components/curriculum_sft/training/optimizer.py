@@ -1,5 +1,4 @@
-"""AdamW or Muon with AdamW, by parts of the model, as one optimizer that a trainer can schedule, save and
-resume.
+"""AdamW, or Muon with AdamW, by parts of the model, as one optimizer to schedule, save and resume.
 
 Muon (K. Jordan, 2024) orthogonalises the momentum of every weight matrix by Newton-Schulz iterations; with
 weight decay and updates scaled to AdamW's root mean square, one learning rate serves both (arXiv 2502.16982,
@@ -118,8 +117,7 @@ class MuonAdamW(Optimizer):
         return loss
 
     def gather_states(self) -> None:
-        """Bring the states of all ranks to rank 0, whose `state_dict` is whole then; every rank has to call
-        it."""
+        """Bring all states to rank 0, whose `state_dict` is whole then; every rank has to call it."""
         for part in self._parts:
             if isinstance(part, ZeroRedundancyOptimizer):
                 part.consolidate_state_dict(to=0)
@@ -140,8 +138,7 @@ class MuonAdamW(Optimizer):
         return part.state_dict()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave, on this number of processes or another; each rank keeps its
-        share."""
+        """Restore a `state_dict` on this number of processes or another; each rank keeps its share."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._link()

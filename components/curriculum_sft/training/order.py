@@ -1,5 +1,4 @@
-"""The order in which samples are seen: shuffled every epoch, batches of similar length, known from the seed
-alone."""
+"""The order of samples: shuffled every epoch, batches of similar length, known from the seed alone."""
 
 from __future__ import annotations
 
@@ -15,12 +14,10 @@ _GROUP_BATCHES = 32
 
 
 class LengthGroupedOrder(Sampler[int]):
-    """Indices shuffled over all samples, then sorted by length inside groups of a few batches, then shuffled
-    by batch.
+    """All indices shuffled, sorted by length inside groups of a few batches, then shuffled by batch.
 
     The order is a function of (seed, epoch). `transformers.LengthGroupedSampler` draws from torch's global
-    generator
-    instead: a run that is resumed in the middle of an epoch cannot know its state at the epoch's start.
+    generator, whose state at an epoch's start a run that is resumed within the epoch cannot know.
 
     Args:
         lengths: tokens of each sample.
@@ -32,8 +29,7 @@ class LengthGroupedOrder(Sampler[int]):
         self._lengths = np.asarray(lengths)
         self._batch, self._seed = batch, seed
         self.epoch = 0
-        """The epoch whose order the next iteration gives. No method `set_epoch`: accelerate would call it
-        with 0 for a resumed epoch."""
+        """Epoch of the next iteration. No `set_epoch`: accelerate calls it with 0 for a resumed epoch."""
 
     def __len__(self) -> int:
         return len(self._lengths)

@@ -1,5 +1,4 @@
-"""Probes: the loss of a few samples of every source while the model trains, and their answers before and
-after.
+"""Probes: loss of a few samples of every source during training, and their answers before and after.
 
 The trainer's loss is a mean over whatever a batch holds. Probes measure the same rows again and again, so
 their curve shows learning and forgetting. They never touch the training: no gradient, no random draw.
@@ -104,8 +103,7 @@ class Probes(TrainerCallback):
         return [completions[0].text for completions in answered]
 
     def asked(self) -> list[Asked]:
-        """Every chosen row's first question with the answers before and after; call it when training has
-        ended."""
+        """Every chosen row's first question with both answers; call it when training has ended."""
         before = self._journal.get("before")
         if self._trainer is None or before is None:
             return []
@@ -133,8 +131,7 @@ def one_in_turn(rows: Sequence[Row], count: int) -> list[Row]:
 
 
 def first_turn(row: Row) -> tuple[list[Part], str]:
-    """The first question of a sample or a preference pair as content parts, and the answer that is trained
-    on."""
+    """The first question of a sample or a pair as content parts, and the answer that is trained on."""
     if "messages" in row:
         turns = [turn for turn in json.loads(row["messages"]) if turn["role"] != "system"]
     else:

@@ -1,5 +1,4 @@
-"""Model FLOPs utilisation (MFU): the share of a GPU's matrix throughput that a training run turns into
-updates.
+"""Model FLOPs utilisation (MFU): the share of a GPU's throughput that a training run turns into updates.
 
 MFU = tokens/s x FLOPs a token / peak FLOP/s (PaLM, arXiv 2204.02311, appendix B), with 6 FLOPs for each
 parameter and token (2 forward, 4 backward); recomputed activations do not count. The vision tower sees
@@ -57,8 +56,7 @@ def flops_per_token(model: Any, vision_share: float) -> float:
 
 
 def utilisation(trainer: Any, rows: Sequence[Row], tokens_per_s: float, config: Config) -> dict[str, float]:
-    """Metrics of a finished training: `mfu` on a GPU whose peak is known, `packing_fill` where samples were
-    packed.
+    """Metrics: `mfu` on a GPU whose peak is known, `packing_fill` where samples were packed.
 
     Args:
         trainer: after training.

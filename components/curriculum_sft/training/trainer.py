@@ -50,15 +50,13 @@ class LossGuard:
             if loss > self._max_ratio * median:
                 raise DataError(
                     f"the loss is {loss:.4g}, more than max_loss_ratio ({self._max_ratio:g}) times the "
-                    "running "
-                    f"median of {median:.4g}; {advice}"
+                    f"running median of {median:.4g}; {advice}"
                 )
         self._last.append(loss)
 
 
 class StageTrainerMixin:
-    """Gives a TRL trainer a reproducible order, a stop with sample ids at a bad loss, and saved sharded
-    states."""
+    """Gives a TRL trainer a reproducible order, a stop at a bad loss, and saved sharded states."""
 
     tokens_seen = 0
     guard = LossGuard(0.0)
