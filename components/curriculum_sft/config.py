@@ -55,12 +55,13 @@ class Mixture(Settings):
     """Measure of the shares: supervised answers, samples, or tokens (vision tokens included)."""
     weights: dict[str, float] = {}
     """Weights of the general sets among each other, by name: file or folder below `general_data`, or the
-    column `source` of the table `samples`. 0 leaves a set out; without any weights the sets are one."""
+    column `source` of the table `samples`. Weight 0 leaves a set out. Without any weights the sets are
+    one."""
     text_image_ratio: float = Field(default=0.0, ge=0)
     """Wanted text tokens a vision token, e.g. 1.0 (Kimi-VL, arXiv 2504.07491), by thinning; 0 is off."""
     max_passes: float = Field(default=1.0, ge=1, le=100)
-    """Most draws of a sample in one epoch. 1 repeats none and thins sources that are too large for their
-    share; more repeats sources that are too small."""
+    """Most draws of a sample in one epoch. One draw thins the sources that are too large for their share.
+    More draws repeat the sources that are too small."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Mixture:
@@ -101,8 +102,8 @@ class Preferences(Settings):
     own_pairing: Literal["any", "length"] = "any"
     """Right and wrong answer of a pair: any, by seed, or the two nearest in length."""
     denial_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of the yes/no pairs in which "no" is chosen. 0.5 keeps DPO from learning to deny everything; a
-    model that says yes too readily (teachers ask about visible things) needs more."""
+    """Share of the yes/no pairs in which "no" is chosen. One half keeps DPO from learning to deny everything.
+    A model that says yes too readily (teachers ask about visible things) needs more."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Preferences:
@@ -158,11 +159,11 @@ class Config(Settings):
     """Settings of one use of the stage `curriculum_sft`."""
 
     objective: Literal["sft", "dpo", "distill"] = "sft"
-    """sft: maximum likelihood of voted answers and general data; dpo: preferences from the votes; distill:
-    on-policy distillation from the base model on the general data's questions."""
+    """sft: likelihood of voted answers and general data; dpo: preferences from the votes; distill: on-policy
+    distillation from the base model on general questions."""
     domain_share: float = Field(default=1.0, ge=0, le=1)
     """Share of the supervised answers (or of the measure `mixture.by`) that comes from the domain, the rest
-    from the general data. 1 for learning the domain, about 0.3 for restoring general ability."""
+    from the general data. Take 1 to learn the domain, about 0.3 to restore general ability."""
     max_general_samples: int = Field(default=0, ge=0)
     """Most samples of general data, drawn by seed; 0 takes all."""
     mixture: Mixture = Mixture()

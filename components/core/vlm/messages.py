@@ -52,8 +52,8 @@ def prompt_text(processor: Any, text: str | Sequence[Mapping[str, Any]], images:
 
     Args:
         processor: a multimodal processor with a chat template.
-        text: the question text (see `format_question`); or a user turn's content parts, placeholders
-            included; or a whole conversation that ends with a user turn, as messages.
+        text: the question text (see `format_question`), a user turn's content parts, or a conversation's
+            messages up to a user turn.
         images: number of image placeholders before a text.
     """
     turns: list[dict[str, Any]]
@@ -71,9 +71,8 @@ def split_at_images(text: str, pictures: int | None = None) -> list[int | str]:
 
     Args:
         text: with a marker where a picture belongs.
-        pictures: None takes each `<image>` for the next picture. A number takes `<image 1>` to `<image
-            pictures>` for the picture of that number; a marker of another number, or a repeated one, stays in
-            the text.
+        pictures: None takes each `<image>` for the next picture. A number takes `<image n>` for picture n, up
+            to that number. Other or repeated markers stay in the text.
     """
     parts: list[int | str] = []
     shown = begin = 0

@@ -34,9 +34,8 @@ _VIDEO_CONFIG = "video_preprocessor_config.json"
 class ImageQwen3VLProcessor(Qwen3VLProcessor):
     """`Qwen3VLProcessor` without its video half, which alone needs torchvision.
 
-    It is a `Qwen3VLProcessor` to every caller that passes no video, and what it saves names
-    `Qwen3VLProcessor` and keeps the video settings, so that a checkpoint written here loads unchanged
-    wherever torchvision is installed.
+    To every caller that passes no video it is a `Qwen3VLProcessor`. Saved settings name that class and keep
+    the video settings: a checkpoint written here loads unchanged with torchvision.
     """
 
     def __init__(

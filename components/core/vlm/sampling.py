@@ -24,8 +24,8 @@ Picture = bytes | Image.Image
 Pictures = Picture | Sequence[Picture]
 """One picture, or several (or none) in the order in which the prompt shows them."""
 Prompt = str | Sequence[Mapping[str, Any]]
-"""A text that all pictures precede; the content parts of a user's turn, `{"type": "image"}` once for each
-picture; or a conversation's messages, their parts likewise."""
+"""A text that all pictures precede, a user turn's content parts, or a conversation's messages. Parts show
+each picture as `{"type": "image"}`."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def generate(
         batch_size: most sequences (items × samples) decoded together.
         seed: of the sampling; equal seeds give equal responses.
         draws_of: item number -> the uniform numbers that choose its tokens, (num_samples, max_new_tokens) in
-            [0, 1), in place of those that belong to the seed and the item's place.
+            [0, 1). Default: those of the seed and the item's place.
         on_batch: called with the number of items each batch has finished (progress).
 
     Returns:

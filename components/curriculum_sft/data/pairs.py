@@ -2,12 +2,12 @@
 
 A pair says which of two responses to the same question about the same picture is better, and why:
 
-    own          a right answer over a wrong one that the starting model gave when asked
-    outvoted     the voters' answer over the proposed one that they rejected
-    dissent      the accepted answer over that of a voter who was outvoted
-    contrast     an accepted yes (no) over its opposite
-    verbose      the short answer over the same answer with its reasoning
-    format       the asked-for form over the same content without it
+- own: a right answer over a wrong one that the starting model gave when asked
+- outvoted: the voters' answer over the proposed one that they rejected
+- dissent: the accepted answer over that of a voter who was outvoted
+- contrast: an accepted yes (no) over its opposite
+- verbose: the short answer over the same answer with its reasoning
+- format: the asked-for form over the same content without it
 
 Own answers matter most: texts that a model would never write teach it little (Tajwar et al., arXiv
     2404.14367).
@@ -94,8 +94,8 @@ def build_pairs(
 ) -> list[Row]:
     """Build and choose preference pairs from the train split.
 
-    "No" is chosen in `settings.denial_share` of the yes/no pairs: pairs against hallucination alone ("yes"
-    about things that are not there) would teach the model to deny everything.
+    "No" is chosen in `settings.denial_share` of the yes/no pairs. Pairs against hallucination alone would
+    teach the model to deny everything.
 
     Args:
         kept: rows of `qa_kept`.

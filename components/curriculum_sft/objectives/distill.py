@@ -1,6 +1,6 @@
 """On-policy distillation with TRL: the model answers general questions, a teacher scores each token.
 
-The loss is the reverse KL divergence to the teacher on the student's own answers (MiniLLM, arXiv 2306.08543;
+Loss: reverse KL divergence to the teacher on the student's own answers (MiniLLM, arXiv 2306.08543;
 GKD, arXiv 2306.13649 eq. 4 with lambda = 1). The teacher is the model before domain training: distillation
 restores what that training overwrote (Thinking Machines, "On-Policy Distillation", 2025). The divergence
 covers the whole vocabulary, not the sampled token alone: the same gradient in the mean, with less variance.

@@ -68,9 +68,9 @@ def plan_epoch(
 ) -> list[list[int]]:
     """The packs of one epoch in the order in which they are trained on: a function of its arguments alone.
 
-    Packs of one step hold about as many vision tokens on every rank: they are the vision tower's work, and
-    the slowest rank sets the pace. Packs with similar counts form a step. They are dealt largest first, each
-    to the rank with the fewest vision tokens so far.
+    Packs of one step hold about as many vision tokens on every rank: the slowest vision tower sets the pace.
+    Packs with similar counts form a step. They are dealt largest first, each to the rank with the fewest
+    vision tokens so far.
 
     Args:
         lengths: tokens of each sample, vision tokens included.

@@ -1,12 +1,12 @@
 """AdamW, or Muon with AdamW, by parts of the model, as one optimizer to schedule, save and resume.
 
-Muon (K. Jordan, 2024) orthogonalises the momentum of every weight matrix by Newton-Schulz iterations; with
-weight decay and updates scaled to AdamW's root mean square, one learning rate serves both (arXiv 2502.16982,
-as Kimi-VL uses it, arXiv 2504.07491). torch has Muon for matrices alone; this joins it with AdamW.
+Muon (Jordan, 2024) orthogonalises the momentum of every weight matrix by Newton-Schulz iterations. Weight
+decay and updates scaled to AdamW's root mean square let one learning rate serve both (arXiv 2502.16982;
+Kimi-VL, arXiv 2504.07491). torch has Muon for matrices alone; this joins it with AdamW.
 
-Over several processes the states are sharded as in ZeRO-1 (arXiv 1910.02054, section 5.1) by torch's own
-`ZeroRedundancyOptimizer`: each rank holds the states of its share of the parameters, even by size, updates
-those (orthogonalises its own matrices), and sends them to the others.
+Several processes shard the states as in ZeRO-1 (arXiv 1910.02054, section 5.1) by torch's
+`ZeroRedundancyOptimizer`. Each rank holds and updates its share of the parameters, even by size, and sends
+them to the others.
 """
 
 from __future__ import annotations

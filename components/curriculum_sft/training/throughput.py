@@ -1,8 +1,8 @@
 """Model FLOPs utilisation (MFU): the share of a GPU's throughput that a training run turns into updates.
 
-MFU = tokens/s x FLOPs a token / peak FLOP/s (PaLM, arXiv 2204.02311, appendix B), with 6 FLOPs for each
-parameter and token (2 forward, 4 backward); recomputed activations do not count. The vision tower sees
-`merge` x `merge` patches for every vision token.
+MFU = tokens/s x FLOPs a token / peak FLOP/s (PaLM, arXiv 2204.02311, appendix B). A token costs 6 FLOPs a
+parameter (2 forward, 4 backward); recomputed activations do not count. The vision tower sees `merge` x
+`merge` patches for every vision token.
 """
 
 from __future__ import annotations
