@@ -57,8 +57,8 @@ def run(config: Config, ctx: StageContext) -> None:
         return ctx.progress(rows, total=len(rows), desc="checking samples")
 
     if config.objective == "dpo":
-        own = own_answers(config, datasets, start, processor, pictures, ctx)
-        rows, bad = partition(pairs_of(config, datasets, own), planner, track)
+        pairs = pairs_of(config, datasets, start, processor, pictures, ctx)
+        rows, bad = partition(pairs, planner, track)
     else:
         found = ctx.progress(general, desc="reading general data") if general.sets else general
         gather = all_samples if config.objective == "distill" else mixed_samples
@@ -118,45 +118,39 @@ def samples_of(config: Config, datasets: dict[str, Dataset]) -> list[Row]:
     )
 
 
-def own_answers(
+def pairs_of(
     config: Config,
     datasets: dict[str, Dataset],
     start: Path,
     processor: Any,
     pictures: Any,
     ctx: StageContext,
-) -> dict[str, list[str]]:
-    """The starting model's responses to training questions by `qa_id`; none if the settings ask for none."""
-    settings = config.preferences
-    if not settings.own_samples:
-        return {}
+) -> list[Row]:
+    """Preference pairs of the train split, from the votes and from the starting model's own answers."""
     from components.core.vlm import load_model
-    from components.curriculum_sft.data.pairs import ask, questions_to_ask
+    from components.curriculum_sft.data.pairs import ask, build_pairs, questions_to_ask
 
-    asked = questions_to_ask(datasets["qa_kept"].rows_iter(), settings.own_questions, config.seed)
-    with ProgressBar(len(asked), "asking the starting model", ctx.log) as bar:
-        return ask(
-            asked,
-            load_model(start, "float32", attn=config.attention),
-            processor,
-            pictures,
-            samples=settings.own_samples,
-            max_new_tokens=settings.own_max_tokens,
-            seed=config.seed,
-            divided=Divided(ctx.work, "own_answers"),
-            on_batch=bar.update,
-        )
-
-
-def pairs_of(config: Config, datasets: dict[str, Dataset], own: dict[str, list[str]]) -> list[Row]:
-    """Preference pairs from the votes on the train split, and from the model's own answers."""
-    from components.curriculum_sft.data.pairs import build_pairs
-
+    settings, kept = config.preferences, datasets["qa_kept"]
+    own: dict[str, list[str]] = {}
+    if settings.own_samples:
+        asked = questions_to_ask(kept.rows_iter(), settings.own_questions, config.seed)
+        with ProgressBar(len(asked), "asking the starting model", ctx.log) as bar:
+            own = ask(
+                asked,
+                load_model(start, "float32", attn=config.attention),
+                processor,
+                pictures,
+                samples=settings.own_samples,
+                max_new_tokens=settings.own_max_tokens,
+                seed=config.seed,
+                divided=Divided(ctx.work, "own_answers"),
+                on_batch=bar.update,
+            )
     return build_pairs(
-        datasets["qa_kept"].rows_iter(),
+        kept.rows_iter(),
         datasets["qa_rejected"].rows_iter(),
         datasets["votes"].rows_iter(),
-        config.preferences,
+        settings,
         reasoning_share=config.reasoning_share,
         seed=config.seed,
         own=own,

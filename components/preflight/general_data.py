@@ -55,9 +55,8 @@ def check_general_data(root: Path, checked_samples: int, max_unusable_share: flo
         return _check_sets(root, open_general(root, verify=False), checked_samples, max_unusable_share)
     images = open_checked(root / "images", "images")
     samples = open_checked(root / "samples", "samples")
-    known = {
-        key for batch in images.iter_batches(["image_id"], 65_536) for key in batch["image_id"].to_pylist()
-    }
+    batches = images.iter_batches(["image_id"], 65_536)
+    known = {key for batch in batches for key in batch["image_id"].to_pylist()}
     rows = samples.rows_iter(["sample_id", "messages", "image_ids"], batch_rows=4096)
     problems: list[str] = []
     count = 0

@@ -89,7 +89,7 @@ class ConversationCollator(_Collator):
         super().__init__(processor, pictures)
         self.stand_in = stand_in
 
-    def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         conversations = [json.loads(row["messages"]) for row in rows]
         images = [opened(row, self.pictures) for row in rows]
         if self.stand_in and not any(images):
@@ -107,7 +107,7 @@ class PreferenceCollator(_Collator):
     1 on the response's tokens and its end token.
     """
 
-    def __call__(self, rows: list[Mapping[str, Any]]) -> dict[str, Any]:
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         conversations = [
             build_conversation([(row["prompt"], row[key])]) for key in ("chosen", "rejected") for row in rows
         ]

@@ -38,7 +38,7 @@ class PackCollator:
     def __init__(self, collate: ConversationCollator, rows: Sequence[Mapping[str, Any]]) -> None:
         self._collate, self._rows = collate, rows
 
-    def __call__(self, packs: list[Mapping[str, Any]]) -> dict[str, Any]:
+    def __call__(self, packs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return self._collate([self._rows[index] for pack in packs for index in pack["pack"]])
 
 
