@@ -286,5 +286,5 @@ def end_tokens(model: Any, processor: Any) -> frozenset[int]:
 
 
 def vision_tokens(processor: Any) -> dict[str, int]:
-    """Token ids by name of the vision placeholders: in a response they would claim pictures that are not there."""
+    """Token ids by name that no response may contain."""
     return banned_token_ids(processor.tokenizer)
