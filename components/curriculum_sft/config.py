@@ -89,7 +89,7 @@ class Preferences(Settings):
     verbose_share: float = Field(default=0.1, ge=0, le=1)
     """Share of pairs that prefer the short answer to the same answer with its reasoning written out."""
     format_share: float = Field(default=0.05, ge=0, le=1)
-    """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to its lack."""
+    """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to the bare content."""
     contrast: bool = True
     """Also build yes/no pairs from kept items, against the opposite answer."""
     own_samples: int = Field(default=0, ge=0)
@@ -113,7 +113,7 @@ class Preferences(Settings):
 
 
 class Distillation(Settings):
-    """On-policy distillation from the base model: what it would have said to the general data's questions."""
+    """On-policy distillation from the base model on the general data's questions."""
 
     beta: float = Field(default=1.0, ge=0, le=1)
     """Divergence between model and teacher: 1 reverse KL, 0 forward KL, between them a generalised
@@ -292,7 +292,7 @@ class Config(Settings):
         return self
 
     def by_phase(self) -> list[Config]:
-        """The settings of each phase, in order; this one's alone where there are none."""
+        """The settings of each phase, in order; without phases these alone."""
         if not self.phases:
             return [self]
         common = self.model_dump() | {"phases": []}

@@ -101,7 +101,7 @@ def _sources(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def _curve(report: Any, log: list[dict[str, float]], keys: Iterable[str], title: str, axis: str = "") -> None:
-    """A figure of what the log has under `keys`, if it has any."""
+    """A figure of the logged values under `keys`, if there are any."""
     lines = {key: [(entry["step"], entry[key]) for entry in log if key in entry] for key in keys}
     if not any(lines.values()):
         return

@@ -119,5 +119,5 @@ def _sets(place: Path, root: Path, depth: int) -> Iterator[tuple[str, Records]]:
 
 
 def _training(shards: list[Path]) -> list[Path]:
-    """The shards of the split `train`, where names begin with their split as on Hugging Face's hub."""
+    """The shards of the split `train`, if names begin with their split as on Hugging Face's hub."""
     return [shard for shard in shards if shard.name.startswith("train-")] or shards

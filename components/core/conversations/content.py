@@ -33,7 +33,7 @@ class Content:
         return [parts for role, parts in zip(self.roles, self.parts, strict=True) if role == "assistant"]
 
     def spelled(self, tokens: Iterable[str]) -> str:
-        """The first of `tokens` that a text spells, "" where none does."""
+        """The first of `tokens` that a text spells, "" without any."""
         texts = [part["text"] for parts in self.parts for part in parts if part["type"] == "text"]
         return next((token for token in tokens if any(token in text for text in texts)), "")
 

@@ -41,7 +41,7 @@ def data_bytes(uri: str) -> bytes:
     """The bytes of a base64 `data:` URI.
 
     Raises:
-        BadRecord: it is none.
+        BadRecord: it is no such URI.
     """
     head, comma, body = uri.partition(",")
     try:
@@ -80,7 +80,7 @@ class Sizes:
 
 
 class FolderPictures:
-    """Pictures named by paths, all below one folder: what the pinned reference to that folder covers.
+    """Pictures named by paths, all below one folder, which the pinned reference covers.
 
     A path may start at the folder of the file that names it, at the root, or at `images/` in either.
     """
@@ -98,7 +98,7 @@ class FolderPictures:
             folder: of the file that holds the record.
 
         Raises:
-            BadRecord: there is none, or it lies outside the root.
+            BadRecord: it is missing, or lies outside the root.
         """
         if not self._root:
             raise BadRecord(

@@ -27,7 +27,7 @@ class SampleSet:
 
     Args:
         name: of the set.
-        records: what its files hold.
+        records: those of its files.
         folder: pictures that are named by path.
         known: ids of the dataset `images` beside the set.
     """

@@ -173,7 +173,7 @@ def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tu
 
 
 def _index(ids: list[int], wanted: int, start: int) -> int:
-    """First position of an id from `start` on; the length where there is none."""
+    """First position of an id from `start` on; the length without any."""
     try:
         return ids.index(wanted, start)
     except ValueError:

@@ -149,7 +149,7 @@ def _wrong_answers(pairs: list[Row], room: int, denial_share: float, seed: int) 
 
 
 def _remoteness(pair: Row) -> int:
-    """How far the rejected response is from what the model itself would say."""
+    """Rank of the rejected response by its distance from the model's own words."""
     return {"own": 0, "contrast": 2}.get(pair["why"], 1)
 
 

@@ -16,7 +16,7 @@ from components.curriculum_sft.training.trainer import StageTrainerMixin, traine
 
 
 class StageDPOTrainer(StageTrainerMixin, DPOTrainer):
-    """TRL's DPO trainer in the stage's order, stopping at a loss that is not finite."""
+    """TRL's DPO trainer in the stage's order, with its stop at a bad loss."""
 
 
 def dpo_trainer(

@@ -19,7 +19,7 @@ from components.curriculum_sft.training.trainer import StageTrainerMixin, traine
 
 
 class StageSFTTrainer(StageTrainerMixin, SFTTrainer):
-    """TRL's SFT trainer in the stage's order, stopping at a loss that is not finite."""
+    """TRL's SFT trainer in the stage's order, with its stop at a bad loss."""
 
 
 class PackedSFTTrainer(StageSFTTrainer):

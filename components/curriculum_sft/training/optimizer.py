@@ -35,7 +35,7 @@ def takes_muon(name: str, parameter: nn.Parameter) -> bool:
 
 
 def optimizer_for(model: nn.Module, config: Config) -> Optimizer | None:
-    """The optimizer of the settings; None where the trainer's own AdamW does."""
+    """The optimizer of the settings; None for the trainer's own AdamW."""
     if config.optimizer == "muon":
         return MuonAdamW(
             model, config.learning_rate, config.muon_learning_rate, config.weight_decay, config.learning_rates
@@ -149,7 +149,7 @@ def _trained(model: nn.Module) -> Named:
 
 
 def _sharded(groups: list[dict[str, Any]], kind: type[Optimizer], **defaults: Any) -> Optimizer:
-    """An optimizer whose states are spread over the processes, where there are several."""
+    """An optimizer whose states are spread over the processes, if there are several."""
     if not distributed.is_initialized() or distributed.get_world_size() == 1:
         return kind(groups, **defaults)
     return ZeroRedundancyOptimizer(groups, optimizer_class=kind, **defaults)

@@ -56,7 +56,7 @@ def flops_per_token(model: Any, vision_share: float) -> float:
 
 
 def utilisation(trainer: Any, rows: Sequence[Row], tokens_per_s: float, config: Config) -> dict[str, float]:
-    """Metrics: `mfu` on a GPU whose peak is known, `packing_fill` where samples were packed.
+    """Metrics: `mfu` on a GPU whose peak is known, `packing_fill` of packs.
 
     Args:
         trainer: after training.

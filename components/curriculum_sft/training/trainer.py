@@ -178,7 +178,7 @@ def deepspeed_config(config: Config) -> dict[str, Any] | None:
 
 
 def join_processes(config: Config) -> bool:
-    """Join DeepSpeed's processes on CPUs, where the trainer itself would not; whether it has been done.
+    """Join DeepSpeed's processes on CPUs, which the trainer does not do; returns whether it was done.
 
     accelerate chooses a backend by device and finds none there. On GPUs the trainer does all of it.
     """

@@ -1,4 +1,4 @@
-"""Every fault of a record is told with its file, its line or row, and what to do."""
+"""Every fault of a record names its file, its line or row, and the remedy."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def processor(tiny_checkpoint):
 
 
 class Damaged:
-    """A store with one picture that is none."""
+    """A store with one damaged picture."""
 
     def __contains__(self, image_id):
         return image_id == "damaged"

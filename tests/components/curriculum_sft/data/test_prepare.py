@@ -1,4 +1,4 @@
-"""What is read, what is chosen and what is checked, with a planner that knows lengths by heart."""
+"""Reading, choosing and checking rows, with a planner that knows lengths by heart."""
 
 from __future__ import annotations
 

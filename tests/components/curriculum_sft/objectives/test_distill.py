@@ -1,4 +1,4 @@
-"""On-policy distillation: from the questions that are asked to the weights that come out."""
+"""On-policy distillation: from the questions to the trained weights."""
 
 from __future__ import annotations
 
@@ -189,11 +189,10 @@ def test_passes_and_processes_share_a_step(sft_world, argv, tmp_path, moved, con
 
 
 def test_sharded_ranks_see_the_losses_of_others(sft_world, argv, tmp_path, moved):
-    """Two ranks under ZeRO-2 and two that share nothing; then, with texts among the general data, ZeRO-2 and
-    ZeRO-3.
+    """Two ranks under ZeRO-2 lose as two that share nothing; with texts in the general data ZeRO-2 and 3 run too.
 
-    Of the texts none is asked, but they are trained on by likelihood: one rank then has a picture and the
-    other has none. Under ZeRO-3 TRL samples, so the answers are others, of the same distribution.
+    Texts are not asked, but trained on by likelihood: one rank then has a picture and the other has none.
+    Under ZeRO-3 TRL samples: the answers differ, with the same distribution.
     """
     pytest.importorskip("deepspeed")
     mixed = tmp_path / "general"
