@@ -30,9 +30,9 @@ from components.core.conversations import GeneralData, open_general
 from components.core.conversations.pictures import Sizes
 from components.core.resume.work import Journal
 from components.core.vlm import build_processor, vision_token_count
-from components.curriculum_sft.checks import Planner, partition
-from components.curriculum_sft.collator import count_answers
-from components.curriculum_sft.prepare import read_general
+from components.curriculum_sft.data.batches import answer_counter
+from components.curriculum_sft.data.checks import Planner, partition
+from components.curriculum_sft.data.prepare import read_general
 from demo.tokenizer import build_tokenizer
 
 SIZE_PX = (640, 480)
@@ -87,7 +87,7 @@ def planner_for(processor: Any, general: GeneralData, kept: Journal) -> Planner:
         sizes=Sizes({}, general.stores),
         control_tokens=[str(token) for token in tokenizer.added_tokens_decoder.values() if token.special],
         max_length_tokens=4096,
-        count_answers=count_answers(tokenizer),
+        count_answers=answer_counter(tokenizer),
         image_token=processor.image_token_id,
         kept=kept,
     )

@@ -5,7 +5,7 @@
 A Qwen3-VL with the sizes of the 2 B model and random weights (speed does not depend on them), bfloat16, pictures of 448 px
 (196 vision tokens), samples of 250 to 1,250 tokens. TRL's trainer pads batches of eight; ours gets packs of as many tokens.
 The ceiling is what products of square bfloat16 matrices reach on the same device in the same run; MFU counts 6 FLOPs a
-parameter and token (`components.curriculum_sft.throughput`). Flash attention is used where it is installed.
+parameter and token (`components.curriculum_sft.training.throughput`). Flash attention is used where it is installed.
 
 Writes `benchmarks/results/<device>.json`. Without a GPU it says so and ends; `--tiny` runs everything on the CPU with the
 demo's sizes and writes nothing. What a step of reinforcement learning spends on rollouts, rewards and update on the same
@@ -28,7 +28,7 @@ import torch
 from benchmarks.harness import ROOT, machine
 from benchmarks.training.packing import BATCH, run_packed, run_trl, samples, write_model
 from components.core.vlm import build_processor, load_model, load_processor
-from components.curriculum_sft.throughput import flops_per_token, peak_flops
+from components.curriculum_sft.training.throughput import flops_per_token, peak_flops
 from demo.base_model import build_config, build_model
 from demo.base_settings import ModelSizes
 from demo.tokenizer import build_tokenizer

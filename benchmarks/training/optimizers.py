@@ -31,12 +31,12 @@ from components.core.stage import log as logs
 from components.core.stage.container_image import code_version
 from components.core.stage.settings import parse_settings
 from components.core.vlm import load_processor, set_threads
-from components.curriculum_sft.checks import partition
-from components.curriculum_sft.collator import PictureStores
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.stage import planner_for, samples_of
-from components.curriculum_sft.train_sft import sft_trainer
-from components.curriculum_sft.training import fit
+from components.curriculum_sft.data.batches import PictureStores
+from components.curriculum_sft.data.checks import partition, planner_for
+from components.curriculum_sft.objectives.sft import sft_trainer
+from components.curriculum_sft.stage import samples_of
+from components.curriculum_sft.training.fit import fit
 
 ARMS: dict[str, dict[str, Any]] = {
     "muon 2e-3": {},

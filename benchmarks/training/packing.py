@@ -29,11 +29,11 @@ from trl import SFTConfig, SFTTrainer
 from benchmarks.harness import RESULTS, result
 from components.core.vlm import build_processor, load_model, load_processor, vision_token_count
 from components.core.vlm.messages import build_conversation, format_question, format_response
-from components.curriculum_sft.checks import Planner, partition
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.packing import fill, plan_epoch, vision_imbalance
-from components.curriculum_sft.samples import Row
-from components.curriculum_sft.train_sft import sft_trainer
+from components.curriculum_sft.data.checks import Planner, partition
+from components.curriculum_sft.data.samples import Row
+from components.curriculum_sft.objectives.sft import sft_trainer
+from components.curriculum_sft.packing.plan import fill, plan_epoch, vision_imbalance
 from demo import general
 from demo.base_model import MIN_PIXELS, build_config, build_model
 from demo.base_settings import ModelSizes

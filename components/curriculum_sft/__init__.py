@@ -1,1 +1,1 @@
-"""Curriculum fine-tuning: domain knowledge, restored general ability, preference alignment; one component, used thrice."""
+"""Curriculum fine-tuning: domain knowledge, restored general ability, preferences; one stage, used thrice."""

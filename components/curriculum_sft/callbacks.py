@@ -21,7 +21,7 @@ from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.stage.errors import DataError
 from components.core.stage.log import ProgressBar
 from components.core.training.launch import any_rank
-from components.curriculum_sft.order import LengthGroupedOrder
+from components.curriculum_sft.training.order import LengthGroupedOrder
 
 
 class CommitCheckpoints(TrainerCallback):

@@ -3,7 +3,8 @@
 from components.core.stage.io import StageIO
 
 IO = StageIO(
-    does="Fine-tune a checkpoint (the base model when none is given) on voted answers or on preferences between answers.",
+    does="Fine-tune a checkpoint (the base model when none is given) on voted answers or on preferences "
+    "between answers.",
     params=("base_model", "general_data"),
     inputs=("images", "qa_kept", "qa_rejected", "votes"),
     optional_inputs=("init_checkpoint",),

@@ -15,7 +15,7 @@ class Freeze(Settings):
     vision: bool = False
     """The vision tower without its projectors."""
     projector: bool = False
-    """What maps vision features into the language model (merger and DeepStack mergers)."""
+    """The mergers that map vision features into the language model, DeepStack's included."""
     language: bool = False
     """The language model, its embeddings and head."""
 
@@ -26,7 +26,7 @@ class PartRates(Settings):
     vision: float = Field(default=0.0, ge=0)
     """The vision tower without its projectors."""
     projector: float = Field(default=0.0, ge=0)
-    """What maps vision features into the language model."""
+    """The mergers that map vision features into the language model."""
     language: float = Field(default=0.0, ge=0)
     """The language model, its embeddings and head."""
 
@@ -36,7 +36,7 @@ class PartRates(Settings):
 
 
 class Lora(Settings):
-    """Low-rank adapters (arXiv 2106.09685) in place of full fine-tuning; they are merged into the saved weights."""
+    """Low-rank adapters (arXiv 2106.09685) in place of full fine-tuning, merged into the saved weights."""
 
     rank: int = Field(default=64, ge=1)
     """Rank of the update."""
@@ -52,16 +52,16 @@ class Mixture(Settings):
     """How samples of the domain and of the general sets are mixed."""
 
     by: Literal["answers", "samples", "tokens"] = "answers"
-    """What shares count: supervised answers, samples, or tokens (vision tokens included)."""
+    """Measure of the shares: supervised answers, samples, or tokens (vision tokens included)."""
     weights: dict[str, float] = {}
-    """Weights of the general sets among each other, by name: file or folder below `general_data`, or what the column
-    `source` of the table `samples` says. 0 leaves a set out; without any weights the sets are one."""
+    """Weights of the general sets among each other, by name: file or folder below `general_data`, or the
+    column `source` of the table `samples`. Weight 0 leaves a set out. Without any weights the sets are
+    one."""
     text_image_ratio: float = Field(default=0.0, ge=0)
-    """Wanted number of text tokens for one vision token, e.g. 1.0 (Kimi-VL, arXiv 2504.07491): of the samples that
-    have too much of one of them, fewer are drawn. 0 takes what comes."""
+    """Wanted text tokens a vision token, e.g. 1.0 (Kimi-VL, arXiv 2504.07491), by thinning; 0 is off."""
     max_passes: float = Field(default=1.0, ge=1, le=100)
-    """How often a sample may be drawn in one epoch. 1: none is repeated, sources that are too large for their share
-    are thinned; above: sources that are too small are repeated up to so many times."""
+    """Most draws of a sample in one epoch. One draw thins the sources that are too large for their share.
+    More draws repeat the sources that are too small."""
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Mixture:
@@ -81,7 +81,7 @@ class Preferences(Settings):
     """Which preference pairs are built from the votes, and how DPO (arXiv 2305.18290) weighs them."""
 
     beta: float = Field(default=0.1, gt=0)
-    """DPO's inverse temperature: how hard the model is held to where it started."""
+    """DPO's inverse temperature: a larger one holds the model closer to its start."""
     sft_weight: float = Field(default=0.2, ge=0)
     """Weight of the likelihood of the chosen answers, added to DPO's loss (RPO, arXiv 2404.19733)."""
     max_pairs: int = Field(default=2000, ge=1)
@@ -89,22 +89,21 @@ class Preferences(Settings):
     verbose_share: float = Field(default=0.1, ge=0, le=1)
     """Share of pairs that prefer the short answer to the same answer with its reasoning written out."""
     format_share: float = Field(default=0.05, ge=0, le=1)
-    """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to the same content without it."""
+    """Share of pairs that prefer the asked-for form (a letter, a final "Answer:") to the bare content."""
     contrast: bool = True
     """Also build yes/no pairs from kept items, against the opposite answer."""
     own_samples: int = Field(default=0, ge=0)
-    """Answers that the starting model gives to each of `own_questions` training questions; where it errs, its wrong answer
-    is rejected against its right or the voted one. These pairs come before those from voters. 0 asks nothing."""
+    """Answers of the starting model to each of `own_questions` training questions; its right or the voted
+    answer is preferred to its wrong one. These pairs come before those from voters. 0 asks nothing."""
     own_questions: int = Field(default=2000, ge=1)
     """Questions asked for that, drawn evenly over answer types."""
     own_max_tokens: int = Field(default=256, ge=1)
     """Longest such answer; longer ones are left out."""
     own_pairing: Literal["any", "length"] = "any"
-    """Which of a question's right and wrong answers make its pair: any, by seed, or the two nearest in length, so that
-    preferences say nothing about length."""
+    """Right and wrong answer of a pair: any, by seed, or the two nearest in length."""
     denial_share: float = Field(default=0.5, ge=0, le=1)
-    """Share of the yes/no pairs in which "no" is chosen. 0.5 keeps DPO from learning to deny everything; a model whose
-    data made it say yes too readily (teachers ask about what is there) needs more."""
+    """Share of the yes/no pairs in which "no" is chosen. One half keeps DPO from learning to deny everything.
+    A model that says yes too readily (teachers ask about visible things) needs more."""
 
     @model_validator(mode="after")
     def _shares_fit(self) -> Preferences:
@@ -114,11 +113,11 @@ class Preferences(Settings):
 
 
 class Distillation(Settings):
-    """On-policy distillation from the base model: what it would have said to the general data's questions."""
+    """On-policy distillation from the base model on the general data's questions."""
 
     beta: float = Field(default=1.0, ge=0, le=1)
-    """Divergence between model and teacher: 1 reverse KL, 0 forward KL, between them a generalised Jensen-Shannon
-    divergence (GKD, arXiv 2306.13649)."""
+    """Divergence between model and teacher: 1 reverse KL, 0 forward KL, between them a generalised
+    Jensen-Shannon divergence (GKD, arXiv 2306.13649)."""
     temperature: float = Field(default=1.0, gt=0)
     """Of the sampled answers, and of both distributions in the divergence."""
     max_new_tokens: int = Field(default=256, ge=1)
@@ -126,18 +125,17 @@ class Distillation(Settings):
     max_questions: int = Field(default=0, ge=0)
     """Most questions, drawn evenly over the general samples; 0 takes all."""
     supervised_samples: int = Field(default=0, ge=0)
-    """Samples that one forward pass trains on by likelihood beside its questions, `domain_share` of their answers from
-    the domain; 0 distils alone."""
+    """Samples of the mixture that each forward pass trains on beside its questions; 0 distils alone."""
     supervised_weight: float = Field(default=1.0, gt=0)
     """Weight of their loss, in nats a token like the divergence."""
     rollout: Literal["generate", "vllm"] = "generate"
-    """What samples the answers: transformers' `generate` (any machine) or vLLM in the training processes (GPUs)."""
+    """Sampler of the answers: `generate` (any machine), or vLLM in the training processes (GPUs)."""
     gpu_memory_utilization: float = Field(default=0.3, gt=0, lt=1)
     """Share of GPU memory for vLLM."""
 
 
 class Phase(Settings):
-    """A part of the training with a context and learning rates of its own; what is 0 is as in the stage's settings."""
+    """A part of the training with a context and learning rates of its own; 0 takes the stage's setting."""
 
     max_length_tokens: int = Field(ge=16)
     """Longest sample of this phase; longer ones wait for a later one."""
@@ -161,28 +159,25 @@ class Config(Settings):
     """Settings of one use of the stage `curriculum_sft`."""
 
     objective: Literal["sft", "dpo", "distill"] = "sft"
-    """sft: maximum likelihood of voted answers and general data; dpo: preferences built from the votes; distill: on-policy
-    distillation from the base model on the general data's questions."""
+    """sft: likelihood of voted answers and general data; dpo: preferences from the votes; distill: on-policy
+    distillation from the base model on general questions."""
     domain_share: float = Field(default=1.0, ge=0, le=1)
-    """Share of the supervised answers (or of what `mixture.by` counts) that come from the domain; the others come from
-    the general data. 1 for learning the domain, about 0.3 for restoring general ability."""
+    """Share of the supervised answers (or of the measure `mixture.by`) that comes from the domain, the rest
+    from the general data. Take 1 to learn the domain, about 0.3 to restore general ability."""
     max_general_samples: int = Field(default=0, ge=0)
     """Most samples of general data, drawn by seed; 0 takes all."""
     mixture: Mixture = Mixture()
     """Shares of the general sets, and of text and vision tokens."""
     unusable_samples: Literal["reject", "stop"] = "reject"
-    """What happens to samples that fail a check, too long ones included: they go to the rejected table, or the stage
-    stops before training and names them."""
+    """Samples that fail a check: they are rejected, or the stage stops before training and names them."""
     verified_samples: int = Field(default=16, ge=0)
-    """Samples, drawn by seed, that are encoded before training to see that the plan (length, vision tokens, answers)
-    is what the processor makes of them."""
+    """Samples, drawn by seed, that are encoded before training and compared with their plan."""
     questions_per_sample: int = Field(default=8, ge=1)
-    """Questions about one image that share a sample as turns of one conversation, so that it is encoded once."""
+    """Most questions about one image in a sample, as turns of one conversation; the image is encoded once."""
     reasoning_share: float = Field(default=0.3, ge=0, le=1)
     """Share of domain answers that are trained with their reasoning before the final answer."""
     max_length_tokens: int = Field(default=4096, ge=16)
-    """Longest sample, vision tokens included, if the model's context is not shorter; longer ones go to the rejected
-    table, none is ever cut."""
+    """Longest sample, vision tokens included, up to the model's context; longer ones are rejected."""
     preferences: Preferences = Preferences()
     """Pairs and loss of the dpo objective."""
     distillation: Distillation = Distillation()
@@ -201,9 +196,9 @@ class Config(Settings):
     final_rate_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the peak at which the cosine schedule ends."""
     phases: list[Phase] = []
-    """Parts that are trained one after another (sft objective), each with its own optimizer state and schedule: Kimi-VL
-    (arXiv 2504.07491, section 2.4) tunes at 32K tokens with 2e-5 to 2e-6, then at 128K with 1e-5 to 1e-6. Empty is one
-    phase with the settings here."""
+    """Parts trained one after another (sft objective), each with its own optimizer state and schedule.
+    Kimi-VL (arXiv 2504.07491, section 2.4): 32K tokens with 2e-5 to 2e-6, then 128K with 1e-5 to 1e-6. Empty
+    is one phase."""
     warmup_share: float = Field(default=0.03, ge=0, lt=1)
     """Share of the steps in which the learning rate rises from 0."""
     weight_decay: float = Field(default=0.01, ge=0)
@@ -211,8 +206,8 @@ class Config(Settings):
     max_grad_norm: float = Field(default=1.0, gt=0)
     """Gradients are scaled down to this norm."""
     max_loss_ratio: float = Field(default=0.0, ge=0)
-    """A loss above this multiple of the running median stops the stage and names its samples; 0 lets it pass. A loss
-    that is not finite always does."""
+    """A loss above this multiple of the running median stops the stage and names its samples; 0 is off. A
+    loss that is not finite always stops it."""
     epochs: float = Field(default=1.0, gt=0)
     """Passes over the samples or pairs."""
     max_steps: int = Field(default=0, ge=0)
@@ -220,15 +215,14 @@ class Config(Settings):
     batch_samples: int = Field(default=16, ge=1)
     """Samples or pairs in one forward pass on one device; packs, where samples are packed."""
     pack_tokens: int = Field(default=0, ge=0)
-    """Tokens of a pack: whole samples share a row without padding, each attending to itself alone (supervised objective
-    only). 0 pads samples of similar length instead. At least `max_length_tokens`."""
+    """Tokens of a pack, at least `max_length_tokens`: whole samples share a row without padding (sft
+    objective). 0 pads samples of similar length instead."""
     accumulation_steps: int = Field(default=1, ge=1)
     """Forward passes in one optimizer step."""
     processes: int = Field(default=0, ge=0)
-    """Training processes, one a GPU; 0 takes all GPUs of the machine, and one process where there is none."""
+    """Training processes, one a GPU; 0 takes all GPUs of the machine, or one process without any."""
     sharding: Literal["none", "zero2", "zero3"] = "none"
-    """What the processes hold a share of instead of a copy, by DeepSpeed: zero2 optimizer states and gradients, zero3
-    the weights too. Needs the package deepspeed."""
+    """DeepSpeed: zero2 shares out optimizer states and gradients, zero3 the weights too."""
     seed: int = 0
     """Seed of every draw: response styles, mixture, order."""
 
@@ -237,8 +231,7 @@ class Config(Settings):
     lora: Lora | None = None
     """Adapters in place of full fine-tuning; needs the package peft."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the forward and backward pass (weights and optimizer stay float32); auto: bfloat16 on a GPU that
-    has it."""
+    """Arithmetic of the passes; weights and optimizer stay float32. auto: bfloat16 on a GPU that has it."""
     attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
     """Attention implementation."""
     gradient_checkpointing: bool = False
@@ -299,7 +292,7 @@ class Config(Settings):
         return self
 
     def by_phase(self) -> list[Config]:
-        """The settings of each phase, in order; this one's alone where there are none."""
+        """The settings of each phase, in order; without phases these alone."""
         if not self.phases:
             return [self]
         common = self.model_dump() | {"phases": []}

@@ -1,4 +1,4 @@
-"""Metrics and the HTML page of one training stage."""
+"""Metrics and the HTML report of one training stage."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Any
 
 from components.core.stage.context import StageContext
 from components.core.stage.report import figure_axes
+from components.core.vlm.messages import parts_of, words
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.mixture import answer_share, token_ratio
-from components.curriculum_sft.probes import PREFIX, Asked
-from components.curriculum_sft.samples import Row, count_answers, parts_of
-from components.curriculum_sft.training import Fitted
+from components.curriculum_sft.data.mixture import answer_share, token_ratio
+from components.curriculum_sft.data.samples import Row, count_answers
+from components.curriculum_sft.training.fit import Fitted
+from components.curriculum_sft.training.probes import PREFIX, Asked
 
 _CURVES = {
     "loss": ("loss",),
@@ -37,8 +38,10 @@ def write_report(
 ) -> None:
     """Fill the stage's metrics and report; `asked` are rows with the answers before and after."""
     logged = [entry for entry in fitted.history if "loss" in entry]
-    ctx.metrics |= {"steps": fitted.steps, "samples": len(rows), "rejected": len(bad)}
     ctx.metrics |= {
+        "steps": fitted.steps,
+        "samples": len(rows),
+        "rejected": len(bad),
         "tokens_per_s": round(fitted.tokens_per_s, 1),
         "tokens": sum(row["length"] for row in rows),
         "tokens_trained": fitted.tokens,
@@ -62,8 +65,9 @@ def write_report(
         report.table([{"rejected because": name, "rows": count} for name, count in reasons.most_common()])
     report.heading("Training")
     for title, keys in _CURVES.items():
-        _curve(report, logged, title, keys)
-    _probe_curve(report, fitted.history)
+        _curve(report, logged, keys, title)
+    probed = dict.fromkeys(key for entry in fitted.history for key in entry if key.startswith(PREFIX))
+    _curve(report, fitted.history, probed, "loss on the same few samples of every source", "nats a token")
     if asked:
         report.heading("Answers before and after")
         report.images([(pictures.get(one.row["image_ids"][0]), _answers(one)) for one in asked])
@@ -96,35 +100,20 @@ def _sources(rows: list[Row]) -> list[dict[str, Any]]:
     ]
 
 
-def _curve(report: Any, logged: list[dict[str, float]], title: str, keys: Iterable[str]) -> None:
-    lines = {key: [(e["step"], e[key]) for e in logged if key in e] for key in keys}
+def _curve(report: Any, log: list[dict[str, float]], keys: Iterable[str], title: str, axis: str = "") -> None:
+    """A figure of the logged values under `keys`, if there are any."""
+    lines = {key: [(entry["step"], entry[key]) for entry in log if key in entry] for key in keys}
     if not any(lines.values()):
         return
     figure, axes = figure_axes(height=2.6)
     for key, points in lines.items():
         if points:
-            axes.plot(*zip(*points, strict=True), label=key)
+            axes.plot(*zip(*points, strict=True), label=key.removeprefix(PREFIX))
     axes.set_xlabel("step")
-    axes.set_ylabel(title if len(lines) == 1 else "")
-    if len(lines) > 1:
+    axes.set_ylabel(axis or (title if len(lines) == 1 else ""))
+    if axis or len(lines) > 1:
         axes.legend(frameon=False)
     report.figure(figure, title)
-
-
-def _probe_curve(report: Any, history: list[dict[str, float]]) -> None:
-    points = [entry for entry in history if any(key.startswith(PREFIX) for key in entry)]
-    names = dict.fromkeys(key for entry in points for key in entry if key.startswith(PREFIX))
-    if not names:
-        return
-    figure, axes = figure_axes(height=2.6)
-    for name in names:
-        axes.plot(
-            [entry["step"] for entry in points], [entry[name] for entry in points], label=name[len(PREFIX) :]
-        )
-    axes.set_xlabel("step")
-    axes.set_ylabel("nats a token")
-    axes.legend(frameon=False)
-    report.figure(figure, "loss on the same few samples of every source")
 
 
 def _answers(asked: Asked) -> str:
@@ -149,6 +138,5 @@ def _caption(row: Row) -> str:
         return f"[{row['why']}] {row['prompt']}\n+ {row['chosen']}\n- {row['rejected']}"
     lines = [f"[{row['source']}]"]
     for message in json.loads(row["messages"])[:8]:
-        text = " ".join(part["text"] for part in parts_of(message) if part["type"] == "text")
-        lines.append(("Q: " if message["role"] == "user" else "A: ") + text)
+        lines.append(("Q: " if message["role"] == "user" else "A: ") + words(parts_of(message)))
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Reads the tables, builds and checks samples or pairs, trains, writes the checkpoint."""
+"""Curriculum fine-tuning as a recipe: read, build and check rows, train, write the checkpoint."""
 
 from __future__ import annotations
 
@@ -7,25 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.conversations import GeneralData, open_general
-from components.core.conversations.pictures import Sizes
 from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.data.dataset import Dataset
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import split_pin
 from components.core.resume.divided import Divided
-from components.core.resume.work import Journal
 from components.core.stage.context import StageContext
-from components.core.stage.errors import DataError
 from components.core.stage.log import ProgressBar
 from components.curriculum_sft.component import IO
 from components.curriculum_sft.config import Config
 
 if TYPE_CHECKING:
-    from components.curriculum_sft.checks import Planner
-    from components.curriculum_sft.samples import Row
-    from components.curriculum_sft.training import Fitted
+    from components.curriculum_sft.data.samples import Row
+    from components.curriculum_sft.training.fit import Fitted
 
-# Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at once.
+# Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at
+# once.
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -41,15 +38,14 @@ def run(config: Config, ctx: StageContext) -> None:
 
     from components.core.data.image_store import ImageStore
     from components.core.vlm import load_processor, set_threads
-    from components.curriculum_sft.checks import partition
-    from components.curriculum_sft.collator import PictureStores
-    from components.curriculum_sft.phases import forget, train_phases
-    from components.curriculum_sft.prepare import all_samples, mixed_samples, settle
-    from components.curriculum_sft.probes import Probes
+    from components.curriculum_sft.data.batches import PictureStores
+    from components.curriculum_sft.data.checks import partition, planner_for
+    from components.curriculum_sft.data.prepare import all_samples, mixed_samples, settle, verify
     from components.curriculum_sft.report import write_report
-    from components.curriculum_sft.throughput import utilisation
-    from components.curriculum_sft.training import fit, save_model
-    from components.curriculum_sft.verify import verify
+    from components.curriculum_sft.training.fit import fit, forget, train_phases
+    from components.curriculum_sft.training.model import save_model
+    from components.curriculum_sft.training.probes import Probes
+    from components.curriculum_sft.training.throughput import utilisation
 
     transformers_logging.disable_progress_bar()
     ctx.log.info(
@@ -63,8 +59,8 @@ def run(config: Config, ctx: StageContext) -> None:
         return ctx.progress(rows, total=len(rows), desc="checking samples")
 
     if config.objective == "dpo":
-        own = own_answers(config, datasets, start, processor, pictures, ctx)
-        rows, bad = partition(pairs_of(config, datasets, own), planner, track)
+        pairs = pairs_of(config, datasets, start, processor, pictures, ctx)
+        rows, bad = partition(pairs, planner, track)
     else:
         found = ctx.progress(general, desc="reading general data") if general.sets else general
         gather = all_samples if config.objective == "distill" else mixed_samples
@@ -78,7 +74,7 @@ def run(config: Config, ctx: StageContext) -> None:
     probes = Probes(rows, config.report_samples, processor, pictures, ctx.work.journal("probes"))
 
     def train(phase: Config, begin: Path, directory: Path, own: list[Row]) -> tuple[Any, Fitted]:
-        # To verify a model is to read it: only where it teaches.
+        # Verifying a model reads it whole: only the one that teaches.
         teacher = base_model(ctx) if phase.objective == "distill" else begin
         trainer = make_trainer(begin, processor, own, pictures, phase, directory, teacher)
         probes.watch(trainer)
@@ -99,7 +95,7 @@ def run(config: Config, ctx: StageContext) -> None:
 
 
 def starting_point(ctx: StageContext) -> Path:
-    """Directory of the weights to start from: the given checkpoint, else the base model; verified if it is sealed."""
+    """Directory of the given checkpoint, else of the base model; verified if it is sealed."""
     given = ctx.inputs.get("init_checkpoint")
     return open_checkpoint(given).path if given else base_model(ctx)
 
@@ -111,10 +107,10 @@ def base_model(ctx: StageContext) -> Path:
 
 
 def samples_of(config: Config, datasets: dict[str, Dataset]) -> list[Row]:
-    """Samples of the domain: the kept train split; none where questions are distilled on and nothing else."""
+    """Samples of the domain from the kept train split; none for pure distillation."""
     if config.objective == "distill" and not config.distillation.supervised_samples:
         return []
-    from components.curriculum_sft.samples import domain_samples
+    from components.curriculum_sft.data.samples import domain_samples
 
     return domain_samples(
         datasets["qa_kept"].rows_iter(),
@@ -124,84 +120,42 @@ def samples_of(config: Config, datasets: dict[str, Dataset]) -> list[Row]:
     )
 
 
-def own_answers(
+def pairs_of(
     config: Config,
     datasets: dict[str, Dataset],
     start: Path,
     processor: Any,
     pictures: Any,
     ctx: StageContext,
-) -> dict[str, list[str]]:
-    """The starting model's responses to training questions by `qa_id`; none where the settings ask for none."""
-    settings = config.preferences
-    if not settings.own_samples:
-        return {}
+) -> list[Row]:
+    """Preference pairs of the train split, from the votes and from the starting model's own answers."""
     from components.core.vlm import load_model
-    from components.curriculum_sft.own_answers import ask, questions_to_ask
+    from components.curriculum_sft.data.pairs import ask, build_pairs, questions_to_ask
 
-    asked = questions_to_ask(datasets["qa_kept"].rows_iter(), settings.own_questions, config.seed)
-    with ProgressBar(len(asked), "asking the starting model", ctx.log) as bar:
-        return ask(
-            asked,
-            load_model(start, "float32", attn=config.attention),
-            processor,
-            pictures,
-            samples=settings.own_samples,
-            max_new_tokens=settings.own_max_tokens,
-            seed=config.seed,
-            divided=Divided(ctx.work, "own_answers"),
-            on_batch=bar.update,
-        )
-
-
-def pairs_of(config: Config, datasets: dict[str, Dataset], own: dict[str, list[str]]) -> list[Row]:
-    """Preference pairs from the votes on the train split, and from the model's own answers."""
-    from components.curriculum_sft.preferences import build_pairs
-
+    settings, kept = config.preferences, datasets["qa_kept"]
+    own: dict[str, list[str]] = {}
+    if settings.own_samples:
+        asked = questions_to_ask(kept.rows_iter(), settings.own_questions, config.seed)
+        with ProgressBar(len(asked), "asking the starting model", ctx.log) as bar:
+            own = ask(
+                asked,
+                load_model(start, "float32", attn=config.attention),
+                processor,
+                pictures,
+                samples=settings.own_samples,
+                max_new_tokens=settings.own_max_tokens,
+                seed=config.seed,
+                divided=Divided(ctx.work, "own_answers"),
+                on_batch=bar.update,
+            )
     return build_pairs(
-        datasets["qa_kept"].rows_iter(),
+        kept.rows_iter(),
         datasets["qa_rejected"].rows_iter(),
         datasets["votes"].rows_iter(),
-        config.preferences,
+        settings,
         reasoning_share=config.reasoning_share,
         seed=config.seed,
         own=own,
-    )
-
-
-def planner_for(
-    start: Path,
-    processor: Any,
-    image_sets: list[Dataset],
-    general: GeneralData,
-    config: Config,
-    kept: Journal | None = None,
-) -> Planner:
-    """A planner that takes picture sizes from image tables and headers, and token counts from the processor."""
-    from transformers import AutoConfig
-
-    from components.core.vlm import vision_token_count
-    from components.curriculum_sft.checks import Planner
-    from components.curriculum_sft.collator import count_answers
-
-    columns = {
-        row["image_id"]: (row["height"], row["width"])
-        for images in reversed(image_sets)
-        for row in images.rows_iter(["image_id", "height", "width"])
-    }
-    tokenizer, model = processor.tokenizer, AutoConfig.from_pretrained(start).get_text_config()
-    return Planner(
-        tokenize=lambda turns: tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"],
-        vision_tokens=lambda height, width: vision_token_count(processor, height, width),
-        sizes=Sizes(columns, general.stores),
-        control_tokens=[str(token) for token in tokenizer.added_tokens_decoder.values() if token.special],
-        max_length_tokens=min(
-            max(phase.max_length_tokens for phase in config.by_phase()), model.max_position_embeddings
-        ),
-        count_answers=count_answers(tokenizer),
-        image_token=processor.image_token_id,
-        vocabulary=model.vocab_size,
-        kept=kept,
     )
 
 
@@ -214,38 +168,25 @@ def make_trainer(
     directory: Path,
     teacher: Path,
 ) -> Any:
-    """The trainer of the configured objective.
+    """The trainer of the configured objective, from its file in `objectives`.
 
-    Raises:
-        DataError: there is no general sample to distil on, or not enough for one step.
+    Args:
+        start: checkpoint to train.
+        processor: its processor.
+        rows: checked samples or pairs (see `checks.partition`).
+        pictures: encoded images by id.
+        config: settings of the phase.
+        directory: for the trainer's checkpoints.
+        teacher: checkpoint that distillation comes back to.
     """
-    if config.objective == "dpo":
-        from components.curriculum_sft.train_dpo import dpo_trainer
-
-        return dpo_trainer(start, processor, rows, pictures, config, directory)
     if config.objective == "sft":
-        from components.curriculum_sft.train_sft import sft_trainer
+        from components.curriculum_sft.objectives.sft import sft_trainer
 
         return sft_trainer(start, processor, rows, pictures, config, directory)
-    from components.curriculum_sft.distributed import samples_per_step
-    from components.curriculum_sft.mixture import mix
-    from components.curriculum_sft.questions import questions
-    from components.curriculum_sft.train_distill import distillation_trainer
+    if config.objective == "dpo":
+        from components.curriculum_sft.objectives.dpo import dpo_trainer
 
-    settings = config.distillation
-    general = [row for row in rows if row["source"] == "general"]
-    # Sharded ranks use the vision tower all together or not at all.
-    asked_of = [row for row in general if row["image_ids"] or config.sharding == "none"]
-    asked = questions(asked_of, settings.max_questions, config.seed)
-    if len(asked) < samples_per_step(config):
-        raise DataError(
-            f"{len(asked)} general questions{' with pictures' if config.sharding != 'none' else ''} are fewer than one "
-            f"step takes ({samples_per_step(config)}); give more general_data, or lower batch_samples"
-        )
-    domain = [row for row in rows if row["source"] != "general"]
-    supervised: list[Row] = []
-    if settings.supervised_samples:
-        supervised = mix(
-            domain, general, domain_share=config.domain_share, seed=config.seed, mixture=config.mixture
-        )
-    return distillation_trainer(start, teacher, processor, asked, supervised, pictures, config, directory)
+        return dpo_trainer(start, processor, rows, pictures, config, directory)
+    from components.curriculum_sft.objectives.distill import distillation_trainer
+
+    return distillation_trainer(start, processor, rows, pictures, config, directory, teacher)

@@ -12,6 +12,7 @@ from components.core.benchmarks import Kind
 from components.core.benchmarks.base import BenchmarkItem
 from components.core.benchmarks.vlmevalkit import parse_list
 from components.core.stage.errors import DataError
+from components.core.vlm.messages import numbered_images
 from components.evaluation.config import Role
 
 ROTATION_STRIDE = 1_000_000
@@ -209,7 +210,7 @@ def check_placeholders(question: str, pictures: int, where: str) -> None:
     Raises:
         DataError: one names a picture that the item has not.
     """
-    for number in map(int, re.findall(r"<image (\d+)>", question)):
+    for number in numbered_images(question):
         if not 1 <= number <= pictures:
             raise DataError(f"{where}: it names <image {number}> but has {pictures} pictures")
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm.prompts import render
-from components.core.vlm.messages import format_question
+from components.core.vlm.messages import format_question, split_at_images
 from components.evaluation.items import Item
 from components.evaluation.scoring.registry import template_of
-
-_PLACEHOLDER = re.compile(r"<image (\d+)>")
 
 
 def prompt_for(item: Item, style: str) -> str:
@@ -46,26 +43,8 @@ def content_parts(prompt: str, pictures: int) -> list[int | str]:
     Pictures that no placeholder names come first, in order, as for a prompt without placeholders. A picture named twice is
     shown where it is named first and called by its name after that.
     """
-    named: set[int] = set()
-    parts: list[int | str] = []
-    text = ""
-    place = 0
-    for match in _PLACEHOLDER.finditer(prompt):
-        number = int(match.group(1)) - 1
-        text += prompt[place : match.start()]
-        place = match.end()
-        if number in named or not 0 <= number < pictures:
-            text += match.group()
-            continue
-        if text:
-            parts.append(text)
-        parts.append(number)
-        named.add(number)
-        text = ""
-    text += prompt[place:]
-    if text:
-        parts.append(text)
-    return [*(n for n in range(pictures) if n not in named), *parts]
+    parts = split_at_images(prompt, pictures)
+    return [*(n for n in range(pictures) if n not in parts), *parts]
 
 
 def prompts_hash(prompts: Sequence[str]) -> str:

@@ -25,6 +25,7 @@ from trl import GRPOTrainer
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
 from components.core.vlm import generate, open_image
+from components.core.vlm.tokens import banned_token_ids
 
 from .opmd import opmd_loss
 from .prompts import Prompt
@@ -285,7 +286,5 @@ def end_tokens(model: Any, processor: Any) -> frozenset[int]:
 
 
 def vision_tokens(processor: Any) -> dict[str, int]:
-    """Token ids by name of the vision placeholders: in a response they would claim pictures that are not there."""
-    vocabulary = processor.tokenizer.get_vocab()
-    names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
-    return {name: vocabulary[name] for name in names if name in vocabulary}
+    """Token ids by name that no response may contain."""
+    return banned_token_ids(processor.tokenizer)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import local_path
 from components.core.objects.store import is_object_uri, open_store
 from components.core.stage.errors import ConfigError, DataError, NoInputError
+from components.core.vlm.messages import numbered_images
 from components.preflight.general_data import open_checked
 
 _ANSWER_TYPES = get_args(AnswerType)
@@ -102,7 +102,7 @@ def _problem(item: BenchmarkItem, format: Format) -> str:
         return "answer_type 'choice' without choices"
     if not item.answer:
         return "no answer; take the split whose answers are public"
-    placeholders = {int(number) for number in re.findall(r"<image (\d+)>", item.question)}
+    placeholders = {*numbered_images(item.question)}
     if any(not 1 <= number <= len(item.pictures) for number in placeholders):
         return f"it names pictures {sorted(placeholders)} and has {len(item.pictures)}"
     return ""

@@ -1,9 +1,9 @@
-"""General training data in the formats that people have, read alike: rows of the table `samples`, pictures by id.
+"""General training data in people's formats, read alike: rows of the table `samples`, pictures by id.
 
-    ROOT/images, ROOT/samples      this project's datasets
-    *.jsonl, *.json                ChatML (OpenAI) messages, or LLaVA's and ShareGPT's conversations; one file a set
-    *.parquet                      the same in columns; the shards of a folder are one set
-    state.json, dataset_dict.json  what Hugging Face's `save_to_disk` wrote
+- datasets `images` and `samples`: this project's tables
+- `*.jsonl`, `*.json`: ChatML (OpenAI), LLaVA's and ShareGPT's turns; one file is one set
+- `*.parquet`: the same in columns; the shards of a folder are one set
+- `state.json`, `dataset_dict.json`: folders of Hugging Face's `save_to_disk`
 
 Nothing heavy is imported: preflight reads general data by the same readers, before anything is paid for.
 """
@@ -18,10 +18,9 @@ from pathlib import Path
 
 from components.core.conversations.base import SOURCE, BadRecord, Ids, Records, Row
 from components.core.conversations.json_files import JsonRecords
-from components.core.conversations.parquet import ParquetRecords
 from components.core.conversations.pictures import FolderPictures
 from components.core.conversations.sample_set import SampleSet
-from components.core.conversations.saved import SPLITS, STATE, SavedRecords, split_folder
+from components.core.conversations.tables import SPLITS, STATE, ParquetRecords, SavedRecords
 from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
 from components.core.data.manifest import MANIFEST_NAME
@@ -38,15 +37,15 @@ class GeneralData:
     image_sets: list[Dataset] = field(default_factory=list)
     """Datasets of table `images`."""
     stores: Sequence[SampleSet | FolderPictures] = ()
-    """Where the other pictures are: bytes and sizes by id."""
+    """The other pictures: bytes and sizes by id."""
     samples: Dataset | None = None
     """Dataset of table `samples`."""
     sets: Sequence[SampleSet] = ()
 
     def __iter__(self) -> Iterator[Row | BadRecord]:
-        """Rows of the table `samples`, the sets one after the other; what cannot be read is there as its fault.
+        """Rows of the table `samples`, the sets one after the other; an unreadable record gives its fault.
 
-        Their source is general, and `set` names where in the general data they come from.
+        The rows' `source` is general; `set` names the set.
         """
         if self.samples is not None:
             return ({**row, "source": SOURCE, "set": row["source"]} for row in self.samples.rows_iter())
@@ -61,7 +60,7 @@ def open_general(root: Path, *, verify: bool = True) -> GeneralData:
         verify: check the datasets' checksums.
 
     Raises:
-        NoInputError: nothing is there.
+        NoInputError: the root is missing.
         DataError: it holds no set of a known format, or a file is not of its format.
     """
     if not root.exists():
@@ -78,8 +77,8 @@ def open_general(root: Path, *, verify: bool = True) -> GeneralData:
     found = list(_sets(root, root if root.is_dir() else root.parent, _DEPTH))
     if not found:
         raise DataError(
-            f"{root}: no training samples; give datasets images/ and samples/, .jsonl, .json or .parquet files, or what "
-            "save_to_disk wrote"
+            f"{root}: no training samples; give datasets images/ and samples/, .jsonl, .json or .parquet "
+            "files, or what save_to_disk wrote"
         )
     names = [name for name, _ in found]
     if len(set(names)) < len(names):
@@ -104,13 +103,13 @@ def _sets(place: Path, root: Path, depth: int) -> Iterator[tuple[str, Records]]:
         return
     name = place.relative_to(root).as_posix() if place != root else place.name
     if (place / STATE).is_file() or (place / SPLITS).is_file():
-        yield name, SavedRecords(split_folder(place), root)
+        yield name, SavedRecords(place, root)
         return
     if (place / MANIFEST_NAME).is_file():
         return
     with os.scandir(
         place
-    ) as found:  # which tells files from folders without asking for each of a million pictures
+    ) as found:  # it tells files from folders without a question for each of a million pictures
         inside = sorted((e.name, e.is_dir()) for e in found if not e.name.startswith("."))
     shards = [place / item for item, is_folder in inside if item.endswith(".parquet") and not is_folder]
     if shards:
@@ -121,5 +120,5 @@ def _sets(place: Path, root: Path, depth: int) -> Iterator[tuple[str, Records]]:
 
 
 def _training(shards: list[Path]) -> list[Path]:
-    """The shards of the split `train`, where names begin with their split as on Hugging Face's hub."""
+    """The shards of the split `train`, if names begin with their split as on Hugging Face's hub."""
     return [shard for shard in shards if shard.name.startswith("train-")] or shards

@@ -1,4 +1,4 @@
-"""What readers of training samples share: records with their place, pictures as records name them, faults of records."""
+"""Types that all readers of training samples share: a record with its place, a named picture, a fault."""
 
 from __future__ import annotations
 
@@ -11,15 +11,28 @@ from components.core.stage.errors import DataError
 Row = dict[str, Any]
 """A row of the table `samples`, with its `set`."""
 SOURCE = "general"
-"""What the column `source` says of all general samples."""
+"""The column `source` of every general sample."""
+REASONS = (
+    "bad_messages",  # not ChatML with text and image parts, or an image inside an answer
+    "no_answer",  # the last turn is not an assistant's, or an answer is empty
+    "placeholder_mismatch",  # another number of image placeholders than of images
+    "control_token",  # a text spells a control token, which would become a picture or a turn
+    "image_missing",  # an image that no dataset, folder or record holds
+    "image_unreadable",  # bytes that are no picture
+    "image_shape",  # an aspect ratio that the processor refuses
+    "unknown_token",  # a token that the model has no embedding for
+    "answer_lost",  # the chat template hides an answer, or its tokens merge with the turn's header
+    "too_long",  # more tokens than max_length_tokens or the model's context, vision tokens included
+)
+"""Why a sample is not trained on: the column `reason` of the table `rejected`."""
 
 
 class BadRecord(DataError):
     """A record that cannot be trained on.
 
     Args:
-        reason: of `checks.REASONS`.
-        detail: what is wrong, and what to do.
+        reason: of `REASONS`.
+        detail: the fault, and the remedy.
         place: file and line, or file and row, where the record is known.
     """
 
@@ -37,7 +50,7 @@ class BadRecord(DataError):
 
 
 class Ids(Protocol):
-    """Which image ids there are."""
+    """The image ids that exist."""
 
     def __contains__(self, image_id: str, /) -> bool: ...
 
@@ -55,7 +68,7 @@ Reference = str | bytes | ImageId
 
 @dataclass(frozen=True)
 class Record:
-    """One record of a file, not yet interpreted; `number` finds it again."""
+    """One record of a file, not yet interpreted, or its fault; `number` finds it again."""
 
     number: int
     place: str
@@ -66,10 +79,10 @@ class Records(Protocol):
     """The records of one set, in a fixed order, whatever the file format. Picklable."""
 
     def __iter__(self) -> Iterator[Record]:
-        """All records, with bounded memory; what is no record is one whose value is the fault.
+        """All records, with bounded memory. An unreadable one has its fault as the value.
 
         Raises:
-            DataError: the file as a whole is not of its format.
+            DataError: the whole file is not of its format.
         """
         ...
 

@@ -15,10 +15,10 @@ _MARK = b"\xef\xbb\xbf"  # UTF-8's byte order mark, which some editors write
 
 
 class JsonRecords:
-    """One file; where each record starts and ends is kept, eight bytes each, and no record.
+    """One file. Memory holds the start and end of each record, eight bytes each, but no record.
 
     Args:
-        path: `.jsonl` or `.json`; which of the two it is, its first character tells.
+        path: `.jsonl` or `.json`; its first character tells the two apart.
         name: of the file in messages.
     """
 
@@ -107,7 +107,7 @@ def _checked(value: Any) -> Mapping[str, Any] | BadRecord:
 
 
 def _skip(text: str, position: int) -> int:
-    """The next position that is no white space."""
+    """The next position without white space."""
     while text[position : position + 1].isspace():
         position += 1
     return position

@@ -41,7 +41,7 @@ def data_bytes(uri: str) -> bytes:
     """The bytes of a base64 `data:` URI.
 
     Raises:
-        BadRecord: it is none.
+        BadRecord: it is no such URI.
     """
     head, comma, body = uri.partition(",")
     try:
@@ -65,7 +65,7 @@ class Store(Protocol):
 
 
 class Sizes:
-    """Sizes by image id: from a table's columns where it has the image, else from the picture's header when asked."""
+    """Sizes by image id: from a table's columns, else from the picture's header when asked."""
 
     def __init__(self, columns: Mapping[str, Size], stores: Sequence[Store]) -> None:
         self._columns, self._stores = columns, stores
@@ -80,7 +80,7 @@ class Sizes:
 
 
 class FolderPictures:
-    """Pictures named by paths, all below one folder: what the pinned reference to that folder covers.
+    """Pictures named by paths, all below one folder, which the pinned reference covers.
 
     A path may start at the folder of the file that names it, at the root, or at `images/` in either.
     """
@@ -98,13 +98,13 @@ class FolderPictures:
             folder: of the file that holds the record.
 
         Raises:
-            BadRecord: there is none, or it lies outside the root.
+            BadRecord: it is missing, or lies outside the root.
         """
         if not self._root:
             raise BadRecord(
                 "image_missing",
-                f"the picture {name!r} is given by path, but the general data is one file; name the folder that "
-                "holds both, so that a change of the pictures is seen",
+                f"the picture {name!r} is given by path, but the general data is one file; name the folder "
+                "that holds both, so that a change of the pictures is seen",
             )
         path = unquote(urlsplit(name).path) if name.startswith("file:") else name
         for start in dict.fromkeys((folder, self._root)):
@@ -116,8 +116,8 @@ class FolderPictures:
                         return self.PREFIX + real[len(self._root) + 1 :]
         raise BadRecord(
             "image_missing",
-            f"no picture {name!r} in {self._root}, its folder images/ or beside the file (links that lead out of it "
-            "are not followed); put it there or correct the path",
+            f"no picture {name!r} in {self._root}, its folder images/ or beside the file (links that lead "
+            "out of it are not followed); put it there or correct the path",
         )
 
     def __contains__(self, image_id: str) -> bool:

@@ -1,12 +1,9 @@
-"""One set of other people's samples: rows of the table `samples`, and the pictures that its records hold."""
+"""One set of general samples: rows of the table `samples`, and the pictures that its records hold."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-from components.core.conversations import chatml, llava
 from components.core.conversations.base import (
     SOURCE,
     BadRecord,
@@ -17,41 +14,20 @@ from components.core.conversations.base import (
     Reference,
     Row,
 )
+from components.core.conversations.formats import Conversation, read
 from components.core.conversations.pictures import FolderPictures, Size, data_bytes, header_size
-from components.core.conversations.turns import Conversation
 from components.core.stage.errors import DataError
-
-
-def read(record: Mapping[str, Any]) -> Conversation:
-    """A record of either form as a conversation: `from` in its first turn makes it LLaVA's.
-
-    Raises:
-        BadRecord: it has no turns, or they cannot be trained on.
-    """
-    turns = next((record[key] for key in ("messages", "conversations") if record.get(key)), None)
-    if isinstance(turns, str):
-        try:
-            turns = json.loads(turns)
-        except ValueError as error:
-            raise BadRecord("bad_messages", f"its turns are no JSON ({error}); correct them") from error
-    if isinstance(turns, Mapping) and all(isinstance(column, list) for column in turns.values()):
-        # Hugging Face's older list of structs: a struct of lists.
-        turns = [dict(zip(turns, values, strict=False)) for values in zip(*turns.values(), strict=False)]
-    if not isinstance(turns, Sequence) or not turns or isinstance(turns, str):
-        raise BadRecord("bad_messages", "no turns; give a list of them under messages or conversations")
-    style = llava if isinstance(turns[0], Mapping) and turns[0].get("from") is not None else chatml
-    return style.read(record, turns)
 
 
 class SampleSet:
     """A set whose pictures lie in its records, in a folder, or in a dataset of table `images`.
 
-    Pictures inside records get ids that say where they are; they are read again, one by one, when a batch asks for
-    them. Picklable.
+    Pictures inside records get ids that say where they are; they are read again, one by one, when a batch
+    asks for them. Picklable.
 
     Args:
         name: of the set.
-        records: what its files hold.
+        records: those of its files.
         folder: pictures that are named by path.
         known: ids of the dataset `images` beside the set.
     """
@@ -65,7 +41,7 @@ class SampleSet:
         return {**self.__dict__, "_sizes": {}, "_known": ()}
 
     def __iter__(self) -> Iterator[Row | BadRecord]:
-        """Every record as a row of the table `samples`, or what is wrong with it; the id is the record's place."""
+        """Every record as a row of the table `samples`, or its fault; the row's id is the record's place."""
         for record in self._records:
             if isinstance(record.value, BadRecord):
                 yield record.value.at(record.place)

@@ -1,12 +1,18 @@
-"""The one prompt and response format that training, sampling and evaluation share. Pure strings; imports no model."""
+"""The one prompt and response format of training, sampling and evaluation. Pure strings; loads no model."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+Part = dict[str, Any]
+"""Content part of a message: `{"type": "image"}` or `{"type": "text", "text": ...}`."""
 IMAGE: dict[str, str] = {"type": "image"}
-"""The image placeholder of a message's content list; the chat template turns it into the model's vision tokens."""
+"""The image placeholder of a message's content list; the chat template makes vision tokens of it."""
+IMAGE_MARKER = "<image>"
+"""The image placeholder inside a text: the next picture."""
+_NUMBERED_MARKER = r"<image (\d+)>"
 
 ANSWER_MARK = "Answer:"
 """What a reasoned response writes before its final answer."""
@@ -23,13 +29,6 @@ def format_response(answer: str, reasoning: str = "") -> str:
     """Response text: the short answer alone, or ``<reasoning> Answer: <answer>``."""
     answer, reasoning = answer.strip(), reasoning.strip()
     return f"{reasoning} {ANSWER_MARK} {answer}" if reasoning else answer
-
-
-def build_messages(
-    question: str, choices: Sequence[str] | None = None, response: str | None = None, images: int = 1
-) -> list[dict[str, Any]]:
-    """One question about ``images`` pictures as ChatML messages; with the assistant's turn when ``response`` is given."""
-    return build_conversation([(format_question(question, choices), response)], images)
 
 
 def build_conversation(turns: Iterable[tuple[str, str | None]], images: int = 1) -> list[dict[str, Any]]:
@@ -53,8 +52,8 @@ def prompt_text(processor: Any, text: str | Sequence[Mapping[str, Any]], images:
 
     Args:
         processor: a multimodal processor with a chat template.
-        text: the question text (see `format_question`); or a user turn's content parts, placeholders included; or a
-            whole conversation that ends with a user turn, as messages.
+        text: the question text (see `format_question`), a user turn's content parts, or a conversation's
+            messages up to a user turn.
         images: number of image placeholders before a text.
     """
     turns: list[dict[str, Any]]
@@ -65,3 +64,42 @@ def prompt_text(processor: Any, text: str | Sequence[Mapping[str, Any]], images:
     else:
         turns = [{"role": "user", "content": [dict(part) for part in text]}]
     return processor.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
+def split_at_images(text: str, pictures: int | None = None) -> list[int | str]:
+    """A text in order: numbers of pictures from 0, and the non-empty texts between them.
+
+    Args:
+        text: with a marker where a picture belongs.
+        pictures: None takes each `<image>` for the next picture. A number takes `<image n>` for picture n, up
+            to that number. Other or repeated markers stay in the text.
+    """
+    parts: list[int | str] = []
+    shown = begin = 0
+    for match in re.finditer(IMAGE_MARKER if pictures is None else _NUMBERED_MARKER, text):
+        number = shown if pictures is None else int(match[1]) - 1
+        if pictures is None or (0 <= number < pictures and number not in parts):
+            parts += [text[begin : match.start()], number]
+            begin, shown = match.end(), shown + 1
+    return [part for part in [*parts, text[begin:]] if part != ""]
+
+
+def numbered_images(text: str) -> list[int]:
+    """The numbers of the pictures that `<image n>` markers name, from 1, in order."""
+    return [int(number) for number in re.findall(_NUMBERED_MARKER, text)]
+
+
+def parts_of(message: Mapping[str, Any]) -> list[Part]:
+    """Content parts of a ChatML message; plain string content is one text part."""
+    content = message["content"]
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def words(parts: Iterable[Part]) -> str:
+    """The texts of a turn's parts."""
+    return " ".join(part["text"] for part in parts if part["type"] == "text")
+
+
+def images_in(parts: Iterable[Part]) -> int:
+    """Pictures that a turn's parts show."""
+    return sum(part["type"] == "image" for part in parts)

@@ -34,8 +34,8 @@ _VIDEO_CONFIG = "video_preprocessor_config.json"
 class ImageQwen3VLProcessor(Qwen3VLProcessor):
     """`Qwen3VLProcessor` without its video half, which alone needs torchvision.
 
-    It is a `Qwen3VLProcessor` to every caller that passes no video, and what it saves names `Qwen3VLProcessor` and
-    keeps the video settings, so that a checkpoint written here loads unchanged wherever torchvision is installed.
+    To every caller that passes no video it is a `Qwen3VLProcessor`. Saved settings name that class and keep
+    the video settings: a checkpoint written here loads unchanged with torchvision.
     """
 
     def __init__(
@@ -75,7 +75,8 @@ class ImageQwen3VLProcessor(Qwen3VLProcessor):
 def load_processor(path: str | Path) -> ProcessorMixin:
     """Load the processor of a checkpoint directory.
 
-    With torchvision this is `AutoProcessor`; without it an image-only `Qwen3VLProcessor` on the PIL image backend.
+    With torchvision this is `AutoProcessor`; without it an image-only `Qwen3VLProcessor` on the PIL image
+    backend.
 
     Raises:
         DataError: ``path`` is no directory with a processor and a tokenizer.
@@ -103,7 +104,7 @@ def build_processor(
     max_pixels: int = 16_777_216,
     chat_template: str = CHATML_TEMPLATE,
 ) -> ImageQwen3VLProcessor:
-    """Processor for a new model (patch and merge sizes must be those of its vision config; pixels are totals)."""
+    """Processor for a new model; patch and merge sizes as in its vision config, pixels in total."""
     image_processor = Qwen2VLImageProcessorPil(
         patch_size=patch_size,
         merge_size=merge_size,
@@ -117,7 +118,7 @@ def build_processor(
 
 
 def vision_token_count(processor: Any, height: int, width: int) -> int:
-    """Placeholder tokens that one picture of this size (px) takes in the prompt, computed without decoding it.
+    """Placeholder tokens of one picture of this size (px) in the prompt, computed without decoding it.
 
     Raises:
         ValueError: the aspect ratio exceeds the processor's limit.

@@ -8,6 +8,7 @@ from typing import Any
 
 from components.core.data.hashing import seed_for
 from components.core.stage.errors import ConfigError
+from components.core.vlm.tokens import banned_token_ids
 from components.evaluation.config import Config
 from components.evaluation.engines.base import Parts, Response, split_parts
 
@@ -65,7 +66,7 @@ class VllmEngine:
         """See `Engine.answer`."""
         from vllm import SamplingParams
 
-        banned = self._vision_tokens()
+        banned = banned_token_ids(self._processor.tokenizer).values()
         params = [
             SamplingParams(
                 n=samples,
@@ -93,9 +94,3 @@ class VllmEngine:
         if pictures:
             prompt["multi_modal_data"] = {"image": [open_image(picture) for picture in pictures]}
         return prompt
-
-    def _vision_tokens(self) -> list[int]:
-        """Tokens that no response may contain: they would claim pictures that are not there."""
-        names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>")
-        vocabulary = self._processor.tokenizer.get_vocab()
-        return [vocabulary[name] for name in names if name in vocabulary]

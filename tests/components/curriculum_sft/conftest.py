@@ -1,4 +1,5 @@
-"""A small world for training tests: coloured pictures, kept and rejected items, votes, general data, a checkpoint."""
+"""A small world for training tests: coloured pictures, kept and rejected items, votes, general data, a
+checkpoint."""
 
 from __future__ import annotations
 
@@ -70,8 +71,8 @@ def _image_rows(count: int, first_seed: int) -> list[dict[str, Any]]:
     for i in range(count):
         colour = list(COLOURS)[i % 3]
         image_id, data = _picture(colour, first_seed + i)
-        rows.append({"image_id": image_id, "bytes": data, "format": "PNG", "width": 48, "height": 48, "phash": i,
-                     "source_uri": colour, "split": "train"})  # fmt: skip
+        rows.append({"image_id": image_id, "bytes": data, "format": "PNG", "width": 48, "height": 48,
+                     "phash": i, "source_uri": colour, "split": "train"})  # fmt: skip
     return rows
 
 
@@ -83,7 +84,8 @@ def _write(path: Path, table: str, rows: list[dict[str, Any]]) -> Path:
 
 @pytest.fixture(scope="session")
 def sft_world(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: Path) -> dict[str, Path]:
-    """Directories of 24 images, three kept questions on each, rejected items, votes, general data, base model."""
+    """Directories of 24 images, three kept questions on each, rejected items, votes, general data, base
+    model."""
     root = tmp_path_factory.mktemp("sft_world")
     images, general = _image_rows(24, 0), _image_rows(12, 1000)
     kept, rejected, votes = [], [], []

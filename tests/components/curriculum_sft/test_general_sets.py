@@ -12,9 +12,9 @@ from components.core.data.checkpoint import open_checkpoint
 from components.core.data.dataset import Dataset
 from components.core.stage.runner import stage_main
 from components.curriculum_sft import stage
-from components.curriculum_sft.checks import Planner
 from components.curriculum_sft.component import IO
 from components.curriculum_sft.config import Config
+from components.curriculum_sft.data.checks import Planner
 from components.curriculum_sft.stage import run
 
 FAST = {"batch_samples": 4, "learning_rate": 3e-3, "log_steps": 1, "max_steps": 2, "report_samples": 1}

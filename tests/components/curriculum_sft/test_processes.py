@@ -58,7 +58,8 @@ def test_two_processes_see_the_losses_of_one(sft_world, argv, tmp_path, config, 
 @pytest.mark.parametrize("config", [PADDED, PACKED], ids=["padded", "packed"])
 @pytest.mark.parametrize("sharding", ["zero2", "zero3"])
 def test_sharded_ranks_may_have_texts_and_pictures(sft_world, argv, tmp_path, config, sharding):
-    """Texts as long as the samples with pictures: in some steps one rank has pictures and the other has none."""
+    """Texts as long as the samples with pictures: in some steps one rank has pictures and the other has
+    none."""
     pytest.importorskip("deepspeed")
     general = tmp_path / "general"
     general.mkdir()

@@ -24,7 +24,8 @@ from components.curriculum_sft.callbacks import newest_committed
 from tests.faults.checkpoints import sealed_checkpoints
 from tests.faults.stores import newest_snapshot
 
-# Muon and AdamW together; 24 samples in batches of 8: three steps an epoch, so that a checkpoint at step 4 lies inside the second epoch.
+# Muon and AdamW together; 24 samples in batches of 8: three steps an epoch, so that a checkpoint at step 4
+# lies inside the second epoch.
 CONFIG = {
     "batch_samples": 8,
     "optimizer": "muon",
@@ -108,7 +109,8 @@ def test_resumed_weights_equal_uninterrupted_ones(
 def test_killed_at_random_five_times_it_ends_with_the_same_weights(sft_world, argv, tmp_path, processes):
     """SIGKILL and SIGTERM in turn, at random moments; with two processes Muon's states are spread over them.
 
-    A SIGKILL goes to the command alone: its ranks have to end with it, or the next attempt would meet them. What is lost
+    A SIGKILL goes to the command alone: its ranks have to end with it, or the next attempt would meet them.
+        What is lost
     are the steps since the last checkpoint, and none after a SIGTERM.
     """
     config = {
@@ -211,10 +213,10 @@ def test_torn_checkpoints_are_removed_and_ignored(tmp_path):
 def test_a_finished_run_is_not_trained_again(sft_world, argv, uninterrupted, tmp_path, monkeypatch):
     """Killed between the last step and the written output: the sealed last checkpoint becomes the output."""
     from components.core.stage.runner import stage_main
-    from components.curriculum_sft import training
     from components.curriculum_sft.component import IO
     from components.curriculum_sft.config import Config
     from components.curriculum_sft.stage import run
+    from components.curriculum_sft.training import model
 
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
     monkeypatch.setenv(
@@ -222,7 +224,7 @@ def test_a_finished_run_is_not_trained_again(sft_world, argv, uninterrupted, tmp
     )  # as in the other run: the number of threads decides the last bits
     command = argv(sft_world, tmp_path, CONFIG)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "save_model", _fail)
+        patch.setattr(model, "save_model", _fail)
         assert stage_main("curriculum_sft", Config, IO, run, command) == 1
     assert stage_main("curriculum_sft", Config, IO, run, command) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())

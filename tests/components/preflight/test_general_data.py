@@ -5,7 +5,8 @@ import json
 import pytest
 
 from components.core.stage.errors import DataError, NoInputError
-from components.preflight.general_data import CONTROL_TOKENS, check_general_data, sample_problem
+from components.core.vlm.tokens import CONTROL_TOKENS
+from components.preflight.general_data import check_general_data, sample_problem
 
 USER = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Which colour?"}]}
 ASSISTANT = {"role": "assistant", "content": "red"}

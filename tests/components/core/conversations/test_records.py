@@ -1,4 +1,4 @@
-"""Every fault of a record is told with its file, its line or row, and what to do."""
+"""Every fault of a record names its file, its line or row, and the remedy."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.core.conversations import open_general
+from components.core.conversations.base import REASONS
 from components.core.stage.errors import DataError
-from components.curriculum_sft.checks import REASONS
 
 ASK = {"role": "user", "content": "Why?"}
 ANSWER = {"role": "assistant", "content": "Because."}

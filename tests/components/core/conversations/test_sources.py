@@ -17,7 +17,7 @@ from components.core.conversations import open_general
 from components.core.conversations.pictures import Sizes
 from components.core.data.dataset import DatasetWriter
 from components.core.stage.errors import DataError, NoInputError
-from components.curriculum_sft.collator import PictureStores
+from components.curriculum_sft.data.batches import PictureStores
 
 EXPECTED = [
     ("system", ["Be brief."]),
@@ -211,7 +211,7 @@ def test_pictures_by_id_come_from_the_dataset_beside(root, coloured_pictures):
 
 def test_the_readme_s_examples_are_read(root, coloured_pictures, turns_of):
     """Every line in the README's table of formats is a sample as it stands."""
-    readme = (Path(sources.__file__).parents[2] / "curriculum_sft" / "README.md").read_text(encoding="utf-8")
+    readme = (Path(sources.__file__).with_name("README.md")).read_text(encoding="utf-8")
     examples = re.findall(r"\| `(\{.*\})` \|", readme)
     for name in ("photos/1.jpg", "coco/1.jpg"):
         (root / name).parent.mkdir()

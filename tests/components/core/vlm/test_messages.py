@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from components.core.vlm import build_conversation, build_messages, format_question, format_response
+from components.core.vlm import build_conversation, format_question, format_response
 
 
 def test_choices_follow_the_question_as_lettered_lines():
@@ -25,4 +25,4 @@ def test_the_picture_opens_the_first_turn_only():
 
 
 def test_a_prompt_has_no_assistant_turn():
-    assert [m["role"] for m in build_messages("q")] == ["user"]
+    assert [m["role"] for m in build_conversation([("q", None)])] == ["user"]

@@ -8,7 +8,8 @@ from transformers import ProcessorMixin, Qwen3VLProcessor
 
 from components.core.stage.errors import DataError
 from components.core.vlm import (
-    build_messages,
+    build_conversation,
+    format_question,
     load_model,
     load_processor,
     open_image,
@@ -37,7 +38,7 @@ def test_reload_gives_the_same_inputs(tiny_checkpoint, coloured_pictures, tmp_pa
     first = load_processor(tiny_checkpoint)
     first.save_pretrained(tmp_path)
     second = load_processor(tmp_path)
-    messages = build_messages("Which?", ["red", "green"], "A")
+    messages = build_conversation([(format_question("Which?", ["red", "green"]), "A")])
     pictures = [open_image(coloured_pictures[0])]
     a, b = (
         p(text=p.apply_chat_template(messages, tokenize=False), images=pictures, return_tensors="pt")

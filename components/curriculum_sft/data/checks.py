@@ -1,0 +1,178 @@
+"""Checks of samples before training: a faulty one is rejected with its reason, never cut or repaired."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from components.core.conversations import GeneralData
+from components.core.conversations.base import BadRecord
+from components.core.conversations.content import read_content
+from components.core.conversations.pictures import Size, Sizes
+from components.core.data.dataset import Dataset
+from components.core.resume.work import Journal
+from components.core.vlm.messages import build_conversation, images_in, words
+from components.curriculum_sft.config import Config
+from components.curriculum_sft.data.samples import Row, content_id
+
+
+class Planned(NamedTuple):
+    """The cost of a sample, or why it is not trained on."""
+
+    length: int
+    """Tokens, vision tokens included."""
+    reason: str = ""
+    """Of `conversations.base.REASONS`; "" for a good sample."""
+    detail: str = ""
+    vision_tokens: int = 0
+
+
+@dataclass
+class Planner:
+    """Knows the cost of a sample in tokens without decoding a picture.
+
+    Args:
+        tokenize: token ids of a chat-templated conversation, each image placeholder one token.
+        vision_tokens: placeholder tokens of a picture of (height, width) px.
+        sizes: (height, width) px by image id, from columns or headers.
+        control_tokens: strings that the tokenizer turns into control tokens.
+        max_length_tokens: limit for a sample.
+        count_answers: answers that the collator would find in token ids; None leaves them unchecked.
+        image_token: id of the image placeholder; None leaves the template's placeholders unchecked.
+        vocabulary: rows of the model's embedding; 0 leaves ids unchecked.
+        kept: results by content, so that a stage that is run again plans nothing twice.
+    """
+
+    tokenize: Callable[[list[dict[str, Any]]], Sequence[int]]
+    vision_tokens: Callable[[int, int], int]
+    sizes: Mapping[str, Size] | Sizes
+    control_tokens: Iterable[str]
+    max_length_tokens: int
+    count_answers: Callable[[Sequence[int]], int] | None = None
+    image_token: int | None = None
+    vocabulary: int = 0
+    kept: Journal | None = None
+    _cache: dict[Size, int] = field(default_factory=dict)
+
+    def check(self, messages: str, image_ids: list[str]) -> Planned:
+        """Length and vision tokens of a sample, or its fault."""
+        key = content_id(messages, *image_ids)
+        found = self.kept.get(key) if self.kept is not None else None
+        if found is None:
+            try:
+                found = self._check(messages, image_ids)
+            except BadRecord as error:
+                found = Planned(0, error.reason, error.detail)
+            if self.kept is not None:
+                self.kept.put(key, found)
+        return Planned(*found)
+
+    def _check(self, messages: str, image_ids: list[str]) -> Planned:
+        content = read_content(messages)
+        if not content.turns:
+            raise BadRecord("bad_messages", "no turns")
+        if any(map(images_in, content.answers)):
+            raise BadRecord("bad_messages", "an answer shows an image")
+        if content.roles[-1] != "assistant" or not all(words(answer).strip() for answer in content.answers):
+            raise BadRecord("no_answer", f"last turn: {content.roles[-1]}")
+        if content.images != len(image_ids):
+            raise BadRecord("placeholder_mismatch", f"{content.images} placeholders, {len(image_ids)} images")
+        if token := content.spelled(self.control_tokens):
+            raise BadRecord("control_token", token)
+        vision = sum(map(self._vision, image_ids))
+        ids = self.tokenize(content.turns)
+        self._check_tokens(ids, content.images, len(content.answers))
+        length = len(ids) + vision - content.images
+        if length > self.max_length_tokens:
+            detail = f"{length} tokens, {vision} of them vision; the limit is {self.max_length_tokens}"
+            return Planned(length, "too_long", detail, vision)
+        return Planned(length, vision_tokens=vision)
+
+    def _check_tokens(self, ids: Sequence[int], images: int, answers: int) -> None:
+        """See that the chat template and the tokenizer keep placeholders and answers."""
+        if self.vocabulary and max(ids) >= self.vocabulary:
+            raise BadRecord("unknown_token", f"token {max(ids)}, the model has {self.vocabulary} embeddings")
+        if self.image_token is not None and (written := list(ids).count(self.image_token)) != images:
+            raise BadRecord(
+                "placeholder_mismatch", f"the chat template writes {written} of {images} placeholders"
+            )
+        if self.count_answers is not None and (seen := self.count_answers(ids)) != answers:
+            raise BadRecord(
+                "answer_lost",
+                f"{seen} of {answers} answers stand behind a turn's header; strip line breaks before them",
+            )
+
+    def _vision(self, image_id: str) -> int:
+        if image_id not in self.sizes:
+            raise BadRecord("image_missing", image_id)
+        size = self.sizes[image_id]
+        if size not in self._cache:
+            try:
+                self._cache[size] = self.vision_tokens(*size)
+            except ValueError as error:
+                raise BadRecord("image_shape", str(error)) from error
+        return self._cache[size]
+
+
+def planner_for(
+    start: Path,
+    processor: Any,
+    image_sets: list[Dataset],
+    general: GeneralData,
+    config: Config,
+    kept: Journal | None = None,
+) -> Planner:
+    """A planner with sizes from image tables and headers, and token counts from the processor."""
+    from transformers import AutoConfig
+
+    from components.core.vlm import vision_token_count
+    from components.curriculum_sft.data.batches import answer_counter
+
+    columns = {
+        row["image_id"]: (row["height"], row["width"])
+        for images in reversed(image_sets)
+        for row in images.rows_iter(["image_id", "height", "width"])
+    }
+    tokenizer, model = processor.tokenizer, AutoConfig.from_pretrained(start).get_text_config()
+    longest = max(phase.max_length_tokens for phase in config.by_phase())
+    return Planner(
+        tokenize=lambda turns: tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"],
+        vision_tokens=lambda height, width: vision_token_count(processor, height, width),
+        sizes=Sizes(columns, general.stores),
+        control_tokens=[str(token) for token in tokenizer.added_tokens_decoder.values() if token.special],
+        max_length_tokens=min(longest, model.max_position_embeddings),
+        count_answers=answer_counter(tokenizer),
+        image_token=processor.image_token_id,
+        vocabulary=model.vocab_size,
+        kept=kept,
+    )
+
+
+def partition(
+    rows: list[Row], planner: Planner, track: Callable[[list[Row]], Iterable[Row]] = iter
+) -> tuple[list[Row], list[Row]]:
+    """Split samples or preference pairs into good ones and rows of the table `rejected`.
+
+    Good ones get their `length` and `vision_tokens`.
+    """
+    good, rejected = [], []
+    for row in track(rows):
+        checked = [planner.check(messages, row["image_ids"]) for messages in variants(row)]
+        bad = next((planned for planned in checked if planned.reason), None)
+        if bad:
+            rejected.append({"id": row["sample_id"], "reason": bad.reason, "detail": bad.detail})
+        else:
+            length, vision = max(planned.length for planned in checked), checked[0].vision_tokens
+            good.append({**row, "length": length, "vision_tokens": vision})
+    return good, rejected
+
+
+def variants(row: Row) -> list[str]:
+    """The conversations that a row is trained on, as JSON: a sample's one, a pair's two."""
+    if "messages" in row:
+        return [row["messages"]]
+    sides = (build_conversation([(row["prompt"], row[key])]) for key in ("chosen", "rejected"))
+    return [json.dumps(side, ensure_ascii=False) for side in sides]

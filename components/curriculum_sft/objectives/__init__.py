@@ -1,0 +1,1 @@
+"""The training objectives, one file each: supervised (SFT), preferences (DPO), distillation."""

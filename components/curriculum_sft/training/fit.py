@@ -1,0 +1,188 @@
+"""The training loop that survives a kill: checkpoints to go on from, phases, an orderly stop on a signal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PrinterCallback, TrainerState
+from transformers.trainer import TRAINER_STATE_NAME
+
+from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
+from components.core.data.manifest import MANIFEST_NAME
+from components.core.stage.context import StageContext
+from components.core.stage.errors import ConfigError, DataError, StageError
+from components.core.training.launch import cpu_ranks_load, rank
+from components.curriculum_sft.callbacks import CommitCheckpoints, Progress, StopOnSignal, newest_committed
+from components.curriculum_sft.config import Config
+from components.curriculum_sft.data.samples import Row
+from components.curriculum_sft.training.model import save_model
+from components.curriculum_sft.training.trainer import LossGuard, samples_per_step
+
+SAMPLES_PER_STEP = "samples_per_step"
+_CHECKPOINTS, _PHASES = "checkpoints", "phases"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A finished training run."""
+
+    history: list[dict[str, float]]
+    """The trainer's log, one entry every `log_steps`, from the first step on, over all resumptions."""
+    steps: int
+    tokens_per_s: float
+    """Tokens trained on in a second by this process; 0 for a finished run that was only reloaded."""
+    tokens: int = 0
+    """Tokens that this process trained on since it began or continued."""
+
+
+Train = Callable[[Config, Path, Path, list[Row]], tuple[Any, Fitted]]
+
+
+def train_phases(
+    phases: Sequence[Config],
+    rows: list[Row],
+    start: Path,
+    processor: Any,
+    train: Train,
+    ctx: StageContext,
+) -> tuple[Any, Fitted]:
+    """Train every phase that is not done; returns the last one's trainer, and all curves as one.
+
+    Each phase starts from the weights of the one before. Those are kept until the stage has ended.
+
+    Args:
+        phases: settings of each.
+        rows: checked samples; a phase takes those that are not too long for it.
+        start: checkpoint of the first phase.
+        processor: of the model.
+        train: trains one phase: (its settings, where it starts, its checkpoints' directory, its samples).
+        ctx: of the stage.
+
+    Raises:
+        DataError: a phase has no samples.
+    """
+    trainer: Any = None
+    done: list[Fitted] = []
+    for number, phase in enumerate(phases):
+        name = f"{number:02d}"
+        own = [row for row in rows if row["length"] <= phase.max_length_tokens] if len(phases) > 1 else rows
+        if not own:
+            raise DataError(
+                f"phase {number + 1}: no sample has at most {phase.max_length_tokens} tokens "
+                "(phases.max_length_tokens)"
+            )
+        last = number == len(phases) - 1
+        kept = ctx.work.dir(_PHASES, sealed_by=MANIFEST_NAME) / name
+        if not last and (kept / MANIFEST_NAME).is_file():
+            sealed = open_checkpoint(kept)
+            done.append(Fitted(sealed.extra["history"], sealed.extra["steps"], 0.0))
+            start = kept
+            continue
+        if len(phases) > 1:
+            ctx.log.info("phase", extra={"number": number + 1, "of": len(phases), "samples": len(own)})
+        trainer = None  # one model at a time
+        folder = f"{_CHECKPOINTS}-{name}" if len(phases) > 1 else _CHECKPOINTS
+        checkpoints = ctx.work.dir(folder, sealed_by=MANIFEST_NAME)
+        trainer, fitted = train(phase, start, checkpoints, own)
+        done.append(fitted)
+        if not last:
+            save_model(trainer, processor, ctx.work.own / _PHASES / name if rank() else kept)
+            if not rank():
+                extra = {"history": fitted.history, "steps": fitted.steps}
+                commit_checkpoint(kept, provenance=ctx.provenance, extra=extra)
+                shutil.rmtree(checkpoints)
+            trainer.accelerator.wait_for_everyone()
+            start = kept
+    return trainer, joined(done)
+
+
+def joined(done: Sequence[Fitted]) -> Fitted:
+    """One training of several phases: steps go on counting."""
+    history: list[dict[str, float]] = []
+    steps = 0
+    for fitted in done:
+        history += [{**entry, "step": entry["step"] + steps} for entry in fitted.history]
+        steps += fitted.steps
+    return Fitted(history, steps, done[-1].tokens_per_s, sum(fitted.tokens for fitted in done))
+
+
+def forget(ctx: StageContext) -> None:
+    """Remove the files that only an interrupted stage needs."""
+    for path in [ctx.work.path / _PHASES, *ctx.work.path.glob(f"{_CHECKPOINTS}*")]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def fit(
+    trainer: Any, directory: Path, config: Config, provenance: dict[str, Any], log: logging.Logger
+) -> Fitted:
+    """Train to the end, from the newest committed checkpoint in `directory` if there is one.
+
+    Raises:
+        StageError: a signal stopped the run; it was saved, and the same command continues it.
+        DataError: the loss is not finite, or exploded; the message names the samples.
+        ConfigError: the checkpoint is another run's, or another global batch's.
+    """
+    if config.sharding != "none" and not trainer.is_deepspeed_enabled:
+        raise ConfigError(
+            "curriculum_sft.sharding: the trainer runs without DeepSpeed; see accelerate's settings"
+        )
+    per_step = samples_per_step(config)
+    trainer.guard = LossGuard(config.max_loss_ratio)
+    cpu_ranks_load()
+    newest = newest_committed(directory, log)
+    if newest is not None:
+        check_same_run(newest, provenance, per_step)
+        state = TrainerState.load_from_json(str(newest / TRAINER_STATE_NAME))
+        log.info("continuing", extra={"step": state.global_step, "of": state.max_steps})
+        if state.global_step >= state.max_steps:
+            trainer._load_from_checkpoint(str(newest))
+            return Fitted(state.log_history, state.global_step, 0.0)
+    stop = StopOnSignal(log)
+    progress = Progress(config.objective, log, lambda: trainer.tokens_seen)
+    trainer.remove_callback(PrinterCallback)
+    for callback in (CommitCheckpoints(provenance, {SAMPLES_PER_STEP: per_step}), progress, stop):
+        trainer.add_callback(callback)
+    with stop.installed():
+        trainer.train(resume_from_checkpoint=str(newest) if newest else None)
+    state = trainer.state
+    if stop.received is not None and state.global_step < state.max_steps:
+        name = signal.Signals(stop.received).name
+        raise StageError(
+            f"stopped by {name} after step {state.global_step} of {state.max_steps}; run again to continue"
+        )
+    speed = trainer.tokens_seen / max(progress.seconds, 1e-9)
+    return Fitted(state.log_history, state.global_step, speed, trainer.tokens_seen)
+
+
+def check_same_run(checkpoint: Path, provenance: dict[str, Any], per_step: int) -> None:
+    """Refuse to continue another run's checkpoint, or this one's with another global batch.
+
+    Args:
+        checkpoint: a committed checkpoint of a trainer.
+        provenance: of the present run.
+        per_step: see `samples_per_step`.
+
+    Raises:
+        ConfigError: naming what differs.
+    """
+    manifest = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
+    written = manifest["provenance"]
+    differs = sorted(k for k in written.keys() | provenance.keys() if written.get(k) != provenance.get(k))
+    if differs:
+        raise ConfigError(
+            f"{checkpoint} was written by another run ({', '.join(differs)} differ); remove it to start "
+            "anew, or restore that run's settings and inputs to continue it"
+        )
+    then = manifest["extra"].get(SAMPLES_PER_STEP, per_step)
+    if then != per_step:
+        raise ConfigError(
+            f"{checkpoint} was trained with {then} samples a step, this run has {per_step}: the number of "
+            "processes changed; use as many as before, or remove the checkpoint to start anew"
+        )

@@ -1,0 +1,76 @@
+"""Model FLOPs utilisation (MFU): the share of a GPU's throughput that a training run turns into updates.
+
+MFU = tokens/s x FLOPs a token / peak FLOP/s (PaLM, arXiv 2204.02311, appendix B). A token costs 6 FLOPs a
+parameter (2 forward, 4 backward); recomputed activations do not count. The vision tower sees `merge` x
+`merge` patches for every vision token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from components.core.vlm import count_parameters
+from components.curriculum_sft.config import Config
+from components.curriculum_sft.data.samples import Row
+from components.curriculum_sft.packing.plan import fill
+
+# Dense bfloat16 peak in FLOP/s by a part of the device's name, from the makers' data sheets; longer names
+# first.
+_PEAKS = {
+    "B200": 2250e12,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L40": 181e12,
+    "L4": 121e12,
+    "A10G": 70e12,
+    "A10": 125e12,
+    "RTX 4090": 165e12,
+}
+
+
+def peak_flops(device_name: str) -> float:
+    """Dense bfloat16 FLOP/s of a GPU by its name; 0 for one that is not listed."""
+    return next((peak for name, peak in _PEAKS.items() if name in device_name), 0.0)
+
+
+def flops_per_token(model: Any, vision_share: float) -> float:
+    """Floating-point operations of a forward and backward pass for each token, attention scores left out.
+
+    Args:
+        model: a Qwen3-VL style model; parameters that get no gradient count as the others.
+        vision_share: share of the language model's tokens that are vision tokens, in [0, 1].
+    """
+    counts = count_parameters(model)
+    embeddings = model.get_input_embeddings().weight
+    tied = model.get_output_embeddings().weight is embeddings
+    multiplied = counts["language"] - (0 if tied else embeddings.numel())
+    merge = model.config.vision_config.spatial_merge_size
+    return float(6 * (multiplied + counts["vision"] * vision_share * merge**2))
+
+
+def utilisation(trainer: Any, rows: Sequence[Row], tokens_per_s: float, config: Config) -> dict[str, float]:
+    """Metrics: `mfu` on a GPU whose peak is known, `packing_fill` of packs.
+
+    Args:
+        trainer: after training.
+        rows: checked rows.
+        tokens_per_s: of this process, vision tokens included.
+        config: the stage's settings.
+    """
+    measured = {}
+    peak = peak_flops(torch.cuda.get_device_name()) if torch.cuda.is_available() else 0.0
+    if peak and tokens_per_s:
+        share = sum(row["vision_tokens"] for row in rows) / sum(row["length"] for row in rows)
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        measured["mfu"] = round(tokens_per_s * flops_per_token(model, share) / peak, 4)
+    if config.pack_tokens:
+        packs = [row["pack"] for row in trainer.train_dataset]
+        measured["packing_fill"] = round(fill(packs, [row["length"] for row in rows], config.pack_tokens), 4)
+    return measured

@@ -1,0 +1,198 @@
+"""What every objective's TRL trainer shares: arguments, sharding, sample order, and a stop at a bad loss."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import statistics
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import Sampler
+
+from components.core.stage.errors import ConfigError, DataError
+from components.core.training.launch import gpus, world_size
+from components.curriculum_sft.callbacks import FollowEpoch
+from components.curriculum_sft.config import Config
+from components.curriculum_sft.training.model import adapter_config, trainable_model
+from components.curriculum_sft.training.optimizer import MuonAdamW, optimizer_for
+from components.curriculum_sft.training.order import LengthGroupedOrder
+
+
+class LossGuard:
+    """Stops a run at a loss that is not finite, or far above the last ones.
+
+    Args:
+        max_ratio: largest multiple of the median of the last losses; 0 for none.
+    """
+
+    WINDOW, FEWEST = 50, 10
+    """Losses that the median is taken over, and how many there must be before it counts."""
+
+    def __init__(self, max_ratio: float) -> None:
+        self._max_ratio = max_ratio
+        self._last: deque[float] = deque(maxlen=self.WINDOW)
+
+    def check(self, loss: float, sample_ids: list[str]) -> None:
+        """Look at the loss of one batch.
+
+        Raises:
+            DataError: with the ids of the batch's samples.
+        """
+        advice = f"lower the learning rate or look at the samples {sample_ids}"
+        if not math.isfinite(loss):
+            raise DataError(f"the loss is {loss}; {advice}")
+        if self._max_ratio and len(self._last) >= self.FEWEST:
+            median = statistics.median(self._last)
+            if loss > self._max_ratio * median:
+                raise DataError(
+                    f"the loss is {loss:.4g}, more than max_loss_ratio ({self._max_ratio:g}) times the "
+                    f"running median of {median:.4g}; {advice}"
+                )
+        self._last.append(loss)
+
+
+class StageTrainerMixin:
+    """Gives a TRL trainer a reproducible order, a stop at a bad loss, and saved sharded states."""
+
+    tokens_seen = 0
+    guard = LossGuard(0.0)
+
+    def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
+        sample_ids = inputs.pop("sample_ids")
+        self.tokens_seen += int(inputs["attention_mask"].sum())
+        loss: torch.Tensor = super().training_step(model, inputs, *args, **kwargs)  # type: ignore[misc]
+        self.guard.check(loss.item(), sample_ids)
+        return loss
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        optimizer = self.optimizer  # type: ignore[attr-defined]
+        inner = getattr(optimizer, "optimizer", optimizer)  # without accelerate's wrapper
+        if isinstance(inner, MuonAdamW):
+            inner.gather_states()
+        super()._save_optimizer_and_scheduler(output_dir)  # type: ignore[misc]
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
+        dataset = train_dataset if train_dataset is not None else self.train_dataset  # type: ignore[attr-defined]
+        order = self._order(dataset)
+        self.add_callback(FollowEpoch(order))  # type: ignore[attr-defined]
+        return order
+
+    def _order(self, dataset: Any) -> LengthGroupedOrder:
+        args = self.args  # type: ignore[attr-defined]
+        return LengthGroupedOrder(dataset["length"], args.train_batch_size * args.world_size, args.seed)
+
+
+def trainer_parts(start: Path, processor: Any, config: Config) -> dict[str, Any]:
+    """Keyword arguments of every trainer: the model to train, its processor, adapters and optimizer."""
+    model = trainable_model(start, config)
+    return {
+        "model": model,
+        "processing_class": processor,
+        "peft_config": adapter_config(config),
+        "optimizers": (optimizer_for(model, config), None),
+    }
+
+
+def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
+    """Keyword arguments of every trainer's configuration.
+
+    Raises:
+        ConfigError: sharding is configured but cannot be had.
+    """
+    if config.sharding != "none" and world_size() == 1:
+        raise ConfigError(
+            "curriculum_sft.sharding: needs several processes; set processes, or sharding to none"
+        )
+    sharding = deepspeed_config(config)
+    joined = join_processes(config)
+    gpu = torch.cuda.is_available()
+    auto = gpu and torch.cuda.is_bf16_supported()
+    return {
+        "output_dir": str(directory),
+        "learning_rate": config.learning_rate,
+        **_schedule(config),
+        "warmup_steps": config.warmup_share,
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm,
+        "num_train_epochs": config.epochs,
+        "max_steps": config.max_steps or -1,
+        "per_device_train_batch_size": config.batch_samples,
+        "gradient_accumulation_steps": config.accumulation_steps,
+        "bf16": auto if config.precision == "auto" else config.precision == "bfloat16",
+        "gradient_checkpointing": config.gradient_checkpointing,
+        "deepspeed": sharding,
+        "accelerator_config": {"use_configured_state": joined},
+        "use_cpu": joined,
+        "seed": config.seed,
+        "data_seed": config.seed,
+        "remove_unused_columns": False,
+        "dataloader_num_workers": config.loader_workers,
+        "dataloader_pin_memory": gpu,
+        "save_strategy": "steps",
+        "save_steps": config.save_steps,
+        # One more than asked for: the trainer deletes the oldest before the newest is sealed.
+        "save_total_limit": config.keep_last + 1,
+        "logging_steps": config.log_steps,
+        "logging_first_step": True,
+        "logging_nan_inf_filter": False,
+        "report_to": list(config.trackers) or "none",
+        "disable_tqdm": True,
+    }
+
+
+def _schedule(config: Config) -> dict[str, Any]:
+    if config.final_rate_share:
+        return {
+            "lr_scheduler_type": "cosine_with_min_lr",
+            "lr_scheduler_kwargs": {"min_lr_rate": config.final_rate_share},
+        }
+    return {"lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule}
+
+
+def deepspeed_config(config: Config) -> dict[str, Any] | None:
+    """DeepSpeed's settings for `config.sharding`, None without; the trainer fills in every `auto`.
+
+    ZeRO (arXiv 1910.02054): stage 2 shards optimizer states and gradients, stage 3 the weights as well.
+
+    Raises:
+        ConfigError: deepspeed is not installed.
+    """
+    if config.sharding == "none":
+        return None
+    if importlib.util.find_spec("deepspeed") is None:
+        raise ConfigError("curriculum_sft.sharding: needs the package deepspeed; install it, or set none")
+    zero: dict[str, Any] = {"stage": 2 if config.sharding == "zero2" else 3, "overlap_comm": True}
+    if config.sharding == "zero3":
+        zero["stage3_gather_16bit_weights_on_model_save"] = True  # float32 weights too
+    automatic = (
+        "gradient_clipping",
+        "gradient_accumulation_steps",
+        "train_batch_size",
+        "train_micro_batch_size_per_gpu",
+    )
+    return {"zero_optimization": zero, "bf16": {"enabled": "auto"}, **dict.fromkeys(automatic, "auto")}
+
+
+def join_processes(config: Config) -> bool:
+    """Join DeepSpeed's processes on CPUs, which the trainer does not do; returns whether it was done.
+
+    accelerate chooses a backend by device and finds none there. On GPUs the trainer does all of it.
+    """
+    if config.sharding == "none" or gpus(os.environ) or world_size() == 1:
+        return False
+    from accelerate import PartialState
+
+    os.environ.pop("ACCELERATE_USE_CPU", None)
+    os.environ["DS_ACCELERATOR"] = "cpu"
+    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    PartialState(backend="gloo")
+    return True
+
+
+def samples_per_step(config: Config) -> int:
+    """Samples (or packs, or pairs) in one optimizer step, over all processes."""
+    return config.batch_samples * config.accumulation_steps * world_size()
