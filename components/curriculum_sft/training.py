@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import shutil
-import signal
 import statistics
 from collections import deque
 from dataclasses import dataclass
@@ -17,16 +16,11 @@ from torch.utils.data import Sampler
 from transformers import PrinterCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
 
-from components.core.stage.errors import ConfigError, DataError, StageError
-from components.core.training.launch import cpu_ranks_load, world_size
+from components.core.stage.errors import ConfigError, DataError
+from components.core.training.callbacks import Progress, StopOnSignal
+from components.core.training.checkpoints import CommitCheckpoints, cpu_ranks_load, newest_committed
+from components.core.training.launch import world_size
 from components.core.vlm import load_model
-from components.curriculum_sft.callbacks import (
-    CommitCheckpoints,
-    FollowEpoch,
-    Progress,
-    StopOnSignal,
-    newest_committed,
-)
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.distributed import (
     SAMPLES_PER_STEP,
@@ -36,7 +30,7 @@ from components.curriculum_sft.distributed import (
     samples_per_step,
 )
 from components.curriculum_sft.optimizer import MuonAdamW
-from components.curriculum_sft.order import LengthGroupedOrder
+from components.curriculum_sft.order import FollowEpoch, LengthGroupedOrder
 from components.curriculum_sft.parts import freeze_parts
 
 
@@ -229,11 +223,7 @@ def fit(
     with stop.installed():
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     state = trainer.state
-    if stop.received is not None and state.global_step < state.max_steps:
-        name = signal.Signals(stop.received).name
-        raise StageError(
-            f"stopped by {name} after step {state.global_step} of {state.max_steps}; run again to continue"
-        )
+    stop.raise_if_early(state)
     speed = trainer.tokens_seen / max(progress.seconds, 1e-9)
     return Fitted(state.log_history, state.global_step, speed, trainer.tokens_seen)
 

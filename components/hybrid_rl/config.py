@@ -4,55 +4,20 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from components.core.stage.settings import Settings
-
-
-class Ramp(Settings):
-    """A weight that changes over training: `start` before `begin`, `end` after `finish`, linear between."""
-
-    start: float = 0.0
-    """Weight at the beginning of training."""
-    end: float = 1.0
-    """Weight at the end of the ramp."""
-    begin: float = Field(default=0.0, ge=0, le=1)
-    """Share of the steps after which the weight starts to change."""
-    finish: float = Field(default=1.0, ge=0, le=1)
-    """Share of the steps after which the weight stays at `end`."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Ramp:
-        if self.finish < self.begin:
-            raise ValueError("finish must not lie before begin")
-        return self
-
-
-class RewardWeights(Settings):
-    """Weight of each normalised reward component in the advantage: a number, or a ramp over training."""
-
-    correctness: float | Ramp = 1.0
-    """The verifiable answer, through the advantage schedule (pass@k, pass@1, blend)."""
-    diversity: float | Ramp = 0.2
-    """DARLING: rarer meanings among the group's correct responses."""
-    length: float | Ramp = Ramp(start=0.0, end=0.3, begin=0.1, finish=0.1)
-    """Kimi k1.5: shorter among the group. Off during a warm-up, because it otherwise slows learning at the start."""
-    overlong: float | Ramp = 0.2
-    """DAPO's soft penalty near the token limit. Active from the first step."""
-    format: float | Ramp = 0.1
-    """Well-formed response: one answer, no repetition, no list of all choices."""
-    perception: float | Ramp = 0.0
-    """Visual evidence: right where the blanked image gives another answer. Above 0 costs one greedy answer a prompt."""
+from components.core.stage.settings import Settings, nearest
+from components.hybrid_rl.rewards import Weight, built_in
 
 
 class ExtraReward(Settings):
-    """A reward of the user's own, by name of a Python function (contract: `components.hybrid_rl.rewards.Rollout`)."""
+    """A reward of the user's own, by name of a Python function of one `components.hybrid_rl.rewards.Rollout`."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name in logs and metrics."""
     function: str = Field(pattern=r"^[\w.]+:\w+$")
     """`module:function`; called as `function(rollout)` and returns a float, or None where it does not apply."""
-    weight: float | Ramp = 0.1
+    weight: Weight = 0.1
     """Weight of the normalised component."""
     timeout_s: float = Field(default=10.0, gt=0)
     """Limit for scoring one batch of rollouts; rollouts not scored by then carry no weight in the update."""
@@ -170,8 +135,9 @@ class Config(Settings):
     """k of pass@k."""
     switch_at: float = Field(default=0.5, ge=0, le=1)
     """Share of the steps after which `pass_at_k_then_1` changes to pass@1."""
-    weights: RewardWeights = RewardWeights()
-    """Weights of the reward components."""
+    weights: dict[str, Weight] = Field(default={}, validate_default=True)
+    """Weight of each built-in reward's normalised component in the advantage, by the reward's name: a number, or a ramp
+    over training. Rewards that are not named have the weight that stands in their file (`rewards/`)."""
     extra_rewards: list[ExtraReward] = []
     """Rewards of the user's own."""
     batch_normalise: bool = True
@@ -224,6 +190,15 @@ class Config(Settings):
     rollouts_every_steps: int = Field(default=10, ge=1)
     """Steps between kept ones."""
 
+    @field_validator("weights")
+    @classmethod
+    def _complete(cls, given: dict[str, Weight]) -> dict[str, Weight]:
+        rewards = built_in()
+        for name in given:
+            if name not in rewards:
+                raise ValueError(f"unknown reward '{name}'{nearest(name, list(rewards))}")
+        return {name: reward.weight for name, reward in rewards.items()} | given
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.k > self.group_size:
@@ -239,7 +214,8 @@ class Config(Settings):
         if self.prompts.min_pass_rate >= self.prompts.max_pass_rate:
             raise ValueError("prompts.min_pass_rate must lie below prompts.max_pass_rate")
         names = [extra.name for extra in self.extra_rewards]
-        taken = set(RewardWeights.model_fields)
-        if len(set(names)) != len(names) or taken & set(names):
-            raise ValueError(f"extra_rewards need names of their own, other than {', '.join(sorted(taken))}")
+        if len(set(names)) != len(names) or self.weights.keys() & set(names):
+            raise ValueError(
+                f"extra_rewards need names of their own, other than {', '.join(sorted(self.weights))}"
+            )
         return self

@@ -1,14 +1,14 @@
-"""TRL's GRPO trainer with our sampler of questions, our advantages and rollouts that encode each prompt once.
+"""Trainer of the policy: TRL's GRPO with our sampler of questions, our advantages, and shared prompts.
 
-The advantages come in through TRL's own reward interface: one reward function gathers the rollouts of all processes,
-scores whole groups and returns advantages; with `scale_rewards="none"` TRL subtracts each group's mean (0 already) and
-uses them as they are.
+TRL sees the advantages as rewards, because a reward function is the one door that it has for them. `HybridAdvantage`
+gathers the rollouts of all processes, scores whole groups and returns advantages. With `scale_rewards="none"` TRL
+subtracts each group's mean, which is 0 already, and uses them as they are.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, groupby
 from math import ceil
 from typing import Any
@@ -25,19 +25,24 @@ from trl import GRPOTrainer
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
 from components.core.vlm import generate, open_image
-
-from .opmd import opmd_loss
-from .prompts import Prompt
-from .sampler import PromptSampler
-from .scoring import Scored, Scorer, make_rollout, metrics
-from .shared_prompt import OncePerPrompt, pictures_by_row, response_logps, supported
+from components.hybrid_rl.losses.opmd import opmd_loss
+from components.hybrid_rl.rollouts.prompts import Prompt
+from components.hybrid_rl.rollouts.rollout import make_rollout
+from components.hybrid_rl.rollouts.sampler import GenerationSampler, PromptSampler
+from components.hybrid_rl.rollouts.shared_prompt import (
+    OncePerPrompt,
+    pictures_by_row,
+    response_logps,
+    supported,
+)
+from components.hybrid_rl.scoring import Scored, Scorer, metrics
 
 Observer = Callable[[Scored, int], None]
 """Called on every process with each scored batch and the number of steps done."""
 
 
-class HybridReward:
-    """A TRL reward function whose rewards are the hybrid advantages."""
+class HybridAdvantage:
+    """The function that TRL calls for rewards; it returns the hybrid advantages."""
 
     __name__ = "advantage"  # the name in TRL's logs
 
@@ -57,7 +62,7 @@ class HybridReward:
         log_metric: Callable[[str, float], None],
         **columns: list[Any],
     ) -> list[float]:
-        """Advantages of this process's rollouts; every process must call it with its share of the same generation."""
+        """Advantages of this process's rollouts. Every process calls it with its share of the same generation."""
         rows = [
             {name: values[i] for name, values in columns.items() if isinstance(values, list)}
             for i in range(len(prompts))
@@ -74,33 +79,6 @@ class HybridReward:
             observer(scored, trainer_state.global_step)
         start = PartialState().process_index * len(prompts)
         return scored.advantages[start : start + len(prompts)].tolist()
-
-
-class GenerationSampler(Sampler[int]):
-    """Feeds a `PromptSampler`'s draws to TRL's data loader: each question `group_size` times, each draw once a batch.
-
-    Draws that were pending when the state was saved come first.
-    """
-
-    def __init__(self, prompts: PromptSampler, draws: int, count: int, group_size: int, repeat: int) -> None:
-        self.prompts, self.draws, self.count, self.group_size, self.repeat = (
-            prompts,
-            draws,
-            count,
-            group_size,
-            repeat,
-        )
-
-    def __len__(self) -> int:
-        return self.draws * self.count * self.group_size * self.repeat
-
-    def __iter__(self) -> Iterator[int]:
-        pending = self.prompts.pending()
-        for number in range(self.draws):
-            indices = pending[number] if number < len(pending) else self.prompts.draw(self.count)
-            for _ in range(self.repeat):
-                for index in indices:
-                    yield from [index] * self.group_size
 
 
 class HybridTrainer(GRPOTrainer):
@@ -194,8 +172,8 @@ class HybridTrainer(GRPOTrainer):
     def _draws(self, first: int, count: int) -> np.ndarray:
         """Random numbers of `count` rollouts from this process's row `first` on, (count, tokens) in [0, 1).
 
-        They belong to the step and to the rollout's place in the whole batch, so that rollouts are the same however many
-        processes share them.
+        They belong to the step and to the rollout's place in the whole batch, so it does not matter how many processes
+        share the batch.
         """
         start = self.accelerator.process_index * len(self._rows) + first
         size, drawn = self.num_generations, []
@@ -285,7 +263,7 @@ def end_tokens(model: Any, processor: Any) -> frozenset[int]:
 
 
 def vision_tokens(processor: Any) -> dict[str, int]:
-    """Token ids by name of the vision placeholders: in a response they would claim pictures that are not there."""
+    """Token ids by name of the vision placeholders: in a response they would claim pictures that are missing."""
     vocabulary = processor.tokenizer.get_vocab()
     names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
     return {name: vocabulary[name] for name in names if name in vocabulary}

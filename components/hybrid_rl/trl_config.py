@@ -1,4 +1,4 @@
-"""Our settings in TRL's terms."""
+"""Settings of the stage in TRL's terms."""
 
 from __future__ import annotations
 
@@ -9,17 +9,8 @@ import torch
 from trl import GRPOConfig
 
 from components.core.stage.errors import ConfigError
-
-from .config import Config
-
-_LOSSES = {
-    # loss name: (TRL's loss_type, importance_sampling_level)
-    "dapo": ("dapo", "token"),
-    "grpo": ("grpo", "token"),
-    "dr_grpo": ("dr_grpo", "token"),
-    "gspo": ("grpo", "sequence"),
-    "opmd": ("grpo", "token"),  # the trainer puts its own loss in place of this one
-}
+from components.hybrid_rl.config import Config
+from components.hybrid_rl.losses import TRL_LOSSES
 
 
 def grpo_config(
@@ -46,7 +37,7 @@ def grpo_config(
             f"{config.updates_per_generation} updates_per_generation and micro batches of {micro}"
         )
     on_gpu = torch.cuda.is_available()
-    loss, level = _LOSSES[config.loss]
+    loss, level = TRL_LOSSES[config.loss]
     vllm = config.vllm
     engine: dict[str, Any] = {"generation_kwargs": {"suppress_tokens": sorted(vision_tokens.values())}}
     if config.rollout == "vllm":
@@ -73,7 +64,7 @@ def grpo_config(
         num_generations=config.group_size,
         max_completion_length=config.max_completion_tokens,
         temperature=config.temperature,
-        # Advantages are made in whole groups by HybridReward, and taken as they are.
+        # TRL takes the advantages of `HybridAdvantage` as they are.
         scale_rewards="none",
         loss_type=loss,
         importance_sampling_level=level,

@@ -144,11 +144,11 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
     def build(observers: tuple[Any, ...] = (), **config: Any) -> Any:
         from components.core.vlm import load_model, load_processor
         from components.hybrid_rl.config import Config
-        from components.hybrid_rl.prompts import Prompt
-        from components.hybrid_rl.sampler import PromptSampler
+        from components.hybrid_rl.rollouts.prompts import Prompt
+        from components.hybrid_rl.rollouts.sampler import PromptSampler
         from components.hybrid_rl.scoring import Scorer
         from components.hybrid_rl.trainer import (
-            HybridReward,
+            HybridAdvantage,
             HybridTrainer,
             end_tokens,
             training_set,
@@ -159,14 +159,22 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
         settings = Config.model_validate({**FAST, **config})
         words = ["How", "many", "shapes", "are", "there", "in", "this", "picture", "here"]
         prompts = [
-            Prompt(f"p{i}", str(i), " ".join(words[: 3 + i]), "7", "number", (), 0.1 * i) for i in range(6)
+            Prompt(
+                prompt_id=f"p{i}",
+                image_id=str(i),
+                question=" ".join(words[: 3 + i]),
+                answers=("7",),
+                answer_type="number",
+                difficulty=0.1 * i,
+            )
+            for i in range(6)
         ]
         sampler = PromptSampler(
             [p.prompt_id for p in prompts], [p.hardness for p in prompts], settings.prompts, 3, 0
         )
         model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
         settle = lambda scored, step: sampler.observe(scored.success)  # noqa: E731
-        reward = HybridReward(Scorer(settings), end_tokens(model, processor), [settle, *observers])
+        reward = HybridAdvantage(Scorer(settings), end_tokens(model, processor), [settle, *observers])
         return HybridTrainer(
             opmd_tau=settings.opmd_tau if settings.loss == "opmd" else None, model=model, processing_class=processor, reward_funcs=[reward],
             args=grpo_config(settings, str(tmp_path / "trainer"), 1, vision_tokens(processor)), train_dataset=training_set(prompts, Pictures()),

@@ -13,7 +13,6 @@ import torch
 from safetensors.torch import load_file
 
 from components.core.data.manifest import Dataset, open_checkpoint
-from components.hybrid_rl.callbacks import COMMITTED
 from tests.faults.checkpoints import sealed_checkpoints
 
 
@@ -81,11 +80,11 @@ def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_
     work.rename(world.root / "work_whole")
     rng = random.Random(0)
     for number in range(5):
-        committed = sealed_checkpoints(work, COMMITTED)
+        committed = sealed_checkpoints(work)
         process = start(world, "killed", tmp_path, **config)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
-            if sealed_checkpoints(work, COMMITTED) - committed:
+            if sealed_checkpoints(work) - committed:
                 time.sleep(rng.uniform(0, 0.2))
                 process.send_signal(signal.SIGKILL if number % 2 == 0 else signal.SIGTERM)
                 break

@@ -1,9 +1,8 @@
-"""Log-probabilities of a group's responses with the prompt, pictures included, run through the model once.
+"""Shared prompts: the prompt and picture that a group's responses have in common run through the model once.
 
-GRPO's N responses to a prompt share it, and with pictures the prompt is most of the sequence. Running it once and
-letting the responses attend to its keys and values gives the same numbers and gradients for a fraction of the work:
-with P prompt and C response tokens, P + N·C positions instead of N·(P + C), and one picture through the vision tower
-instead of N.
+GRPO's N responses to a prompt share it, and with pictures the prompt is most of the sequence. The responses attend to
+its keys and values, which gives the same numbers and gradients for a fraction of the work. With P prompt and C
+response tokens that is P + N·C positions instead of N·(P + C), and one picture through the vision tower instead of N.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from transformers import BatchFeature
 
 
 def supported(model: Any) -> bool:
-    """Whether the model has what sharing needs: Qwen-VL's position ids and a cache it can be given."""
+    """Whether the model can share prompts: it has Qwen-VL's position ids, and takes a cache."""
     backbone = getattr(model, "model", None)
     return hasattr(backbone, "get_rope_index") and not getattr(model, "is_gradient_checkpointing", False)
 

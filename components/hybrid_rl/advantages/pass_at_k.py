@@ -1,7 +1,7 @@
-"""Advantages of one group of rollouts from binary correctness: pass@1, pass@k and their blend.
+"""Advantages of one group of rollouts from binary correctness: pass@1, pass@k, their blend, and which to use when.
 
 Source: "Pass@k Training for Adaptively Balancing Exploration and Exploitation of Large Reasoning Models"
-(arXiv 2508.10751). Everything is float64 NumPy; a group has N rollouts of one prompt.
+(arXiv 2508.10751). A group has N rollouts of one prompt; everything is float64 NumPy.
 """
 
 from __future__ import annotations
@@ -18,21 +18,8 @@ Mode = Literal["pass_at_k", "pass_at_1", "blend"]
 Schedule = Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1", "adaptive"]
 
 
-def pass_at_k(n: int, c: int, k: int) -> float:
-    """Unbiased estimate of pass@k from `c` correct among `n` samples: 1 - C(n-c, k) / C(n, k).
-
-    Evaluated as a product, so that it does not overflow; 1 when fewer than `k` samples are wrong
-    (Chen et al., arXiv 2107.03374).
-    """
-    if not 0 <= c <= n or not 1 <= k <= n:
-        raise ValueError(f"pass@k needs 0 <= c <= n and 1 <= k <= n, got n={n}, c={c}, k={k}")
-    if n - c < k:
-        return 1.0
-    return float(1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
-
-
 def group_advantage(correct: NDArray[np.bool_], k: int) -> Floats:
-    """Pass@k advantage of every rollout of a group (eq. 11-15), the mean over all groups of `k` it can stand in.
+    """Pass@k advantage of every rollout of a group (eq. 11-15): the mean over all k-subsets that it can stand in.
 
     With N rollouts, N- of them wrong, and R in {0, 1} the reward of a k-subset (1 if any member is right):
 
@@ -65,7 +52,7 @@ def group_advantage(correct: NDArray[np.bool_], k: int) -> Floats:
 def blended_advantage(correct: NDArray[np.bool_], k: int) -> Floats:
     """Mix by the group's accuracy (eq. 18): (N+/N) A_pass@k + (1 - N+/N) A_pass@1.
 
-    Prompts the policy rarely solves are sharpened by pass@1; the more it solves one, the more pass@k takes over, which
+    Pass@1 sharpens prompts that the policy rarely solves. The more it solves one, the more pass@k takes over, which
     lets go of what is solved already.
     """
     share = float(correct.mean())
@@ -93,8 +80,8 @@ def modes_at(
     """Mode in force for every group of a batch.
 
     Under `adaptive`, exploration goes where it is missing: the groups of lowest entropy get the pass@k advantage, the
-    others pass@1 (the paper's adaptive training; there the policy's token entropy ranks the problems, here the entropy
-    over the meanings of the answers, which any rollout engine can tell).
+    others pass@1. The paper ranks problems by the policy's token entropy. Here it is the entropy over the meanings of
+    the answers, which any rollout engine can tell.
 
     Args:
         progress: steps done / steps in all, in [0, 1).

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from components.hybrid_rl.opmd import opmd_loss
+from components.hybrid_rl.losses.opmd import opmd_loss
 
 
 def test_value_by_hand():

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.hybrid_rl.advantage import (
+from components.core.stats import pass_at_k
+from components.hybrid_rl.advantages.pass_at_k import (
     answer_entropy,
     blended_advantage,
     correctness_advantage,
     group_advantage,
     modes_at,
-    pass_at_k,
 )
 
 
@@ -91,12 +91,12 @@ def test_pass_at_k_estimate_is_the_share_of_subsets_with_a_right_one(n: int):
     for c in range(n + 1):
         for k in range(1, n + 1):
             share = np.mean([any(i < c for i in s) for s in combinations(range(n), k)])
-            assert pass_at_k(n, c, k) == pytest.approx(share, abs=1e-12)
+            assert pass_at_k(n, [c], k)[0] == pytest.approx(share, abs=1e-12)
 
 
 def test_impossible_arguments_are_refused():
-    with pytest.raises(ValueError, match="n=4"):
-        pass_at_k(4, 5, 1)
+    with pytest.raises(ValueError, match="between 0 and 4"):
+        pass_at_k(4, [5], 1)
     with pytest.raises(ValueError, match="group's size"):
         group_advantage(np.array([True, False]), 3)
 
