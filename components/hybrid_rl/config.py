@@ -1,4 +1,4 @@
-"""Settings of the hybrid_rl stage. Sources of the defaults stand with the functions that use them."""
+"""Settings of the hybrid_rl stage. The sources of the defaults stand with the functions that use them."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from components.hybrid_rl.rewards import Weight, built_in
 
 
 class ExtraReward(Settings):
-    """A reward of the user's own, by name of a Python function of one `components.hybrid_rl.rewards.Rollout`."""
+    """A reward of the user's own: a Python function of one `components.hybrid_rl.rewards.Rollout`."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name in logs and metrics."""
     function: str = Field(pattern=r"^[\w.]+:\w+$")
-    """`module:function`; called as `function(rollout)` and returns a float, or None where it does not apply."""
+    """`module:function`; called as `function(rollout)`; returns a float, or None where it does not apply."""
     weight: Weight = 0.1
     """Weight of the normalised component."""
     timeout_s: float = Field(default=10.0, gt=0)
@@ -27,8 +27,8 @@ class Diversity(Settings):
     """When two responses mean the same."""
 
     similarity: str = "answer"
-    """`answer`: extracted answers agree by answer type; `words`: word-bigram overlap of the whole response; or
-    `module:function` called as `function(a: Rollout, b: Rollout) -> float`."""
+    """`answer`: extracted answers agree by answer type; `words`: word-bigram overlap of the whole response;
+    or `module:function` called as `function(a: Rollout, b: Rollout) -> float`."""
     threshold: float = Field(default=0.5, ge=0, le=1)
     """Pairs more similar than this join one cluster."""
 
@@ -48,8 +48,8 @@ class Prompts(Settings):
     answer_types: list[Literal["choice", "number", "yes_no", "span", "open"]] = Field(
         default=["choice", "number", "yes_no", "span", "open"], min_length=1
     )
-    """Types of answer that are trained on. Kimi k1.5 (arXiv 2501.12599, section 2.1) leaves out choice and yes/no
-    questions, because a guess is rewarded too often."""
+    """Types of answer that are trained on. Kimi k1.5 (arXiv 2501.12599, section 2.1) leaves out choice and
+    yes/no questions, because a guess is rewarded too often."""
     max_candidates: int = Field(default=4096, ge=1)
     """Questions, drawn evenly over answer types, for which the policy's pass rate is measured."""
     pass_rate_samples: int = Field(default=8, ge=0)
@@ -67,8 +67,9 @@ class Prompts(Settings):
     curriculum_finish: float = Field(default=0.5, ge=0, le=1)
     """Share of the steps after which all questions are open."""
     refresh_every_steps: int = Field(default=0, ge=0)
-    """Steps after which the present policy's pass rates are measured anew: they set the curriculum's order and the
-    running success rates, and questions outside the kept range are closed until a later measurement. 0 never does."""
+    """Steps after which the present policy's pass rates are measured anew; 0 never does. They set the
+    curriculum's order and the running success rates; questions outside the kept range are closed until a
+    later measurement."""
     prioritised: bool = True
     """Draw questions in proportion to one minus their running success rate; otherwise evenly."""
     success_decay: float = Field(default=0.5, ge=0, lt=1)
@@ -114,21 +115,21 @@ class Config(Settings):
     prompts_per_step: int = Field(default=32, ge=1)
     """Questions per generation, over all processes."""
     micro_batch_rollouts: int = Field(default=0, ge=0)
-    """Rollouts per process in one forward and backward pass; 0 takes all of the process's rollouts at once."""
+    """Rollouts per process in one forward and backward pass; 0 takes all of the process's at once."""
     updates_per_generation: int = Field(default=1, ge=1)
     """Optimizer steps made from one generation; above 1 the later ones are off-policy and clipping acts."""
     max_completion_tokens: int = Field(default=512, ge=1)
     """Longest response."""
     overlong_cache_tokens: int = Field(default=0, ge=0)
-    """Tokens before the limit over which the soft overlong penalty grows from 0 to -1; 0 penalises only the limit."""
+    """Tokens before the limit over which the overlong penalty grows from 0 to -1; 0: at the limit only."""
     mask_truncated: bool = True
-    """Leave responses that met the token limit out of the loss; they still count in their group's statistics."""
+    """Leave responses that met the token limit out of the loss; they still count in their group."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of rollouts."""
 
     advantage: Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1", "adaptive"] = "pass_at_k_then_1"
-    """How correctness becomes an advantage (arXiv 2508.10751); `adaptive`: pass@k for the groups whose answers vary least,
-    pass@1 for the others."""
+    """How correctness becomes an advantage (arXiv 2508.10751). `adaptive`: pass@k for the groups whose
+    answers vary least, pass@1 for the others."""
     adaptive_share: float = Field(default=0.5, ge=0, le=1)
     """Share of a batch's groups, those of lowest entropy, that get the pass@k advantage under `adaptive`."""
     k: int = Field(default=4, ge=1)
@@ -136,8 +137,9 @@ class Config(Settings):
     switch_at: float = Field(default=0.5, ge=0, le=1)
     """Share of the steps after which `pass_at_k_then_1` changes to pass@1."""
     weights: dict[str, Weight] = Field(default={}, validate_default=True)
-    """Weight of each built-in reward's normalised component in the advantage, by the reward's name: a number, or a ramp
-    over training. Rewards that are not named have the weight that stands in their file (`rewards/`)."""
+    """Weight of each built-in reward in the advantage, by the reward's name: a number, or a ramp over
+    training. A reward that is not named has the weight that stands in its file
+    (`components/hybrid_rl/rewards`)."""
     extra_rewards: list[ExtraReward] = []
     """Rewards of the user's own."""
     batch_normalise: bool = True
@@ -148,8 +150,8 @@ class Config(Settings):
     """Reward hacking limits."""
 
     loss: Literal["dapo", "grpo", "dr_grpo", "gspo", "opmd"] = "dapo"
-    """`dapo`: token-level loss over the batch; `grpo`: mean per response; `dr_grpo`: constant length; `gspo`:
-    sequence-level importance ratios (for mixture-of-experts models); `opmd`: Kimi k1.5's online policy mirror descent."""
+    """The policy's loss (`components/hybrid_rl/losses`). `dapo`: mean over tokens; `grpo`: mean per response;
+    `dr_grpo`: constant length; `gspo`: ratios of whole sequences; `opmd`: Kimi k1.5's mirror descent."""
     opmd_tau: float = Field(default=0.1, ge=0)
     """How hard `opmd` holds the policy to the one that generated."""
     epsilon_low: float = Field(default=0.2, gt=0)

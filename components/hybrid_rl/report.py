@@ -36,13 +36,13 @@ def write_report(
     """
     steps = [entry for entry in history if "pass_at_1" in entry]
     report.text(
-        f"{len(steps)} steps of {config.prompts_per_step} questions × {config.group_size} rollouts; advantage "
-        f"{config.advantage}, loss {config.loss}."
+        f"{len(steps)} steps of {config.prompts_per_step} questions × {config.group_size} rollouts; "
+        f"advantage {config.advantage}, loss {config.loss}."
     )
     report.heading("Questions")
     report.text(
-        f"{len(chosen)} of {len(rated)} candidates were chosen by the starting policy's pass rate: a question that it "
-        "always or never solves gives a group without variance, and teaches nothing."
+        f"{len(chosen)} of {len(rated)} candidates were chosen by the starting policy's pass rate: a "
+        "question that it always or never solves gives a group without variance, and teaches nothing."
     )
     rates = [prompt.pass_rate for prompt in rated if prompt.pass_rate >= 0]
     if rates:
@@ -82,7 +82,7 @@ def write_report(
 
 
 def smooth(values: Sequence[float | None], window: int) -> np.ndarray:
-    """Running mean over the last `window` values, missing ones left out; NaN where none is there."""
+    """Running mean over the last `window` values without missing ones; NaN where all are missing."""
     result = []
     for i in range(len(values)):
         recent = [v for v in values[max(0, i + 1 - window) : i + 1] if v is not None and not np.isnan(v)]
@@ -111,4 +111,5 @@ def _curve(report: Report, steps: Sequence[dict[str, Any]], names: Sequence[str]
 
 def _caption(row: dict[str, Any]) -> str:
     verdict = "right" if row["correct"] else f"wrong, expected {row['reference']}"
-    return f"{row['question']}\n→ {row['response']}\n{verdict}; {row['tokens']} tokens; advantage {row['advantage']:+.2f}"
+    said = f"{row['question']}\n→ {row['response']}\n{verdict}"
+    return f"{said}; {row['tokens']} tokens; advantage {row['advantage']:+.2f}"

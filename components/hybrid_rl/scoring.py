@@ -70,7 +70,7 @@ class Scored:
 
 
 class Scorer:
-    """Applies the settings' rewards. Holds no state: the same rollouts at the same step give the same advantages."""
+    """Applies the settings' rewards. Without state: the same rollouts at a step give the same advantages."""
 
     def __init__(self, config: Config) -> None:
         """Resolve the similarity and the user's functions.
@@ -142,7 +142,7 @@ class Scorer:
         return Scored(rollouts, rewards, components, weights, advantages, meanings, scored, errors)
 
     def _meanings(self, group: Sequence[Rollout], errors: list[str]) -> list[int]:
-        """Cluster number of every response of a group; one cluster for all where the user's similarity fails."""
+        """Cluster number of every response of a group; one for all where the user's similarity fails."""
         try:
             return clusters(group, self._similarity, self.config.diversity.threshold)
         except Exception as error:  # noqa: BLE001 - the user's; the group then has no diversity reward
@@ -165,8 +165,8 @@ def weight_at(weight: Weight, progress: float) -> float:
 def metrics(scored: Scored, k: int, guards: Guards | None = None) -> dict[str, float]:
     """Figures of one batch for the log.
 
-    pass@1, pass@k, distinct answers, lengths, tripped guards by kind, and of each component the mean raw reward
-    (`reward_<name>`) and the mean size of its weighted advantage (`signal_<name>`).
+    pass@1, pass@k, distinct answers, lengths, tripped guards by kind, and of each component the mean raw
+    reward (`reward_<name>`) and the mean size of its weighted advantage (`signal_<name>`).
     """
     tripped = Counter(guard(rollout, guards or Guards()) for rollout in scored.rollouts)
     size, right = scored.group_size, scored.right

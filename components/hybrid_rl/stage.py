@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from components.hybrid_rl.rollouts.record import RolloutRecorder
     from components.hybrid_rl.scoring import Scored, Scorer
 
-# Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at once.
+# Modules that load torch are imported where they are used: wrong settings are reported at once.
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -76,7 +76,7 @@ def run(config: Config, ctx: StageContext) -> None:
 def choose_prompts(
     found: list[Prompt], model: Any, processor: Any, store: ImageStore, config: Config, ctx: StageContext
 ) -> tuple[list[Prompt], list[Prompt]]:
-    """Measure the policy on the candidates and keep those that can teach it: (all with pass rates, the kept ones).
+    """Measure the policy on the candidates, keep those that can teach it: (all with pass rates, the kept).
 
     Raises:
         DataError: fewer questions remain than one step needs, and the settings say not to fill up.
@@ -94,8 +94,9 @@ def choose_prompts(
     ctx.log.info("chose prompts", extra={"candidates": len(rated), "kept": len(chosen)})
     if not chosen or (len(chosen) < config.prompts_per_step and config.prompts.on_too_few == "fail"):
         raise DataError(
-            f"only {len(chosen)} of {len(rated)} questions have a pass rate between prompts.min_pass_rate and "
-            "prompts.max_pass_rate; widen them, raise prompts.max_candidates, or set prompts.on_too_few to 'fill'"
+            f"only {len(chosen)} of {len(rated)} questions have a pass rate between prompts.min_pass_rate "
+            "and prompts.max_pass_rate; widen them, raise prompts.max_candidates, or set prompts.on_too_few "
+            "to 'fill'"
         )
     return rated, chosen
 

@@ -22,19 +22,19 @@ def grpo_config(
         config: the stage's settings.
         output_dir: where checkpoints go.
         processes: training processes.
-        vision_tokens: token ids by name that no response may contain; TRL itself leaves out only the image token,
+        vision_tokens: token ids by name that no response may contain. TRL itself bans the image token alone,
             and nothing under vLLM.
 
     Raises:
-        ConfigError: the rollouts of a generation cannot be shared out evenly over processes and micro batches.
+        ConfigError: a generation's rollouts cannot be shared out evenly over processes and micro batches.
     """
     total = config.prompts_per_step * config.group_size
     share, rest = divmod(total, processes * config.updates_per_generation)
     micro = config.micro_batch_rollouts or share
     if rest or share % micro:
         raise ConfigError(
-            f"hybrid_rl: prompts_per_step x group_size = {total} rollouts do not divide over {processes} processes, "
-            f"{config.updates_per_generation} updates_per_generation and micro batches of {micro}"
+            f"hybrid_rl: prompts_per_step x group_size = {total} rollouts do not divide over {processes} "
+            f"processes, {config.updates_per_generation} updates_per_generation and micro batches of {micro}"
         )
     on_gpu = torch.cuda.is_available()
     loss, level = TRL_LOSSES[config.loss]

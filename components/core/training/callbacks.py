@@ -21,7 +21,7 @@ from components.core.training.signals import handling
 
 
 class SeedEachStep(TrainerCallback):
-    """Ties every step's random numbers to (seed, step, process): a resumed step draws what it would have drawn."""
+    """Ties random numbers to (seed, step, process): a resumed step draws as an uninterrupted one."""
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         set_seed(seed_for(args.seed, "step", state.global_step, args.process_index) % 2**32)
@@ -103,7 +103,7 @@ class StopOnSignal(TrainerCallback):
 
 
 def any_rank(flag: bool) -> bool:
-    """Whether the flag is set on any rank. Every rank has to ask: a signal reaches them in different steps."""
+    """Whether the flag is set on any rank. Every rank has to ask: signals reach them in different steps."""
     state = PartialState()
     if state.num_processes == 1:
         return flag

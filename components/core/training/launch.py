@@ -1,12 +1,13 @@
-"""Launching a training stage as several processes of one machine, one a GPU, by the stage's usual command.
+"""Launch of a training stage as several processes of one machine, one a GPU, by the stage's usual command.
 
-A stage whose settings have the field `processes` is started as any other. With more than one process, its command
-starts itself again for every rank and waits. The ranks find each other by torch.distributed's environment variables,
-as under `torchrun`. Rank 0 alone writes outputs, report and metrics; the runner gives the others a scratch directory.
+A stage whose settings have the field `processes` is started as any other. With more than one process, its
+command starts itself again for every rank and waits. The ranks find each other by torch.distributed's
+environment variables, as under `torchrun`. Rank 0 alone writes outputs, report and metrics; the runner gives
+the others a scratch directory.
 
-SIGTERM and SIGINT go on to every rank, which save and stop in their own time. When one rank fails, the others are
-stopped, and the stage ends with the failed rank's exit code. When the command itself is killed, its ranks end with it
-(on Linux): the next attempt must not meet them at work in the same directories.
+SIGTERM and SIGINT go on to every rank, which save and stop in their own time. When one rank fails, the others
+are stopped, and the stage ends with the failed rank's exit code. When the command itself is killed, its ranks
+end with it (on Linux): the next attempt must not meet them at work in the same directories.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def processes_wanted(config: Settings) -> int:
 
 
 def gpus(environment: Mapping[str, str]) -> int:
-    """GPUs that a process may use: those of `CUDA_VISIBLE_DEVICES`, else NVIDIA's device files. Loads no torch."""
+    """GPUs that a process may use: `CUDA_VISIBLE_DEVICES`, else NVIDIA's device files. Loads no torch."""
     visible = environment.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return len([device for device in visible.split(",") if device.strip() not in ("", "-1")])

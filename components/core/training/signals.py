@@ -45,7 +45,7 @@ def handling(handler: Callable[[int], None], once: bool = False) -> Iterator[Non
 
 
 def die_with_parent() -> Callable[[], None] | None:
-    """For `subprocess.Popen(preexec_fn=...)`: the kernel kills the child when the thread that started it ends.
+    """For `Popen(preexec_fn=...)`: the kernel kills the child when the thread that started it ends.
 
     A killed run must not leave work going on beside its successor.
 

@@ -1,1 +1,1 @@
-"""Advantages: correctness by pass@k or pass@1, every component normalised in its group, all added with weights."""
+"""Advantages: pass@k or pass@1 for correctness, each reward normalised in its group, a weighted sum."""

@@ -1,8 +1,9 @@
-"""Component normalisation (GDPO, arXiv 2601.05242): from the raw rewards of whole groups to one advantage a rollout.
+"""Component normalisation (GDPO, arXiv 2601.05242): from raw rewards of groups to one advantage a rollout.
 
-Each component is normalised within its group, the components are added with weights, the sum is scaled over the batch.
-Summing raw rewards first would give distinct reward vectors one advantage. It would also drop a group whose summed
-reward happens to have no variance. The functions see whole groups, so it does not matter how processes share them.
+Each component is normalised within its group, the components are added with weights, the sum is scaled over
+the batch. Summing raw rewards first would give distinct reward vectors one advantage. It would also drop a
+group whose summed reward happens to have no variance. The functions see whole groups, so it does not matter
+how processes share them.
 """
 
 from __future__ import annotations
@@ -79,8 +80,9 @@ def combine(
 ) -> Floats:
     """Weighted sum of the components' advantages, scaled over the batch to a root mean square of 1.
 
-    Only the scale is normalised: every group sums to 0, so the batch mean is 0 already. Unlike in GDPO, rollouts
-    without any signal (advantage 0) do not count: in a batch that is mostly solved they would blow up the few others.
+    Only the scale is normalised: every group sums to 0, so the batch mean is 0 already. Unlike in GDPO,
+    rollouts without any signal (advantage 0) do not count: in a batch that is mostly solved they would blow
+    up the few others.
 
     Returns:
         Shape (n,); all 0 when no component has any variance.

@@ -1,6 +1,6 @@
 """Online policy mirror descent (OPMD), the loss of Kimi k1.5 (arXiv 2501.12599, section 2.3.2).
 
-A squared log ratio to the policy that generated holds the policy near, in place of importance ratio and clipping.
+A squared log ratio to the policy that generated holds the policy near, in place of a clipped ratio.
 Shapes: B responses, T tokens.
 """
 
@@ -16,7 +16,7 @@ def opmd_loss(
     advantages_B: torch.Tensor,
     tau: float,
 ) -> torch.Tensor:
-    """Mean over the responses of -A log pi(y) + tau/2 (log pi(y) - log pi_ref(y))^2, with log pi(y) summed over tokens.
+    """Mean over responses of -A log pi(y) + tau/2 (log pi(y) - log pi_ref(y))^2; log pi(y) sums tokens.
 
     Args:
         logps_BT: log-probabilities of the response tokens under the policy, with gradient.

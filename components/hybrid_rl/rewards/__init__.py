@@ -1,8 +1,9 @@
 """Rewards: the registry of the built-in ones, one file each, and the types that a reward function sees.
 
-A function registered by `rollout_reward` or `group_reward` is a reward by the name of its file. It is found by being in
-this folder, weighted in the settings by its name (`weights`), normalised within its group, and reported. Its scale does
-not matter, only the order within the group. `users.py` holds the rewards of the user's own.
+A function registered by `rollout_reward` or `group_reward` is a reward by the name of its file. It is found
+by being in this folder, weighted in the settings by its name (`weights`), normalised within its group, and
+reported. Its scale does not matter, only the order within the group. `users.py` holds the rewards of the
+user's own.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from components.hybrid_rl.rollouts.guards import guard
 def correctness(rollout: Rollout, config: Config) -> float:
     """1.0 when right, else 0.0.
 
-    The comparison is the voting filter's own, so that an answer voted right is rewarded as right. A response that
-    trips a guard is never right, whatever it contains.
+    The comparison is the voting filter's own, so that an answer voted right is rewarded as right. A response
+    that trips a guard is never right, whatever it contains.
     """
     return float(not guard(rollout, config.guards) and rollout.agrees(rollout.answer))

@@ -16,8 +16,8 @@ Similarity = Callable[[Rollout, Rollout], float]
 def diversity(group: Group) -> list[float]:
     """Diversity reward of one group: `distinctness` among its right responses, 0 for wrong ones.
 
-    Wrong answers are always easy to make different; only rarer ways of being right are worth something. Where one
-    answer is right (a number, a letter) and similarity compares answers, the reward is 0 for all by construction.
+    Wrong answers are easy to make different; only rarer ways of being right are worth something. Where one
+    answer is right (a number, a letter) and similarity compares answers, the reward is 0 for all.
     """
     right = [c for c, ok in zip(group.meanings, group.right, strict=True) if ok]
     rewards = iter(distinctness(right))
@@ -25,7 +25,7 @@ def diversity(group: Group) -> list[float]:
 
 
 def distinctness(cluster_of: Sequence[int]) -> list[float]:
-    """d_i = (n - |cluster_i|) / (n - 1): 1 alone in its cluster, 0 when all mean the same; 0 for a single item."""
+    """d_i = (n - |cluster_i|) / (n - 1): 1 alone in its cluster, 0 when all mean the same or n = 1."""
     n = len(cluster_of)
     if n < 2:
         return [0.0] * n

@@ -10,8 +10,9 @@ from components.hybrid_rl.rewards import Group, Ramp, group_reward
 def length(group: Group) -> list[float]:
     """Length reward of every response of one group.
 
-    lambda_i = 0.5 - (len_i - min) / (max - min): 0.5 for the shortest, -0.5 for the longest; 0 for all when all are
-    equally long. A right response gets lambda_i, a wrong one min(0, lambda_i): a short wrong answer earns nothing.
+    lambda_i = 0.5 - (len_i - min) / (max - min): 0.5 for the shortest, -0.5 for the longest; 0 for all when
+    all are equally long. A right response gets lambda_i, a wrong one min(0, lambda_i): a short wrong answer
+    earns nothing.
     """
     tokens = [rollout.tokens for rollout in group.rollouts]
     shortest, longest = min(tokens), max(tokens)

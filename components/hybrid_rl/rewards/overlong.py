@@ -10,7 +10,7 @@ from components.hybrid_rl.rewards import Rollout, rollout_reward
 def overlong(rollout: Rollout, config: Config) -> float:
     """Penalty of one response: 0 up to limit - cache tokens, falling linearly to -1 at the limit.
 
-    The limit is `max_completion_tokens`, the cache `overlong_cache_tokens`; without a cache only the limit counts.
+    The limit is `max_completion_tokens`, the cache `overlong_cache_tokens`; 0 leaves only the limit.
     """
     limit, cache = config.max_completion_tokens, config.overlong_cache_tokens
     if rollout.tokens >= limit:

@@ -1,4 +1,4 @@
-"""Visual evidence: a right answer must change when the picture is blanked (no hallucination from the prior)."""
+"""Visual evidence (perception): a right answer has to change when the picture is blanked."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def perception(rollout: Rollout, config: Config) -> float | None:
     """Evidence that a response looked at the picture; None where the blanked image was not asked about.
 
     1: it is right, and the same question on a blanked image is answered otherwise.
-    -1: it is wrong, and says the same as without a picture: the language prior won, often by a hallucinated object.
+    -1: it is wrong, and says the same as without a picture: the prior won, often with a hallucination.
     0: a right answer that the prior gives too, or a wrong one that differs. Neither shows anything.
     """
     blank = rollout.blank_answer

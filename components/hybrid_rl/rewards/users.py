@@ -1,12 +1,12 @@
-"""Rewards of the user's own (`extra_rewards`): loaded by name, run in processes of their own, never stop training."""
+"""Rewards of the user's own (`extra_rewards`), in processes of their own: they never stop training."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import math
 import multiprocessing
+import pkgutil
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.pool import Pool
@@ -23,9 +23,9 @@ _START_S = 120.0
 class UserReward:
     """One function in processes of its own, called rollout by rollout, killed when a batch is late.
 
-    A thread could not be killed, and a function that keeps the interpreter to itself (a runaway regular expression)
-    would stop training with it. The two processes start when first needed and live from batch to batch, each with its
-    own copy of the module, so a function may keep what it loads.
+    A thread could not be killed, and a function that keeps the interpreter to itself (a runaway regular
+    expression) would stop training with it. The two processes start when first needed and live from batch to
+    batch, each with its own copy of the module, so a function may keep what it loads.
     """
 
     def __init__(self, settings: ExtraReward) -> None:
@@ -75,19 +75,15 @@ def load_function(path: str, where: str, arguments: int = 1) -> Callable[..., An
     Raises:
         ConfigError: no such module or function, not callable, or not with so many arguments.
     """
-    module, _, name = path.partition(":")
     try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+        function: Callable[..., Any] = pkgutil.resolve_name(path)
+    except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{where}: cannot load '{path}' ({error})") from error
-    if not callable(function):
-        raise ConfigError(f"{where}: '{path}' is not a function")
-    try:
-        inspect.signature(function).bind(*[None] * arguments)
-    except TypeError as error:
-        raise ConfigError(f"{where}: '{path}' has to take {arguments} argument(s) ({error})") from error
-    except ValueError:
-        return function  # a builtin that tells no signature
+    with contextlib.suppress(ValueError):  # a builtin that tells no signature
+        try:
+            inspect.signature(function).bind(*[None] * arguments)
+        except TypeError as error:
+            raise ConfigError(f"{where}: '{path}' has to take {arguments} argument(s) ({error})") from error
     return function
 
 

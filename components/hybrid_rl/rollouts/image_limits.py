@@ -1,7 +1,7 @@
 """Image limits that rollout and update share: a picture must be equally many tokens to both.
 
-vLLM reads the limits from the checkpoint's own files; the trainer has them from its processor. Where the two differ,
-the update fails with "image features and image tokens do not match".
+vLLM reads the limits from the checkpoint's own files; the trainer has them from its processor. Where the two
+differ, the update fails with "image features and image tokens do not match".
 """
 
 from __future__ import annotations
@@ -41,5 +41,6 @@ def check_same_limits(trainer: Any, rollout: Path) -> None:
     ]
     if differing:
         raise ConfigError(
-            f"hybrid_rl: {'; '.join(differing)}; give {rollout} the training processor's preprocessor_config.json"
+            f"hybrid_rl: {'; '.join(differing)}; "
+            f"give {rollout} the training processor's preprocessor_config.json"
         )

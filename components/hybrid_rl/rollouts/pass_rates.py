@@ -1,4 +1,4 @@
-"""Pass rates: how often the policy answers a question rightly, measured before training and anew on the way."""
+"""Pass rates: how often the policy answers a question rightly, before training and on the way."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def measure(
 ) -> list[Prompt]:
     """The prompts with the policy's pass rates and, if perception is rewarded, its answers to blanked images.
 
-    An answer to a blanked image that is known stays. Batches are cut from the whole list and seeded by their place: a
-    resumed measurement gives the same as an uninterrupted one, and several processes the same as one.
+    An answer to a blanked image that is known stays. Batches are cut from the whole list and seeded by their
+    place: resumed or not, by one process or several, a measurement gives the same.
 
     Args:
         divided: shares the batches out among the processes, and keeps the measurements.
@@ -91,8 +91,8 @@ def _right(prompt: Prompt, response: str) -> bool:
 class RefreshPassRates(TrainerCallback):
     """Measures the present policy's pass rates every so many steps, before the step's checkpoint is saved.
 
-    Questions that the policy by now always or never solves are closed (`select`). The data loader has fetched one draw
-    ahead; the draws after it follow the new rates.
+    Questions that the policy by now always or never solves are closed (`select`). The data loader has fetched
+    one draw ahead; the draws after it follow the new rates.
 
     Args:
         every: steps between measurements; 0 never measures.

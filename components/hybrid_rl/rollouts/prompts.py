@@ -79,10 +79,10 @@ def candidates(
 def select(prompts: Sequence[Prompt], settings: Prompts, at_least: int) -> list[Prompt]:
     """Prompts whose pass rate lies strictly inside the kept range, in their order.
 
-    A prompt that is always or never solved has a group without variance: it costs rollouts and teaches nothing. When
-    fewer than `at_least` remain and the settings say `fill`, those nearest to the range join, hardest last. Of yes/no
-    prompts as many ask for "no" as for "yes". A policy that says one of them too readily fails at the other only, and
-    the range alone would leave those.
+    A prompt that is always or never solved has a group without variance: it costs rollouts and teaches
+    nothing. When fewer than `at_least` remain and the settings say `fill`, those nearest to the range join,
+    hardest last. Of yes/no prompts as many ask for "no" as for "yes". A policy that says one of them too
+    readily fails at the other only, and the range alone would leave those.
     """
     low, high = settings.min_pass_rate, settings.max_pass_rate
     kept = _balanced([p for p in prompts if p.pass_rate < 0 or low < p.pass_rate < high])

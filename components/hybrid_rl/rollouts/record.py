@@ -1,4 +1,4 @@
-"""Record of rollouts: some of every few steps are journalled during training, then written as table predictions."""
+"""Record of rollouts: some of every few steps, journalled in training, written as table predictions."""
 
 from __future__ import annotations
 

@@ -19,11 +19,20 @@ from components.hybrid_rl.config import Prompts
 class PromptSampler:
     """Draws the questions of each generation.
 
-    Open questions are the easiest share of all, growing from `curriculum_start` to 1. Among the open ones, questions
-    are drawn without replacement in proportion to 1 - running success rate (never less than `priority_floor`).
+    Open questions are the easiest share of all, growing from `curriculum_start` to 1. Among the open ones,
+    questions are drawn without replacement in proportion to 1 - running success rate (never less than
+    `priority_floor`).
 
-    The data loader's prefetching draws ahead of use. `observe` settles the oldest draw. Draws not yet settled belong
-    to the state, which travels in the checkpoint: a resumed run draws exactly what the uninterrupted one would.
+    The data loader's prefetching draws ahead of use. `observe` settles the oldest draw. Draws not yet settled
+    belong to the state, which travels in the checkpoint: a resumed run draws exactly what the uninterrupted
+    one would.
+
+    Args:
+        ids: question ids.
+        difficulty: of each question, in [0, 1]; ties keep their order.
+        settings: curriculum and priority.
+        generations: draws in the whole training.
+        seed: of the draws.
     """
 
     FILE = "prompt_sampler.json"
@@ -32,19 +41,7 @@ class PromptSampler:
     def __init__(
         self, ids: Sequence[str], difficulty: Sequence[float], settings: Prompts, generations: int, seed: int
     ):
-        """A sampler over questions.
-
-        Args:
-            ids: question ids.
-            difficulty: of each question, in [0, 1]; ties keep their order.
-            settings: curriculum and priority.
-            generations: draws in the whole training.
-            seed: of the draws.
-        """
-        self.ids = list(ids)
-        self.settings = settings
-        self.generations = generations
-        self.drawn = 0
+        self.ids, self.settings, self.generations, self.drawn = list(ids), settings, generations, 0
         self.success = np.zeros(len(self.ids))
         self.visits = np.zeros(len(self.ids), dtype=np.int64)
         self._index = {key: i for i, key in enumerate(self.ids)}
@@ -143,7 +140,7 @@ class PromptSampler:
 
 
 class GenerationSampler(Sampler[int]):
-    """Feeds a `PromptSampler`'s draws to TRL's data loader: each question `group_size` times, each draw once a batch.
+    """Feeds a `PromptSampler`'s draws to TRL's data loader, each question `group_size` times.
 
     Draws that were pending when the state was saved come first.
 

@@ -13,10 +13,17 @@ from components.core.data.hashing import sha256_hex
 from components.core.data.manifest import DatasetWriter, commit_checkpoint
 
 FAST: dict[str, Any] = {
-    "max_steps": 3, "prompts_per_step": 2, "group_size": 4, "k": 2, "max_completion_tokens": 6, "learning_rate": 1e-3,
-    "save_steps": 1, "rollouts_every_steps": 1, "mask_truncated": False,
+    "max_steps": 3,
+    "prompts_per_step": 2,
+    "group_size": 4,
+    "k": 2,
+    "max_completion_tokens": 6,
+    "learning_rate": 1e-3,
+    "save_steps": 1,
+    "rollouts_every_steps": 1,
+    "mask_truncated": False,
     "prompts": {"max_candidates": 4, "pass_rate_samples": 2},
-}  # fmt: skip
+}
 
 
 MY_REWARDS = """
@@ -98,10 +105,25 @@ def _qa(i: int, image_id: str, split: str) -> dict[str, Any]:
     ]
     question, answer, answer_type, choices = kinds[i % 3]
     return {
-        "qa_id": f"q{i}", "image_id": image_id, "topic_id": "t", "split": split, "question": question, "answer": answer,
-        "answer_type": answer_type, "choices": choices, "reasoning": "", "objects": [], "skills": [], "round": 0,
-        "parent_id": "", "history": "[]", "generator": "g", "prompt_hash": "h", "agreement": 1.0, "difficulty": 0.1 * (i % 4),
-    }  # fmt: skip
+        "qa_id": f"q{i}",
+        "image_id": image_id,
+        "topic_id": "t",
+        "split": split,
+        "question": question,
+        "answer": answer,
+        "answer_type": answer_type,
+        "choices": choices,
+        "reasoning": "",
+        "objects": [],
+        "skills": [],
+        "round": 0,
+        "parent_id": "",
+        "history": "[]",
+        "generator": "g",
+        "prompt_hash": "h",
+        "agreement": 1.0,
+        "difficulty": 0.1 * (i % 4),
+    }
 
 
 @pytest.fixture
@@ -176,9 +198,13 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
         settle = lambda scored, step: sampler.observe(scored.success)  # noqa: E731
         reward = HybridAdvantage(Scorer(settings), end_tokens(model, processor), [settle, *observers])
         return HybridTrainer(
-            opmd_tau=settings.opmd_tau if settings.loss == "opmd" else None, model=model, processing_class=processor, reward_funcs=[reward],
-            args=grpo_config(settings, str(tmp_path / "trainer"), 1, vision_tokens(processor)), train_dataset=training_set(prompts, Pictures()),
+            opmd_tau=settings.opmd_tau if settings.loss == "opmd" else None,
+            model=model,
+            processing_class=processor,
+            reward_funcs=[reward],
+            args=grpo_config(settings, str(tmp_path / "trainer"), 1, vision_tokens(processor)),
+            train_dataset=training_set(prompts, Pictures()),
             prompt_sampler=sampler,
-        )  # fmt: skip
+        )
 
     return build

@@ -19,8 +19,9 @@ from components.hybrid_rl.advantages.pass_at_k import (
 
 
 def brute_force(correct: np.ndarray, k: int) -> np.ndarray:
-    """Definition: a k-subset's reward is 1 if any member is right; a rollout's advantage is the mean over the subsets
-    that contain it of (reward - mean) / standard deviation, mean and deviation taken over all k-subsets."""
+    """Definition: a k-subset's reward is 1 if any member is right; a rollout's advantage is the mean over the
+    subsets that contain it of (reward - mean) / standard deviation, mean and deviation taken over all
+    k-subsets."""
     subsets = list(combinations(range(len(correct)), k))
     rewards = np.array([float(correct[list(s)].any()) for s in subsets])
     if rewards.std() == 0:
@@ -41,7 +42,7 @@ def test_pass_at_k_advantage_equals_brute_force_over_all_subsets(n: int):
 
 @pytest.mark.parametrize(
     ("right", "positive", "negative"),
-    # N = 8, k = 4: e.g. one right: mean R = 1 - C(7,4)/C(8,4) = 1/2, sigma = 1/2, A+ = 1, A- = (1/2 - 20/35) / (1/2).
+    # N = 8, k = 4, one right: mean R = 1 - C(7,4)/C(8,4) = 1/2, sigma = 1/2, A+ = 1, A- = (1/2 - 20/35) * 2.
     [
         (0, 0, 0),
         (1, 1.0, -1 / 7),
