@@ -1,7 +1,7 @@
 """Losses of the policy by their names in the settings; TRL's own but for `opmd`.
 
-With the importance ratio rho = pi / pi_generated, every one but `opmd` is -min(rho A, clip(rho, 1 - eps_low,
-1 + eps_high) A); they differ in how the tokens are averaged and what rho is taken over:
+With the importance ratio rho = pi / pi_generated, a token's loss is -min(rho A, clip(rho, 1 - e_low, 1 +
+e_high) A) under every one but `opmd`. They differ in the mean over tokens and in the ratio:
 
 - `dapo` (arXiv 2503.14476): mean over all tokens of the batch;
 - `grpo` (arXiv 2402.03300): mean over each response's tokens, then over responses;
