@@ -22,8 +22,9 @@ from typing import Annotated, Any
 import typer
 
 from components.core.stage.errors import EndpointError, StageError
+from components.core.training.signals import die_with_parent
 from pipelines.commands.shared import clear_errors, known_task
-from pipelines.local.process import die_with_parent, torch_defaults
+from pipelines.local.process import torch_defaults
 from pipelines.profile.run_profile import Profile, load_profile
 
 PORT = 8765
@@ -63,7 +64,7 @@ def teachers(world: Path, log: Path, port: int = PORT) -> Iterator[str]:
             # One thread: the server shares the cores with the stage that asks it.
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads run here
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - no threads run here
         )
     try:
         url = f"http://{HOST}:{port}/v1"

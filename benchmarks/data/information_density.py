@@ -33,11 +33,11 @@ import numpy as np
 from benchmarks.harness import RESULTS, ROOT, result, timed
 from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.stats import mean_estimate
+from components.core.training.signals import die_with_parent
 from demo.run import at_port, build_world, teachers
 from demo.world.index import WorldIndex
 from demo.world.render import png_bytes
 from demo.writing import domain_item, scenes_of
-from pipelines.local.process import die_with_parent
 from pipelines.profile.run_profile import load_profile
 
 ITEMS = 2000
@@ -101,7 +101,7 @@ def run_until_evaluated(profile: Path, root: Path, seed: int) -> list[Row]:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
-        preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads run here
+        preexec_fn=die_with_parent(),  # noqa: PLW1509 - no threads run here
     )
     assert process.stdout is not None
     reached = False

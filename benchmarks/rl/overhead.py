@@ -31,8 +31,8 @@ from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
 from components.core.vlm import load_model, load_processor, set_threads
 from components.hybrid_rl.config import Config, Prompts
-from components.hybrid_rl.prompts import candidates
-from components.hybrid_rl.sampler import PromptSampler
+from components.hybrid_rl.rollouts.prompts import candidates
+from components.hybrid_rl.rollouts.sampler import PromptSampler
 from components.hybrid_rl.scoring import Scorer
 from components.hybrid_rl.trl_config import grpo_config
 
@@ -84,7 +84,9 @@ def main(prompts: int, group: int, tokens: int, steps: int, size: str = "demo") 
             sampler.observe(scored.success)
             lengths.extend(rollout.tokens for rollout in scored.rollouts)
 
-        reward = trainer_module.HybridReward(scorer, trainer_module.end_tokens(model, processor), [observe])
+        reward = trainer_module.HybridAdvantage(
+            scorer, trainer_module.end_tokens(model, processor), [observe]
+        )
         trainer = trainer_module.HybridTrainer(
             model=model, processing_class=processor, reward_funcs=[reward],
             args=grpo_config(config, str(Path(directory) / "out"), 1, trainer_module.vision_tokens(processor)),

@@ -17,9 +17,9 @@ from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
 from components.core.vlm import load_model, load_processor, set_threads
 from components.hybrid_rl.config import Config
-from components.hybrid_rl.prompts import candidates
 from components.hybrid_rl.rewards.correctness import correctness
-from components.hybrid_rl.scoring import make_rollout
+from components.hybrid_rl.rollouts.prompts import candidates
+from components.hybrid_rl.rollouts.rollout import make_rollout
 from components.hybrid_rl.trainer import end_tokens, training_set
 
 
@@ -39,7 +39,7 @@ def train(config: Config, inputs: dict[str, Path], out: Path) -> None:
         rewards = []
         for i, (completion, ids) in enumerate(zip(completions, completion_ids, strict=True)):
             row = {name: values[i] for name, values in columns.items() if isinstance(values, list)}
-            rewards.append(correctness(make_rollout(row, completion[0]["content"], ids, ends)))
+            rewards.append(correctness(make_rollout(row, completion[0]["content"], ids, ends), config))
         return rewards
 
     # Sizes and learning rate are those of the other arms; everything else is TRL's default.

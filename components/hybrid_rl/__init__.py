@@ -1,1 +1,1 @@
-"""Reinforcement learning with hybrid rewards: right, varied, brief, well formed, and looking at the picture."""
+"""Reinforcement learning with hybrid rewards: right, varied, brief, well-formed, from the picture."""

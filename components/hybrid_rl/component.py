@@ -1,9 +1,10 @@
-"""What hybrid_rl reads and writes."""
+"""Inputs and outputs of hybrid_rl."""
 
 from components.core.stage.io import StageIO
 
 IO = StageIO(
-    does="Train a checkpoint further by reinforcement learning with hybrid rewards on the kept training questions.",
+    does="Train a checkpoint further by reinforcement learning with hybrid rewards "
+    "on the kept training questions.",
     inputs=("init_checkpoint", "images", "qa_kept"),
     outputs=("checkpoint", "rollouts"),
     kinds={"init_checkpoint": "Model", "checkpoint": "Model"},

@@ -1,58 +1,23 @@
-"""Settings of the hybrid_rl stage. Sources of the defaults stand with the functions that use them."""
+"""Settings of the hybrid_rl stage. The sources of the defaults stand with the functions that use them."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from components.core.stage.settings import Settings
-
-
-class Ramp(Settings):
-    """A weight that changes over training: `start` before `begin`, `end` after `finish`, linear between."""
-
-    start: float = 0.0
-    """Weight at the beginning of training."""
-    end: float = 1.0
-    """Weight at the end of the ramp."""
-    begin: float = Field(default=0.0, ge=0, le=1)
-    """Share of the steps after which the weight starts to change."""
-    finish: float = Field(default=1.0, ge=0, le=1)
-    """Share of the steps after which the weight stays at `end`."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Ramp:
-        if self.finish < self.begin:
-            raise ValueError("finish must not lie before begin")
-        return self
-
-
-class RewardWeights(Settings):
-    """Weight of each normalised reward component in the advantage: a number, or a ramp over training."""
-
-    correctness: float | Ramp = 1.0
-    """The verifiable answer, through the advantage schedule (pass@k, pass@1, blend)."""
-    diversity: float | Ramp = 0.2
-    """DARLING: rarer meanings among the group's correct responses."""
-    length: float | Ramp = Ramp(start=0.0, end=0.3, begin=0.1, finish=0.1)
-    """Kimi k1.5: shorter among the group. Off during a warm-up, because it otherwise slows learning at the start."""
-    overlong: float | Ramp = 0.2
-    """DAPO's soft penalty near the token limit. Active from the first step."""
-    format: float | Ramp = 0.1
-    """Well-formed response: one answer, no repetition, no list of all choices."""
-    perception: float | Ramp = 0.0
-    """Visual evidence: right where the blanked image gives another answer. Above 0 costs one greedy answer a prompt."""
+from components.core.stage.settings import Settings, nearest
+from components.hybrid_rl.rewards import Weight, built_in
 
 
 class ExtraReward(Settings):
-    """A reward of the user's own, by name of a Python function (contract: `components.hybrid_rl.rewards.Rollout`)."""
+    """A reward of the user's own: a Python function of one `components.hybrid_rl.rewards.Rollout`."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     """Name in logs and metrics."""
     function: str = Field(pattern=r"^[\w.]+:\w+$")
-    """`module:function`; called as `function(rollout)` and returns a float, or None where it does not apply."""
-    weight: float | Ramp = 0.1
+    """`module:function`; called as `function(rollout)`; returns a float, or None where it does not apply."""
+    weight: Weight = 0.1
     """Weight of the normalised component."""
     timeout_s: float = Field(default=10.0, gt=0)
     """Limit for scoring one batch of rollouts; rollouts not scored by then carry no weight in the update."""
@@ -62,8 +27,8 @@ class Diversity(Settings):
     """When two responses mean the same."""
 
     similarity: str = "answer"
-    """`answer`: extracted answers agree by answer type; `words`: word-bigram overlap of the whole response; or
-    `module:function` called as `function(a: Rollout, b: Rollout) -> float`."""
+    """`answer`: extracted answers agree by answer type; `words`: word-bigram overlap of the whole response;
+    or `module:function` called as `function(a: Rollout, b: Rollout) -> float`."""
     threshold: float = Field(default=0.5, ge=0, le=1)
     """Pairs more similar than this join one cluster."""
 
@@ -83,8 +48,8 @@ class Prompts(Settings):
     answer_types: list[Literal["choice", "number", "yes_no", "span", "open"]] = Field(
         default=["choice", "number", "yes_no", "span", "open"], min_length=1
     )
-    """Types of answer that are trained on. Kimi k1.5 (arXiv 2501.12599, section 2.1) leaves out choice and yes/no
-    questions, because a guess is rewarded too often."""
+    """Types of answer that are trained on. Kimi k1.5 (arXiv 2501.12599, section 2.1) leaves out choice and
+    yes/no questions, because a guess is rewarded too often."""
     max_candidates: int = Field(default=4096, ge=1)
     """Questions, drawn evenly over answer types, for which the policy's pass rate is measured."""
     pass_rate_samples: int = Field(default=8, ge=0)
@@ -102,8 +67,9 @@ class Prompts(Settings):
     curriculum_finish: float = Field(default=0.5, ge=0, le=1)
     """Share of the steps after which all questions are open."""
     refresh_every_steps: int = Field(default=0, ge=0)
-    """Steps after which the present policy's pass rates are measured anew: they set the curriculum's order and the
-    running success rates, and questions outside the kept range are closed until a later measurement. 0 never does."""
+    """Steps after which the present policy's pass rates are measured anew; 0 never does. They set the
+    curriculum's order and the running success rates; questions outside the kept range are closed until a
+    later measurement."""
     prioritised: bool = True
     """Draw questions in proportion to one minus their running success rate; otherwise evenly."""
     success_decay: float = Field(default=0.5, ge=0, lt=1)
@@ -149,29 +115,31 @@ class Config(Settings):
     prompts_per_step: int = Field(default=32, ge=1)
     """Questions per generation, over all processes."""
     micro_batch_rollouts: int = Field(default=0, ge=0)
-    """Rollouts per process in one forward and backward pass; 0 takes all of the process's rollouts at once."""
+    """Rollouts per process in one forward and backward pass; 0 takes all of the process's at once."""
     updates_per_generation: int = Field(default=1, ge=1)
     """Optimizer steps made from one generation; above 1 the later ones are off-policy and clipping acts."""
     max_completion_tokens: int = Field(default=512, ge=1)
     """Longest response."""
     overlong_cache_tokens: int = Field(default=0, ge=0)
-    """Tokens before the limit over which the soft overlong penalty grows from 0 to -1; 0 penalises only the limit."""
+    """Tokens before the limit over which the overlong penalty grows from 0 to -1; 0: at the limit only."""
     mask_truncated: bool = True
-    """Leave responses that met the token limit out of the loss; they still count in their group's statistics."""
+    """Leave responses that met the token limit out of the loss; they still count in their group."""
     temperature: float = Field(default=1.0, gt=0)
     """Sampling temperature of rollouts."""
 
     advantage: Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1", "adaptive"] = "pass_at_k_then_1"
-    """How correctness becomes an advantage (arXiv 2508.10751); `adaptive`: pass@k for the groups whose answers vary least,
-    pass@1 for the others."""
+    """How correctness becomes an advantage (arXiv 2508.10751). `adaptive`: pass@k for the groups whose
+    answers vary least, pass@1 for the others."""
     adaptive_share: float = Field(default=0.5, ge=0, le=1)
     """Share of a batch's groups, those of lowest entropy, that get the pass@k advantage under `adaptive`."""
     k: int = Field(default=4, ge=1)
     """k of pass@k."""
     switch_at: float = Field(default=0.5, ge=0, le=1)
     """Share of the steps after which `pass_at_k_then_1` changes to pass@1."""
-    weights: RewardWeights = RewardWeights()
-    """Weights of the reward components."""
+    weights: dict[str, Weight] = Field(default={}, validate_default=True)
+    """Weight of each built-in reward in the advantage, by the reward's name: a number, or a ramp over
+    training. A reward that is not named has the weight that stands in its file
+    (`components/hybrid_rl/rewards`)."""
     extra_rewards: list[ExtraReward] = []
     """Rewards of the user's own."""
     batch_normalise: bool = True
@@ -182,8 +150,8 @@ class Config(Settings):
     """Reward hacking limits."""
 
     loss: Literal["dapo", "grpo", "dr_grpo", "gspo", "opmd"] = "dapo"
-    """`dapo`: token-level loss over the batch; `grpo`: mean per response; `dr_grpo`: constant length; `gspo`:
-    sequence-level importance ratios (for mixture-of-experts models); `opmd`: Kimi k1.5's online policy mirror descent."""
+    """The policy's loss (`components/hybrid_rl/losses`). `dapo`: mean over tokens; `grpo`: mean per response;
+    `dr_grpo`: constant length; `gspo`: ratios of whole sequences; `opmd`: Kimi k1.5's mirror descent."""
     opmd_tau: float = Field(default=0.1, ge=0)
     """How hard `opmd` holds the policy to the one that generated."""
     epsilon_low: float = Field(default=0.2, gt=0)
@@ -224,6 +192,15 @@ class Config(Settings):
     rollouts_every_steps: int = Field(default=10, ge=1)
     """Steps between kept ones."""
 
+    @field_validator("weights")
+    @classmethod
+    def _complete(cls, given: dict[str, Weight]) -> dict[str, Weight]:
+        rewards = built_in()
+        for name in given:
+            if name not in rewards:
+                raise ValueError(f"unknown reward '{name}'{nearest(name, list(rewards))}")
+        return {name: reward.weight for name, reward in rewards.items()} | given
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.k > self.group_size:
@@ -239,7 +216,8 @@ class Config(Settings):
         if self.prompts.min_pass_rate >= self.prompts.max_pass_rate:
             raise ValueError("prompts.min_pass_rate must lie below prompts.max_pass_rate")
         names = [extra.name for extra in self.extra_rewards]
-        taken = set(RewardWeights.model_fields)
-        if len(set(names)) != len(names) or taken & set(names):
-            raise ValueError(f"extra_rewards need names of their own, other than {', '.join(sorted(taken))}")
+        if len(set(names)) != len(names) or self.weights.keys() & set(names):
+            raise ValueError(
+                f"extra_rewards need names of their own, other than {', '.join(sorted(self.weights))}"
+            )
         return self

@@ -1,4 +1,4 @@
-"""The stage's report: how the policy changed over the steps, and what it says at the beginning and at the end."""
+"""Report of the stage: curves over the steps, and rollouts of the first and the last ones."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 
 from components.core.data.image_store import ImageStore
 from components.core.stage.report import Report, figure_axes
-
-from .config import Config
-from .prompts import Prompt
-from .rewards.format import GUARDS
+from components.hybrid_rl.config import Config
+from components.hybrid_rl.rollouts.guards import GUARDS
+from components.hybrid_rl.rollouts.prompts import Prompt
+from components.hybrid_rl.rollouts.record import Steps
 
 _SHOWN_ROLLOUTS = 8
 
@@ -23,7 +23,7 @@ def write_report(
     rated: Sequence[Prompt],
     chosen: Sequence[Prompt],
     history: Sequence[dict[str, Any]],
-    rollouts: Sequence[tuple[int, list[dict[str, Any]]]],
+    rollouts: Steps,
     store: ImageStore,
 ) -> None:
     """Fill the report.
@@ -36,13 +36,13 @@ def write_report(
     """
     steps = [entry for entry in history if "pass_at_1" in entry]
     report.text(
-        f"{len(steps)} steps of {config.prompts_per_step} questions × {config.group_size} rollouts; advantage "
-        f"{config.advantage}, loss {config.loss}."
+        f"{len(steps)} steps of {config.prompts_per_step} questions × {config.group_size} rollouts; "
+        f"advantage {config.advantage}, loss {config.loss}."
     )
     report.heading("Questions")
     report.text(
-        f"{len(chosen)} of {len(rated)} candidates were chosen by the starting policy's pass rate: what it always or "
-        "never solves gives a group without variance, and teaches nothing."
+        f"{len(chosen)} of {len(rated)} candidates were chosen by the starting policy's pass rate: a "
+        "question that it always or never solves gives a group without variance, and teaches nothing."
     )
     rates = [prompt.pass_rate for prompt in rated if prompt.pass_rate >= 0]
     if rates:
@@ -66,19 +66,12 @@ def write_report(
     ]
     if config.kl_coefficient:
         curves.append(("KL divergence to the start", ["kl"]))
-    components = (
-        sorted(
-            name.removeprefix("reward_")
-            for name in steps[-1]
-            if name.startswith("reward_") and name != "reward_std"
-        )
-        if steps
-        else []
-    )
-    curves.insert(1, ("Mean raw reward by component", [f"reward_{name}" for name in components]))
-    curves.insert(
-        2, ("Mean size of each component's weighted advantage", [f"signal_{name}" for name in components])
-    )
+    signals = sorted(name for name in steps[-1] if name.startswith("signal_")) if steps else []
+    raw = [name.replace("signal_", "reward_", 1) for name in signals]
+    curves[1:1] = [
+        ("Mean raw reward by component", raw),
+        ("Mean size of each component's weighted advantage", signals),
+    ]
     for caption, names in curves:
         _curve(report, steps, names, caption)
     if rollouts:
@@ -89,15 +82,12 @@ def write_report(
 
 
 def smooth(values: Sequence[float | None], window: int) -> np.ndarray:
-    """Running mean over the last `window` values, missing ones left out; NaN where none is there."""
-    array = np.array([np.nan if value is None else value for value in values], dtype=float)
-    result = np.full(len(array), np.nan)
-    for i in range(len(array)):
-        recent = array[max(0, i + 1 - window) : i + 1]
-        recent = recent[~np.isnan(recent)]
-        if len(recent):
-            result[i] = recent.mean()
-    return result
+    """Running mean over the last `window` values without missing ones; NaN where all are missing."""
+    result = []
+    for i in range(len(values)):
+        recent = [v for v in values[max(0, i + 1 - window) : i + 1] if v is not None and not np.isnan(v)]
+        result.append(np.mean(recent) if recent else np.nan)
+    return np.array(result)
 
 
 def _curve(report: Report, steps: Sequence[dict[str, Any]], names: Sequence[str], caption: str) -> None:
@@ -121,4 +111,5 @@ def _curve(report: Report, steps: Sequence[dict[str, Any]], names: Sequence[str]
 
 def _caption(row: dict[str, Any]) -> str:
     verdict = "right" if row["correct"] else f"wrong, expected {row['reference']}"
-    return f"{row['question']}\n→ {row['response']}\n{verdict}; {row['tokens']} tokens; advantage {row['advantage']:+.2f}"
+    said = f"{row['question']}\n→ {row['response']}\n{verdict}"
+    return f"{said}; {row['tokens']} tokens; advantage {row['advantage']:+.2f}"

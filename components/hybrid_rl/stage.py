@@ -1,4 +1,4 @@
-"""Chooses the questions, trains the policy on them, writes the checkpoint and what was seen on the way."""
+"""hybrid_rl: chooses the questions, trains the policy on them, writes the checkpoint and some rollouts."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
+from components.core.data.manifest import MANIFEST_NAME
 from components.core.resume.divided import Divided
 from components.core.stage.context import StageContext
-from components.core.stage.errors import DataError, StageError
+from components.core.stage.errors import DataError
 from components.core.stage.log import ProgressBar
-from components.core.training.launch import cpu_ranks_load, world_size
+from components.core.training.launch import world_size
 from components.hybrid_rl.config import Config
 
 if TYPE_CHECKING:
     from components.core.data.image_store import ImageStore
-    from components.hybrid_rl.prompts import Prompt
+    from components.hybrid_rl.rollouts.prompts import Prompt
+    from components.hybrid_rl.rollouts.record import RolloutRecorder
+    from components.hybrid_rl.scoring import Scored, Scorer
 
-# Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at once.
+# Modules that load torch are imported where they are used: wrong settings are reported at once.
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -31,9 +34,10 @@ def run(config: Config, ctx: StageContext) -> None:
 
     from components.core.data.image_store import ImageStore
     from components.core.vlm import load_model, load_processor, set_threads
-    from components.hybrid_rl.limits import check_same_limits
-    from components.hybrid_rl.prompts import candidates
     from components.hybrid_rl.report import write_report
+    from components.hybrid_rl.rollouts.image_limits import check_same_limits
+    from components.hybrid_rl.rollouts.prompts import candidates
+    from components.hybrid_rl.rollouts.record import RolloutRecorder, write_rollouts
     from components.hybrid_rl.scoring import Scorer
 
     transformers_logging.disable_progress_bar()
@@ -53,8 +57,9 @@ def run(config: Config, ctx: StageContext) -> None:
     saved_dtype = model.config.dtype if config.dtype == "auto" else config.dtype
     check_same_limits(processor, Path(model.config._name_or_path or start.path))
     rated, chosen = choose_prompts(found, model, processor, store, config, ctx)
-    history = train(chosen, model, processor, store, scorer, config, ctx)
-    scorer.extra.close()
+    recorder = RolloutRecorder(ctx.work.journal("rollouts"), config)
+    history = train(chosen, model, processor, store, scorer, recorder, config, ctx)
+    scorer.close()
 
     output = ctx.outputs["checkpoint"]
     model.to(_stored_dtype(start.path) or saved_dtype)
@@ -62,7 +67,9 @@ def run(config: Config, ctx: StageContext) -> None:
     processor.save_pretrained(output)
     extra = {"stage": "hybrid_rl", "steps": config.max_steps, "trained_from": start.digest}
     commit_checkpoint(output, provenance=ctx.provenance, extra=extra)
-    steps = write_rollouts(config, ctx)
+    steps = recorder.steps()
+    with ctx.writer("rollouts", table="predictions") as writer:
+        write_rollouts(steps, writer)
     _fill_metrics(ctx.metrics, rated, chosen, history)
     write_report(ctx.report, config, rated, chosen, history, steps, store)
 
@@ -70,15 +77,16 @@ def run(config: Config, ctx: StageContext) -> None:
 def choose_prompts(
     found: list[Prompt], model: Any, processor: Any, store: ImageStore, config: Config, ctx: StageContext
 ) -> tuple[list[Prompt], list[Prompt]]:
-    """Measure the policy on the candidates and keep what can teach it: (all with pass rates, the kept ones).
+    """Measure the policy on the candidates, keep those that can teach it: (all with pass rates, the kept).
 
     Raises:
         DataError: fewer questions remain than one step needs, and the settings say not to fill up.
     """
-    from components.hybrid_rl.prompts import measure, select
+    from components.hybrid_rl.rollouts.pass_rates import measure
+    from components.hybrid_rl.rollouts.prompts import select
 
     rated = found
-    if config.prompts.pass_rate_samples or config.weights.perception != 0.0:
+    if config.prompts.pass_rate_samples or config.weights["perception"] != 0.0:
         with ProgressBar(len(found), "pass rates", ctx.log) as bar:
             rated = measure(
                 found, model, processor, store, config, Divided(ctx.work, "pass_rates"), bar.update
@@ -87,8 +95,9 @@ def choose_prompts(
     ctx.log.info("chose prompts", extra={"candidates": len(rated), "kept": len(chosen)})
     if not chosen or (len(chosen) < config.prompts_per_step and config.prompts.on_too_few == "fail"):
         raise DataError(
-            f"only {len(chosen)} of {len(rated)} questions have a pass rate between prompts.min_pass_rate and "
-            "prompts.max_pass_rate; widen them, raise prompts.max_candidates, or set prompts.on_too_few to 'fill'"
+            f"only {len(chosen)} of {len(rated)} questions have a pass rate between prompts.min_pass_rate "
+            "and prompts.max_pass_rate; widen them, raise prompts.max_candidates, or set prompts.on_too_few "
+            "to 'fill'"
         )
     return rated, chosen
 
@@ -98,7 +107,8 @@ def train(
     model: Any,
     processor: Any,
     store: ImageStore,
-    scorer: Any,
+    scorer: Scorer,
+    recorder: RolloutRecorder,
     config: Config,
     ctx: StageContext,
 ) -> list[dict[str, float]]:
@@ -108,73 +118,49 @@ def train(
         TRL's log, one entry a step.
 
     Raises:
-        StageError: SIGTERM came; progress is saved and the same command goes on.
+        StageError: a signal came; progress is saved and the same command goes on.
     """
     from safetensors.torch import load_model as load_weights
     from transformers import PrinterCallback, TrainerState
 
-    from components.hybrid_rl.callbacks import (
-        COMMITTED,
-        Checkpoints,
-        Progress,
-        RefreshPassRates,
-        RolloutRecorder,
-        SeedEachStep,
-        StopOnSigterm,
-        newest,
-        restore_sampler,
-    )
-    from components.hybrid_rl.prompts import measure
-    from components.hybrid_rl.sampler import PromptSampler
+    from components.core.training.callbacks import Progress, SeedEachStep, StopOnSignal
+    from components.core.training.checkpoints import CommitCheckpoints, cpu_ranks_load, newest_committed
+    from components.core.vlm.tokens import banned_token_ids
+    from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, measure
+    from components.hybrid_rl.rollouts.sampler import PromptSampler
     from components.hybrid_rl.trainer import (
-        HybridReward,
+        HybridAdvantage,
         HybridTrainer,
         end_tokens,
         training_set,
-        vision_tokens,
     )
     from components.hybrid_rl.trl_config import grpo_config
 
     cpu_ranks_load()
-    root = ctx.work.dir("checkpoints", sealed_by=COMMITTED)
+    root = ctx.work.dir("checkpoints", sealed_by=MANIFEST_NAME)
     generations = -(-config.max_steps // config.updates_per_generation)
-    hardness = [prompt.hardness for prompt in prompts]
-    sampler = PromptSampler(
-        [p.prompt_id for p in prompts], hardness, config.prompts, generations, config.seed
-    )
-    saved = newest(root)
-    done = 0
+    ids, hardness = [p.prompt_id for p in prompts], [p.hardness for p in prompts]
+    sampler = PromptSampler(ids, hardness, config.prompts, generations, config.seed)
+    saved = newest_committed(root, ctx.log)
     if saved is not None:
         state = TrainerState.load_from_json(str(saved / "trainer_state.json"))
-        done = state.global_step
-        restore_sampler(saved, sampler)
-        ctx.log.info("resuming", extra={"step": done})
-        if done >= config.max_steps:
+        sampler.restore(saved)
+        ctx.log.info("resuming", extra={"step": state.global_step})
+        if state.global_step >= config.max_steps:
             load_weights(model, saved / "model.safetensors", strict=False)
-            return state.log_history
+            return list(state.log_history)
     if config.freeze_vision:
         model.model.visual.requires_grad_(False)
-    recorder = RolloutRecorder(
-        ctx.work.journal("rollouts"),
-        config.rollouts_every_steps,
-        config.rollouts_kept_per_step,
-        config.max_steps,
-    )
     failures: list[str] = []
 
-    def note_errors(scored: Any, step: int) -> None:
+    def note_errors(scored: Scored, step: int) -> None:
         if scored.errors and len(failures) < 20:
-            ctx.log.warning(
-                "rollouts without weight",
-                extra={"step": step, "count": len(scored.errors), "first": scored.errors[0]},
-            )
             failures.append(scored.errors[0])
+            shown = {"step": step, "count": len(scored.errors), "first": scored.errors[0]}
+            ctx.log.warning("rollouts without weight", extra=shown)
 
-    reward = HybridReward(
-        scorer,
-        end_tokens(model, processor),
-        [lambda scored, step: sampler.observe(scored.success), recorder, note_errors],
-    )
+    def settle(scored: Scored, step: int) -> None:
+        sampler.observe(scored.success)
 
     def measured(step: int, asked: Sequence[Prompt]) -> Sequence[Prompt]:
         model.eval()
@@ -183,65 +169,31 @@ def train(
         finally:
             model.train()
 
-    with (
-        StopOnSigterm(config.updates_per_generation) as stop,
-        ProgressBar(config.max_steps - done, "training", ctx.log) as bar,
-    ):
+    stop = StopOnSignal(ctx.log, config.updates_per_generation)
+    refresh_every = config.prompts.refresh_every_steps
+    with stop.installed():
         trainer = HybridTrainer(
             opmd_tau=config.opmd_tau if config.loss == "opmd" else None,
             model=model,
             processing_class=processor,
-            reward_funcs=[reward],
-            args=grpo_config(config, str(root), world_size(), vision_tokens(processor)),
+            reward_funcs=[
+                HybridAdvantage(scorer, end_tokens(model, processor), [settle, recorder, note_errors])
+            ],
+            args=grpo_config(config, str(root), world_size(), banned_token_ids(processor.tokenizer)),
             train_dataset=training_set(prompts, store),
             callbacks=[
                 SeedEachStep(),
-                RefreshPassRates(
-                    sampler, prompts, config.prompts.refresh_every_steps, measured, config.prompts_per_step
-                ),
-                Checkpoints(sampler, config.keep_checkpoints),
-                Progress(bar),
+                RefreshPassRates(sampler, prompts, refresh_every, measured, config.prompts_per_step),
+                CommitCheckpoints(ctx.provenance, {}, sampler.save, config.keep_checkpoints),
+                Progress("training", ctx.log),
                 stop,
             ],
             prompt_sampler=sampler,
         )
         trainer.remove_callback(PrinterCallback)
         trainer.train(resume_from_checkpoint=str(saved) if saved else None)
-    if trainer.state.global_step < config.max_steps:
-        raise StageError(
-            f"stopped by SIGTERM after step {trainer.state.global_step}; the same command goes on from there"
-        )
-    history: list[dict[str, float]] = trainer.state.log_history
-    return history
-
-
-def write_rollouts(config: Config, ctx: StageContext) -> list[tuple[int, list[dict[str, Any]]]]:
-    """Write the kept rollouts as the `rollouts` output; returns them as (step, rows)."""
-    journal = ctx.work.journal("rollouts")
-    kept = [s for s in range(config.max_steps) if f"{s:08d}" in journal]
-    steps = [(step, journal.get(f"{step:08d}")) for step in kept]
-    with ctx.writer("rollouts", table="predictions") as writer:
-        for step, rows in steps:
-            writer.write(
-                [
-                    {
-                        "benchmark": "rollouts",
-                        "item_id": row["prompt_id"],
-                        "group": row["prompt_id"],
-                        "image_group": row["image_id"],
-                        "category": row["answer_type"],
-                        "model": f"step-{step}",
-                        "sample_no": row["sample_no"],
-                        "response": row["response"],
-                        "extracted": row["answer"],
-                        "stage": "rules",
-                        "score": float(row["correct"]),
-                        "response_tokens": row["tokens"],
-                    }
-                    for row in rows
-                ]
-            )
-    return steps
+    stop.raise_if_early(trainer.state)
+    return list(trainer.state.log_history)
 
 
 def _stored_dtype(path: Path) -> Any:

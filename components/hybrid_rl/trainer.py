@@ -1,14 +1,14 @@
-"""TRL's GRPO trainer with our sampler of questions, our advantages and rollouts that encode each prompt once.
+"""Trainer of the policy: TRL's GRPO with our sampler of questions, our advantages, and shared prompts.
 
-The advantages come in through TRL's own reward interface: one reward function gathers the rollouts of all processes,
-scores whole groups and returns advantages; with `scale_rewards="none"` TRL subtracts each group's mean (0 already) and
-uses them as they are.
+TRL sees the advantages as rewards, because a reward function is the one door that it has for them.
+`HybridAdvantage` gathers the rollouts of all processes, scores whole groups and returns advantages. With
+`scale_rewards="none"` TRL subtracts each group's mean, which is 0 already, and uses them as they are.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, groupby
 from math import ceil
 from typing import Any
@@ -25,29 +25,29 @@ from trl import GRPOTrainer
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
 from components.core.vlm import generate, open_image
-from components.core.vlm.tokens import banned_token_ids
-
-from .opmd import opmd_loss
-from .prompts import Prompt
-from .sampler import PromptSampler
-from .scoring import Scored, Scorer, make_rollout, metrics
-from .shared_prompt import OncePerPrompt, pictures_by_row, response_logps, supported
+from components.hybrid_rl.losses.opmd import opmd_loss
+from components.hybrid_rl.rollouts.prompts import Prompt
+from components.hybrid_rl.rollouts.rollout import make_rollout
+from components.hybrid_rl.rollouts.sampler import GenerationSampler, PromptSampler
+from components.hybrid_rl.rollouts.shared_prompt import (
+    OncePerPrompt,
+    pictures_by_row,
+    response_logps,
+    supported,
+)
+from components.hybrid_rl.scoring import Scored, Scorer, metrics
 
 Observer = Callable[[Scored, int], None]
 """Called on every process with each scored batch and the number of steps done."""
 
 
-class HybridReward:
-    """A TRL reward function whose rewards are the hybrid advantages."""
+class HybridAdvantage:
+    """The function that TRL calls for rewards; it returns the hybrid advantages."""
 
     __name__ = "advantage"  # the name in TRL's logs
 
-    def __init__(
-        self, scorer: Scorer, end_tokens: frozenset[int], observers: Sequence[Observer] = ()
-    ) -> None:
-        self.scorer = scorer
-        self.end_tokens = end_tokens
-        self.observers = list(observers)
+    def __init__(self, scorer: Scorer, end_tokens: frozenset[int], observers: Sequence[Observer]) -> None:
+        self.scorer, self.end_tokens, self.observers = scorer, end_tokens, observers
 
     def __call__(
         self,
@@ -58,14 +58,13 @@ class HybridReward:
         log_metric: Callable[[str, float], None],
         **columns: list[Any],
     ) -> list[float]:
-        """Advantages of this process's rollouts; every process must call it with its share of the same generation."""
-        rows = [
-            {name: values[i] for name, values in columns.items() if isinstance(values, list)}
-            for i in range(len(prompts))
-        ]
+        """Advantages of this process's rollouts. Every process calls it with its share of a generation."""
+        lists = {name: values for name, values in columns.items() if isinstance(values, list)}
         rollouts = [
-            make_rollout(row, completion[0]["content"], ids, self.end_tokens)
-            for row, completion, ids in zip(rows, completions, completion_ids, strict=True)
+            make_rollout(
+                {name: values[i] for name, values in lists.items()}, text[0]["content"], ids, self.end_tokens
+            )
+            for i, (text, ids) in enumerate(zip(completions, completion_ids, strict=True))
         ]
         singles = gather_object(self.scorer.singles(rollouts))
         scored = self.scorer.score(singles, trainer_state.global_step / max(trainer_state.max_steps, 1))
@@ -73,42 +72,16 @@ class HybridReward:
             log_metric(name, value)
         for observer in self.observers:
             observer(scored, trainer_state.global_step)
-        start = PartialState().process_index * len(prompts)
-        return scored.advantages[start : start + len(prompts)].tolist()
-
-
-class GenerationSampler(Sampler[int]):
-    """Feeds a `PromptSampler`'s draws to TRL's data loader: each question `group_size` times, each draw once a batch.
-
-    Draws that were pending when the state was saved come first.
-    """
-
-    def __init__(self, prompts: PromptSampler, draws: int, count: int, group_size: int, repeat: int) -> None:
-        self.prompts, self.draws, self.count, self.group_size, self.repeat = (
-            prompts,
-            draws,
-            count,
-            group_size,
-            repeat,
-        )
-
-    def __len__(self) -> int:
-        return self.draws * self.count * self.group_size * self.repeat
-
-    def __iter__(self) -> Iterator[int]:
-        pending = self.prompts.pending()
-        for number in range(self.draws):
-            indices = pending[number] if number < len(pending) else self.prompts.draw(self.count)
-            for _ in range(self.repeat):
-                for index in indices:
-                    yield from [index] * self.group_size
+        start = PartialState().process_index * len(rollouts)
+        return scored.advantages[start : start + len(rollouts)].tolist()
 
 
 class HybridTrainer(GRPOTrainer):
     """`GRPOTrainer` with prioritised questions, and with each prompt encoded once in rollout and update.
 
-    Both shortcuts give what TRL's own path gives (the update within rounding, rollouts from the same distribution).
-    They step aside where the model is sharded or checkpoints activations, and rollouts where vLLM makes them.
+    Both shortcuts give what TRL's own path gives (the update within rounding, rollouts from the same
+    distribution). They step aside where the model is sharded or checkpoints activations, and rollouts where
+    vLLM makes them.
     """
 
     def __init__(
@@ -122,7 +95,7 @@ class HybridTrainer(GRPOTrainer):
         self.prompt_sampler = prompt_sampler
         self._opmd_tau = opmd_tau
         self._logps = torch.empty(0)  # (B, T) of the latest forward pass
-        # TRL pads prompts on the left itself but takes token types as the processor pads them, on the right by default.
+        # TRL pads prompts on the left itself but takes token types as the processor pads them.
         self._processor: Any = copy.deepcopy(processing_class)
         self._processor.tokenizer.padding_side = "left"
         super().__init__(processing_class=self._processor, **kwargs)
@@ -156,24 +129,14 @@ class HybridTrainer(GRPOTrainer):
         if not self._shares_prompts:
             return super()._tokenize_prompts(prompts)
         group = self._group.tolist()
-        ids, images, _ = super()._tokenize_prompts(
-            [prompts[group.index(number)] for number in range(max(group) + 1)]
-        )
+        once = [prompts[group.index(number)] for number in range(max(group) + 1)]
+        ids, images, _ = super()._tokenize_prompts(once)
         # Only transformers' own generate wants the multimodal fields; pictures go to vLLM as they are.
         return [ids[number] for number in group], [images[number] for number in group], {}
 
-    def _generate_single_turn(
-        self,
-        prompt_ids: Any,
-        images: Any,
-        multimodal_fields: Any,
-        num_generations: int,
-        has_tool_images: bool = False,
-    ) -> tuple[list[list[int]], Any]:
+    def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
         if self.use_vllm or not self._shares_prompts:
-            return super()._generate_single_turn(
-                prompt_ids, images, multimodal_fields, num_generations, has_tool_images
-            )
+            return super()._generate_single_turn(*args, **kwargs)
         # Consecutive rows of one question are a group, or the part of it that is this process's.
         groups = [list(rows) for _, rows in groupby(self._rows, key=lambda row: row["prompt_id"])]
         longest = max(len(rows) for rows in groups)
@@ -195,8 +158,8 @@ class HybridTrainer(GRPOTrainer):
     def _draws(self, first: int, count: int) -> np.ndarray:
         """Random numbers of `count` rollouts from this process's row `first` on, (count, tokens) in [0, 1).
 
-        They belong to the step and to the rollout's place in the whole batch, so that rollouts are the same however many
-        processes share them.
+        They belong to the step and to the rollout's place in the whole batch, so it does not matter how many
+        processes share the batch.
         """
         start = self.accelerator.process_index * len(self._rows) + first
         size, drawn = self.num_generations, []
@@ -239,23 +202,19 @@ class HybridTrainer(GRPOTrainer):
             )
         backbone = self.accelerator.unwrap_model(model).model
         pictures = pictures_by_row(kwargs["pixel_values"], kwargs["image_grid_thw"], kwargs["num_images"])
-        logps, entropies = [], []
+        parts = []
         size = kwargs.get("batch_size") or len(input_ids)
         for start in range(0, len(input_ids), size):
             rows = slice(start, start + size)
             with self.accelerator.autocast():
-                logp, entropy = response_logps(
-                    model,
-                    backbone,
-                    self._group[rows],
+                own = (
                     input_ids[rows],
                     attention_mask[rows],
-                    logits_to_keep,
                     kwargs["mm_token_type_ids"][rows],
                     pictures[rows],
                 )
-            logps.append(logp)
-            entropies.append(entropy)
+                parts.append(response_logps(model, backbone, self._group[rows], logits_to_keep, *own))
+        logps, entropies = zip(*parts, strict=True)
         return torch.cat(logps), torch.cat(entropies) if kwargs.get("compute_entropy") else None, None
 
 
@@ -278,13 +237,8 @@ def training_set(prompts: Sequence[Prompt], store: ImageStore) -> Dataset:
 
 
 def end_tokens(model: Any, processor: Any) -> frozenset[int]:
-    """Tokens after which a response is complete: the tokenizer's end and padding tokens and the model's own."""
+    """Tokens that end a response: the tokenizer's end and padding tokens and the model's own."""
     configured = model.generation_config.eos_token_id
     ids = set(configured if isinstance(configured, list) else [configured])
     ids |= {processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id}
     return frozenset(i for i in ids if i is not None)
-
-
-def vision_tokens(processor: Any) -> dict[str, int]:
-    """Token ids by name that no response may contain."""
-    return banned_token_ids(processor.tokenizer)

@@ -1,4 +1,4 @@
-"""Our settings in TRL's terms."""
+"""Settings of the stage in TRL's terms."""
 
 from __future__ import annotations
 
@@ -9,17 +9,8 @@ import torch
 from trl import GRPOConfig
 
 from components.core.stage.errors import ConfigError
-
-from .config import Config
-
-_LOSSES = {
-    # loss name: (TRL's loss_type, importance_sampling_level)
-    "dapo": ("dapo", "token"),
-    "grpo": ("grpo", "token"),
-    "dr_grpo": ("dr_grpo", "token"),
-    "gspo": ("grpo", "sequence"),
-    "opmd": ("grpo", "token"),  # the trainer puts its own loss in place of this one
-}
+from components.hybrid_rl.config import Config
+from components.hybrid_rl.losses import TRL_LOSSES
 
 
 def grpo_config(
@@ -31,22 +22,22 @@ def grpo_config(
         config: the stage's settings.
         output_dir: where checkpoints go.
         processes: training processes.
-        vision_tokens: token ids by name that no response may contain; TRL itself leaves out only the image token,
+        vision_tokens: token ids by name that no response may contain. TRL itself bans the image token alone,
             and nothing under vLLM.
 
     Raises:
-        ConfigError: the rollouts of a generation cannot be shared out evenly over processes and micro batches.
+        ConfigError: a generation's rollouts cannot be shared out evenly over processes and micro batches.
     """
     total = config.prompts_per_step * config.group_size
     share, rest = divmod(total, processes * config.updates_per_generation)
     micro = config.micro_batch_rollouts or share
     if rest or share % micro:
         raise ConfigError(
-            f"hybrid_rl: prompts_per_step x group_size = {total} rollouts do not divide over {processes} processes, "
-            f"{config.updates_per_generation} updates_per_generation and micro batches of {micro}"
+            f"hybrid_rl: prompts_per_step x group_size = {total} rollouts do not divide over {processes} "
+            f"processes, {config.updates_per_generation} updates_per_generation and micro batches of {micro}"
         )
     on_gpu = torch.cuda.is_available()
-    loss, level = _LOSSES[config.loss]
+    loss, level = TRL_LOSSES[config.loss]
     vllm = config.vllm
     engine: dict[str, Any] = {"generation_kwargs": {"suppress_tokens": sorted(vision_tokens.values())}}
     if config.rollout == "vllm":
@@ -73,7 +64,7 @@ def grpo_config(
         num_generations=config.group_size,
         max_completion_length=config.max_completion_tokens,
         temperature=config.temperature,
-        # Advantages are made in whole groups by HybridReward, and taken as they are.
+        # TRL takes the advantages of `HybridAdvantage` as they are.
         scale_rewards="none",
         loss_type=loss,
         importance_sampling_level=level,

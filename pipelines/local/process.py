@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pty
 import re
@@ -11,7 +10,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import termios
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +17,10 @@ from pathlib import Path
 from types import FrameType
 from typing import BinaryIO
 
+from components.core.training.signals import die_with_parent
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 _TAIL_BYTES = 16_384
-_PR_SET_PDEATHSIG = 1
 # What components.core.stage.log writes for an error, in its form for people.
 _LOGGED_ERROR = re.compile(r"^\[\w+\] error: ", flags=re.MULTILINE)
 _EXIT_CODE_NOTE = re.compile(r" \(exit_code=\d+\)$")
@@ -107,7 +106,7 @@ def run_child(
             stderr=writer,
             env=dict(env),
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads run here
+            preexec_fn=die_with_parent(),  # noqa: PLW1509 - no threads run here
         )
     finally:
         os.close(writer)
@@ -172,15 +171,6 @@ def torch_defaults() -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # weights load in a moment; the stages show their own progress
     }
-
-
-def die_with_parent() -> None:
-    """In a child process: be killed when the parent is.
-
-    A killed run would otherwise leave a stage writing beside its successor.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _message(tail: bytes) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 from components.core.data.manifest import MANIFEST_NAME
 
 
-def sealed_checkpoints(root: Path, marker: str = MANIFEST_NAME) -> set[Path]:
-    """Directories `checkpoint-*` below `root` that hold `marker`. What vanishes during the search is passed over."""
+def sealed_checkpoints(root: Path) -> set[Path]:
+    """Directories `checkpoint-*` below `root` that hold a manifest. One that vanishes meanwhile is passed over."""
     walked = os.walk(root)  # ignores what it cannot read; Path.rglob does not
     return {
         Path(here)
         for here, _, files in walked
-        if marker in files and Path(here).name.startswith("checkpoint-")
+        if MANIFEST_NAME in files and Path(here).name.startswith("checkpoint-")
     }

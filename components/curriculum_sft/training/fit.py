@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import signal
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ from transformers.trainer import TRAINER_STATE_NAME
 from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.stage.context import StageContext
-from components.core.stage.errors import ConfigError, DataError, StageError
-from components.core.training.launch import cpu_ranks_load, rank
-from components.curriculum_sft.callbacks import CommitCheckpoints, Progress, StopOnSignal, newest_committed
+from components.core.stage.errors import ConfigError, DataError
+from components.core.training.callbacks import Progress, StopOnSignal
+from components.core.training.checkpoints import CommitCheckpoints, cpu_ranks_load, newest_committed
+from components.core.training.launch import rank
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.training.model import save_model
@@ -152,11 +152,7 @@ def fit(
     with stop.installed():
         trainer.train(resume_from_checkpoint=str(newest) if newest else None)
     state = trainer.state
-    if stop.received is not None and state.global_step < state.max_steps:
-        name = signal.Signals(stop.received).name
-        raise StageError(
-            f"stopped by {name} after step {state.global_step} of {state.max_steps}; run again to continue"
-        )
+    stop.raise_if_early(state)
     speed = trainer.tokens_seen / max(progress.seconds, 1e-9)
     return Fitted(state.log_history, state.global_step, speed, trainer.tokens_seen)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
+from transformers import TrainerCallback
 
 from components.core.data.hashing import rng_for
 
@@ -50,6 +53,19 @@ class LengthGroupedOrder(Sampler[int]):
             yield from full[i].tolist()
         for batch in rest:
             yield from batch.tolist()
+
+
+class FollowEpoch(TrainerCallback):
+    """Tells the order which epoch begins, or goes on after a resumption: the one that the step lies in."""
+
+    def __init__(self, order: LengthGroupedOrder) -> None:
+        self._order = order
+
+    def on_epoch_begin(
+        self, args: Any, state: Any, control: Any, train_dataloader: Any = None, **kwargs: Any
+    ) -> None:
+        steps = max(1, math.ceil(len(train_dataloader) / args.gradient_accumulation_steps))
+        self._order.epoch = state.global_step // steps
 
 
 class GenerationOrder(LengthGroupedOrder):

@@ -15,11 +15,10 @@ from torch.utils.data import Sampler
 
 from components.core.stage.errors import ConfigError, DataError
 from components.core.training.launch import gpus, world_size
-from components.curriculum_sft.callbacks import FollowEpoch
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.training.model import adapter_config, trainable_model
 from components.curriculum_sft.training.optimizer import MuonAdamW, optimizer_for
-from components.curriculum_sft.training.order import LengthGroupedOrder
+from components.curriculum_sft.training.order import FollowEpoch, LengthGroupedOrder
 
 
 class LossGuard:

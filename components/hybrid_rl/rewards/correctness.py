@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from components.core import answers
+from components.hybrid_rl.config import Config
+from components.hybrid_rl.rewards import Rollout, rollout_reward
+from components.hybrid_rl.rollouts.guards import guard
 
-from .format import guard
-from .rollout import Rollout
 
-
-def correctness(rollout: Rollout, max_ngram_repeats: int = 3, ngram_words: int = 4) -> float:
+@rollout_reward(weight=1.0)
+def correctness(rollout: Rollout, config: Config) -> float:
     """1.0 when right, else 0.0.
 
-    The comparison is the voting filter's own (`components.core.answers.agree`), so that what was voted right is rewarded
-    as right. A response that trips a guard (`format.guard`) is never right, whatever it contains.
+    The comparison is the voting filter's own, so that an answer voted right is rewarded as right. A response
+    that trips a guard is never right, whatever it contains.
     """
-    if guard(rollout, max_ngram_repeats, ngram_words):
-        return 0.0
-    return float(answers.agree(rollout.answer, rollout.reference, rollout.answer_type, list(rollout.choices)))
+    return float(not guard(rollout, config.guards) and rollout.agrees(rollout.answer))

@@ -5,12 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from components.core import answers
-
-from .rollout import Rollout
+from components.core.answers import agree
+from components.hybrid_rl.rewards import Group, Rollout, group_reward
 
 T = TypeVar("T")
 Similarity = Callable[[Rollout, Rollout], float]
+
+
+@group_reward(weight=0.2, order=1)
+def diversity(group: Group) -> list[float]:
+    """Diversity reward of one group: `distinctness` among its right responses, 0 for wrong ones.
+
+    Wrong answers are easy to make different; only rarer ways of being right are worth something. Where one
+    answer is right (a number, a letter) and similarity compares answers, the reward is 0 for all.
+    """
+    right = [c for c, ok in zip(group.meanings, group.right, strict=True) if ok]
+    rewards = iter(distinctness(right))
+    return [next(rewards) if ok else 0.0 for ok in group.right]
+
+
+def distinctness(cluster_of: Sequence[int]) -> list[float]:
+    """d_i = (n - |cluster_i|) / (n - 1): 1 alone in its cluster, 0 when all mean the same or n = 1."""
+    n = len(cluster_of)
+    if n < 2:
+        return [0.0] * n
+    return [(n - cluster_of.count(c)) / (n - 1) for c in cluster_of]
 
 
 def clusters(items: Sequence[T], similarity: Callable[[T, T], float], threshold: float) -> list[int]:
@@ -24,61 +43,37 @@ def clusters(items: Sequence[T], similarity: Callable[[T, T], float], threshold:
     Returns:
         A cluster number per item, counted from 0 in order of first appearance.
     """
-    parent = list(range(len(items)))
-
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = parent[i]
-        return i
-
+    label = list(range(len(items)))
     for i in range(len(items)):
         for j in range(i):
             if similarity(items[i], items[j]) > threshold:
-                parent[max(root(i), root(j))] = min(root(i), root(j))
+                label = [label[j] if other == label[i] else other for other in label]
     numbers: dict[int, int] = {}
-    return [numbers.setdefault(root(i), len(numbers)) for i in range(len(items))]
-
-
-def distinctness(cluster_of: Sequence[int]) -> list[float]:
-    """d_i = (n - |cluster_i|) / (n - 1): 1 alone in its cluster, 0 when all mean the same; 0 for a single item."""
-    n = len(cluster_of)
-    if n < 2:
-        return [0.0] * n
-    return [(n - cluster_of.count(c)) / (n - 1) for c in cluster_of]
-
-
-def diversity(cluster_of: Sequence[int], correct: Sequence[bool]) -> list[float]:
-    """Diversity reward of one group: `distinctness` among its right responses, 0 for wrong ones.
-
-    Wrong answers are always easy to make different; only rarer ways of being right are worth something. Where one
-    answer is right (a number, a letter) and similarity compares answers, the reward is 0 for all by construction.
-
-    Args:
-        cluster_of: cluster number of every response of the group.
-        correct: whether each response is right.
-    """
-    right = [c for c, ok in zip(cluster_of, correct, strict=True) if ok]
-    rewards = iter(distinctness(right))
-    return [next(rewards) if ok else 0.0 for ok in correct]
+    return [numbers.setdefault(own, len(numbers)) for own in label]
 
 
 def answer_similarity(a: Rollout, b: Rollout) -> float:
     """1 when the extracted answers agree by answer type, else 0. Two responses without an answer agree."""
     if not a.answer or not b.answer:
         return float(a.answer == b.answer)
-    return float(answers.agree(a.answer, b.answer, a.answer_type, list(a.choices)))
+    return float(agree(a.answer, b.answer, a.answer_type, a.choices))
 
 
 def word_similarity(a: Rollout, b: Rollout) -> float:
     """Jaccard overlap of the responses' word bigrams (of the words, where one has no bigram)."""
-    grams_a, grams_b = _bigrams(a.response), _bigrams(b.response)
+    words_a, words_b = a.response.lower().split(), b.response.lower().split()
+    grams_a, grams_b = (
+        set(zip(words_a, words_a[1:], strict=False)),
+        set(zip(words_b, words_b[1:], strict=False)),
+    )
     if not grams_a or not grams_b:
-        grams_a, grams_b = set(a.response.lower().split()), set(b.response.lower().split())
-    union = grams_a | grams_b
-    return len(grams_a & grams_b) / len(union) if union else 1.0
+        return _overlap(set(words_a), set(words_b))
+    return _overlap(grams_a, grams_b)
 
 
-def _bigrams(text: str) -> set[str]:
-    words = text.lower().split()
-    return {f"{first} {second}" for first, second in zip(words, words[1:], strict=False)}
+def _overlap(a: set[T], b: set[T]) -> float:
+    return len(a & b) / len(a | b) if a or b else 1.0
+
+
+SIMILARITIES: dict[str, Similarity] = {"answer": answer_similarity, "words": word_similarity}
+"""Built-in ways to tell whether two responses mean the same, by their names in the settings."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 import re
@@ -17,10 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.core.data.checkpoint import commit_checkpoint
 from components.core.objects.store import open_store
 from components.core.resume.work_directory import WORK_LOCAL_ENV, WORK_SYNC_ENV
-from components.curriculum_sft.callbacks import newest_committed
 from tests.faults.checkpoints import sealed_checkpoints
 from tests.faults.stores import newest_snapshot
 
@@ -196,18 +193,6 @@ def test_training_goes_on_on_another_machine(
     )
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert not any("checkpoint-" in path.name for path in (tmp_path / "b").rglob("*"))
-
-
-def test_torn_checkpoints_are_removed_and_ignored(tmp_path):
-    for step in (2, 4, 6):
-        path = tmp_path / f"checkpoint-{step}"
-        path.mkdir()
-        (path / "weights").write_text(str(step))
-        if step != 6:
-            commit_checkpoint(path)
-    (tmp_path / "checkpoint-4" / "weights").write_text("damaged")
-    assert newest_committed(tmp_path, logging.getLogger("test")) == tmp_path / "checkpoint-2"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2"]
 
 
 def test_a_finished_run_is_not_trained_again(sft_world, argv, uninterrupted, tmp_path, monkeypatch):

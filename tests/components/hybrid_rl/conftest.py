@@ -14,10 +14,17 @@ from components.core.data.dataset import DatasetWriter
 from components.core.data.hashing import sha256_hex
 
 FAST: dict[str, Any] = {
-    "max_steps": 3, "prompts_per_step": 2, "group_size": 4, "k": 2, "max_completion_tokens": 6, "learning_rate": 1e-3,
-    "save_steps": 1, "rollouts_every_steps": 1, "mask_truncated": False,
+    "max_steps": 3,
+    "prompts_per_step": 2,
+    "group_size": 4,
+    "k": 2,
+    "max_completion_tokens": 6,
+    "learning_rate": 1e-3,
+    "save_steps": 1,
+    "rollouts_every_steps": 1,
+    "mask_truncated": False,
     "prompts": {"max_candidates": 4, "pass_rate_samples": 2},
-}  # fmt: skip
+}
 
 
 MY_REWARDS = """
@@ -99,10 +106,25 @@ def _qa(i: int, image_id: str, split: str) -> dict[str, Any]:
     ]
     question, answer, answer_type, choices = kinds[i % 3]
     return {
-        "qa_id": f"q{i}", "image_id": image_id, "topic_id": "t", "split": split, "question": question, "answer": answer,
-        "answer_type": answer_type, "choices": choices, "reasoning": "", "objects": [], "skills": [], "round": 0,
-        "parent_id": "", "history": "[]", "generator": "g", "prompt_hash": "h", "agreement": 1.0, "difficulty": 0.1 * (i % 4),
-    }  # fmt: skip
+        "qa_id": f"q{i}",
+        "image_id": image_id,
+        "topic_id": "t",
+        "split": split,
+        "question": question,
+        "answer": answer,
+        "answer_type": answer_type,
+        "choices": choices,
+        "reasoning": "",
+        "objects": [],
+        "skills": [],
+        "round": 0,
+        "parent_id": "",
+        "history": "[]",
+        "generator": "g",
+        "prompt_hash": "h",
+        "agreement": 1.0,
+        "difficulty": 0.1 * (i % 4),
+    }
 
 
 @pytest.fixture
@@ -144,34 +166,46 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
 
     def build(observers: tuple[Any, ...] = (), **config: Any) -> Any:
         from components.core.vlm import load_model, load_processor
+        from components.core.vlm.tokens import banned_token_ids
         from components.hybrid_rl.config import Config
-        from components.hybrid_rl.prompts import Prompt
-        from components.hybrid_rl.sampler import PromptSampler
+        from components.hybrid_rl.rollouts.prompts import Prompt
+        from components.hybrid_rl.rollouts.sampler import PromptSampler
         from components.hybrid_rl.scoring import Scorer
         from components.hybrid_rl.trainer import (
-            HybridReward,
+            HybridAdvantage,
             HybridTrainer,
             end_tokens,
             training_set,
-            vision_tokens,
         )
         from components.hybrid_rl.trl_config import grpo_config
 
         settings = Config.model_validate({**FAST, **config})
         words = ["How", "many", "shapes", "are", "there", "in", "this", "picture", "here"]
         prompts = [
-            Prompt(f"p{i}", str(i), " ".join(words[: 3 + i]), "7", "number", (), 0.1 * i) for i in range(6)
+            Prompt(
+                prompt_id=f"p{i}",
+                image_id=str(i),
+                question=" ".join(words[: 3 + i]),
+                answers=("7",),
+                answer_type="number",
+                difficulty=0.1 * i,
+            )
+            for i in range(6)
         ]
         sampler = PromptSampler(
             [p.prompt_id for p in prompts], [p.hardness for p in prompts], settings.prompts, 3, 0
         )
         model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
         settle = lambda scored, step: sampler.observe(scored.success)  # noqa: E731
-        reward = HybridReward(Scorer(settings), end_tokens(model, processor), [settle, *observers])
+        reward = HybridAdvantage(Scorer(settings), end_tokens(model, processor), [settle, *observers])
         return HybridTrainer(
-            opmd_tau=settings.opmd_tau if settings.loss == "opmd" else None, model=model, processing_class=processor, reward_funcs=[reward],
-            args=grpo_config(settings, str(tmp_path / "trainer"), 1, vision_tokens(processor)), train_dataset=training_set(prompts, Pictures()),
+            opmd_tau=settings.opmd_tau if settings.loss == "opmd" else None,
+            model=model,
+            processing_class=processor,
+            reward_funcs=[reward],
+            args=grpo_config(settings, str(tmp_path / "trainer"), 1, banned_token_ids(processor.tokenizer)),
+            train_dataset=training_set(prompts, Pictures()),
             prompt_sampler=sampler,
-        )  # fmt: skip
+        )
 
     return build

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from components.core.stage.errors import ConfigError
-from components.hybrid_rl.config import Config, ExtraReward, Ramp, RewardWeights
-from components.hybrid_rl.extra import ExtraRewards, LimitedCalls
-from components.hybrid_rl.rewards import Rollout
-from components.hybrid_rl.scoring import Scorer, make_rollout, metrics, weight_at
+from components.hybrid_rl.config import Config, ExtraReward
+from components.hybrid_rl.rewards import Ramp, Rollout
+from components.hybrid_rl.rewards.users import UserReward
+from components.hybrid_rl.rollouts.rollout import make_rollout
+from components.hybrid_rl.scoring import Scorer, metrics, weight_at
 
 PROMPT = {
     "prompt_id": "p",
@@ -107,22 +108,23 @@ def test_reward_that_never_returns_does_not_stop_training(my_rewards, name):
         assert time.monotonic() - started < 15
         assert scored.scored.tolist() == [True, False, True, True]
         assert "not scored within 0.5 s" in scored.errors[0]
-    scorer.extra.close()
+    scorer.close()
 
 
 def test_non_finite_reward_is_a_failure(my_rewards):
-    scores = LimitedCalls(f"{my_rewards}:endless", 5.0)(rollouts("7"))
-    assert scores.failed == [True] and scores.first_error == "returned inf, expected a finite number or None"
+    reward = UserReward(ExtraReward(name="mine", function=f"{my_rewards}:endless", timeout_s=5.0))
+    (score,) = reward.score(rollouts("7"))
+    assert np.isnan(score.value) and score.error == "returned inf, expected a finite number or None"
 
 
 @pytest.mark.parametrize("path", ["no.such.module:f", "math:nothing", "math:pi"])
 def test_unloadable_reward_is_a_configuration_error(path: str):
     with pytest.raises(ConfigError, match="extra_rewards.mine"):
-        ExtraRewards([ExtraReward(name="mine", function=path)])
+        UserReward(ExtraReward(name="mine", function=path))
 
 
 def test_loading_by_name():
-    assert ExtraRewards([ExtraReward(name="sqrt", function="math:sqrt")]).settings["sqrt"].weight == 0.1
+    assert UserReward(ExtraReward(name="sqrt", function="math:sqrt")).weight == 0.1
 
 
 def test_perception_compares_with_the_blank_answer():
@@ -139,4 +141,4 @@ def test_weight_ramp():
     ramp = Ramp(start=0.0, end=1.0, begin=0.2, finish=0.6)
     assert [weight_at(ramp, p) for p in (0.0, 0.2, 0.4, 0.6, 1.0)] == pytest.approx([0, 0, 0.5, 1, 1])
     assert weight_at(0.3, 0.9) == 0.3
-    assert isinstance(RewardWeights().length, Ramp)
+    assert isinstance(Config().weights["length"], Ramp)

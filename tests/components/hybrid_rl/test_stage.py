@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 
 from components.core.data.checkpoint import open_checkpoint
 from components.core.data.dataset import Dataset
-from components.hybrid_rl.callbacks import COMMITTED
 from tests.faults.checkpoints import sealed_checkpoints
 
 
@@ -53,8 +52,7 @@ def test_training_moves_the_weights_with_a_users_reward(world, my_rewards):
 
 
 def patient(module: str) -> list[dict]:
-    """A user's reward that has all the time it needs: rollouts that are scored too late on a busy machine count for nothing,
-    and the update would be another."""
+    """A user's reward with all the time it needs: rollouts scored too late would change the update."""
     return [{"name": "checksum", "function": f"{module}:checksum", "weight": 1.0, "timeout_s": 300.0}]
 
 
@@ -70,23 +68,23 @@ def start(world, out: str, tmp_path, **config) -> subprocess.Popen:
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_path, processes):
-    """SIGKILL and SIGTERM in turn, each at a random moment after a further checkpoint: the bytes of the uninterrupted run."""
+    """SIGKILL and SIGTERM in turn, at a random moment after a checkpoint: the uninterrupted run's bytes."""
     config = {
         **FIVE_KILLS,
         "processes": processes,
         "extra_rewards": patient(my_rewards),
         "prompts": {"max_candidates": 4, "pass_rate_samples": 2, "refresh_every_steps": 10},
-    }  # fmt: skip
+    }
     assert start(world, "whole", tmp_path, **config).wait(240) == 0
     work = world.root / "work"
     work.rename(world.root / "work_whole")
     rng = random.Random(0)
     for number in range(5):
-        committed = sealed_checkpoints(work, COMMITTED)
+        committed = sealed_checkpoints(work)
         process = start(world, "killed", tmp_path, **config)
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline:
-            if sealed_checkpoints(work, COMMITTED) - committed:
+            if sealed_checkpoints(work) - committed:
                 time.sleep(rng.uniform(0, 0.2))
                 process.send_signal(signal.SIGKILL if number % 2 == 0 else signal.SIGTERM)
                 break
@@ -107,8 +105,9 @@ def test_two_processes_make_the_update_of_one(world, my_rewards, tmp_path, promp
     """The same rollouts, the same advantages, and weights within 1e-5 after three steps."""
     config = {
         "extra_rewards": patient(my_rewards),
-        "prompts_per_step": prompts_per_step, "max_grad_norm": 1e9,
-    }  # fmt: skip
+        "prompts_per_step": prompts_per_step,
+        "max_grad_norm": 1e9,
+    }
     assert start(world, "one", tmp_path, **config, processes=1).wait(240) == 0
     assert start(world, "two", tmp_path, **config, processes=2).wait(240) == 0
     one, two = weights(world, "one"), weights(world, "two")
@@ -133,9 +132,13 @@ def test_finished_training_is_not_repeated(world):
 
 @pytest.mark.parametrize(
     ("config", "code"),
-    [({"k": 9}, 78), ({"group_sise": 8}, 78), ({"extra_rewards": [{"name": "x", "function": "nowhere:f"}]}, 78),
-     ({"extra_rewards": [{"name": "x", "function": "math:atan2"}]}, 78),
-     ({"prompts": {"on_too_few": "fail", "max_candidates": 1, "pass_rate_samples": 0}}, 65)],
-)  # fmt: skip
+    [
+        ({"k": 9}, 78),
+        ({"group_sise": 8}, 78),
+        ({"extra_rewards": [{"name": "x", "function": "nowhere:f"}]}, 78),
+        ({"extra_rewards": [{"name": "x", "function": "math:atan2"}]}, 78),
+        ({"prompts": {"on_too_few": "fail", "max_candidates": 1, "pass_rate_samples": 0}}, 65),
+    ],
+)
 def test_bad_settings_and_data_end_with_their_exit_code(world, config, code):
     assert world.run("out", **config) == code

@@ -6,7 +6,7 @@ from trl import GRPOTrainer
 
 from components.core.stage.errors import ConfigError
 from components.hybrid_rl.config import Config
-from components.hybrid_rl.trainer import GenerationSampler
+from components.hybrid_rl.rollouts.sampler import GenerationSampler
 from components.hybrid_rl.trl_config import grpo_config
 
 

@@ -54,7 +54,7 @@ def test_a_rank_starts_no_further_processes(monkeypatch):
 
 
 def test_one_that_fails_stops_the_others():
-    """The second would wait for a minute; it gets a share of the grace period to end by itself, and is then killed."""
+    """The second would wait for a minute; it gets a share of the grace period, and is then killed."""
     programs = ["raise SystemExit(65)", "import time; time.sleep(60)"]
     ranks = [subprocess.Popen([sys.executable, "-c", program]) for program in programs]
     started = time.monotonic()

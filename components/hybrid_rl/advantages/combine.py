@@ -1,9 +1,9 @@
-"""From raw reward components of whole groups to one advantage a rollout.
+"""Component normalisation (GDPO, arXiv 2601.05242): from raw rewards of groups to one advantage a rollout.
 
-GDPO (arXiv 2601.05242): normalise each component within its group, add with weights, then normalise over the batch.
-Summing raw rewards first would give distinct reward vectors one advantage, and would drop a group whose summed reward
-happens to have no variance. The functions see whole groups (gathered over processes), so the result does not depend on
-how groups are split.
+Each component is normalised within its group, the components are added with weights, the sum is scaled over
+the batch. Summing raw rewards first would give distinct reward vectors one advantage. It would also drop a
+group whose summed reward happens to have no variance. The functions see whole groups, so it does not matter
+how processes share them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .advantage import Floats, Mode, correctness_advantage
+from components.hybrid_rl.advantages.pass_at_k import Floats, Mode, correctness_advantage
 
 CORRECTNESS = "correctness"
 _FLAT = 1e-8
@@ -47,10 +47,11 @@ def component_advantages(
     """Each component's advantages, normalised within groups of `group_size` consecutive rollouts.
 
     Args:
-        rewards: raw rewards by component, each of shape (n,), whole groups in order. NaN = does not apply here.
+        rewards: raw rewards by component, each of shape (n,), whole groups in order. NaN: does not apply.
             `correctness` is 0 or 1 and goes through its group's advantage mode; all others become z-scores.
-        modes: of every group.
         scored: shape (n,); False takes a rollout out of its group's statistics and gives it advantage 0.
+        modes: of every group.
+        k: of pass@k.
 
     Returns:
         By component, shape (n,); every group sums to 0.
@@ -61,32 +62,27 @@ def component_advantages(
     count = len(scored)
     if count % group_size:
         raise ValueError(f"{count} rollouts are not whole groups of {group_size}")
-    result = {}
+    result = {name: np.zeros(count) for name in rewards}
     for name, values in rewards.items():
-        advantages = np.zeros(count)
         for start in range(0, count, group_size):
-            group = slice(start, start + group_size)
-            valid = scored[group] & ~np.isnan(values[group])
+            rows = slice(start, start + group_size)
+            valid = scored[rows] & ~np.isnan(values[rows])
             if name == CORRECTNESS:
-                inside = np.zeros(group_size)
-                inside[valid] = correctness_advantage(
-                    values[group][valid] > 0.5, k, modes[start // group_size]
-                )
-                advantages[group] = inside
+                right = values[rows][valid] > 0.5
+                result[name][rows][valid] = correctness_advantage(right, k, modes[start // group_size])
             else:
-                advantages[group] = standardise(values[group], valid)
-        result[name] = advantages
+                result[name][rows] = standardise(values[rows], valid)
     return result
 
 
 def combine(
     advantages: Mapping[str, Floats], weights: Mapping[str, float], batch_normalise: bool = True
 ) -> Floats:
-    """Weighted sum of the components' advantages, scaled over the batch.
+    """Weighted sum of the components' advantages, scaled over the batch to a root mean square of 1.
 
-    The batch mean is 0 already, because every group sums to 0; so only the scale is normalised, and the groups' sums
-    stay 0. Unlike in GDPO, rollouts without any signal (advantage 0) do not count for the scale: in a batch that is
-    mostly solved they would blow up the few that are left.
+    Only the scale is normalised: every group sums to 0, so the batch mean is 0 already. Unlike in GDPO,
+    rollouts without any signal (advantage 0) do not count: in a batch that is mostly solved they would blow
+    up the few others.
 
     Returns:
         Shape (n,); all 0 when no component has any variance.

@@ -1,9 +1,9 @@
-"""Log-probabilities of a group's responses with the prompt, pictures included, run through the model once.
+"""Shared prompts: the prompt and picture that a group's responses have in common run through the model once.
 
-GRPO's N responses to a prompt share it, and with pictures the prompt is most of the sequence. Running it once and
-letting the responses attend to its keys and values gives the same numbers and gradients for a fraction of the work:
-with P prompt and C response tokens, P + N·C positions instead of N·(P + C), and one picture through the vision tower
-instead of N.
+GRPO's N responses to a prompt share it, and with pictures the prompt is most of the sequence. The responses
+attend to its keys and values, which gives the same numbers and gradients for a fraction of the work. With P
+prompt and C response tokens that is P + N·C positions instead of N·(P + C), and one picture through the
+vision tower instead of N.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from transformers import BatchFeature
 
 
 def supported(model: Any) -> bool:
-    """Whether the model has what sharing needs: Qwen-VL's position ids and a cache it can be given."""
+    """Whether the model can share prompts: it has Qwen-VL's position ids, and takes a cache."""
     backbone = getattr(model, "model", None)
     return hasattr(backbone, "get_rope_index") and not getattr(model, "is_gradient_checkpointing", False)
 
@@ -38,9 +38,9 @@ def response_logps(
     model: Any,
     backbone: Any,
     group: torch.Tensor,
+    response_tokens: int,
     input_ids: torch.Tensor,
     attention_mask: torch.Tensor,
-    response_tokens: int,
     mm_token_type_ids: torch.Tensor,
     pictures: Sequence[Pictures],
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -50,9 +50,9 @@ def response_logps(
         model: the policy with TRL's fused LM head, as wrapped for training.
         backbone: its model without head, unwrapped.
         group: shape (B,); rows with the same number have the same prompt and pictures.
+        response_tokens: C.
         input_ids: shape (B, P + C); prompts padded on the left, responses on the right.
         attention_mask: shape (B, P + C).
-        response_tokens: C.
         mm_token_type_ids: shape (B, P + C).
         pictures: of each row, at least one.
 
@@ -61,14 +61,12 @@ def response_logps(
     """
     _, inverse = torch.unique(group, return_inverse=True)
     one_of = torch.empty(int(inverse.max()) + 1, dtype=torch.long, device=group.device)
-    one_of[inverse] = torch.arange(
-        len(group), device=group.device
-    )  # any row of a group stands for its prompt
+    # Any row of a group stands for its prompt.
+    one_of[inverse] = torch.arange(len(group), device=group.device)
     prompt = input_ids.shape[1] - response_tokens
     ids, mask, types = (x[one_of, :prompt] for x in (input_ids, attention_mask, mm_token_type_ids))
-    pixels, grid = (
-        torch.cat(parts) for parts in zip(*(pictures[row] for row in one_of.tolist()), strict=True)
-    )
+    shown = [pictures[row] for row in one_of.tolist()]
+    pixels, grid = (torch.cat(parts) for parts in zip(*shown, strict=True))
     positions, _ = backbone.get_rope_index(
         ids, mm_token_type_ids=types, image_grid_thw=grid, attention_mask=mask
     )
@@ -102,15 +100,13 @@ class OncePerPrompt:
     """A processor that, called for a batch of rows, processes each distinct prompt and picture once.
 
     Stands in for the real processor while TRL prepares a generation, where every row comes N times.
+
+    Args:
+        processor: the real one.
+        group: prompt number of every row of the batch, numbered from 0 in order of first appearance.
     """
 
     def __init__(self, processor: Any, group: Sequence[int]) -> None:
-        """A stand-in for one batch.
-
-        Args:
-            processor: the real one.
-            group: prompt number of every row of the batch, numbered from 0 in order of first appearance.
-        """
         self._processor, self._group = processor, list(group)
         self._first = [self._group.index(number) for number in range(max(self._group) + 1)]
 
@@ -125,11 +121,8 @@ class OncePerPrompt:
         )
         pictures = pictures_by_row(once["pixel_values"], once["image_grid_thw"], count)
         rows = torch.tensor(self._group)
-        result = {
-            name: value[rows]
-            for name, value in once.items()
-            if name not in ("pixel_values", "image_grid_thw")
-        }
-        result["pixel_values"] = torch.cat([pictures[number][0] for number in self._group])
-        result["image_grid_thw"] = torch.cat([pictures[number][1] for number in self._group])
+        of_pictures = ("pixel_values", "image_grid_thw")
+        result = {name: value[rows] for name, value in once.items() if name not in of_pictures}
+        for place, name in enumerate(of_pictures):
+            result[name] = torch.cat([pictures[number][place] for number in self._group])
         return BatchFeature(result)

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core import answers
-from components.hybrid_rl.rewards import Rollout
+from components.hybrid_rl.config import Config
+from components.hybrid_rl.rewards import Group, Rollout
 from components.hybrid_rl.rewards.correctness import correctness
 from components.hybrid_rl.rewards.diversity import (
     answer_similarity,
@@ -16,9 +18,11 @@ from components.hybrid_rl.rewards.diversity import (
     diversity,
     word_similarity,
 )
-from components.hybrid_rl.rewards.format import lists_all_choices, repeats, well_formed
-from components.hybrid_rl.rewards.length import length, overlong
+from components.hybrid_rl.rewards.format import well_formed
+from components.hybrid_rl.rewards.length import length
+from components.hybrid_rl.rewards.overlong import overlong
 from components.hybrid_rl.rewards.perception import perception
+from components.hybrid_rl.rollouts.guards import lists_all_choices, repeats
 
 
 def rollout(
@@ -26,7 +30,16 @@ def rollout(
 ) -> Rollout:
     answer = answers.extract(response, answer_type, choices)
     return Rollout(
-        "p", "i", "q?", reference, answer_type, choices, response, answer, len(response.split()), **more
+        prompt_id="p",
+        image_id="i",
+        question="q?",
+        answers=(reference,),
+        answer_type=answer_type,
+        choices=choices,
+        response=response,
+        answer=answer,
+        tokens=len(response.split()),
+        **more,
     )
 
 
@@ -52,7 +65,7 @@ def rollout(
     ],
 )
 def test_correctness_by_answer_type_and_guards(response, answer_type, reference, choices, expected):
-    assert correctness(rollout(response, answer_type, reference, choices)) == expected
+    assert correctness(rollout(response, answer_type, reference, choices), Config()) == expected
 
 
 def test_repeats_counts_the_commonest_ngram():
@@ -79,20 +92,25 @@ def test_all_choices_listed_means_whole_words():
     ],
 )
 def test_format_wants_one_finished_answer(response, more, expected):
-    assert well_formed(rollout(response, **more)) == expected
+    assert well_formed(rollout(response, **more), Config()) == expected
+
+
+def lengths(tokens: list[int], right: list[bool]) -> Group:
+    return Group([replace(rollout("7"), tokens=n) for n in tokens], right, [0] * len(tokens))
 
 
 def test_length_reward_by_hand():
     # lengths 10..50: lambda = 0.5, 0.25, 0, -0.25, -0.5; wrong ones are cut at 0 from above.
-    assert length([10, 20, 30, 40, 50], [True] * 5) == [0.5, 0.25, 0.0, -0.25, -0.5]
-    assert length([10, 20, 30, 40, 50], [False, True, False, True, False]) == [0.0, 0.25, 0.0, -0.25, -0.5]
-    assert length([7, 7, 7], [True, False, True]) == [0.0, 0.0, 0.0]
+    assert length(lengths([10, 20, 30, 40, 50], [True] * 5)) == [0.5, 0.25, 0.0, -0.25, -0.5]
+    mixed = lengths([10, 20, 30, 40, 50], [False, True, False, True, False])
+    assert length(mixed) == [0.0, 0.25, 0.0, -0.25, -0.5]
+    assert length(lengths([7, 7, 7], [True, False, True])) == [0.0, 0.0, 0.0]
 
 
 @given(st.lists(st.tuples(st.integers(1, 500), st.booleans()), min_size=1, max_size=20))
 def test_length_reward_bounds_and_order(pairs):
     tokens, correct = [p[0] for p in pairs], [p[1] for p in pairs]
-    rewards = length(tokens, correct)
+    rewards = length(lengths(tokens, correct))
     assert all(-0.5 <= r <= 0.5 for r in rewards)
     assert all(r <= 0 for r, ok in zip(rewards, correct, strict=True) if not ok)
     right = sorted((n, r) for n, r, ok in zip(tokens, rewards, correct, strict=True) if ok)
@@ -112,14 +130,17 @@ def test_length_reward_bounds_and_order(pairs):
     ],
 )
 def test_soft_overlong_penalty(tokens, limit, cache, expected):
-    assert overlong(tokens, limit, cache) == expected
+    config = Config(max_completion_tokens=limit, overlong_cache_tokens=cache)
+    assert overlong(replace(rollout("7"), tokens=tokens), config) == expected
 
 
 @pytest.mark.parametrize(
     ("right", "same", "expected"), [(True, False, 1), (True, True, 0), (False, True, -1), (False, False, 0)]
 )
 def test_perception_rewards_evidence_and_penalises_the_prior(right, same, expected):
-    assert perception(right, same) == expected
+    response = "7" if right else "8"
+    blank = response if same else "9"
+    assert perception(rollout(response, blank_answer=blank), Config()) == expected
 
 
 def components_by_closure(n: int, edge: Callable[[int, int], bool]) -> list[int]:
@@ -155,9 +176,10 @@ def test_diversity_counts_among_right_responses():
     assert distinctness([0, 0, 0, 1]) == pytest.approx([1 / 3, 1 / 3, 1 / 3, 1])
     assert distinctness([0]) == [0.0]
     # Right: clusters 0, 0, 2 -> (3 - 2) / 2 for the two alike, 1 for the odd one; wrong ones get nothing.
-    assert diversity([0, 1, 0, 2, 1], [True, False, True, True, False]) == [0.5, 0.0, 0.5, 1.0, 0.0]
-    assert diversity([0, 1, 2], [True, False, False]) == [0.0, 0.0, 0.0]
-    assert diversity([0, 0], [True, True]) == [0.0, 0.0]
+    group = Group([], [True, False, True, True, False], [0, 1, 0, 2, 1])
+    assert diversity(group) == [0.5, 0.0, 0.5, 1.0, 0.0]
+    assert diversity(Group([], [True, False, False], [0, 1, 2])) == [0.0, 0.0, 0.0]
+    assert diversity(Group([], [True, True], [0, 0])) == [0.0, 0.0]
 
 
 def test_similarities():

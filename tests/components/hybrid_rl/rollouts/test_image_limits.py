@@ -7,7 +7,7 @@ import pytest
 
 from components.core.stage.errors import ConfigError
 from components.core.vlm import load_processor
-from components.hybrid_rl.limits import check_same_limits, image_limits
+from components.hybrid_rl.rollouts.image_limits import check_same_limits, image_limits
 
 
 def test_the_same_processor_passes(tiny_checkpoint):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from components.hybrid_rl.opmd import opmd_loss
+from components.hybrid_rl.losses.opmd import opmd_loss
 
 
 def test_value_by_hand():
@@ -20,7 +20,7 @@ def test_value_by_hand():
 
 
 def test_gradient_is_the_papers():
-    """Of a softmax policy over five tokens: mean of -(A - tau * log ratio) * grad log pi, by autograd on log pi alone."""
+    """Of a softmax policy over five tokens: mean of -(A - tau * log ratio) * grad log pi."""
     torch.manual_seed(0)
     scores = torch.randn(3, 4, 5, dtype=torch.float64, requires_grad=True)
     tokens = torch.randint(5, (3, 4))

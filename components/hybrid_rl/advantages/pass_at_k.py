@@ -1,7 +1,7 @@
-"""Advantages of one group of rollouts from binary correctness: pass@1, pass@k and their blend.
+"""Advantages of one group from binary correctness: pass@k, pass@1, their blend, and which to use when.
 
 Source: "Pass@k Training for Adaptively Balancing Exploration and Exploitation of Large Reasoning Models"
-(arXiv 2508.10751). Everything is float64 NumPy; a group has N rollouts of one prompt.
+(arXiv 2508.10751). A group has N rollouts of one prompt; everything is float64 NumPy.
 """
 
 from __future__ import annotations
@@ -18,29 +18,16 @@ Mode = Literal["pass_at_k", "pass_at_1", "blend"]
 Schedule = Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1", "adaptive"]
 
 
-def pass_at_k(n: int, c: int, k: int) -> float:
-    """Unbiased estimate of pass@k from `c` correct among `n` samples: 1 - C(n-c, k) / C(n, k).
-
-    Evaluated as a product, so that it does not overflow; 1 when fewer than `k` samples are wrong
-    (Chen et al., arXiv 2107.03374).
-    """
-    if not 0 <= c <= n or not 1 <= k <= n:
-        raise ValueError(f"pass@k needs 0 <= c <= n and 1 <= k <= n, got n={n}, c={c}, k={k}")
-    if n - c < k:
-        return 1.0
-    return float(1.0 - np.prod(1.0 - k / np.arange(n - c + 1, n + 1)))
-
-
 def group_advantage(correct: NDArray[np.bool_], k: int) -> Floats:
-    """Pass@k advantage of every rollout of a group (eq. 11-15), the mean over all groups of `k` it can stand in.
+    """Pass@k advantage of every rollout of a group (eq. 11-15): the mean over all k-subsets it can stand in.
 
     With N rollouts, N- of them wrong, and R in {0, 1} the reward of a k-subset (1 if any member is right):
 
         mean R = 1 - C(N-, k) / C(N, k)            sigma = sqrt(mean R * (1 - mean R))
         A+ = (1 - mean R) / sigma                  A- = (1 - mean R - C(N- - 1, k-1) / C(N-1, k-1)) / sigma
 
-    The advantages of a group sum to 0. All are 0 when no rollout is right, or fewer than `k` are wrong (sigma = 0:
-    every k-subset has the same reward). `k` = 1 is GRPO's z-score with the population standard deviation.
+    The advantages of a group sum to 0. All are 0 when every k-subset has the same reward (sigma = 0): no
+    rollout is right, or fewer than `k` are wrong. `k` = 1 is GRPO's z-score (population).
 
     Args:
         correct: shape (N,).
@@ -65,15 +52,15 @@ def group_advantage(correct: NDArray[np.bool_], k: int) -> Floats:
 def blended_advantage(correct: NDArray[np.bool_], k: int) -> Floats:
     """Mix by the group's accuracy (eq. 18): (N+/N) A_pass@k + (1 - N+/N) A_pass@1.
 
-    Prompts the policy rarely solves are sharpened by pass@1; the more it solves one, the more pass@k takes over, which
-    lets go of what is solved already.
+    Pass@1 sharpens prompts that the policy rarely solves. The more it solves one, the more pass@k takes over,
+    which lets go of what is solved already.
     """
     share = float(correct.mean())
     return share * group_advantage(correct, k) + (1.0 - share) * group_advantage(correct, 1)
 
 
 def correctness_advantage(correct: NDArray[np.bool_], k: int, mode: Mode) -> Floats:
-    """Advantage of one group in the given mode; `k` is cut to the group's size (rollouts may have been excluded)."""
+    """Advantage of one group in the given mode; `k` is cut to the group's size, which exclusions reduce."""
     if len(correct) == 0:
         return np.zeros(0)
     k = min(k, len(correct))
@@ -92,15 +79,15 @@ def modes_at(
 ) -> list[Mode]:
     """Mode in force for every group of a batch.
 
-    Under `adaptive`, exploration goes where it is missing: the groups of lowest entropy get the pass@k advantage, the
-    others pass@1 (the paper's adaptive training; there the policy's token entropy ranks the problems, here the entropy
-    over the meanings of the answers, which any rollout engine can tell).
+    Under `adaptive`, exploration goes where it is missing: the groups of lowest entropy get the pass@k
+    advantage, the others pass@1. The paper ranks problems by the policy's token entropy. Here it is the
+    entropy over the meanings of the answers, which any rollout engine can tell.
 
     Args:
         progress: steps done / steps in all, in [0, 1).
-        switch_at: progress from which `pass_at_k_then_1` is pass@1 (the paper's best order: explore, then sharpen).
+        switch_at: progress from which `pass_at_k_then_1` is pass@1: explore, then sharpen.
         entropies: of each group (see `answer_entropy`).
-        mixed: whether each group has right and wrong responses. The others are not ranked: their advantages are 0.
+        mixed: whether each group has right and wrong responses; the others have advantages of 0 anyway.
         adaptive_share: share of the mixed groups that count as low; among equals, earlier ones first.
     """
     if schedule == "adaptive":
@@ -113,7 +100,7 @@ def modes_at(
 
 
 def answer_entropy(cluster_of: Sequence[int]) -> float:
-    """Entropy in nats over the meanings of a group's answers (semantic entropy, Kuhn et al., arXiv 2302.09664).
+    """Entropy in nats over the meanings of a group's answers (Kuhn et al., arXiv 2302.09664).
 
     Args:
         cluster_of: cluster number of every response.

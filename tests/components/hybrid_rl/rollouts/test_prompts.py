@@ -10,10 +10,10 @@ from transformers import TrainerState
 from components.core.resume.divided import Divided
 from components.core.resume.work import WorkDir
 from components.core.vlm import load_model, load_processor
-from components.hybrid_rl.callbacks import RefreshPassRates
 from components.hybrid_rl.config import Config, Prompts
-from components.hybrid_rl.prompts import Prompt, blanked, candidates, measure, select
-from components.hybrid_rl.sampler import PromptSampler
+from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, blanked, measure
+from components.hybrid_rl.rollouts.prompts import Prompt, candidates, select
+from components.hybrid_rl.rollouts.sampler import PromptSampler
 
 
 def qa(i: int, answer_type: str = "number", split: str = "train", answer: str = "7") -> dict:
@@ -30,7 +30,15 @@ def qa(i: int, answer_type: str = "number", split: str = "train", answer: str = 
 
 
 def prompt(name: str, rate: float, difficulty: float = 0.0) -> Prompt:
-    return Prompt(name, "i", "q", "7", "number", (), difficulty, rate)
+    return Prompt(
+        prompt_id=name,
+        image_id="i",
+        question="q",
+        answers=("7",),
+        answer_type="number",
+        difficulty=difficulty,
+        pass_rate=rate,
+    )
 
 
 def test_candidates_are_training_questions_evenly_over_types():
@@ -82,7 +90,7 @@ def test_too_few_prompts_are_filled_up_or_not():
 
 def test_what_remains_asks_for_no_as_often_as_for_yes():
     def polar(name: str, reference: str, rate: float) -> Prompt:
-        return Prompt(name, "i", "q", reference, "yes_no", (), 0.0, rate)
+        return replace(prompt(name, rate), answers=(reference,), answer_type="yes_no")
 
     rated = [polar("a", "yes", 0.9), polar("b", "no", 0.1), polar("c", "no", 0.4), polar("d", "no", 1.0)]
     rated += [prompt("e", 0.5), polar("f", "no", 0.2)]
@@ -107,7 +115,9 @@ class Pictures:
 
 def test_interrupted_measurement_goes_on_where_it_was(tiny_checkpoint, coloured_pictures, tmp_path):
     model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
-    asked = [Prompt(f"p{i}", str(i), "How many shapes?", "7", "number", (), 0.1) for i in range(6)]
+    asked = [
+        replace(prompt(f"p{i}", -1.0, 0.1), image_id=str(i), question="How many shapes?") for i in range(6)
+    ]
     config = Config.model_validate(
         {
             "max_completion_tokens": 8,
@@ -133,7 +143,7 @@ def test_what_was_answered_without_the_picture_is_not_asked_again(
     tiny_checkpoint, coloured_pictures, tmp_path
 ):
     model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
-    known = [Prompt("p", "0", "How many shapes?", "7", "number", (), 0.1, blank_answer="as before")]
+    known = [replace(prompt("p", -1.0), image_id="0", question="How many shapes?", blank_answer="as before")]
     config = Config.model_validate({"max_completion_tokens": 8, "weights": {"perception": 0.1}})
     pictures, divided = Pictures(coloured_pictures), Divided(WorkDir(tmp_path), "again")
     again = measure(known, model, processor, pictures, config, divided)
@@ -195,6 +205,14 @@ def test_state_goes_through_json_and_continues_exactly():
     c.load_state_dict(json.loads(json.dumps(b.state_dict())))
     assert c.pending() == a.pending()
     assert [c.draw(3) for _ in range(5)] == [a.draw(3) for _ in range(5)]
+
+
+def test_state_comes_back_from_a_checkpoint(tmp_path):
+    first, second = sampler(), sampler()
+    first.draw(2)
+    first.save(tmp_path)
+    second.restore(tmp_path)
+    assert second.pending() == first.pending() and second.draw(2) == first.draw(2)
 
 
 def test_closed_questions_are_not_drawn_until_they_are_opened_again():

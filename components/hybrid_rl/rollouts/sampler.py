@@ -1,43 +1,47 @@
-"""Order of the questions: easy to hard, then by how often the policy still fails. State travels in the checkpoint."""
+"""Prompt curriculum and priorities: easy questions first, then those at which the policy still fails most."""
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch.utils.data import Sampler
 
-from .config import Prompts
+from components.core.data.files import write_json_atomic
+from components.hybrid_rl.config import Prompts
 
 
 class PromptSampler:
     """Draws the questions of each generation.
 
-    Open questions are the easiest share of all, growing from `curriculum_start` to 1. Among the open ones, questions
-    are drawn without replacement in proportion to 1 - running success rate (never less than `priority_floor`).
+    Open questions are the easiest share of all, growing from `curriculum_start` to 1. Among the open ones,
+    questions are drawn without replacement in proportion to 1 - running success rate (never less than
+    `priority_floor`).
 
-    Draws are made ahead of their use, by the data loader's prefetching. `observe` settles the oldest draw; draws not
-    yet settled belong to the state, so a resumed run draws exactly what the uninterrupted one would.
+    The data loader's prefetching draws ahead of use. `observe` settles the oldest draw. Draws not yet settled
+    belong to the state, which travels in the checkpoint: a resumed run draws exactly what the uninterrupted
+    one would.
+
+    Args:
+        ids: question ids.
+        difficulty: of each question, in [0, 1]; ties keep their order.
+        settings: curriculum and priority.
+        generations: draws in the whole training.
+        seed: of the draws.
     """
+
+    FILE = "prompt_sampler.json"
+    """Name of the state's file in a checkpoint."""
 
     def __init__(
         self, ids: Sequence[str], difficulty: Sequence[float], settings: Prompts, generations: int, seed: int
     ):
-        """A sampler over questions.
-
-        Args:
-            ids: question ids.
-            difficulty: of each question, in [0, 1]; ties keep their order.
-            settings: curriculum and priority.
-            generations: draws in the whole training.
-            seed: of the draws.
-        """
-        self.ids = list(ids)
-        self.settings = settings
-        self.generations = generations
-        self.drawn = 0
+        self.ids, self.settings, self.generations, self.drawn = list(ids), settings, generations, 0
         self.success = np.zeros(len(self.ids))
         self.visits = np.zeros(len(self.ids), dtype=np.int64)
         self._index = {key: i for i, key in enumerate(self.ids)}
@@ -46,7 +50,7 @@ class PromptSampler:
         self._pending: deque[list[int]] = deque()
 
     def open_questions(self) -> int:
-        """How many questions, easiest first, the next draw may take."""
+        """Questions, easiest first, that the next draw may take."""
         start = self.settings.curriculum_start
         ramp = self.settings.curriculum_finish * self.generations
         share = 1.0 if self.drawn >= ramp else start + (1.0 - start) * self.drawn / ramp
@@ -85,7 +89,7 @@ class PromptSampler:
             self.visits[i] += 1
 
     def refresh(self, rates: Mapping[str, float], difficulty: Sequence[float], kept: Collection[str]) -> None:
-        """Take pass rates that were measured anew: they are the success rates now, and order the curriculum.
+        """Take new pass rates as the success rates and as the order of the curriculum.
 
         Args:
             rates: of every question.
@@ -99,8 +103,16 @@ class PromptSampler:
         order = np.argsort(np.asarray(difficulty, dtype=np.float64), kind="stable")
         self._easy_first = order[open_[order]]
 
+    def save(self, checkpoint: Path) -> None:
+        """Write the state into a checkpoint."""
+        write_json_atomic(checkpoint / self.FILE, self.state_dict())
+
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from the state in a checkpoint."""
+        self.load_state_dict(json.loads((checkpoint / self.FILE).read_text(encoding="utf-8")))
+
     def state_dict(self) -> dict[str, Any]:
-        """Everything that changes, JSON-able."""
+        """The whole changing state, JSON-able."""
         return {
             "ids": self.ids,
             "drawn": self.drawn,
@@ -125,3 +137,30 @@ class PromptSampler:
         self._easy_first = np.asarray(state["easy_first"], dtype=np.int64)
         self._pending = deque([list(indices) for indices in state["pending"]])
         self._rng.bit_generator.state = state["rng"]
+
+
+class GenerationSampler(Sampler[int]):
+    """Feeds a `PromptSampler`'s draws to TRL's data loader, each question `group_size` times.
+
+    Draws that were pending when the state was saved come first.
+
+    Args:
+        draws: in the whole training.
+        count: questions in a draw.
+        repeat: times that each draw is given, one for every update made from it.
+    """
+
+    def __init__(self, prompts: PromptSampler, draws: int, count: int, group_size: int, repeat: int) -> None:
+        self.prompts, self.draws, self.count = prompts, draws, count
+        self.group_size, self.repeat = group_size, repeat
+
+    def __len__(self) -> int:
+        return self.draws * self.count * self.group_size * self.repeat
+
+    def __iter__(self) -> Iterator[int]:
+        pending = self.prompts.pending()
+        for number in range(self.draws):
+            indices = pending[number] if number < len(pending) else self.prompts.draw(self.count)
+            for _ in range(self.repeat):
+                for index in indices:
+                    yield from [index] * self.group_size

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from components.hybrid_rl.combine import combine, component_advantages, standardise
+from components.hybrid_rl.advantages.combine import combine, component_advantages, standardise
 
 ALL = np.ones(8, dtype=bool)
 

@@ -1,8 +1,6 @@
-"""Online policy mirror descent, the loss of Kimi k1.5 (arXiv 2501.12599, section 2.3.2).
+"""Online policy mirror descent (OPMD), the loss of Kimi k1.5 (arXiv 2501.12599, section 2.3.2).
 
-Its gradient for a response y of a group is ∇log π(y)·A − τ/2 · ∇(log π(y) / π_ref(y))², with π_ref the policy that
-generated: no importance ratio and no clipping; a squared log ratio holds the policy near instead.
-
+A squared log ratio to the policy that generated holds the policy near, in place of a clipped ratio.
 Shapes: B responses, T tokens.
 """
 
@@ -18,7 +16,7 @@ def opmd_loss(
     advantages_B: torch.Tensor,
     tau: float,
 ) -> torch.Tensor:
-    """Mean over the responses of −A · log π(y) + τ/2 · (log π(y) − log π_ref(y))², with log π(y) summed over tokens.
+    """Mean over responses of -A log pi(y) + tau/2 (log pi(y) - log pi_ref(y))^2; log pi(y) sums tokens.
 
     Args:
         logps_BT: log-probabilities of the response tokens under the policy, with gradient.

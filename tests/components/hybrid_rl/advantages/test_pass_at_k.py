@@ -8,19 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.hybrid_rl.advantage import (
+from components.core.stats import pass_at_k
+from components.hybrid_rl.advantages.pass_at_k import (
     answer_entropy,
     blended_advantage,
     correctness_advantage,
     group_advantage,
     modes_at,
-    pass_at_k,
 )
 
 
 def brute_force(correct: np.ndarray, k: int) -> np.ndarray:
-    """Definition: a k-subset's reward is 1 if any member is right; a rollout's advantage is the mean over the subsets
-    that contain it of (reward - mean) / standard deviation, mean and deviation taken over all k-subsets."""
+    """Definition: a k-subset's reward is 1 if any member is right; a rollout's advantage is the mean over the
+    subsets that contain it of (reward - mean) / standard deviation, mean and deviation taken over all
+    k-subsets."""
     subsets = list(combinations(range(len(correct)), k))
     rewards = np.array([float(correct[list(s)].any()) for s in subsets])
     if rewards.std() == 0:
@@ -41,7 +42,7 @@ def test_pass_at_k_advantage_equals_brute_force_over_all_subsets(n: int):
 
 @pytest.mark.parametrize(
     ("right", "positive", "negative"),
-    # N = 8, k = 4: e.g. one right: mean R = 1 - C(7,4)/C(8,4) = 1/2, sigma = 1/2, A+ = 1, A- = (1/2 - 20/35) / (1/2).
+    # N = 8, k = 4, one right: mean R = 1 - C(7,4)/C(8,4) = 1/2, sigma = 1/2, A+ = 1, A- = (1/2 - 20/35) * 2.
     [
         (0, 0, 0),
         (1, 1.0, -1 / 7),
@@ -91,12 +92,12 @@ def test_pass_at_k_estimate_is_the_share_of_subsets_with_a_right_one(n: int):
     for c in range(n + 1):
         for k in range(1, n + 1):
             share = np.mean([any(i < c for i in s) for s in combinations(range(n), k)])
-            assert pass_at_k(n, c, k) == pytest.approx(share, abs=1e-12)
+            assert pass_at_k(n, [c], k)[0] == pytest.approx(share, abs=1e-12)
 
 
 def test_impossible_arguments_are_refused():
-    with pytest.raises(ValueError, match="n=4"):
-        pass_at_k(4, 5, 1)
+    with pytest.raises(ValueError, match="between 0 and 4"):
+        pass_at_k(4, [5], 1)
     with pytest.raises(ValueError, match="group's size"):
         group_advantage(np.array([True, False]), 3)
 

@@ -1,7 +1,7 @@
-"""One set of image limits for rollout and update: a picture that is more tokens to one than to the other cannot be trained on.
+"""Image limits that rollout and update share: a picture must be equally many tokens to both.
 
-vLLM reads the limits from the checkpoint's own files; the trainer has them from its processor. Where the two differ, the
-rollout's image tokens are not those that the update computes ("image features and image tokens do not match").
+vLLM reads the limits from the checkpoint's own files; the trainer has them from its processor. Where the two
+differ, the update fails with "image features and image tokens do not match".
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ from typing import Any
 from components.core.stage.errors import ConfigError
 from components.core.vlm import load_processor
 
-_LIMITS = ("patch_size", "merge_size", "temporal_patch_size")
-
 
 def image_limits(processor: Any) -> dict[str, int]:
-    """Smallest and largest picture in pixels, and what a vision token covers."""
+    """Smallest and largest picture in pixels, and the sizes of the patches behind a vision token."""
     image = processor.image_processor
-    size = image.size
     return {
-        "min_pixels": int(size["shortest_edge"]),
-        "max_pixels": int(size["longest_edge"]),
-        **{name: int(getattr(image, name)) for name in _LIMITS},
+        "min_pixels": int(image.size["shortest_edge"]),
+        "max_pixels": int(image.size["longest_edge"]),
+        **{name: int(getattr(image, name)) for name in ("patch_size", "merge_size", "temporal_patch_size")},
     }
 
 
@@ -44,5 +41,6 @@ def check_same_limits(trainer: Any, rollout: Path) -> None:
     ]
     if differing:
         raise ConfigError(
-            f"hybrid_rl: {'; '.join(differing)}; give {rollout} the training processor's preprocessor_config.json"
+            f"hybrid_rl: {'; '.join(differing)}; "
+            f"give {rollout} the training processor's preprocessor_config.json"
         )

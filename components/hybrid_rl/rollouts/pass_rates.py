@@ -1,0 +1,122 @@
+"""Pass rates: how often the policy answers a question rightly, before training and on the way."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from PIL import Image
+from transformers import TrainerCallback
+
+from components.core.answers import extract
+from components.core.data.hashing import seed_for
+from components.core.data.image_store import ImageStore
+from components.core.resume.divided import Divided
+from components.core.vlm import Completion, generate
+from components.hybrid_rl.config import Config
+from components.hybrid_rl.rollouts.prompts import Prompt, prompt_id, select
+from components.hybrid_rl.rollouts.sampler import PromptSampler
+
+
+def measure(
+    prompts: Sequence[Prompt],
+    model: Any,
+    processor: Any,
+    store: ImageStore,
+    config: Config,
+    divided: Divided,
+    on_batch: Callable[[int], object] = lambda count: None,
+) -> list[Prompt]:
+    """The prompts with the policy's pass rates and, if perception is rewarded, its answers to blanked images.
+
+    An answer to a blanked image that is known stays. Batches are cut from the whole list and seeded by their
+    place: resumed or not, by one process or several, a measurement gives the same.
+
+    Args:
+        divided: shares the batches out among the processes, and keeps the measurements.
+        on_batch: called with the number of prompts done.
+    """
+    samples = config.prompts.pass_rate_samples
+    ask_blank = config.weights["perception"] != 0.0 and any(prompt.blank_answer is None for prompt in prompts)
+    size = max(1, config.prompts.pass_rate_batch_size // max(1, samples))
+    ask = partial(
+        generate,
+        model,
+        processor,
+        max_new_tokens=config.max_completion_tokens,
+        batch_size=size * max(1, samples),
+    )
+
+    def answer(number: int, batch: Sequence[Prompt]) -> dict[str, Any]:
+        items = [(store.get(prompt.image_id), prompt.question) for prompt in batch]
+        sampled: list[list[Completion]] = [[] for _ in batch]
+        unseen: list[list[Completion]] = [[] for _ in batch]
+        if samples:
+            seed = seed_for(config.seed, "pass_rate", number)
+            sampled = ask(items, temperature=config.temperature, num_samples=samples, seed=seed)
+        if ask_blank:
+            unseen = ask([(blanked(picture), question) for picture, question in items])
+        found = {}
+        for prompt, completions, without in zip(batch, sampled, unseen, strict=True):
+            right = [_right(prompt, completion.text) for completion in completions]
+            found[prompt.prompt_id] = {
+                "pass_rate": sum(right) / len(right) if right else -1.0,
+                "blank_answer": _extract(prompt, without[0].text) if without else prompt.blank_answer,
+            }
+        return found
+
+    batches = [prompts[start : start + size] for start in range(0, len(prompts), size)]
+    measured = divided.answers(batches, prompt_id, answer, on_batch)
+    return [replace(prompt, **measured[prompt.prompt_id]) for prompt in prompts]
+
+
+def blanked(picture: bytes) -> Image.Image:
+    """A grey picture of the same size."""
+    with Image.open(io.BytesIO(picture)) as image:
+        return Image.new("RGB", image.size, (127, 127, 127))
+
+
+def _extract(prompt: Prompt, response: str) -> str:
+    return extract(response, prompt.answer_type, prompt.choices)
+
+
+def _right(prompt: Prompt, response: str) -> bool:
+    answer = _extract(prompt, response)
+    return bool(answer) and prompt.agrees(answer)
+
+
+class RefreshPassRates(TrainerCallback):
+    """Measures the present policy's pass rates every so many steps, before the step's checkpoint is saved.
+
+    Questions that the policy by now always or never solves are closed (`select`). The data loader has fetched
+    one draw ahead; the draws after it follow the new rates.
+
+    Args:
+        every: steps between measurements; 0 never measures.
+        measure: returns the prompts with their rates after a step.
+        at_least: questions to keep open.
+    """
+
+    def __init__(
+        self,
+        sampler: PromptSampler,
+        prompts: Sequence[Prompt],
+        every: int,
+        measure: Callable[[int, Sequence[Prompt]], Sequence[Prompt]],
+        at_least: int = 1,
+    ) -> None:
+        self.sampler, self.prompts, self.every, self.measure = sampler, list(prompts), every, measure
+        self.at_least = at_least
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Measure, where it is time."""
+        if self.every and state.global_step % self.every == 0 and state.global_step < state.max_steps:
+            rated = self.measure(state.global_step, self.prompts)
+            rates = {prompt.prompt_id: prompt.pass_rate for prompt in rated}
+            # However few they are, a run that is under way goes on with the nearest.
+            fill = self.sampler.settings.model_copy(update={"on_too_few": "fill"})
+            kept = [prompt.prompt_id for prompt in select(rated, fill, self.at_least)]
+            self.sampler.refresh(rates, [prompt.hardness for prompt in rated], kept)

@@ -1,0 +1,120 @@
+"""Questions to train on: drawn from the kept training questions, and chosen by the policy's pass rate."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from operator import attrgetter
+from typing import Any
+
+from components.core.answers import Question
+from components.core.answers.comparison import answer_kind
+from components.core.data.even_draw import draw_evenly
+from components.core.vlm import format_question
+from components.hybrid_rl.config import Prompts
+
+prompt_id = attrgetter("prompt_id")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prompt(Question):
+    """One question to train on. `question` is the text as the model sees it, with the choices."""
+
+    prompt_id: str
+    image_id: str
+    difficulty: float
+    """1 - agreement of the voters."""
+    pass_rate: float = -1.0
+    """Share of the policy's answers that were right; -1 when not measured."""
+    blank_answer: str | None = None
+    """The starting policy's answer to a blanked image; None when not asked."""
+
+    def row(self) -> dict[str, Any]:
+        """As a row of the training set."""
+        row = asdict(self) | {"reference": self.reference, "choices": list(self.choices)}
+        del row["answers"]
+        return row
+
+    @property
+    def hardness(self) -> float:
+        """Order of the curriculum: by measured failure, then by the voters' disagreement."""
+        return self.difficulty if self.pass_rate < 0 else 0.9 * (1.0 - self.pass_rate) + 0.1 * self.difficulty
+
+
+def candidates(
+    rows: Iterable[dict[str, Any]], limit: int, seed: int, answer_types: Collection[str] | None = None
+) -> list[Prompt]:
+    """At most `limit` questions of the training split, drawn as evenly over kinds of answer as they last.
+
+    Args:
+        rows: of table qa_kept.
+        limit: most questions returned.
+        seed: of the draw. The same rows in another order give the same questions.
+        answer_types: types to draw from; None for all.
+
+    Returns:
+        Ordered by prompt id.
+    """
+    found = []
+    for row in rows:
+        if row["split"] != "train" or not row["answer"].strip():
+            continue
+        if answer_types is not None and row["answer_type"] not in answer_types:
+            continue
+        choices = tuple(row["choices"] or ())
+        found.append(
+            Prompt(
+                prompt_id=row["qa_id"],
+                image_id=row["image_id"],
+                question=format_question(row["question"], choices),
+                answers=(row["answer"],),
+                answer_type=row["answer_type"],
+                choices=choices,
+                difficulty=float(row["difficulty"]),
+            )
+        )
+    chosen = draw_evenly(found, limit, kind=_kind, key=prompt_id, seed=(seed, "candidates"))
+    return sorted(chosen, key=prompt_id)
+
+
+def select(prompts: Sequence[Prompt], settings: Prompts, at_least: int) -> list[Prompt]:
+    """Prompts whose pass rate lies strictly inside the kept range, in their order.
+
+    A prompt that is always or never solved has a group without variance: it costs rollouts and teaches
+    nothing. When fewer than `at_least` remain and the settings say `fill`, those nearest to the range join,
+    hardest last. Of yes/no prompts as many ask for "no" as for "yes". A policy that says one of them too
+    readily fails at the other only, and the range alone would leave those.
+    """
+    low, high = settings.min_pass_rate, settings.max_pass_rate
+    kept = _balanced([p for p in prompts if p.pass_rate < 0 or low < p.pass_rate < high])
+    if len(kept) < at_least and settings.on_too_few == "fill":
+        rest = [p for p in prompts if p.prompt_id not in kept]
+        rest.sort(
+            key=lambda p: (
+                max(low - p.pass_rate, p.pass_rate - high),
+                -p.pass_rate,
+                p.difficulty,
+                p.prompt_id,
+            )
+        )
+        kept |= {p.prompt_id for p in rest[: at_least - len(kept)]}
+    return [p for p in prompts if p.prompt_id in kept]
+
+
+def _balanced(prompts: Sequence[Prompt]) -> set[str]:
+    """Ids without the yes/no prompts that have no counterpart; the surest and the most hopeless go first."""
+    polar: dict[str, list[Prompt]] = {"yes_no yes": [], "yes_no no": []}
+    for prompt in prompts:
+        if (own := polar.get(_kind(prompt))) is not None:
+            own.append(prompt)
+    room = min(len(own) for own in polar.values())
+    dropped = {
+        p.prompt_id
+        for own in polar.values()
+        for p in sorted(own, key=lambda p: (abs(p.pass_rate - 0.5), p.prompt_id))[room:]
+    }
+    return {p.prompt_id for p in prompts} - dropped
+
+
+def _kind(prompt: Prompt) -> str:
+    return answer_kind(prompt.answer_type, prompt.reference)

@@ -1,0 +1,81 @@
+"""Record of rollouts: some of every few steps, journalled in training, written as table predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from accelerate import PartialState
+
+from components.core.data.dataset import DatasetWriter
+from components.core.resume.work import Journal
+from components.hybrid_rl.config import Config
+from components.hybrid_rl.scoring import Scored
+
+Steps = Sequence[tuple[int, list[dict[str, Any]]]]
+"""The recorded rollouts: (step, rows) in order."""
+
+
+class RolloutRecorder:
+    """Keeps some rollouts of some steps in a journal: an observer of scored batches."""
+
+    def __init__(self, journal: Journal, config: Config) -> None:
+        self._journal, self._config = journal, config
+
+    def __call__(self, scored: Scored, step: int) -> None:
+        """Keep the first rollouts of a batch, beginning with another group each time."""
+        every, count = self._config.rollouts_every_steps, self._config.rollouts_kept_per_step
+        if not PartialState().is_main_process or not count:
+            return
+        if step % every and step != self._config.max_steps - 1:
+            return
+        start = (step // every) % len(scored.clusters) * scored.group_size
+        total = len(scored.rollouts)
+        chosen = [(start + i) % total for i in range(min(count, total))]
+        self._journal.put(f"{step:08d}", [_row(scored, i) for i in chosen])
+
+    def steps(self) -> Steps:
+        """Everything kept so far, by earlier attempts too."""
+        keys = {step: f"{step:08d}" for step in range(self._config.max_steps)}
+        return [(step, self._journal.get(key)) for step, key in keys.items() if key in self._journal]
+
+
+def _row(scored: Scored, i: int) -> dict[str, Any]:
+    rollout = scored.rollouts[i]
+    return {
+        "prompt_id": rollout.prompt_id,
+        "image_id": rollout.image_id,
+        "question": rollout.question,
+        "reference": rollout.reference,
+        "answer_type": rollout.answer_type,
+        "sample_no": i % scored.group_size,
+        "response": rollout.response,
+        "answer": rollout.answer,
+        "tokens": rollout.tokens,
+        "advantage": round(float(scored.advantages[i]), 4),
+        "correct": float(scored.rewards["correctness"][i]) == 1.0,
+    }
+
+
+def write_rollouts(steps: Steps, writer: DatasetWriter) -> None:
+    """Write recorded rollouts as table predictions; `model` tells the step."""
+    for step, rows in steps:
+        writer.write(
+            [
+                {
+                    "benchmark": "rollouts",
+                    "item_id": row["prompt_id"],
+                    "group": row["prompt_id"],
+                    "image_group": row["image_id"],
+                    "category": row["answer_type"],
+                    "model": f"step-{step}",
+                    "sample_no": row["sample_no"],
+                    "response": row["response"],
+                    "extracted": row["answer"],
+                    "stage": "rules",
+                    "score": float(row["correct"]),
+                    "response_tokens": row["tokens"],
+                }
+                for row in rows
+            ]
+        )

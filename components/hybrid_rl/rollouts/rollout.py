@@ -1,0 +1,51 @@
+"""A rollout: one response of the policy to one question, as rewards see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.core.answers import Question, extract
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout(Question):
+    """One response. Plain data, so that it travels between processes.
+
+    `question` holds the choices where there are some; `reference` is the voted answer.
+    """
+
+    prompt_id: str
+    image_id: str
+    response: str
+    """The whole response, special tokens removed."""
+    answer: str
+    """The answer extracted from the response; "" when there is none."""
+    tokens: int
+    """Length of the response, the end token included."""
+    truncated: bool = False
+    """The response met the token limit before its end token."""
+    blank_answer: str | None = None
+    """The starting policy's answer to the same question on a blanked image; None when not asked."""
+
+
+def make_rollout(
+    prompt: Mapping[str, Any], response: str, token_ids: Sequence[int], end_tokens: frozenset[int]
+) -> Rollout:
+    """A rollout from a row of the training set and a generated response."""
+    choices = tuple(str(choice) for choice in (prompt["choices"] or ()))
+    blank = prompt.get("blank_answer")
+    return Rollout(
+        prompt_id=str(prompt["prompt_id"]),
+        image_id=str(prompt["image_id"]),
+        question=str(prompt["question"]),
+        answers=(str(prompt["reference"]),),
+        answer_type=prompt["answer_type"],
+        choices=choices,
+        response=response,
+        answer=extract(response, prompt["answer_type"], choices),
+        tokens=len(token_ids),
+        truncated=not token_ids or token_ids[-1] not in end_tokens,
+        blank_answer=None if blank is None else str(blank),
+    )
