@@ -7,13 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from components.core.benchmarks import Format, Kind
+from components.core.benchmarks.rules import Role
 from components.core.stage.settings import Endpoint, Settings
 
-Role = Literal["domain", "general", "hallucination"]
 
-
-class Benchmark(Settings):
-    """One benchmark, as preflight names it."""
+class BenchmarkRef(Settings):
+    """One benchmark, as preflight pinned it."""
 
     name: str = Field(min_length=1)
     """Name in tables and reports."""

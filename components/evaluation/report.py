@@ -8,13 +8,13 @@ from typing import Any
 from components.core.data.hashing import sha256_hex
 from components.core.stage.report import Report
 from components.core.stats import Estimate, PairedComparison
-from components.evaluation.benchmarks import Item, Questions
-from components.evaluation.comparison import Comparison, Other
-from components.evaluation.confusion import confusion, outcomes
 from components.evaluation.engines import Response
-from components.evaluation.figures import accuracy_bars, confusion_plot, difference_plot, needle_plot
+from components.evaluation.items import Item, Questions
+from components.evaluation.results.comparison import OtherRun, RunComparison
+from components.evaluation.results.confusion import confusion, outcomes
+from components.evaluation.results.figures import accuracy_bars, confusion_plot, difference_plot, needle_plot
+from components.evaluation.results.summary import RIGHT, Results
 from components.evaluation.scoring import Scored
-from components.evaluation.summary import RIGHT, Results
 
 TITLES = {
     "domain_accuracy": "Domain accuracy",
@@ -34,8 +34,8 @@ def write_report(
     questions: Questions,
     results: Results,
     greedy: Answered,
-    comparison: Comparison | None,
-    other: Other | None,
+    comparison: RunComparison | None,
+    other: OtherRun | None,
     *,
     confidence: float,
     examples: int,
@@ -69,7 +69,7 @@ def write_report(
         _examples(report, title, questions, group, examples, lambda i: _caption(items[i], greedy[i][0].text))
 
 
-def markdown(label: str, results: Results, comparison: Comparison | None) -> str:
+def markdown(label: str, results: Results, comparison: RunComparison | None) -> str:
     """The metrics, and the comparison if there is one, as Markdown for Kubeflow's page of the run."""
     parts = [f"# {label}", _markdown_table(_metric_rows(results.metrics))]
     if comparison is not None:
@@ -132,8 +132,8 @@ def _compare(
     label: str,
     questions: Questions,
     greedy: Answered,
-    comparison: Comparison,
-    other: Other,
+    comparison: RunComparison,
+    other: OtherRun,
     examples: int,
 ) -> None:
     report.heading(f"{label} against {comparison.label}")

@@ -13,17 +13,16 @@ from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError, NoInputError
 from components.core.stage.log import ProgressBar
 from components.core.stats import Bootstrap
-from components.evaluation.benchmarks import Questions, read_questions, subset
-from components.evaluation.comparison import Comparison, compare, read_other
+from components.evaluation.asking import ask, prompt_for, prompts_hash, template_hashes
 from components.evaluation.config import Config
-from components.evaluation.confusion import confusion
 from components.evaluation.engines import Engine, Response, open_engine
-from components.evaluation.inference import ask
-from components.evaluation.judge import Judge
-from components.evaluation.prompting import prompt_for, prompts_hash, template_hashes
+from components.evaluation.items import Questions, read_questions, subset
 from components.evaluation.report import markdown, write_report
+from components.evaluation.results.comparison import RunComparison, compare, read_other
+from components.evaluation.results.confusion import confusion
+from components.evaluation.results.summary import Results, summarise
 from components.evaluation.scoring import Scored, score_all
-from components.evaluation.summary import Results, summarise
+from components.evaluation.scoring.judge import Judge
 
 _WRITE_ROWS = 4096
 
@@ -174,7 +173,7 @@ def _rows(
 
 
 def _scores(
-    label: str, digest: str, results: Results, comparison: Comparison | None, settings: dict[str, Any]
+    label: str, digest: str, results: Results, comparison: RunComparison | None, settings: dict[str, Any]
 ) -> dict[str, Any]:
     scores: dict[str, Any] = {
         "label": label,

@@ -9,7 +9,7 @@ from typing import cast
 
 from components.core.answers import AnswerType, agree, extract
 from components.core.benchmarks import open_benchmark
-from components.core.benchmarks.base import Benchmark, BenchmarkItem
+from components.core.benchmarks.base import BenchmarkItem, BenchmarkReader
 from components.core.data.hashing import sha256_hex
 from components.core.stage.errors import DataError
 from components.core.stats import PairedComparison, paired_comparison
@@ -21,7 +21,7 @@ class Asked:
     """Items of one benchmark that can be scored by rule, in a fixed pseudo-random order."""
 
     name: str
-    benchmark: Benchmark
+    benchmark: BenchmarkReader
     items: Sequence[BenchmarkItem]
 
 

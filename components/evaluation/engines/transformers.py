@@ -15,7 +15,7 @@ class TransformersEngine:
 
     def __init__(self, path: Path, config: Config) -> None:
         from components.core.vlm import load_model, load_processor, set_threads
-        from components.evaluation.shared_vision import SharedVision
+        from components.evaluation.engines.shared_vision import SharedVision
 
         set_threads()
         self._processor = load_processor(path)
