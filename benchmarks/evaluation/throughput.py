@@ -28,7 +28,7 @@ from components.core.resume.work import Journal
 from components.core.vlm import load_model, load_processor, open_image, prompt_text, set_threads
 from components.evaluation.asking import ask, prompt_for
 from components.evaluation.config import BenchmarkRef, Config, Role
-from components.evaluation.engines import Response
+from components.evaluation.engines import Decoding, Response
 from components.evaluation.engines.transformers import TransformersEngine
 from components.evaluation.items import Questions, subset
 
@@ -82,9 +82,7 @@ class Workload:
                 self.questions,
                 self.prompts,
                 indices,
-                samples=samples,
-                temperature=0.0 if samples == 1 else 1.0,
-                seed=0,
+                Decoding(samples, 0.0 if samples == 1 else 1.0, 0),
                 chunk_items=CONFIG.chunk_items // samples,
                 journal=Journal(Path(folder) / "answers.jsonl"),
                 name="answers",

@@ -10,7 +10,7 @@ from components.core.data.hashing import canonical_json, seed_for, sha256_hex
 from components.core.mllm.prompts import render_source
 from components.core.resume.work import Journal
 from components.core.vlm.messages import format_question
-from components.evaluation.engines import Engine, Parts, Response
+from components.evaluation.engines import Decoding, Engine, Parts, Response
 from components.evaluation.items import Item, Questions
 
 _PLACEHOLDER = re.compile(r"<image (\d+)>")
@@ -60,29 +60,18 @@ def _filled(item: Item, question: str) -> tuple[str, str]:
 def content_parts(prompt: str, pictures: int) -> list[int | str]:
     """A prompt's content in order: numbers of pictures from 0, and texts between them.
 
-    Pictures that no placeholder names come first, in order, as for a prompt without placeholders. A picture named twice is
-    shown where it is named first and called by its name after that.
+    Pictures that no placeholder names come first, in order. A picture named twice is shown where it is named first.
     """
-    named: set[int] = set()
-    parts: list[int | str] = []
-    text = ""
-    place = 0
-    for match in _PLACEHOLDER.finditer(prompt):
-        number = int(match.group(1)) - 1
-        text += prompt[place : match.start()]
-        place = match.end()
-        if number in named or not 0 <= number < pictures:
-            text += match.group()
-            continue
-        if text:
-            parts.append(text)
-        parts.append(number)
-        named.add(number)
-        text = ""
-    text += prompt[place:]
-    if text:
-        parts.append(text)
-    return [*(n for n in range(pictures) if n not in named), *parts]
+    shown: list[int] = []
+    parts: list[int | str] = [""]
+    for n, piece in enumerate(_PLACEHOLDER.split(prompt)):
+        number = int(piece) - 1 if n % 2 else -1
+        if n % 2 and 0 <= number < pictures and number not in shown:
+            shown.append(number)
+            parts += [number, ""]
+        else:
+            parts[-1] = f"{parts[-1]}<image {piece}>" if n % 2 else f"{parts[-1]}{piece}"
+    return [*(n for n in range(pictures) if n not in shown), *(part for part in parts if part != "")]
 
 
 def ask(
@@ -90,10 +79,8 @@ def ask(
     questions: Questions,
     prompts: Sequence[str],
     chosen: Sequence[int],
+    decoding: Decoding,
     *,
-    samples: int,
-    temperature: float,
-    seed: int,
     chunk_items: int,
     journal: Journal,
     name: str,
@@ -101,15 +88,13 @@ def ask(
 ) -> dict[int, list[Response]]:
     """Responses to the chosen items, kept in the journal chunk by chunk.
 
-    Items are sorted by picture size and picture before they are cut into chunks, so a picture's items share a
-    chunk and its encoding; the engine sorts a chunk by length, so padding is small. A chunk is decoded as a whole
-    with a seed of its own: resumed and uninterrupted runs decode the same batches and so give the same bytes.
+    Items are sorted by picture before they are cut into chunks, so that a picture's items share its encoding.
+    A chunk has a seed of its own: resumed and uninterrupted runs decode the same batches and give the same bytes.
 
     Args:
         engine: makes the engine; called only if something is left to ask.
         prompts: of all items, by index.
         chosen: indices of the items to ask.
-        samples: responses an item.
         journal: where answered chunks are kept under `name`.
         on_answer: called with the number of newly answered items.
     """
@@ -119,20 +104,15 @@ def ask(
         chunk, key = order[start : start + chunk_items], f"{name}/{start}"
         kept = journal.get(key)
         if kept is None:
-            responses = engine().answer(
-                [_parts(questions, i, prompts[i]) for i in chunk],
-                samples=samples,
-                temperature=temperature,
-                seed=seed_for(seed, key),
-                on_batch=on_answer,
-            )
+            parts = [_parts(questions, i, prompts[i]) for i in chunk]
+            seeded = decoding._replace(seed=seed_for(decoding.seed, key))
+            responses = engine().answer(parts, decoding=seeded, on_batch=on_answer)
             kept = [[tuple(response) for response in group] for group in responses]
             journal.put(key, kept)
         else:
             on_answer(len(chunk))
-        answers |= {
-            i: [Response(*response) for response in group] for i, group in zip(chunk, kept, strict=True)
-        }
+        for i, group in zip(chunk, kept, strict=True):
+            answers[i] = [Response(*response) for response in group]
     return answers
 
 
@@ -141,12 +121,9 @@ def _by_picture(items: Sequence[Item], chosen: Sequence[int]) -> list[int]:
     first_seen: dict[tuple[str, str], int] = {}
     for i in chosen:
         first_seen.setdefault((items[i].benchmark, items[i].image_group), i)
-
-    def place(i: int) -> tuple[int, int, int]:
-        item = items[i]
-        return -item.pixels, first_seen[item.benchmark, item.image_group], i
-
-    return sorted(chosen, key=place)
+    return sorted(
+        chosen, key=lambda i: (-items[i].pixels, first_seen[items[i].benchmark, items[i].image_group], i)
+    )
 
 
 def _parts(questions: Questions, index: int, prompt: str) -> Parts:

@@ -1,4 +1,4 @@
-"""Encode each picture once: benchmarks ask many questions about one picture, and the vision tower is most of the work."""
+"""Vision features cached by picture: benchmarks ask many questions about one, and the tower is most of the work."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ DEFAULT_BUDGET_BYTES = 512 * 2**20
 
 
 class SharedVision:
-    """Puts a cache in front of a Qwen3-VL vision tower: pixels in, the same features out, equal pictures encoded once.
+    """A cache in front of a Qwen3-VL vision tower: equal pictures are encoded once, and give the same features.
 
-    Features are what the language model reads of a picture: the merged tokens and the DeepStack features of some
-    layers (arXiv 2511.21631). The oldest pictures leave when the cache exceeds its budget.
+    The language model reads the merged tokens and the DeepStack features of some layers (arXiv 2511.21631).
+    The oldest pictures leave when the cache exceeds its budget.
 
     Args:
-        model: a `Qwen3VLForConditionalGeneration` used for inference only; its `visual.forward` is replaced.
+        model: a `Qwen3VLForConditionalGeneration` for inference; its `visual.forward` is replaced.
         budget_bytes: most memory for cached features, on the model's device.
     """
 

@@ -1,4 +1,4 @@
-"""A checkpoint directory run by vLLM in this process, for GPUs."""
+"""Engine of a checkpoint directory run by vLLM in this process, for GPUs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 from components.core.data.hashing import seed_for
 from components.core.stage.errors import ConfigError
 from components.evaluation.config import Config
-from components.evaluation.engines.base import Parts, Response, split_parts
+from components.evaluation.engines.base import Decoding, Engine, Parts, Response, split_parts
 
+_BANNED = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>")
+"""Tokens that no response may contain: they would claim pictures that are missing."""
 _NEVER = -100.0  # OpenAI's logit bias that bans a token
 
 
-class VllmEngine:
+class VllmEngine(Engine):
     """vLLM batches and caches by itself; it gets whole chunks."""
 
     def __init__(self, path: Path, config: Config) -> None:
@@ -22,7 +24,8 @@ class VllmEngine:
             from vllm import LLM
         except ImportError as error:
             raise ConfigError(
-                "evaluation.engine: vllm is not installed here; use an image that has it, or engine transformers"
+                "evaluation.engine: vllm is not installed here; "
+                "use an image that has it, or engine transformers"
             ) from error
         from components.core.vlm import load_processor
 
@@ -40,7 +43,6 @@ class VllmEngine:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Versions and weight type."""
         import torch
         import vllm
 
@@ -54,31 +56,23 @@ class VllmEngine:
         }
 
     def answer(
-        self,
-        items: Sequence[Parts],
-        *,
-        samples: int,
-        temperature: float,
-        seed: int,
-        on_batch: Callable[[int], object],
+        self, items: Sequence[Parts], decoding: Decoding, on_batch: Callable[[int], object]
     ) -> list[list[Response]]:
-        """See `Engine.answer`."""
         from vllm import SamplingParams
 
-        banned = self._vision_tokens()
+        vocabulary = self._processor.tokenizer.get_vocab()
         params = [
             SamplingParams(
-                n=samples,
-                temperature=temperature,
+                n=decoding.samples,
+                temperature=decoding.temperature,
                 max_tokens=self._config.max_new_tokens,
-                seed=seed_for(seed, index) % 2**31,
-                logit_bias=dict.fromkeys(banned, _NEVER),
+                seed=seed_for(decoding.seed, index) % 2**31,
+                logit_bias={vocabulary[name]: _NEVER for name in _BANNED if name in vocabulary},
             )
             for index in range(len(items))
         ]
-        outputs = self._llm.generate(
-            [self._prompt(parts) for parts in items], sampling_params=params, use_tqdm=False
-        )
+        prompts = [self._prompt(parts) for parts in items]
+        outputs = self._llm.generate(prompts, sampling_params=params, use_tqdm=False)
         on_batch(len(items))
         return [
             [Response(o.text.strip(), len(o.token_ids), o.finish_reason == "stop") for o in output.outputs]
@@ -93,9 +87,3 @@ class VllmEngine:
         if pictures:
             prompt["multi_modal_data"] = {"image": [open_image(picture) for picture in pictures]}
         return prompt
-
-    def _vision_tokens(self) -> list[int]:
-        """Tokens that no response may contain: they would claim pictures that are not there."""
-        names = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", "<|im_start|>")
-        vocabulary = self._processor.tokenizer.get_vocab()
-        return [vocabulary[name] for name in names if name in vocabulary]

@@ -1,4 +1,4 @@
-"""This run against another run of the same items: differences with intervals and tests, and the items that flipped."""
+"""A run against another run of the same items: differences with intervals and tests, and the items that flipped."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from components.core.benchmarks.rules import UNREAD, Item, Scored
 from components.core.data.manifest import Dataset
 from components.core.stage.errors import DataError
 from components.core.stats import Bootstrap, PairedComparison, paired_comparison
-from components.evaluation.items import Item
-from components.evaluation.results.summary import RIGHT, cluster_of, hallucinations, probe_indices
-from components.evaluation.scoring import Scored, Unit, aggregate
+from components.evaluation.results.summary import RIGHT, cluster_of, hallucinations, probe_indices, to_json
+from components.evaluation.scoring import Unit, aggregate
 
 _COLUMNS = ("benchmark", "item_id", "model", "sample_no", "response", "extracted", "stage", "score")
 
@@ -45,11 +45,8 @@ class RunComparison(NamedTuple):
         return {
             "with": self.label,
             "items": self.items,
-            "metrics": {name: paired.to_json() for name, paired in self.metrics.items()},
-            "by_category": {
-                name: {category: paired.to_json() for category, paired in categories.items()}
-                for name, categories in self.by_category.items()
-            },
+            "metrics": to_json(self.metrics),
+            "by_category": {name: to_json(categories) for name, categories in self.by_category.items()},
         }
 
 
@@ -77,40 +74,33 @@ def compare(
     items: Sequence[Item], scored: Sequence[Scored], other: OtherRun, bootstrap: Bootstrap
 ) -> RunComparison:
     """Compare on the items that both runs answered; a circular group takes part if all its rotations do."""
-    pairs = _paired_units(items, scored, other)
+    theirs = [other.answers[i][1] if i in other.answers else UNREAD for i in range(len(items))]
+    pairs = [
+        (ours, their)
+        for ours, their in zip(aggregate(items, scored), aggregate(items, theirs), strict=True)
+        if all(i in other.answers for i in ours.indices)
+    ]
     metrics: dict[str, PairedComparison] = {}
     for role in ("domain", "general"):
         if chosen := [pair for pair in pairs if pair[0].role == role]:
             metrics[f"{role}_accuracy"] = _paired(chosen, bootstrap)
     probes = [i for i in probe_indices(items) if i in other.answers]
-    now = hallucinations(items, scored, probes)
-    if now:
-        then = hallucinations(items, _by_index(items, other), list(now))
+    if now := hallucinations(items, scored, probes):
+        then = hallucinations(items, theirs, list(now))
         metrics["hallucination_rate"] = paired_comparison(
             [then[i] for i in now], list(now.values()), [cluster_of(items[i]) for i in now], bootstrap
         )
-    grouped: dict[str, dict[str, list[tuple[Unit, Unit]]]] = {}
-    for pair in pairs:
-        grouped.setdefault(pair[0].benchmark, {}).setdefault(pair[0].category, []).append(pair)
-    by_category = {
-        name: {category: _paired(categories[category], bootstrap) for category in sorted(categories)}
-        for name, categories in grouped.items()
-    }
-    right = {i: (scored[i].score >= RIGHT, then.score >= RIGHT) for i, (_, then) in other.answers.items()}
+    by_category: dict[str, dict[str, PairedComparison]] = {}
+    for name in dict.fromkeys(ours.benchmark for ours, _ in pairs):
+        own = [pair for pair in pairs if pair[0].benchmark == name]
+        by_category[name] = {
+            category: _paired([pair for pair in own if pair[0].category == category], bootstrap)
+            for category in sorted({ours.category for ours, _ in own})
+        }
+    right = {i: (scored[i].score >= RIGHT, theirs[i].score >= RIGHT) for i in other.answers}
     better = sorted(i for i, (new, old) in right.items() if new and not old)
     worse = sorted(i for i, (new, old) in right.items() if old and not new)
     return RunComparison(other.label, metrics, by_category, better, worse, len(other.answers))
-
-
-def _paired_units(
-    items: Sequence[Item], scored: Sequence[Scored], other: OtherRun
-) -> list[tuple[Unit, Unit]]:
-    """The units (this run's, the other's) whose items both runs answered."""
-    units = aggregate(items, scored)
-    others = aggregate(items, _by_index(items, other))
-    return [
-        pair for pair in zip(units, others, strict=True) if all(i in other.answers for i in pair[0].indices)
-    ]
 
 
 def _paired(pairs: Sequence[tuple[Unit, Unit]], bootstrap: Bootstrap) -> PairedComparison:
@@ -121,8 +111,3 @@ def _paired(pairs: Sequence[tuple[Unit, Unit]], bootstrap: Bootstrap) -> PairedC
         [cluster_of(new) for new, _ in pairs],
         bootstrap,
     )
-
-
-def _by_index(items: Sequence[Item], other: OtherRun) -> list[Scored]:
-    unanswered = ("", Scored("", "none", 0.0))
-    return [other.answers.get(i, unanswered)[1] for i in range(len(items))]

@@ -1,4 +1,4 @@
-"""What was said for what was true, where the answers form a closed set: yes or no, and options' letters."""
+"""Confusion matrix of answers from a closed set (yes or no, letters of options), and outcomes by category."""
 
 from __future__ import annotations
 
@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from components.core.answers import AnswerType, normalise
-from components.evaluation.items import Item
-from components.evaluation.scoring import Scored
+from components.core.benchmarks.rules import Item, Scored
 
 NONE = "(none)"
-"""What stands for a response without an answer."""
+"""Stands for a response without an answer."""
 _CLOSED: tuple[AnswerType, ...] = ("yes_no", "choice")
 
 
 class Confusion(NamedTuple):
-    """Counts of answers: row = what is true, column = what was said."""
+    """Counts of answers by truth (rows) and by what was said (columns)."""
 
     categories: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]

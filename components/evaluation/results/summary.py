@@ -1,7 +1,8 @@
-"""The numbers of a run: metrics with intervals, by benchmark and category, and what they are made of. Pure functions."""
+"""Numbers of a run: metrics with intervals, by benchmark and category, and what they are made of. Pure functions."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
@@ -9,21 +10,24 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from components.core.answers import normalise
+from components.core.benchmarks.rules import Item, Scored
 from components.core.stats import (
     Bootstrap,
     Estimate,
-    estimates_by,
+    PairedComparison,
     mean_estimate,
     pass_at_k,
     percentiles,
     probe_scores,
 )
 from components.evaluation.engines import Response
-from components.evaluation.items import Item
-from components.evaluation.scoring import Scored, Unit, aggregate
+from components.evaluation.scoring import Unit, aggregate
 
 RIGHT = 0.5
 """From this score on an answer counts as right where right and wrong are counted."""
+
+Answered = Sequence[tuple[Response, Scored]]
+"""Responses with their scores."""
 
 
 class Results(NamedTuple):
@@ -38,10 +42,24 @@ class Results(NamedTuple):
     details: dict[str, Any]
     """Probe scores, percentiles of response length, stages of extraction, share of cut responses, needle tables."""
 
+    def to_json(self) -> dict[str, Any]:
+        """As recorded in the scores."""
+        return {
+            "metrics": to_json(self.metrics),
+            "by_benchmark": to_json(self.by_benchmark),
+            "by_category": {name: to_json(categories) for name, categories in self.by_category.items()},
+            "details": self.details,
+        }
+
+
+def to_json(estimates: Mapping[str, Estimate | PairedComparison]) -> dict[str, Any]:
+    """Estimates or comparisons by name, as dictionaries."""
+    return {name: estimate.to_json() for name, estimate in estimates.items()}
+
 
 def summarise(
     items: Sequence[Item],
-    greedy: Sequence[tuple[Response, Scored]],
+    greedy: Answered,
     samples: Mapping[int, Sequence[Scored]],
     *,
     pass_k: Sequence[int],
@@ -50,54 +68,60 @@ def summarise(
     """Metrics of a run. Accuracy counts units: a circular group of rotations is one, right if all of them are.
 
     Args:
-        items: all items; greedy: the greedy response and score of each.
+        items: all items.
+        greedy: the greedy response and score of each.
         samples: scores of the sampled responses of some domain items, by item index, equally many each.
         pass_k: the k of pass@k.
     """
-    units = aggregate(items, [scored for _, scored in greedy])
+    scored = [found for _, found in greedy]
+    units = aggregate(items, scored)
     metrics: dict[str, Estimate] = {}
     for role in ("domain", "general"):
         if chosen := [unit for unit in units if unit.role == role]:
-            metrics[f"{role}_accuracy"] = accuracy(chosen, bootstrap)
+            metrics[f"{role}_accuracy"] = _accuracy(chosen, bootstrap)
+    stages = Counter(found.stage for found in scored)
     details: dict[str, Any] = {
-        "extraction": _shares([scored.stage for _, scored in greedy]),
+        "extraction": {stage: stages[stage] / len(scored) for stage in sorted(stages)},
         "cut_responses": float(np.mean([not response.finished for response, _ in greedy])),
     }
     if probes := probe_indices(items):
-        found, counted = _probe_metrics(items, [scored for _, scored in greedy], probes, bootstrap)
+        found, details["probes"] = _probe_metrics(items, scored, probes, bootstrap)
         metrics |= found
-        details["probes"] = counted
     if samples:
         sampled = sorted(samples)
         count = len(samples[sampled[0]])
-        correct = [sum(scored.score >= RIGHT for scored in samples[i]) for i in sampled]
+        correct = [sum(drawn.score >= RIGHT for drawn in samples[i]) for i in sampled]
         for k in pass_k:
             metrics[f"pass_at_{k}"] = _over(items, sampled, pass_at_k(count, correct, k), bootstrap)
     if indices := [i for i, item in enumerate(items) if item.role == "domain"]:
         tokens = [greedy[i][0].tokens for i in indices]
         metrics["mean_response_tokens"] = _over(items, indices, tokens, bootstrap, bounds=None)
         details["response_tokens"] = {**percentiles(tokens), "max": float(max(tokens))}
-    if needles := _needle_tables(items, [scored for _, scored in greedy]):
-        details["needle"] = needles
-    by_benchmark = {}
-    by_category = {}
+    by_benchmark, by_category, needles = {}, {}, {}
     for name in dict.fromkeys(unit.benchmark for unit in units):
         own = [unit for unit in units if unit.benchmark == name]
-        by_benchmark[name] = accuracy(own, bootstrap)
-        by_category[name] = dict(
-            estimates_by(
-                [unit.category for unit in own],
-                [unit.score for unit in own],
-                [unit.image_group for unit in own],
-                bootstrap,
-            )
-        )
+        by_benchmark[name] = _accuracy(own, bootstrap)
+        by_category[name] = {
+            category: _accuracy([unit for unit in own if unit.category == category], bootstrap)
+            for category in sorted({unit.category for unit in own})
+        }
+        indices = [i for i, item in enumerate(items) if item.benchmark == name]
+        table = needle_table([items[i] for i in indices], [scored[i] for i in indices])
+        if table.lengths:
+            needles[name] = asdict(table)
+    if needles:
+        details["needle"] = needles
     return Results(metrics, by_benchmark, by_category, details)
 
 
-def accuracy(units: Sequence[Unit], bootstrap: Bootstrap) -> Estimate:
-    """Mean score of units, clustered by picture."""
+def _accuracy(units: Sequence[Unit], bootstrap: Bootstrap) -> Estimate:
     return mean_estimate([unit.score for unit in units], [cluster_of(unit) for unit in units], bootstrap)
+
+
+def _over(
+    items: Sequence[Item], indices: Sequence[int], values: Any, bootstrap: Bootstrap, **bounds: Any
+) -> Estimate:
+    return mean_estimate(values, [cluster_of(items[i]) for i in indices], bootstrap, **bounds)
 
 
 def cluster_of(item: Item | Unit) -> str:
@@ -151,12 +175,6 @@ def _probe_metrics(
     return metrics, counted
 
 
-def _over(
-    items: Sequence[Item], indices: Sequence[int], values: Any, bootstrap: Bootstrap, **bounds: Any
-) -> Estimate:
-    return mean_estimate(values, [cluster_of(items[i]) for i in indices], bootstrap, **bounds)
-
-
 @dataclass(frozen=True)
 class NeedleTable:
     """Share of needles found by length (rows) and depth (columns)."""
@@ -170,17 +188,9 @@ class NeedleTable:
     counts: tuple[tuple[int, ...], ...]
     """Items by row and column."""
 
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON-able dict with the attributes' names."""
-        return asdict(self)
-
 
 def needle_table(items: Sequence[Item], scored: Sequence[Scored]) -> NeedleTable:
-    """Table of the items that have a place in a grid; others are left out.
-
-    Args:
-        items, scored: of the same length.
-    """
+    """Table of the items that have a place in a grid; others are left out."""
     cells: dict[tuple[int, float], list[float]] = {}
     for item, found in zip(items, scored, strict=True):
         if item.grid is not None:
@@ -194,15 +204,3 @@ def needle_table(items: Sequence[Item], scored: Sequence[Scored]) -> NeedleTable
         tuple(tuple(sum(cell) / len(cell) if cell else None for cell in row) for row in table),
         tuple(tuple(len(cell) for cell in row) for row in table),
     )
-
-
-def _needle_tables(items: Sequence[Item], scored: Sequence[Scored]) -> dict[str, Any]:
-    tables = {}
-    for name in dict.fromkeys(item.benchmark for item in items if item.grid is not None):
-        own = [i for i, item in enumerate(items) if item.benchmark == name]
-        tables[name] = needle_table([items[i] for i in own], [scored[i] for i in own]).to_json()
-    return tables
-
-
-def _shares(values: Sequence[str]) -> dict[str, float]:
-    return {value: values.count(value) / len(values) for value in sorted(set(values))}

@@ -8,6 +8,7 @@ from components.core.benchmarks.kinds import KINDS
 from components.core.resume.work import Journal
 from components.evaluation.asking import ask, content_parts, prompt_for, template_hashes
 from components.evaluation.config import BenchmarkRef, Config
+from components.evaluation.engines import Decoding
 from components.evaluation.engines.transformers import TransformersEngine
 from components.evaluation.items import Questions
 
@@ -62,7 +63,7 @@ def test_chunks_keep_a_pictures_items_together(questions, tiny_checkpoint, tmp_p
             return engine.answer(items, **how)
 
     answers = ask(
-        Watching, questions, prompts, range(24), samples=1, temperature=0.0, seed=0, chunk_items=4,
+        Watching, questions, prompts, range(24), Decoding(1, 0.0, 0), chunk_items=4,
         journal=Journal(tmp_path / "journal.jsonl"), name="greedy",
     )  # fmt: skip
     assert sorted(answers) == list(range(24))

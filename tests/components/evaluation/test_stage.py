@@ -124,7 +124,7 @@ def test_a_killed_run_resumes_and_asks_nothing_twice(run_stage, write_benchmark,
     def dying(self, items, **how):
         if len(asked) == 2:
             raise KeyboardInterrupt
-        asked.append(len(items) * how["samples"])
+        asked.append(len(items) * how["decoding"].samples)
         return answer(self, items, **how)
 
     monkeypatch.setattr(TransformersEngine, "answer", dying)
@@ -132,7 +132,7 @@ def test_a_killed_run_resumes_and_asks_nothing_twice(run_stage, write_benchmark,
     assert not (tmp_path / "resumed" / "scores").exists()
 
     def counting(self, items, **how):
-        asked.append(len(items) * how["samples"])
+        asked.append(len(items) * how["decoding"].samples)
         return answer(self, items, **how)
 
     monkeypatch.setattr(TransformersEngine, "answer", counting)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -68,4 +69,4 @@ def test_table_by_length_and_depth(any_item):
     assert table.lengths == (100, 200) and table.depths == (0.0, 1.0)
     assert table.accuracy == ((0.5, 1.0), (0.0, None))
     assert table.counts == ((2, 1), (1, 0))
-    assert json.loads(json.dumps(table.to_json()))["accuracy"] == [[0.5, 1.0], [0.0, None]]
+    assert json.loads(json.dumps(asdict(table)))["accuracy"] == [[0.5, 1.0], [0.0, None]]
