@@ -7,12 +7,14 @@ import pytest
 from components.core.data.manifest import Dataset, DatasetWriter
 from components.core.stage.errors import DataError
 from components.promotion.paired import Answer, compare, read_answers
-from components.promotion.scores import Scores, Settings, Source
+from components.promotion.scores import Scores, ScoresSettings, Source
 
 
 def scores(label: str = "base", role: str = "domain", digest: str = "d") -> Scores:
     source = Source(name="b", role=role, digest=digest)
-    return Scores(label=label, checkpoint_digest="c", metrics={}, settings=Settings(benchmarks=[source]))
+    return Scores(
+        label=label, checkpoint_digest="c", metrics={}, settings=ScoresSettings(benchmarks=[source])
+    )
 
 
 def predictions(path: Path, rows: list[tuple[str, int, float, str]], model: str = "base") -> Dataset:
