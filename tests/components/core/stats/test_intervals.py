@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from components.core.stats import Bootstrap, estimates_by, mean_estimate
+from components.core.stats import Bootstrap, mean_estimate
 from components.core.stats.intervals import effective_clusters, student_quantile
 
 
 @pytest.mark.parametrize(
     ("degrees", "tolerance"), [(1, 1e-9), (2, 1e-9), (3, 1e-2), (5, 1e-3), (10, 1e-4), (300, 1e-8)]
 )
-def teststudent_quantile(degrees: int, tolerance: float):
+def test_student_quantile(degrees: int, tolerance: float):
     assert student_quantile(0.975, degrees) == pytest.approx(scipy_stats.t.ppf(0.975, degrees), rel=tolerance)
 
 
@@ -127,9 +127,3 @@ def test_twenty_thousand_items_are_quick():
     values, clusters = rng.random(20_000), [f"{i}" for i in rng.integers(0, 5000, 20_000)]
     estimate = mean_estimate(values, clusters)
     assert estimate.low < 0.5 < estimate.high
-
-
-def test_estimates_by_key():
-    found = estimates_by(["b", "a", "a"], [1, 1, 0], ["x", "x", "y"])
-    assert list(found) == ["a", "b"]
-    assert (found["a"].value, found["a"].n, found["b"].value) == (0.5, 2, 1.0)

@@ -53,6 +53,7 @@ def test_every_metric_is_what_was_counted(make_item, answered):
     assert {name: set(found) for name, found in results.by_category.items()} == {
         "b": {"x", "y"}, "g": {"c"}, "h": {"c"},
     }  # fmt: skip
+    assert {c: (e.value, e.n) for c, e in results.by_category["b"].items()} == {"x": (1.0, 1), "y": (0.0, 1)}
     assert results.by_benchmark["h"].value == pytest.approx(2 / 3)
     assert results.details["cut_responses"] == pytest.approx(1 / 6)
     assert results.details["response_tokens"] == {"p50": 2.0, "p90": 6.0, "p99": 6.0, "max": 6.0}
