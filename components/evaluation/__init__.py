@@ -1,1 +1,1 @@
-"""Stage `evaluation`: what a checkpoint can do, with intervals, on domain, general and hallucination benchmarks."""
+"""Stage `evaluation`: scores of a checkpoint on domain, general and hallucination benchmarks, with intervals."""

@@ -21,7 +21,7 @@ def prompt_for(item: Item, style: str) -> str:
 
     Args:
         item: what is asked.
-        style: plain writes hint, question and options as in training; instructed fills the template of the item's kind.
+        style: plain writes hint, question and options as in training; instructed fills the kind's template.
     """
     question = (f"Hint: {item.hint}\n" if item.hint else "") + format_question(item.question, item.choices)
     return question if style == "plain" else _filled(item, question)[0]
@@ -60,7 +60,7 @@ def _filled(item: Item, question: str) -> tuple[str, str]:
 def content_parts(prompt: str, pictures: int) -> list[int | str]:
     """A prompt's content in order: numbers of pictures from 0, and texts between them.
 
-    Pictures that no placeholder names come first, in order. A picture named twice is shown where it is named first.
+    Pictures that no placeholder names come first, in order. One named twice is shown where it is named first.
     """
     shown: list[int] = []
     parts: list[int | str] = [""]
@@ -89,7 +89,7 @@ def ask(
     """Responses to the chosen items, kept in the journal chunk by chunk.
 
     Items are sorted by picture before they are cut into chunks, so that a picture's items share its encoding.
-    A chunk has a seed of its own: resumed and uninterrupted runs decode the same batches and give the same bytes.
+    A chunk has a seed of its own, so resumed and uninterrupted runs decode the same batches to the same bytes.
 
     Args:
         engine: makes the engine; called only if something is left to ask.

@@ -1,4 +1,4 @@
-"""Items of an evaluation: rows of benchmarks and of the voted held-out set, with their pictures read on demand."""
+"""Items of an evaluation: rows of benchmarks and of the voted held-out set; pictures are read on demand."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ _SHOWN = 5
 class VotedHeldout(BenchmarkReader):
     """The kept questions about held-out images.
 
-    An image is a cluster; the category is the item's first skill, or its answer type if none is given. Questions whose
-    answer is none of its type cannot be scored and are left out.
+    An image is a cluster; the category is the item's first skill, or its answer type if none is given.
+    Questions whose answer is none of its type cannot be scored and are left out.
     """
 
     format = "dataset"
@@ -77,7 +77,7 @@ class Questions:
     def __init__(self) -> None:
         self.items: list[Item] = []
         self.sources: list[dict[str, Any]] = []
-        """Name, role, format, kind, digest and item count of each benchmark, as recorded in the scores' settings."""
+        """Name, role, format, kind, digest and item count of each benchmark, for the scores' settings."""
         self._loaders: list[Callable[[Any], bytes]] = []
 
     def pictures(self, item: Item) -> list[bytes]:
@@ -96,7 +96,7 @@ class Questions:
             limit: most questions, None for all; the rotations of a circular question count as one.
 
         Raises:
-            NoInputError, DataError: it is missing, damaged, empty, changed since it was pinned, or has a bad item.
+            NoInputError, DataError: it is missing, damaged, empty, changed since preflight, or has bad items.
             ConfigError: its kind can neither be told nor is set.
         """
         path, digest = split_pin(benchmark.ref)
@@ -112,7 +112,7 @@ class Questions:
         self._add(benchmark, opened, kind, limit)
 
     def add_voted_heldout(self, images: Dataset, qa_kept: Dataset, limit: int | None) -> None:
-        """Take the kept questions about held-out images, if there are any, as the domain benchmark `voted_heldout`."""
+        """Take the kept questions about held-out images, if any, as the domain benchmark `voted_heldout`."""
         voted = VotedHeldout(images, qa_kept)
         if voted.items:
             benchmark = BenchmarkRef(name=VOTED_HELDOUT, role="domain", ref=str(qa_kept.path))
@@ -225,7 +225,7 @@ def _blank(
 def read_questions(
     benchmarks: str, images: Dataset, qa_kept: Dataset, *, limit: int | None, log: logging.Logger
 ) -> Questions:
-    """Items of all benchmarks of a JSON list, and of the voted held-out set when none of them is of role domain.
+    """Items of all benchmarks of a JSON list, and of the voted held-out set where none is of the domain.
 
     Args:
         benchmarks: JSON list of `BenchmarkRef` settings.
@@ -244,7 +244,8 @@ def read_questions(
         questions.add_voted_heldout(images, qa_kept, limit)
         if not questions.of_role("domain"):
             log.warning(
-                "no domain benchmark is given and no kept question is about a held-out image: no domain scores"
+                "no domain benchmark is given and no kept question is about a held-out image: "
+                "no domain scores"
             )
     if not questions.items:
         raise DataError(

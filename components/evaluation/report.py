@@ -1,4 +1,4 @@
-"""Report of an evaluation and its Markdown: metrics, categories, confusion, comparison, answers with their pictures."""
+"""Report of an evaluation and its Markdown: metrics, categories, confusion, comparison, examples."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def write_report(
     items, scored = questions.items, [found for _, found in greedy]
     report.heading(f"Scores of {label}")
     report.text(
-        f"Intervals: {confidence:.0%}, pictures as what was sampled. Accuracy, hallucination and tokens are of "
-        "greedy answers, pass@k of sampled ones."
+        f"Intervals: {confidence:.0%}, pictures as what was sampled. Accuracy, hallucination and tokens are "
+        "of greedy answers, pass@k of sampled ones."
     )
     report.table(_metric_rows(results.metrics))
     report.table(_benchmark_rows(questions, results))
@@ -138,8 +138,9 @@ def _compare(
     label, items = model.label, model.questions.items
     report.heading(f"{label} against {comparison.label}")
     report.text(
-        f"The same {comparison.items} items, {label} minus {comparison.label}. p (pictures) flips the signs of "
-        "whole pictures' differences and is the one to decide by; McNemar's test takes items as independent."
+        f"The same {comparison.items} items, {label} minus {comparison.label}. p (pictures) flips the signs "
+        "of whole pictures' differences and is the one to decide by; "
+        "McNemar's test takes items as independent."
     )
     report.table(_difference_rows(comparison.metrics))
     for name, categories in comparison.by_category.items():
@@ -172,7 +173,7 @@ def _examples(
 
 
 def _choose_examples(items: Sequence[Item], indices: Iterable[int], count: int) -> list[int]:
-    """Some items with pictures: a pseudo-random choice, at most one of a picture, in turn from each benchmark."""
+    """A pseudo-random choice of items, at most one of a picture, from each benchmark in turn."""
     ranked: dict[str, list[int]] = {}
     for index in sorted(indices, key=lambda i: sha256_hex(f"{items[i].benchmark}/{items[i].item_id}")):
         if items[index].pictures:

@@ -129,7 +129,7 @@ def _score(
     drawn: Mapping[int, Sequence[Response]],
     judge: Judge | None,
 ) -> tuple[Answered, dict[int, Answered]]:
-    """Responses with their scores: greedy ones by item, samples by item index. The judge is asked once for all."""
+    """Responses with their scores: greedy ones by item, samples by item index. The judge is asked once."""
     size = len(questions.items)
     flat = [(i, answers[i][0]) for i in range(size)]
     flat += [(i, response) for i in sorted(drawn) for response in drawn[i]]
@@ -186,8 +186,8 @@ def _settings(
         "judge": None if judge is None else judge.identity,
         "engine": engine,
         "intervals": {
-            "method": "Wilson's interval with the effective sample size of a cluster bootstrap over pictures; "
-            "expanded bootstrap percentiles for tokens; Agresti-Min for paired differences",
+            "method": "Wilson's interval with the effective sample size of a cluster bootstrap over "
+            "pictures; expanded bootstrap percentiles for tokens; Agresti-Min for paired differences",
             "confidence": config.confidence,
             "resamples": config.bootstrap_resamples,
         },

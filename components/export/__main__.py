@@ -2,8 +2,8 @@
 
     python -m components.export --checkpoint DIR --scheme int8 --output DIR [--benchmark NAME=DIR]...
 
-The checkpoint is a directory that training, or `vlm-posttrain registry fetch`, wrote. Beside the weights the output
-holds `export.json`, `report.html`, `README.md` and `serve.sh`, and a manifest that names the checkpoint.
+The checkpoint is a directory that training, or `vlm-posttrain registry fetch`, wrote. Beside the weights the
+output holds `export.json`, `report.html`, `README.md`, `serve.sh`, and a manifest that names the checkpoint.
 The same command again finds the finished output and changes nothing; an interrupted one starts anew.
 """
 
@@ -47,9 +47,8 @@ def export(
         DataError: the checkpoint or a benchmark is unusable, or `output` holds something else.
     """
     source = open_checkpoint(checkpoint)
-    provenance = {
-        "made_by": "components.export", "checkpoint": source.digest, "scheme": scheme, "group_size": group_size,
-    }  # fmt: skip
+    provenance = {"made_by": "components.export", "checkpoint": source.digest}
+    provenance |= {"scheme": scheme, "group_size": group_size}
     if (output / MANIFEST_NAME).is_file():
         return _finished(output, provenance)
     if output.exists() and any(output.iterdir()):

@@ -2,8 +2,8 @@
 
 Each weight of the language model's linear layers is rounded to the nearest of 2^bits levels of its block.
 A block is a row (int8) or a group of columns (int4); it has one scale and no zero point.
-The vision tower, the embeddings and the output layer keep their weights: they are a small part of a large model's
-bytes and the first to show in its answers.
+The vision tower, the embeddings and the output layer keep their weights. They are a small part of a large
+model's bytes and the first to show in its answers.
 """
 
 from __future__ import annotations

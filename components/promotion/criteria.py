@@ -1,7 +1,7 @@
 """The gate's criteria: from paired answers to verdicts. Pure functions.
 
-All criteria have to pass, so their number needs no correction: such a test errs no more often than its most permissive
-part (intersection-union test: Berger 1982, Technometrics 24(4)).
+All criteria have to pass, so their number needs no correction. Such a test errs no more often than its most
+permissive part (intersection-union test: Berger 1982, Technometrics 24(4)).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def judge(
 
 
 def passes(findings: Sequence[Finding]) -> bool:
-    """Whether no criterion failed and domain accuracy was judged: nothing else says that the model is better."""
+    """Whether no criterion failed and domain accuracy was judged: only the domain says that it is better."""
     judged = [finding for finding in findings if finding.passed is not None]
     return all(finding.passed for finding in judged) and any(
         finding.name.startswith("domain_gain") for finding in judged

@@ -81,8 +81,8 @@ def read_answers(dataset: Dataset, scores: Scores) -> dict[Key, Answer]:
             continue
         if row["model"] != scores.label or row["benchmark"] not in sources:
             raise DataError(
-                f"{dataset.path}: row of model '{row['model']}', benchmark '{row['benchmark']}', but the scores "
-                f"are of '{scores.label}' on {', '.join(sources) or 'no benchmark'}; check the wiring"
+                f"{dataset.path}: row of model '{row['model']}', benchmark '{row['benchmark']}', but the "
+                f"scores are of '{scores.label}' on {', '.join(sources) or 'no benchmark'}; check the wiring"
             )
         source = sources[row["benchmark"]]
         key = (source.name, row["group"])
@@ -101,7 +101,7 @@ def compare(
     before: tuple[Scores, Mapping[Key, Answer]],
     after: tuple[Scores, Mapping[Key, Answer]],
 ) -> ReferenceComparison:
-    """Match two runs unit by unit, over the benchmarks that both answered in the same version (equal digests)."""
+    """Match two runs unit by unit, over the benchmarks that both answered in one version (equal digests)."""
     old, new = ({source.name: source for source in scores.sources} for scores, _ in (before, after))
     common = {name for name, source in new.items() if name in old and old[name].digest == source.digest}
     matched: dict[str, list[tuple[Answer, Answer]]] = {}

@@ -16,7 +16,7 @@ _BLOCK = 8_000_000
 def f1_difference(probes: PairedProbes, bootstrap: Bootstrap) -> tuple[float, float, Estimate]:
     """F1 of the reference, F1 of the final model, and their difference with its interval; "yes" is positive.
 
-    F1 = 2 TP / (said yes + truly yes) is a ratio of sums, so its standard error comes from resampling pictures.
+    F1 = 2 TP / (said yes + truly yes) is a ratio of sums; its standard error comes from resampled pictures.
     The interval is Student's t with one degree less than there are pictures.
     """
     _, cluster = np.unique(np.asarray(probes.groups), return_inverse=True)

@@ -29,8 +29,8 @@ def write_report(
     )
     report.table([_finding_row(finding) for finding in findings])
     report.text(
-        "Differences are final model minus reference over the same items, in points; intervals are clustered by "
-        "picture. p: exact McNemar test (items), exact sign flips (pictures)."
+        "Differences are final model minus reference over the same items, in points; intervals are clustered "
+        "by picture. p: exact McNemar test (items), exact sign flips (pictures)."
     )
     figure = _forest(findings)
     if figure is not None:
@@ -101,7 +101,7 @@ def _forest(findings: Sequence[Finding]) -> Any:
 
 
 def _plot(summary: Mapping[str, Any]) -> Any:
-    """Small multiples, one a measured metric: bars by stage with error bars; None when nothing was measured."""
+    """Small multiples, one a measured metric: bars by stage with error bars; None without any metric."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -107,7 +107,7 @@ def summarise(runs: Sequence[Scores]) -> dict[str, Any]:
     """One table for the whole run: a row a stage, a column a metric, None where a stage did not measure it.
 
     Returns:
-        `columns`, the metrics; `rows`, each with `stage`, `checkpoint_digest` and value, low, high, n by metric.
+        `columns`: the metrics. `rows`: `stage`, `checkpoint_digest`, and value, low, high, n by metric.
     """
     rows = []
     for scores in runs:

@@ -28,15 +28,15 @@ def run(config: Config, ctx: StageContext) -> None:
     """Judge and register. A model that fails is registered with its verdict, but never made current.
 
     Raises:
-        DataError: a scores file is damaged or another stage's, or describes other weights than the checkpoint's.
+        DataError: a scores file is damaged, another stage's, or of other weights than the checkpoint's.
         ConfigError: the registry's store has no conditional writes.
     """
     runs = {stage: read_scores(ctx.inputs[f"scores_{stage}"], stage) for stage in EVALUATED}
     checkpoint = ctx.checkpoint()
     if runs[CANDIDATE].checkpoint_digest != checkpoint.digest:
         raise DataError(
-            f"the scores of {CANDIDATE} describe checkpoint {runs[CANDIDATE].checkpoint_digest}, the checkpoint "
-            f"given is {checkpoint.digest}; evaluate the one that is to be promoted"
+            f"the scores of {CANDIDATE} describe checkpoint {runs[CANDIDATE].checkpoint_digest}, "
+            f"the checkpoint given is {checkpoint.digest}; evaluate the one that is to be promoted"
         )
     registry = DomainRegistry(config.registry, config.domain)
     before = registry.pointer()
@@ -115,8 +115,8 @@ def _predictions(ctx: StageContext, stage: str, checkpoint: Checkpoint | None) -
     wanted = fingerprint(checkpoint.path) if checkpoint else ""
     if evaluated and evaluated != wanted:
         raise DataError(
-            f"the predictions of {stage} come from checkpoint {evaluated}, expected {wanted or 'the base model'}; "
-            "check the wiring"
+            f"the predictions of {stage} come from checkpoint {evaluated}, "
+            f"expected {wanted or 'the base model'}; check the wiring"
         )
     return dataset
 

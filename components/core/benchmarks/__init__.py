@@ -1,6 +1,7 @@
 """Published benchmarks: how they are stored (`formats`), and how each kind is asked and scored (`kinds`).
 
-`open_benchmark` reads all formats alike. Importing this package loads nothing heavy, so settings may use its names.
+`open_benchmark` reads all formats alike. Importing this package loads nothing heavy, so that
+settings may use its names.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 from components.core.stage.errors import DataError
 
 Format = Literal["auto", "dataset", "vlmevalkit", "pope", "needle"]
-"""auto: by suffix, or by a directory's manifest; dataset: table `benchmark`; vlmevalkit: a TSV file; pope: JSON lines
-beside a folder of pictures; needle: settings of a needle in a haystack (`*.needle.json`)."""
+"""auto: by suffix, or by a directory's manifest. dataset: table `benchmark`. vlmevalkit: a TSV file.
+pope: JSON lines beside a folder of pictures. needle: settings of a needle in a haystack (`*.needle.json`)."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Are two mathematical answers equal? LaTeX or plain, as strings, as values, or entry by entry for lists. Pure functions."""
+"""Equality of mathematical answers, LaTeX or plain: as strings, as values, or as lists. Pure functions."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def equal(prediction: str, reference: str) -> bool:
 
 
 def plain(text: str) -> str:
-    """LaTeX as an arithmetic expression: fractions, roots, powers, π; without dollar signs, degrees and a final unit."""
+    """LaTeX as an arithmetic expression, without dollar signs, degrees and a final unit."""
     text = text.strip().strip("$").strip()
     text = text.removeprefix("\\(").removesuffix("\\)").removeprefix("\\[").removesuffix("\\]").strip()
     text = text.rstrip(".。").replace("$", "").replace("{,}", ",")

@@ -1,4 +1,4 @@
-"""Find the short answer in a response to a benchmark: thoughts, boxes, tags, options, yes or no, numbers, lists.
+"""The short answer in a response to a benchmark: thoughts, boxes, tags, options, yes or no, numbers, lists.
 
 Builds on `components.core.answers`, which reads the short responses of the project's own models.
 """
@@ -30,7 +30,7 @@ _EDGE = " \t\r\n\"'“”‘’`*_"
 
 
 def final_text(response: str) -> str:
-    """A response without its thoughts; what stands in answer tags, in ``\\boxed`` or after ``####`` becomes a marked answer.
+    """A response without its thoughts; an answer in tags, ``\\boxed`` or after ``####`` becomes a marked one.
 
     Thoughts that were cut leave nothing: the model did not come to an answer.
     """
@@ -83,8 +83,8 @@ _CLAUSE = re.compile(
 def read_number(response: str) -> tuple[Quantity | None, Stage]:
     """The number that answers, with its stage.
 
-    After a mark the first number of the first clause that has one (what follows is explanation), behind its last ``=``;
-    without a mark the last number of the response.
+    After a mark: the first number of the first clause that has one, behind its last ``=``.
+    Without a mark: the last number of the response.
     """
     marked, line = answer_line(response)
     if not marked:
@@ -111,7 +111,7 @@ def is_number(text: str) -> bool:
 
 
 def entries(line: str, targets: Sequence[str]) -> list[str]:
-    """Entries of an enumeration, in its last brackets if it has any: numbers if `targets` are numbers, else texts."""
+    """Entries of an enumeration, in its last brackets if it has any: numbers if `targets` are, else texts."""
     brackets = re.findall(r"\[([^\[\]]*)\]|\{([^{}]*)\}|\(([^()]*,[^()]*)\)", line)
     inner = next((part for part in brackets[-1] if part), "") if brackets else line
     if all(map(is_number, targets)):
@@ -169,7 +169,8 @@ _DENIES = re.compile(
 )
 _AFFIRMS = re.compile(
     r"\bthere\s+(?:is|are|appears?|seems?)\b|\b(?:i|we|you)\s+(?:can\s+)?see\b|\b(?:is|are)\s+(?:\w+\s+)?(?:visible|present|shown)\b"
-    r"|\b(?:shows?|contains?|depicts?|includes?|features?)\b|\b(?:absolutely|definitely|certainly|indeed|sure|of course|affirmative)\b"
+    r"|\b(?:shows?|contains?|depicts?|includes?|features?)\b"
+    r"|\b(?:absolutely|definitely|certainly|indeed|sure|of course|affirmative)\b"
     r"|有|存在|可以看到|能看到|看得到",
     re.IGNORECASE,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The types of a benchmark kind: the question that is asked (`Item`), its score, and the rules of a kind (`Rules`)."""
+"""Types of a benchmark kind: the question that is asked (`Item`), its score, the kind's rules (`Rules`)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from components.core.answers import Question
 from components.core.benchmarks.base import BenchmarkItem
 
 Role = Literal["domain", "general", "hallucination"]
-"""What a benchmark's score counts as: accuracy in the domain, general accuracy, or probes about absent objects."""
+"""Meaning of a benchmark's score: domain accuracy, general accuracy, or probes about absent objects."""
 
 Form = Literal["", "integer", "float", "text", "list", "formula"]
 """Form of the reference, of kinds mathvista and mathvision."""
@@ -18,7 +18,7 @@ Form = Literal["", "integer", "float", "text", "list", "formula"]
 
 @dataclass(frozen=True, kw_only=True)
 class Item(Question):
-    """One question of an evaluation; its words may hold placeholders ``<image 1>`` … where its pictures belong."""
+    """One question of an evaluation; it may hold placeholders ``<image 1>`` … where its pictures belong."""
 
     benchmark: str
     role: Role
@@ -44,7 +44,7 @@ class Item(Question):
 
 
 ReadBy = Literal["exact", "rules", "judge", "none"]
-"""exact: the response is its answer, or marks it; rules: found in running text; judge: a model read it; none: not found."""
+"""exact: the response is its answer or marks it; rules: found in running text; judge: a model read it."""
 
 
 class Scored(NamedTuple):
@@ -64,13 +64,13 @@ class Rules:
     """A kind of benchmark: how a row becomes an item, how it is asked, and how a response is scored."""
 
     build: Callable[[Item, BenchmarkItem], Item]
-    """Completes an item that has everything but what depends on the kind; ValueError says why a row is unusable."""
+    """Completes an item that lacks only the parts of its kind; ValueError says why a row is unusable."""
     prompts: Mapping[str, str]
     """Prompt templates (Jinja) by name: that of the item's answer type if it is there, else the only one."""
     score: Callable[[str, Item], Scored]
     """Scores a response by rule; `UNREAD` where it finds no answer."""
     judge: Literal["", "reads", "decides"] = "reads"
-    """What a judge does with an unread response: nothing, find its answer for `score`, or decide whether it is right."""
+    """Task of a judge on an unread response: none, find the answer for `score`, or decide if it is right."""
     rotates: bool = False
     """Whether an item is asked in every rotation of its options."""
     names: str = ""

@@ -54,7 +54,7 @@ def mean_estimate(
 
     - Bounded values (accuracy): Wilson's interval with Student's t and an effective sample size. That size is
       p(1 - p) / variance of the resamples, never more than if items were independent (Korn and Graubard 1998;
-      Franco et al. 2019, J. Surv. Stat. Methodol. 7(3)). Near 0 and 1 percentiles miss the truth far too often.
+      Franco et al. 2019, J. Surv. Stat. Methodol. 7(3)). Near 0 and 1 percentiles miss the truth too often.
     - Bounded values that all sit on one bound: the exact binomial interval with the clusters as trials.
     - A single cluster: the whole range.
     - Unbounded values (tokens): percentiles of the resamples, widened for small numbers of clusters
@@ -131,7 +131,7 @@ def resampled_means(sums: Floats, counts: Floats, bootstrap: Bootstrap) -> Float
 
 
 def _wilson(share: float, effective: float, quantile: float) -> tuple[float, float]:
-    """Wilson's score interval of a share among `effective` trials (Wilson 1927; Brown, Cai and DasGupta 2001)."""
+    """Score interval of a share among `effective` trials (Wilson 1927; Brown, Cai and DasGupta 2001)."""
     square = quantile**2 / effective
     centre = (share + square / 2) / (1 + square)
     reach = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)

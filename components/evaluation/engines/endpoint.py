@@ -15,7 +15,7 @@ from components.evaluation.engines.base import Decoding, Engine, Parts, Response
 
 
 class EndpointEngine(Engine):
-    """One chat request for each sample, each with a seed of its own; earlier answers come from the journal."""
+    """One chat request a sample, each with a seed of its own; earlier answers come from the journal."""
 
     def __init__(self, config: Config, journal: Journal, log: logging.Logger) -> None:
         if config.endpoint is None:

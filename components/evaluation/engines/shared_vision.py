@@ -1,4 +1,4 @@
-"""Vision features cached by picture: benchmarks ask many questions about one, and the tower is most of the work."""
+"""Cache of vision features: many questions are about one picture, and the tower is most of the work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ DEFAULT_BUDGET_BYTES = 512 * 2**20
 
 
 class SharedVision:
-    """A cache in front of a Qwen3-VL vision tower: equal pictures are encoded once, and give the same features.
+    """A cache in front of a Qwen3-VL vision tower: equal pictures are encoded once, with the same features.
 
     The language model reads the merged tokens and the DeepStack features of some layers (arXiv 2511.21631).
     The oldest pictures leave when the cache exceeds its budget.

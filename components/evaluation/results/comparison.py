@@ -1,4 +1,4 @@
-"""A run against another run of the same items: differences with intervals and tests, and the items that flipped."""
+"""A run against another run of the same items: differences with intervals and tests, items that flipped."""
 
 from __future__ import annotations
 

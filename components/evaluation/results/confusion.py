@@ -21,7 +21,7 @@ class Confusion(NamedTuple):
     counts: tuple[tuple[int, ...], ...]
 
     def to_kfp(self) -> dict[str, Any]:
-        """As the metadata of a `ClassificationMetrics` artifact, as kfp's `log_confusion_matrix` writes it."""
+        """Metadata of a `ClassificationMetrics` artifact, as kfp's `log_confusion_matrix` writes it."""
         return {
             "confusionMatrix": {
                 "annotationSpecs": [{"displayName": name} for name in self.categories],

@@ -1,4 +1,4 @@
-"""Numbers of a run: metrics with intervals, by benchmark and category, and what they are made of. Pure functions."""
+"""Numbers of a run: metrics with intervals, by benchmark and category, and their details. Pure functions."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Results(NamedTuple):
     by_category: dict[str, dict[str, Estimate]]
     """Accuracy by benchmark and category."""
     details: dict[str, Any]
-    """Probe scores, percentiles of response length, stages of extraction, share of cut responses, needle tables."""
+    """Probe scores, response lengths, stages of extraction, share of cut responses, needle tables."""
 
     def to_json(self) -> dict[str, Any]:
         """As recorded in the scores."""
@@ -65,7 +65,7 @@ def summarise(
     pass_k: Sequence[int],
     bootstrap: Bootstrap,
 ) -> Results:
-    """Metrics of a run. Accuracy counts units: a circular group of rotations is one, right if all of them are.
+    """Metrics of a run. Accuracy counts units: a circular group of rotations is one, right if all are.
 
     Args:
         items: all items.

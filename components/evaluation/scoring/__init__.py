@@ -36,11 +36,11 @@ def score(response: str, item: Item) -> Scored:
 
 
 def score_all(items: Sequence[Item], responses: Sequence[str], judge: Judge | None = None) -> list[Scored]:
-    """Scores of all responses, in order: by the rules, then by the judge for those that the rules cannot read.
+    """Scores of all responses, in order: by the rules, then by the judge for those that rules cannot read.
 
     Args:
         items, responses: of the same length.
-        judge: reads the rest; None leaves it at score 0 with stage none. A response without text is never judged.
+        judge: reads the rest; None leaves it at score 0 with stage none. Empty responses are never judged.
 
     Raises:
         StageError: the judge does not answer, or too many of its answers are unusable.
@@ -60,7 +60,7 @@ def score_all(items: Sequence[Item], responses: Sequence[str], judge: Judge | No
 
 
 def aggregate(items: Sequence[Item], scored: Sequence[Scored]) -> list[Unit]:
-    """What counts once, in order of first appearance: a circular group is right only if all its rotations are."""
+    """Units in order of first appearance: a circular group is right only if all its rotations are."""
     groups: dict[tuple[str, str], list[int]] = {}
     for index, item in enumerate(items):
         groups.setdefault((item.benchmark, item.group or item.item_id), []).append(index)

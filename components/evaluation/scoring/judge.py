@@ -1,4 +1,4 @@
-"""The named judge: a model that reads answers which rules cannot, and decides on open ones. Never replaced silently."""
+"""The named judge: a model that reads answers which rules cannot, and decides on open ones."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Verdict(BaseModel):
 
 
 class Judge:
-    """Asks one endpoint about responses, without pictures, at temperature 0; what it said is kept in the journal.
+    """Asks one endpoint about responses, without pictures, at temperature 0; its replies are kept.
 
     Args:
         endpoint: the judge's model.
@@ -63,7 +63,7 @@ class Judge:
         return {"model": self._client.endpoint.model, "prompt_hash": prompt_hash()}
 
     def read(self, items: Sequence[Item], responses: Sequence[str]) -> list[Scored]:
-        """Scores by the judge, in order: of kind `judged` by its verdict, else by the rule on the answer that it reads.
+        """Scores by the judge, in order: its verdict if it decides, else the rule on the answer that it reads.
 
         Raises:
             StageError: it does not answer, or more than `max_failed` of its replies are unusable.

@@ -1,8 +1,8 @@
 """Needle in a haystack: one fact at a known depth of a long text or of many pictures, made from a seed.
 
-The grid of lengths and depths follows Kamradt's test (https://github.com/gkamradt/LLMTest_NeedleInAHaystack), the
-pictures that of MM-NIAH (Wang et al. 2024, arXiv 2406.07230): the answer is a random number, so it cannot be guessed or
-known, and other numbers with other names stand around it, so that it does not suffice to copy the only number there.
+The grid of lengths and depths is that of Kamradt (https://github.com/gkamradt/LLMTest_NeedleInAHaystack).
+The pictures follow MM-NIAH (Wang et al. 2024, arXiv 2406.07230). The answer is a random number, which cannot be
+guessed or known. Numbers with other names stand around it, so copying the only number does not suffice.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ _WHAT = (
     "the hills beyond the town", "the chapel on the shore", "the pond by the road", "the long wall of stone",
 )  # fmt: skip
 _HOW = (
-    "before the lamps were lit", "while the others slept", "as if nothing had changed", "without saying a word",
+    "before the lamps were lit", "while the others slept", "as if nothing had changed",
+    "without saying a word",
     "on a bright and windy morning", "although the evening was cold", "because the road was closed",
     "when the geese came back", "in the company of an old friend", "until the bells began to ring",
 )  # fmt: skip
@@ -168,7 +169,7 @@ class NeedleReader(BenchmarkReader):
         return f"{_paragraphs(hay)}\n\nWhat is the access code of the {names[0]}?", codes[0]
 
     def _plates(self, cell: Cell) -> list[tuple[int, str, str]]:
-        """(place, colour, number) of the plate that is asked for and of the others, all in different pictures."""
+        """Place, colour and number of the plate that is asked for, then of the others; each in one picture."""
         rng = self._rng(cell)
         place = round(cell.depth * (cell.length - 1))
         others = [i for i in range(cell.length) if i != place]

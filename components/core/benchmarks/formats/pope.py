@@ -1,4 +1,4 @@
-"""POPE's probes (Li et al. 2023, arXiv 2305.10355): JSON lines of question_id, image, text and label, and COCO pictures."""
+"""POPE's probes (arXiv 2305.10355): JSON lines with image, text and label, and COCO pictures."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ _LABELS = {"yes": "yes", "no": "no", "1": "yes", "0": "no"}
 class PopeReader(BenchmarkReader):
     """One file of probes, or a directory with several (`coco_pope_random.json`, …_popular, …_adversarial).
 
-    Pictures lie in `images/`, in `val2014/` or beside the files, under the name that the probe gives or COCO's name for
-    its number.
+    Pictures lie in `images/`, in `val2014/` or beside the files, named as in the probe or as COCO names its number.
     """
 
     format = "pope"

@@ -1,8 +1,8 @@
-"""VLMEvalKit's TSV files (https://github.com/open-compass/VLMEvalKit): one row a question, pictures in base64.
+"""VLMEvalKit's TSV files (https://github.com/open-compass/VLMEvalKit): one row a question, base64 pictures.
 
-Columns: `index`, `question`, `answer`, options `A`, `B`, …, `hint`, `category`, `l2-category`, `split`, and either `image`
-(base64, a list of base64, or the index of the row whose pictures are meant) or `image_path` (a path, or a list of
-paths, beside the file). Files reach gigabytes, so the reader keeps where each row starts instead of its pictures.
+Columns: `index`, `question`, `answer`, options `A`, `B`, …, `hint`, `category`, `l2-category`, `split`.
+Pictures: `image` holds base64, a list of it, or the index of another row whose pictures are meant. Or `image_path`
+holds a path, or a list of them. Files reach gigabytes, so the reader keeps where rows start, not pictures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from components.core.data.pins import fingerprint
 from components.core.stage.errors import DataError
 
 REFERENCE_CHARS = 64
-"""An image cell of at most so many characters names another row, as in VLMEvalKit; base64 of a picture is longer."""
+"""An image cell of at most so many characters names another row, as in VLMEvalKit."""
 _CACHED_ROWS = 4
 _QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
 _TAKEN = frozenset({"index", "question", "answer", "hint", "image", "image_path", "choices"})
@@ -164,7 +164,7 @@ class TsvReader(BenchmarkReader):
 
 
 def _listed(cell: str) -> list[str]:
-    """Entries of a picture cell: one, or those of a list (which may be megabytes, so it is not parsed as Python)."""
+    """Entries of a picture cell: one, or those of a list, which may be megabytes and is not parsed as Python."""
     cell = cell.strip()
     if cell.startswith("[") and cell.endswith("]"):
         return [single or double for single, double in _QUOTED.findall(cell) if single or double]

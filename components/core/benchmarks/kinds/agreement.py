@@ -1,4 +1,4 @@
-"""Agreement: right if the answer agrees with the reference by its type, as in voting and reinforcement learning."""
+"""Agreement: right if the answer agrees with the reference by its type, as in voting and training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""ANLS: similarity of texts by edit distance, 0 below 0.5 (Biten et al. 2019, arXiv 1905.13648, eq. 1; DocVQA, InfoVQA)."""
+"""ANLS of DocVQA and InfoVQA: similarity by edit distance (Biten et al. 2019, arXiv 1905.13648, eq. 1).
+
+Score: max over references of 1 - distance / longer length; 0 where that is at most 0.5.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""MathVista: equal after normalisation by the item's answer type (Lu et al. 2024, arXiv 2310.02255, section 3).
+"""MathVista: equal after normalisation by answer type (Lu et al. 2024, arXiv 2310.02255, section 3).
 
-integer: the same whole number. float: the reference after rounding to the decimals that are asked for. list: the same
-entries in order. text: the same text once folded.
+integer: the same whole number. float: the reference after rounding to the decimals that are asked for.
+list: the same entries in order. text: the same text once folded.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ Answer the question and give the letter of the correct option at the end, as "An
 {% elif form == "integer" %}
 Answer the question with an integer and give it at the end, as "Answer: 3".
 {% elif form == "float" and precision >= 0 %}
-Answer the question with a number with {{ precision }} decimal place{{ "" if precision == 1 else "s" }} and give it at the end, as "Answer: {{ "%.*f"|format(precision, 1.234) }}".
+Answer the question with a number with {{ precision }} decimal place{{ "" if precision == 1 else "s" }} \
+and give it at the end, as "Answer: {{ "%.*f"|format(precision, 1.234) }}".
 {% elif form == "float" %}
 Answer the question with a number and give it at the end, as "Answer: 1.2".
 {% elif form == "list" %}

@@ -1,4 +1,4 @@
-"""MMMU: options by letter, open numbers to two decimals, open texts by occurrence (Yue et al. 2023, arXiv 2311.16502)."""
+"""MMMU (arXiv 2311.16502): options by letter, open numbers to two decimals, open texts by occurrence."""
 
 from __future__ import annotations
 

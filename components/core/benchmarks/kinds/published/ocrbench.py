@@ -1,4 +1,4 @@
-"""OCRBench: right if a reference occurs in the response, case and line breaks aside (Liu et al. 2023, arXiv 2305.07895)."""
+"""OCRBench (arXiv 2305.07895): right if a reference occurs in the response, case and line breaks aside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ChartQA's relaxed accuracy: numbers within 5 %, texts equal, lists entry by entry (Masry et al. 2022, arXiv 2203.10244)."""
+"""Relaxed accuracy of ChartQA (arXiv 2203.10244): numbers within 5 %, texts equal, lists entry by entry."""
 
 from __future__ import annotations
 
