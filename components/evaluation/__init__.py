@@ -1,1 +1,1 @@
-"""Stage `evaluation`: scores of a checkpoint on domain, general and hallucination benchmarks, with intervals."""
+"""Stage `evaluation`: a checkpoint's scores on domain, general and hallucination benchmarks."""

@@ -89,7 +89,7 @@ def ask(
     """Responses to the chosen items, kept in the journal chunk by chunk.
 
     Items are sorted by picture before they are cut into chunks, so that a picture's items share its encoding.
-    A chunk has a seed of its own, so resumed and uninterrupted runs decode the same batches to the same bytes.
+    A chunk has a seed of its own, so resumed and uninterrupted runs decode the same bytes.
 
     Args:
         engine: makes the engine; called only if something is left to ask.

@@ -77,7 +77,7 @@ class Config(Settings):
     bootstrap_resamples: int = Field(default=2000, ge=100)
     """Bootstrap resamples of image groups for each interval."""
     report_examples: int = Field(default=12, ge=0)
-    """Answers shown with their pictures for each outcome: right, wrong, better or worse than the other run's."""
+    """Answers shown with their pictures for each outcome: right, wrong, better or worse than the other."""
     chunk_items: int = Field(default=512, ge=1)
     """Items answered between two saves; what a kill costs at most."""
 

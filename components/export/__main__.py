@@ -47,7 +47,7 @@ def export(
         DataError: the checkpoint or a benchmark is unusable, or `output` holds something else.
     """
     source = open_checkpoint(checkpoint)
-    provenance = {"made_by": "components.export", "checkpoint": source.digest}
+    provenance: dict[str, Any] = {"made_by": "components.export", "checkpoint": source.digest}
     provenance |= {"scheme": scheme, "group_size": group_size}
     if (output / MANIFEST_NAME).is_file():
         return _finished(output, provenance)

@@ -38,8 +38,8 @@ class Criteria(Settings):
     hallucination_margin_points: float = Field(default=3.0, ge=0)
     """How much the rate of affirmed absent things may rise."""
     probe_f1_margin_points: float = Field(default=3.0, ge=0)
-    """How much F1 of the yes/no probes may be lost, where they ask about present and absent things. Without it
-    a model that always says no would look free of hallucination."""
+    """How much F1 of the yes/no probes may be lost, where they ask about present and absent things.
+    Without it a model that always says no would look free of hallucination."""
     length_reference: Evaluated = "sft_3_align"
     """Stage whose mean response length is the yardstick within the run."""
     length_ratio: float = Field(default=1.1, gt=0)

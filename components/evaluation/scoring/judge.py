@@ -63,7 +63,7 @@ class Judge:
         return {"model": self._client.endpoint.model, "prompt_hash": prompt_hash()}
 
     def read(self, items: Sequence[Item], responses: Sequence[str]) -> list[Scored]:
-        """Scores by the judge, in order: its verdict if it decides, else the rule on the answer that it reads.
+        """Scores by the judge, in order: its verdict if it decides, else the rule on the answer it reads.
 
         Raises:
             StageError: it does not answer, or more than `max_failed` of its replies are unusable.

@@ -54,8 +54,8 @@ def test_subset_is_fixed_and_stable():
 )
 def test_bad_items_are_named(write_benchmark, coloured_pictures, change, message):
     good = {
-        "item_id": "domain-0", "image": coloured_pictures[0], "image_group": "g", "question": "q", "answer": "A",
-        "answer_type": "choice", "choices": ["red", "green"], "category": "c",
+        "item_id": "domain-0", "image": coloured_pictures[0], "image_group": "g", "question": "q",
+        "answer": "A", "answer_type": "choice", "choices": ["red", "green"], "category": "c",
     }  # fmt: skip
     entry = write_benchmark("domain", rows=[{**good, "item_id": "domain-1"}, {**good, **change}])
     with pytest.raises(DataError, match=message):
@@ -139,7 +139,10 @@ def test_mathvista_rows_keep_what_their_answers_ask_for(tmp_path, coloured_pictu
     rows = [
         {"index": "1", **shared, "answer": "1.2", "answer_type": "float", "precision": "1.0"},
         {"index": "2", **shared, "answer": "[1, 2]", "answer_type": "list", "precision": ""},
-        {"index": "3", **shared, "choices": "['3/11', '8/11']", "answer": "8/11", "answer_type": "text", "precision": ""},
+        {
+            "index": "3", **shared, "choices": "['3/11', '8/11']",
+            "answer": "8/11", "answer_type": "text", "precision": "",
+        },
     ]  # fmt: skip
     items = _read(_tsv(tmp_path / "MathVista_MINI.tsv", coloured_pictures[0], rows)).items
     assert [(i.form, i.precision, i.reference, i.answer_type) for i in items] == [

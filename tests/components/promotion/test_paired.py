@@ -23,8 +23,9 @@ def predictions(path: Path, rows: list[tuple[str, int, float, str]], model: str 
         writer.write(
             [
                 {
-                    "benchmark": "b", "item_id": item, "group": item.partition("@")[0], "image_group": "g", "category": "", "model": model,
-                    "sample_no": sample, "response": said, "extracted": said, "stage": "exact", "score": score, "response_tokens": 1,
+                    "benchmark": "b", "item_id": item, "group": item.partition("@")[0], "image_group": "g",
+                    "category": "", "model": model, "sample_no": sample, "response": said, "extracted": said,
+                    "stage": "exact", "score": score, "response_tokens": 1,
                 }
                 for item, sample, score, said in rows
             ]

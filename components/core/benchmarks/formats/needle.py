@@ -1,8 +1,8 @@
 """Needle in a haystack: one fact at a known depth of a long text or of many pictures, made from a seed.
 
 The grid of lengths and depths is that of Kamradt (https://github.com/gkamradt/LLMTest_NeedleInAHaystack).
-The pictures follow MM-NIAH (Wang et al. 2024, arXiv 2406.07230). The answer is a random number, which cannot be
-guessed or known. Numbers with other names stand around it, so copying the only number does not suffice.
+The pictures follow MM-NIAH (Wang et al. 2024, arXiv 2406.07230). The answer is a random number, so nobody
+can guess or know it. Numbers with other names stand around it, so copying the only number does not suffice.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class NeedleReader(BenchmarkReader):
         return f"{_paragraphs(hay)}\n\nWhat is the access code of the {names[0]}?", codes[0]
 
     def _plates(self, cell: Cell) -> list[tuple[int, str, str]]:
-        """Place, colour and number of the plate that is asked for, then of the others; each in one picture."""
+        """Place, colour and number of the plate that is asked for, then of the others."""
         rng = self._rng(cell)
         place = round(cell.depth * (cell.length - 1))
         others = [i for i in range(cell.length) if i != place]

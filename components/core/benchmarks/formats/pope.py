@@ -19,7 +19,7 @@ _LABELS = {"yes": "yes", "no": "no", "1": "yes", "0": "no"}
 class PopeReader(BenchmarkReader):
     """One file of probes, or a directory with several (`coco_pope_random.json`, …_popular, …_adversarial).
 
-    Pictures lie in `images/`, in `val2014/` or beside the files, named as in the probe or as COCO names its number.
+    Pictures lie in `images/`, in `val2014/` or beside the files, named as in the probe or by COCO's number.
     """
 
     format = "pope"

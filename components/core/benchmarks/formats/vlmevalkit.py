@@ -1,8 +1,9 @@
 """VLMEvalKit's TSV files (https://github.com/open-compass/VLMEvalKit): one row a question, base64 pictures.
 
 Columns: `index`, `question`, `answer`, options `A`, `B`, …, `hint`, `category`, `l2-category`, `split`.
-Pictures: `image` holds base64, a list of it, or the index of another row whose pictures are meant. Or `image_path`
-holds a path, or a list of them. Files reach gigabytes, so the reader keeps where rows start, not pictures.
+Pictures: `image` holds base64, a list of it, or the index of another row whose pictures are meant.
+Or `image_path` holds a path, or a list of them.
+Files reach gigabytes, so the reader keeps where rows start, not pictures.
 """
 
 from __future__ import annotations
@@ -164,7 +165,7 @@ class TsvReader(BenchmarkReader):
 
 
 def _listed(cell: str) -> list[str]:
-    """Entries of a picture cell: one, or those of a list, which may be megabytes and is not parsed as Python."""
+    """Entries of a picture cell: one, or those of a list (megabytes: too large to parse as Python)."""
     cell = cell.strip()
     if cell.startswith("[") and cell.endswith("]"):
         return [single or double for single, double in _QUOTED.findall(cell) if single or double]

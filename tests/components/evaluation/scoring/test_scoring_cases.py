@@ -1,8 +1,9 @@
 """Recorded responses with the scores that the benchmarks' definitions give them: `cases/<kind>.jsonl`.
 
-Each case says in `why` what decides it. The cases were written for this project; their scores follow from the papers'
-definitions: MMBench (one letter, all rotations right), POPE (yes or no), MathVista (equal after normalisation by answer
-type), ST-VQA and DocVQA (ANLS), ChartQA (within 5 % or equal), OCRBench (a reference occurs in the response).
+Each case gives its reason in `why`. The cases were written for this project.
+Their scores follow from the papers' definitions: MMBench (one letter, all rotations right), POPE (yes or no),
+MathVista (equal after normalisation by answer type), ST-VQA and DocVQA (ANLS), ChartQA (within 5 % or equal),
+OCRBench (a reference occurs in the response).
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def test_recorded_circular_groups(any_item):
 
 
 def test_recorded_anls_follow_from_the_definition():
-    """s = max over references of 1 - NL where NL = distance / longer length is below 0.5 (Biten et al., eq. 1)."""
+    """s = max over references of 1 - NL, if NL = distance / longer length is below 0.5 (Biten et al., eq. 1)."""
     for case in _read("anls"):
         said = " ".join(case["said"].lower().split())
         best = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,9 @@ def test_a_new_file_is_loaded_asked_scored_and_accepted_by_settings(tmp_path):
         [sys.executable, "-c", USES, "set.tsv"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == (
-        '["toy", ["toy", "toy"], "Say abc. Write it backwards.", [["cba", "exact", 1.0], ["abc", "exact", 0.0]]]'
-    )
+    assert json.loads(done.stdout) == [
+        "toy",
+        ["toy", "toy"],
+        "Say abc. Write it backwards.",
+        [["cba", "exact", 1.0], ["abc", "exact", 0.0]],
+    ]
