@@ -124,8 +124,8 @@ class World:
 def row(benchmark: str, item: int, right: bool, model: str, extracted: str = "a") -> dict:
     return {
         "benchmark": benchmark, "item_id": f"i{item:04d}", "group": f"i{item:04d}",
-        "image_group": f"g{item // 3}", "category": "c", "model": model, "sample_no": 0, "response": extracted,
-        "extracted": extracted, "stage": "exact", "score": float(right), "response_tokens": 5,
+        "image_group": f"g{item // 3}", "category": "c", "model": model, "sample_no": 0,
+        "response": extracted, "extracted": extracted, "stage": "exact", "score": float(right), "response_tokens": 5,
     }  # fmt: skip
 
 

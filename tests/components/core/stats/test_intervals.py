@@ -62,7 +62,7 @@ def test_no_items(values):
 
 
 def _samples(pictures: int, most_items: int, accuracy: float, icc: float, trials: int):
-    """Scores and picture names of simulated evaluations: pictures differ in difficulty and number of items."""
+    """Scores and picture names of simulated evaluations: pictures differ in difficulty and size."""
     rng = np.random.default_rng([4, pictures, most_items])
     strength = (1 - icc) / icc
     for _ in range(trials):
@@ -111,7 +111,7 @@ def test_repeated_items_say_nothing_new():
 
 
 def test_equal_scores_between_the_bounds():
-    # No item differs from another, so the pictures are the trials: Wilson's interval of 10 of 20, Student's t.
+    # No item differs from another, so the pictures are the trials: Wilson's interval of 10 of 20.
     estimate = mean_estimate([0.5] * 40, [f"{i % 20}" for i in range(40)])
     t = scipy_stats.t.ppf(0.975, 19)
     assert estimate.high == pytest.approx(0.5 + t / (2 * math.sqrt(20 + t**2)), abs=1e-4)

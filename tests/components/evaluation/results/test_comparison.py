@@ -71,7 +71,8 @@ def predictions(path: Path, items: list[Item]) -> Dataset:
                 {
                     "benchmark": item.benchmark, "item_id": item.item_id, "group": item.item_id,
                     "image_group": "p", "category": "c", "model": "before", "sample_no": sample,
-                    "response": f"{sample}", "extracted": "", "stage": "none", "score": float(sample), "response_tokens": 1,
+                    "response": f"{sample}", "extracted": "", "stage": "none",
+                    "score": float(sample), "response_tokens": 1,
                 }
                 for item in items
                 for sample in (0, 1)

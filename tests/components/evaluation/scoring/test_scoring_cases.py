@@ -85,7 +85,7 @@ def test_recorded_circular_groups(any_item):
 
 
 def test_recorded_anls_follow_from_the_definition():
-    """s = max over references of 1 - NL, if NL = distance / longer length is below 0.5 (Biten et al., eq. 1)."""
+    """Maximum over references of 1 - NL, if NL = distance / longer length is below 0.5 (Biten et al.)."""
     for case in _read("anls"):
         said = " ".join(case["said"].lower().split())
         best = 0.0
