@@ -50,6 +50,7 @@ class Judge:
         self, endpoint: Endpoint, journal: Journal, log: logging.Logger, max_failed: float = 0.01
     ) -> None:
         self._client = MLLMClient(endpoint, journal, log)
+        self._model = endpoint.model
         self._log = log
         self._max_failed = max_failed
         self.asked = 0
@@ -60,7 +61,7 @@ class Judge:
     @property
     def identity(self) -> dict[str, str]:
         """Model and hash of the judge's prompts, as recorded with the scores."""
-        return {"model": self._client.endpoint.model, "prompt_hash": prompt_hash()}
+        return {"model": self._model, "prompt_hash": prompt_hash()}
 
     def read(self, items: Sequence[Item], responses: Sequence[str]) -> list[Scored]:
         """Scores by the judge, in order: its verdict if it decides, else the rule on the answer it reads.
@@ -71,24 +72,20 @@ class Judge:
         requests = [_request(item, response) for item, response in zip(items, responses, strict=True)]
         if not requests:
             return []
-        answers = self._client.map(requests, f"judge {self._client.endpoint.model}")
+        answers = self._client.map(requests, f"judge {self._model}")
         failures = [answer for answer in answers if answer.error]
         self.asked += len(answers)
         self.failed += len(failures)
         if len(failures) > self._max_failed * len(answers):
             shown = "; ".join(f"{answer.key}: {answer.error}" for answer in failures[:3])
             raise StageError(
-                f"the judge {self._client.endpoint.model} gave no usable reply to {len(failures)} of "
-                f"{len(answers)} questions ({shown}); repair it, or raise judge_max_failed"
+                f"the judge {self._model} gave no usable reply to {len(failures)} of {len(answers)} questions "
+                f"({shown}); repair it, or raise judge_max_failed"
             )
         for answer in failures:
-            self._log.warning(
-                "judge: no usable reply for %s (%s): it counts as wrong", answer.key, answer.error
-            )
-        return [
-            UNREAD if answer.error else _scored(item, answer.value)
-            for item, answer in zip(items, answers, strict=True)
-        ]
+            self._log.warning("judge: no usable reply for %s (%s): it is wrong", answer.key, answer.error)
+        pairs = zip(items, answers, strict=True)
+        return [UNREAD if answer.error else _scored(item, answer.value) for item, answer in pairs]
 
 
 def prompt_hash() -> str:

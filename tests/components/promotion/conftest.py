@@ -125,7 +125,8 @@ def row(benchmark: str, item: int, right: bool, model: str, extracted: str = "a"
     return {
         "benchmark": benchmark, "item_id": f"i{item:04d}", "group": f"i{item:04d}",
         "image_group": f"g{item // 3}", "category": "c", "model": model, "sample_no": 0,
-        "response": extracted, "extracted": extracted, "stage": "exact", "score": float(right), "response_tokens": 5,
+        "response": extracted, "extracted": extracted, "stage": "exact", "score": float(right),
+        "response_tokens": 5,
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ can guess or know it. Numbers with other names stand around it, so copying the o
 from __future__ import annotations
 
 import io
+import itertools
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -102,15 +103,9 @@ class NeedleReader(BenchmarkReader):
             self._files = sorted(file for file in folder.glob("*") if file.is_file())
             if not self._files:
                 raise NoInputError(f"{path}: no pictures in {folder}; fill it or leave `pictures` empty")
-        self._cells = {
-            cell.item_id: cell
-            for cell in (
-                Cell(length, depth, number)
-                for length in self.settings.lengths
-                for depth in self.settings.depths
-                for number in range(self.settings.per_cell)
-            )
-        }
+        grid = (self.settings.lengths, self.settings.depths, range(self.settings.per_cell))
+        cells = [Cell(*place) for place in itertools.product(*grid)]
+        self._cells = {cell.item_id: cell for cell in cells}
         self.items = list(self._items())
 
     def load(self, picture: tuple[str, int]) -> bytes:
