@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks.harness import result, timed
 from components.promotion.config import Criteria
 from components.promotion.criteria import judge, passes
-from components.promotion.paired import Comparison, Pairs
+from components.promotion.paired import PairedScores, ReferenceComparison
 
 SIZES = (200, 500, 1000, 2000, 5000)
 GAINS = (1, 2, 3, 5, 10)
@@ -36,7 +36,7 @@ CRITERIA = Criteria(resamples=300)
 Case = tuple[str, int, float, float, float, int, int]
 
 
-def pairs(rng: np.random.Generator, n: int, before: float, after: float) -> Pairs:
+def pairs(rng: np.random.Generator, n: int, before: float, after: float) -> PairedScores:
     """Outcomes of two models with true rates `before` and `after` on the same n items."""
     picture = np.arange(n) // ITEMS_A_PICTURE
     difficulty = rng.standard_normal(picture[-1] + 1)[picture]
@@ -45,7 +45,7 @@ def pairs(rng: np.random.Generator, n: int, before: float, after: float) -> Pair
     # Latent variance 2: an outcome is right where difficulty + luck lies below the quantile of the rate.
     below = [math.sqrt(2) * NormalDist().inv_cdf(rate) for rate in (before, after)]
     old, new = (difficulty + shared < below[0]), (difficulty + luck < below[1])
-    return Pairs(old.astype(float), new.astype(float), [f"g{i}" for i in picture])
+    return PairedScores(old.astype(float), new.astype(float), [f"g{i}" for i in picture])
 
 
 def promoted(case: Case) -> int:
@@ -53,7 +53,7 @@ def promoted(case: Case) -> int:
     _, n, gain, loss, rise, trials, seed = case
     rng, count = np.random.default_rng(seed), 0
     for _ in range(trials):
-        comparison = Comparison(
+        comparison = ReferenceComparison(
             "incumbent",
             "incumbent",
             domain=pairs(rng, n, 0.6, 0.6 + gain),

@@ -16,13 +16,13 @@ from typing import Any, get_args
 import numpy as np
 
 from benchmarks.harness import result, timed
+from components.core.benchmarks.rules import Role
 from components.core.stats import Bootstrap
-from components.evaluation.benchmarks import Item
-from components.evaluation.comparison import Other, compare
-from components.evaluation.config import Role
 from components.evaluation.engines import Response
+from components.evaluation.items import Item
+from components.evaluation.results.comparison import OtherRun, compare
+from components.evaluation.results.summary import summarise
 from components.evaluation.scoring import Scored, score_all
-from components.evaluation.summary import summarise
 
 PREDICTIONS = 20_000
 SAMPLED, SAMPLES = 600, 8
@@ -49,7 +49,7 @@ def make_items(count: int) -> list[Item]:
             Item(
                 benchmark=f"benchmark {benchmark}",
                 role=ROLES[benchmark],
-                kind=kind,  # type: ignore[arg-type]
+                kind=kind,
                 item_id=str(number),
                 image_group=str(number // 4 // ITEMS_A_PICTURE),
                 question="What does the picture show?",
@@ -69,16 +69,16 @@ def respond(item: Item, rng: np.random.Generator, skill: float) -> Response:
     right = rng.random() < skill
     long = rng.random() < 0.5
     if item.answer_type == "choice":
-        letter = item.answer if right else "ABCD"[(ord(item.answer) - 64) % 4]
+        letter = item.reference if right else "ABCD"[(ord(item.reference) - 64) % 4]
         text = f"The sign in the middle is painted, so the answer is ({letter})." if long else letter
     elif item.answer_type == "number":
-        value = int(item.answer) + (0 if right else 7)
+        value = int(item.reference) + (0 if right else 7)
         text = f"Counting from the left there are {value} km/h shown. Answer: {value}" if long else str(value)
     elif item.answer_type == "yes_no":
-        word = item.answer if right else {"yes": "no", "no": "yes"}[item.answer]
+        word = item.reference if right else {"yes": "no", "no": "yes"}[item.reference]
         text = f"{word.capitalize()}, as far as the picture shows." if long else word
     else:
-        text = item.answer if right else "entrance"
+        text = item.reference if right else "entrance"
         text = f"It says: {text}" if long else text
     return Response(text, len(text.split()) + 1, True)
 
@@ -112,7 +112,7 @@ def main() -> None:
     )
     before = score_run(items, others)
     answers = {i: (response.text, one) for i, (response, one) in enumerate(zip(others, before, strict=True))}
-    comparison, comparison_s = timed(lambda: compare(items, scored, Other("before", answers), bootstrap))
+    comparison, comparison_s = timed(lambda: compare(items, scored, OtherRun("before", answers), bootstrap))
     figures: dict[str, Any] = {name: round(e.value, 4) for name, e in results.metrics.items()}
     total = scoring_s + samples_s + summary_s + comparison_s
     result(

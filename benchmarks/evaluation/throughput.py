@@ -26,12 +26,11 @@ import torch
 from benchmarks.harness import result, side_by_side
 from components.core.resume.work import Journal
 from components.core.vlm import load_model, load_processor, open_image, prompt_text, set_threads
-from components.evaluation.benchmarks import Questions, subset
-from components.evaluation.config import Benchmark, Config, Role
-from components.evaluation.engines import Response
+from components.evaluation.asking import ask, prompt_for
+from components.evaluation.config import BenchmarkRef, Config, Role
+from components.evaluation.engines import Decoding, Response
 from components.evaluation.engines.transformers import TransformersEngine
-from components.evaluation.inference import ask
-from components.evaluation.prompting import prompt_for
+from components.evaluation.items import Questions, subset
 
 CONFIG = Config(batch_size=128, max_new_tokens=32)
 SAMPLED_ITEMS = 300
@@ -83,9 +82,7 @@ class Workload:
                 self.questions,
                 self.prompts,
                 indices,
-                samples=samples,
-                temperature=0.0 if samples == 1 else 1.0,
-                seed=0,
+                Decoding(samples, 0.0 if samples == 1 else 1.0, 0),
                 chunk_items=CONFIG.chunk_items // samples,
                 journal=Journal(Path(folder) / "answers.jsonl"),
                 name="answers",
@@ -108,7 +105,7 @@ def main() -> None:
     roles: tuple[Role, ...] = ("domain", "general", "hallucination")
     for role in roles:
         reference = str(args.world / "benchmarks" / role)
-        questions.add_benchmark(Benchmark(name=role, role=role, ref=reference), None)
+        questions.add_benchmark(BenchmarkRef(name=role, role=role, ref=reference), None)
     chosen = subset(
         [f"{i.benchmark}/{i.item_id}" for i in questions.items], round(args.scale * len(questions.items))
     )

@@ -30,6 +30,7 @@ from benchmarks.training.packing import write_model
 from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
 from components.core.vlm import load_model, load_processor, set_threads
+from components.core.vlm.tokens import banned_token_ids
 from components.hybrid_rl.config import Config, Prompts
 from components.hybrid_rl.rollouts.prompts import candidates
 from components.hybrid_rl.rollouts.sampler import PromptSampler
@@ -89,7 +90,7 @@ def main(prompts: int, group: int, tokens: int, steps: int, size: str = "demo") 
         )
         trainer = trainer_module.HybridTrainer(
             model=model, processing_class=processor, reward_funcs=[reward],
-            args=grpo_config(config, str(Path(directory) / "out"), 1, trainer_module.vision_tokens(processor)),
+            args=grpo_config(config, str(Path(directory) / "out"), 1, banned_token_ids(processor.tokenizer)),
             train_dataset=trainer_module.training_set(chosen, store), prompt_sampler=sampler,
         )  # fmt: skip
         trainer.args.save_strategy = "no"

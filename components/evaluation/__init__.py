@@ -1,1 +1,1 @@
-"""Stage `evaluation`: what a checkpoint can do, with intervals, on domain, general and hallucination benchmarks."""
+"""Stage `evaluation`: a checkpoint's scores on domain, general and hallucination benchmarks."""

@@ -7,13 +7,12 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from components.core.benchmarks import Format, Kind
+from components.core.benchmarks.rules import Role
 from components.core.stage.settings import Endpoint, Settings
 
-Role = Literal["domain", "general", "hallucination"]
 
-
-class Benchmark(Settings):
-    """One benchmark, as preflight names it."""
+class BenchmarkRef(Settings):
+    """One benchmark, as preflight pinned it."""
 
     name: str = Field(min_length=1)
     """Name in tables and reports."""
@@ -22,7 +21,7 @@ class Benchmark(Settings):
     ref: str
     """Pinned reference of a dataset directory or a benchmark file."""
     format: Format = "auto"
-    """How it is stored: table `benchmark`, VLMEvalKit's TSV, POPE's JSON, needle settings; auto tells by the file."""
+    """Format: table `benchmark`, VLMEvalKit's TSV, POPE's JSON, needle settings; auto tells by the file."""
     kind: Kind = "auto"
     """How it is asked and scored; auto tells by the benchmark's name, else by its answer types."""
 
@@ -44,13 +43,13 @@ class Config(Settings):
     """How to ask, what to sample and how to compute intervals."""
 
     engine: Literal["transformers", "vllm", "endpoint"] = "transformers"
-    """What runs the model: transformers or vLLM in this process, or an OpenAI-compatible endpoint that serves it."""
+    """Runs the model: transformers or vLLM in this process, or an OpenAI-compatible endpoint."""
     endpoint: Endpoint | None = None
     """The endpoint of engine `endpoint`; it must serve the very model that is evaluated."""
     vllm: VllmSettings = VllmSettings()
     """Settings of engine `vllm`."""
     judge: Endpoint | None = None
-    """Who reads answers that rules cannot, and judges open ones; without one, what rules cannot read is wrong."""
+    """Reads answers that rules cannot, and judges open ones; without one, the unread are wrong."""
     judge_max_failed: float = Field(default=0.01, ge=0, le=1)
     """Share of the judge's replies that may be unusable before the stage fails."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -60,7 +59,7 @@ class Config(Settings):
     max_new_tokens: int = Field(default=64, ge=1)
     """Longest response, in tokens; a longer one is cut."""
     prompt_style: Literal["plain", "instructed"] = "plain"
-    """plain: question and options as in training; instructed: followed by the answer type's instruction (prompts/)."""
+    """plain: question and options as in training; instructed: the prompt template of the benchmark's kind."""
     items_per_benchmark: int | None = Field(default=None, ge=1)
     """Most items asked of each benchmark, a fixed pseudo-random choice; null asks all."""
     samples_per_item: int = Field(default=8, ge=0)
@@ -78,7 +77,7 @@ class Config(Settings):
     bootstrap_resamples: int = Field(default=2000, ge=100)
     """Bootstrap resamples of image groups for each interval."""
     report_examples: int = Field(default=12, ge=0)
-    """Answers shown with their pictures for each outcome: right, wrong, better and worse than the compared run's."""
+    """Answers shown with their pictures for each outcome: right, wrong, better or worse than the other."""
     chunk_items: int = Field(default=512, ge=1)
     """Items answered between two saves; what a kill costs at most."""
 

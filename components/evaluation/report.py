@@ -1,75 +1,80 @@
-"""The stage's report and its Markdown: metrics, categories, confusion, comparison, answers with their pictures."""
+"""Report of an evaluation and its Markdown: metrics, categories, confusion, comparison, examples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from components.core.answers import AnswerType
+from components.core.benchmarks.rules import Item
 from components.core.data.hashing import sha256_hex
 from components.core.stage.report import Report
 from components.core.stats import Estimate, PairedComparison
-from components.evaluation.benchmarks import Item, Questions
-from components.evaluation.comparison import Comparison, Other
-from components.evaluation.confusion import confusion, outcomes
-from components.evaluation.engines import Response
-from components.evaluation.figures import accuracy_bars, confusion_plot, difference_plot, needle_plot
-from components.evaluation.scoring import Scored
-from components.evaluation.summary import RIGHT, Results
+from components.evaluation.items import Questions
+from components.evaluation.results.comparison import OtherRun, RunComparison
+from components.evaluation.results.confusion import confusion, outcomes
+from components.evaluation.results.figures import accuracy_bars, confusion_plot, difference_plot, needle_plot
+from components.evaluation.results.summary import RIGHT, Answered, Results
 
-TITLES = {
-    "domain_accuracy": "Domain accuracy",
-    "general_accuracy": "General accuracy",
-    "hallucination_rate": "Hallucination rate",
-    "mean_response_tokens": "Mean response tokens",
-}
 _TOKENS = "mean_response_tokens"
 _LONGEST_QUESTION = 400
+_CLOSED: dict[AnswerType, str] = {"yes_no": "yes/no questions", "choice": "multiple choice"}
 
-Answered = Sequence[tuple[Response, Scored]]
+
+class EvaluatedModel(NamedTuple):
+    """A model's label, the questions, its greedy answers to them, and the numbers made of these."""
+
+    label: str
+    questions: Questions
+    greedy: Answered
+    results: Results
 
 
 def write_report(
     report: Report,
-    label: str,
-    questions: Questions,
-    results: Results,
-    greedy: Answered,
-    comparison: Comparison | None,
-    other: Other | None,
-    *,
+    model: EvaluatedModel,
+    comparison: RunComparison | None,
+    other: OtherRun | None,
     confidence: float,
     examples: int,
 ) -> None:
     """Fill the report; `comparison` and `other` are those of the compared run, if there is one."""
-    items, scored = questions.items, [answered[1] for answered in greedy]
+    label, questions, greedy, results = model
+    items, scored = questions.items, [found for _, found in greedy]
     report.heading(f"Scores of {label}")
     report.text(
-        f"Intervals: {confidence:.0%}, pictures as what was sampled. Accuracy, hallucination and tokens are of "
-        "greedy answers, pass@k of sampled ones."
+        f"Intervals: {confidence:.0%}, pictures as what was sampled. Accuracy, hallucination and tokens are "
+        "of greedy answers, pass@k of sampled ones."
     )
     report.table(_metric_rows(results.metrics))
     report.table(_benchmark_rows(questions, results))
     if comparison is not None and other is not None:
-        _compare(report, label, questions, greedy, comparison, other, examples)
+        _compare(report, model, comparison, other, examples)
     if probes := results.details.get("probes"):
         report.heading("Yes/no probes")
         report.table([{name: round(value, 4) for name, value in probes.items()}])
     for name, categories in results.by_category.items():
-        report.heading(f"{name}: accuracy by category")
-        report.figure(
-            accuracy_bars(categories), f"{name}: accuracy by category; whiskers are intervals, n is the items"
-        )
+        title = f"{name}: accuracy by category"
+        report.heading(title)
+        report.figure(accuracy_bars(categories), f"{title}; whiskers are intervals, n is the items")
     for name, table in results.details.get("needle", {}).items():
         report.heading(f"{name}: needle in a haystack")
         report.figure(needle_plot(table), f"{name}: percent found by length and depth")
-    _confusion(report, items, scored)
+    report.heading("Confusion")
+    for answer_type, name in _CLOSED.items():
+        matrix = confusion(items, scored, (answer_type,))
+        if matrix.categories:
+            report.figure(confusion_plot(matrix), f"{name}: what was said for what is true; items")
+    table_of_outcomes = Report("outcomes")
+    table_of_outcomes.table(outcomes(items, scored, RIGHT))
+    report.details("Outcomes by category", table_of_outcomes)
     right = [i for i, found in enumerate(scored) if found.score >= RIGHT]
     wrong = sorted(set(range(len(items))) - set(right))
     for title, group in (("Right answers", right), ("Wrong answers", wrong)):
         _examples(report, title, questions, group, examples, lambda i: _caption(items[i], greedy[i][0].text))
 
 
-def markdown(label: str, results: Results, comparison: Comparison | None) -> str:
+def markdown(label: str, results: Results, comparison: RunComparison | None) -> str:
     """The metrics, and the comparison if there is one, as Markdown for Kubeflow's page of the run."""
     parts = [f"# {label}", _markdown_table(_metric_rows(results.metrics))]
     if comparison is not None:
@@ -77,10 +82,8 @@ def markdown(label: str, results: Results, comparison: Comparison | None) -> str
     return "\n\n".join(parts) + "\n"
 
 
-def title_of(name: str) -> str:
+def _title_of(name: str) -> str:
     """A metric's name for people."""
-    if name in TITLES:
-        return TITLES[name]
     return name.replace("pass_at_", "pass@").replace("_", " ").capitalize()
 
 
@@ -91,7 +94,9 @@ def _metric_rows(metrics: Mapping[str, Estimate]) -> list[dict[str, object]]:
         value, low, high = (
             f"{scale * number:.1f}{unit}" for number in (estimate.value, estimate.low, estimate.high)
         )
-        rows.append({"metric": title_of(name), "value": value, "low": low, "high": high, "items": estimate.n})
+        rows.append(
+            {"metric": _title_of(name), "value": value, "low": low, "high": high, "items": estimate.n}
+        )
     return rows
 
 
@@ -115,7 +120,7 @@ def _benchmark_rows(questions: Questions, results: Results) -> list[dict[str, ob
 def _difference_rows(metrics: Mapping[str, PairedComparison]) -> list[dict[str, object]]:
     return [
         {
-            "metric": title_of(name),
+            "metric": _title_of(name),
             "difference": f"{100 * paired.difference.value:+.1f} points",
             "interval": f"{100 * paired.difference.low:+.1f} to {100 * paired.difference.high:+.1f}",
             "only here": paired.gained,
@@ -128,18 +133,14 @@ def _difference_rows(metrics: Mapping[str, PairedComparison]) -> list[dict[str, 
 
 
 def _compare(
-    report: Report,
-    label: str,
-    questions: Questions,
-    greedy: Answered,
-    comparison: Comparison,
-    other: Other,
-    examples: int,
+    report: Report, model: EvaluatedModel, comparison: RunComparison, other: OtherRun, examples: int
 ) -> None:
+    label, items = model.label, model.questions.items
     report.heading(f"{label} against {comparison.label}")
     report.text(
-        f"The same {comparison.items} items, {label} minus {comparison.label}. p (pictures) flips the signs of whole "
-        "pictures' differences and is the one to decide by; McNemar's test takes items as independent."
+        f"The same {comparison.items} items, {label} minus {comparison.label}. p (pictures) flips the signs "
+        "of whole pictures' differences and is the one to decide by; "
+        "McNemar's test takes items as independent."
     )
     report.table(_difference_rows(comparison.metrics))
     for name, categories in comparison.by_category.items():
@@ -147,28 +148,13 @@ def _compare(
 
     def caption(i: int) -> str:
         before = f"{other.label} said: {other.answers[i][0] or '(nothing)'}"
-        return f"{_caption(questions.items[i], greedy[i][0].text, label)}\n{before}"
+        return f"{_caption(items[i], model.greedy[i][0].text, label)}\n{before}"
 
     for title, group in (
         (f"Better: only {label} is right ({len(comparison.better)})", comparison.better),
         (f"Worse: only {comparison.label} is right ({len(comparison.worse)})", comparison.worse),
     ):
-        _examples(report, title, questions, group, examples, caption)
-
-
-def _confusion(report: Report, items: Sequence[Item], scored: Sequence[Scored]) -> None:
-    report.heading("Confusion")
-    for types, name in ((("yes_no",), "yes/no questions"), (("choice",), "multiple choice")):
-        matrix = confusion(items, scored, types)  # type: ignore[arg-type]
-        if matrix.categories:
-            report.figure(confusion_plot(matrix), f"{name}: what was said for what is true; items")
-    report.details("Outcomes by category", _outcome_table(items, scored))
-
-
-def _outcome_table(items: Sequence[Item], scored: Sequence[Scored]) -> Report:
-    table = Report("outcomes")
-    table.table(outcomes(items, scored, RIGHT))
-    return table
+        _examples(report, title, model.questions, group, examples, caption)
 
 
 def _examples(
@@ -180,14 +166,14 @@ def _examples(
     caption: Callable[[int], str],
 ) -> None:
     """Items with their (first) picture, under a heading; nothing if there are none."""
-    shown = choose_examples(questions.items, indices, count)
+    shown = _choose_examples(questions.items, indices, count)
     if shown:
         report.heading(title)
         report.images([(questions.pictures(questions.items[i])[0], caption(i)) for i in shown])
 
 
-def choose_examples(items: Sequence[Item], indices: Iterable[int], count: int) -> list[int]:
-    """Some items with pictures: a pseudo-random choice, at most one of a picture, in turn from each benchmark."""
+def _choose_examples(items: Sequence[Item], indices: Iterable[int], count: int) -> list[int]:
+    """A pseudo-random choice of items, at most one of a picture, from each benchmark in turn."""
     ranked: dict[str, list[int]] = {}
     for index in sorted(indices, key=lambda i: sha256_hex(f"{items[i].benchmark}/{items[i].item_id}")):
         if items[index].pictures:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,18 @@ from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError, NoInputError
 from components.core.stage.log import ProgressBar
 from components.core.stats import Bootstrap
-from components.evaluation.benchmarks import Questions, read_questions, subset
-from components.evaluation.comparison import Comparison, compare, read_other
+from components.evaluation.asking import ask, prompt_for, prompts_hash, template_hashes
 from components.evaluation.config import Config
-from components.evaluation.confusion import confusion
-from components.evaluation.engines import Engine, Response, open_engine
-from components.evaluation.inference import ask
-from components.evaluation.judge import Judge
-from components.evaluation.prompting import prompt_for, prompts_hash, template_hashes
-from components.evaluation.report import markdown, write_report
-from components.evaluation.scoring import Scored, score_all
-from components.evaluation.summary import Results, summarise
+from components.evaluation.engines import Decoding, Engine, Response, open_engine
+from components.evaluation.items import Questions, read_questions, subset
+from components.evaluation.report import EvaluatedModel, markdown, write_report
+from components.evaluation.results.comparison import compare, read_other
+from components.evaluation.results.confusion import confusion
+from components.evaluation.results.summary import Answered, summarise
+from components.evaluation.scoring import score_all
+from components.evaluation.scoring.judge import Judge
 
 _WRITE_ROWS = 4096
-
-Answered = Sequence[tuple[Response, Scored]]
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -45,47 +43,40 @@ def run(config: Config, ctx: StageContext) -> None:
     path, digest = _model(ctx)
     prompts = [prompt_for(item, config.prompt_style) for item in questions.items]
     answers, drawn = _ask(config, ctx, questions, prompts, path)
-
     judge = None
     if config.judge is not None:
         judge = Judge(config.judge, ctx.work.journal("judge"), ctx.log, config.judge_max_failed)
     greedy, samples = _score(questions, answers, drawn, judge)
-    scored = [answered[1] for answered in greedy]
+
+    label, scored = ctx.params["label"], [found for _, found in greedy]
     bootstrap = Bootstrap(config.confidence, config.bootstrap_resamples, config.seed)
-    results = summarise(
-        questions.items,
-        greedy,
-        {i: [answered[1] for answered in group] for i, group in samples.items()},
-        pass_k=config.pass_k,
-        bootstrap=bootstrap,
-    )
+    sample_scores = {i: [found for _, found in group] for i, group in samples.items()}
+    results = summarise(questions.items, greedy, sample_scores, pass_k=config.pass_k, bootstrap=bootstrap)
     comparison = None if other is None else compare(questions.items, scored, other, bootstrap)
 
     with ctx.writer("predictions", table="predictions") as writer:
-        rows = _rows(ctx.params["label"], questions, greedy, samples)
-        while batch := [row for row, _ in zip(rows, range(_WRITE_ROWS), strict=False)]:
+        rows = _rows(label, questions, greedy, samples)
+        while batch := list(islice(rows, _WRITE_ROWS)):
             writer.write(batch)
-    settings = _settings(config, questions, prompts, ctx.work.journal("answers").get("engine"), judge)
-    scores = _scores(ctx.params["label"], digest, results, comparison, settings)
+    scores = {"label": label, "checkpoint_digest": digest, **results.to_json()}
+    scores["settings"] = _settings(
+        config, questions, prompts, ctx.work.journal("answers").get("engine"), judge
+    )
+    if comparison is not None:
+        scores["comparison"] = comparison.to_json()
     write_json_atomic(ctx.outputs["scores"], scores)
     matrix = confusion(questions.items, scored)
     write_json_atomic(ctx.outputs["confusion"], matrix.to_kfp())
     if matrix.categories:
         ctx.metadata["confusion"] = matrix.to_kfp()
-    table = markdown(ctx.params["label"], results, comparison)
-    ctx.outputs["summary"].write_text(table, encoding="utf-8")
-    _metrics(ctx, results, len(questions.items))
-    write_report(
-        ctx.report,
-        ctx.params["label"],
-        questions,
-        results,
-        greedy,
-        comparison,
-        other,
-        confidence=config.confidence,
-        examples=config.report_examples,
-    )
+    ctx.outputs["summary"].write_text(markdown(label, results, comparison), encoding="utf-8")
+    for name, estimate in results.metrics.items():
+        ctx.metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        interval = (name, estimate.value, estimate.low, estimate.high)
+        ctx.log.info("%s = %.4f [%.4f, %.4f]", *interval, extra={"n": estimate.n})
+    ctx.metrics["items"] = len(questions.items)
+    evaluated = EvaluatedModel(label, questions, greedy, results)
+    write_report(ctx.report, evaluated, comparison, other, config.confidence, config.report_examples)
 
 
 def _model(ctx: StageContext) -> tuple[Path, str]:
@@ -114,24 +105,22 @@ def _ask(
         journal.put("engine", opened.describe())
         return opened
 
-    every = range(len(questions.items))
-    with ProgressBar(len(every), f"{label}: greedy answers", ctx.log) as bar:
-        answers = ask(
-            engine, questions, prompts, every, samples=1, temperature=0.0, seed=config.seed,
-            chunk_items=config.chunk_items, journal=journal, name="greedy", on_answer=bar.update,
-        )  # fmt: skip
+    def asked(name: str, title: str, chosen: Sequence[int], decoding: Decoding) -> dict[int, list[Response]]:
+        chunk = max(1, config.chunk_items // decoding.samples)
+        with ProgressBar(len(chosen), f"{label}: {title}", ctx.log) as bar:
+            return ask(
+                engine, questions, prompts, chosen, decoding,
+                chunk_items=chunk, journal=journal, name=name, on_answer=bar.update,
+            )  # fmt: skip
+
+    answers = asked("greedy", "greedy answers", range(len(questions.items)), Decoding(1, 0.0, config.seed))
     domain = questions.of_role("domain")
     chosen = subset([questions.items[i].item_id for i in domain], config.pass_at_k_items)
-    if not config.samples_per_item or not chosen:
+    count = config.samples_per_item
+    if not count or not chosen:
         return answers, {}
-    with ProgressBar(len(chosen), f"{label}: {config.samples_per_item} samples each", ctx.log) as bar:
-        drawn = ask(
-            engine, questions, prompts, [domain[n] for n in chosen], samples=config.samples_per_item,
-            temperature=config.temperature, seed=config.seed,
-            chunk_items=max(1, config.chunk_items // config.samples_per_item),
-            journal=journal, name="samples", on_answer=bar.update,
-        )  # fmt: skip
-    return answers, drawn
+    decoding = Decoding(count, config.temperature, config.seed)
+    return answers, asked("samples", f"{count} samples each", [domain[n] for n in chosen], decoding)
 
 
 def _score(
@@ -139,16 +128,15 @@ def _score(
     answers: Mapping[int, Sequence[Response]],
     drawn: Mapping[int, Sequence[Response]],
     judge: Judge | None,
-) -> tuple[list[tuple[Response, Scored]], dict[int, list[tuple[Response, Scored]]]]:
-    """Responses with their scores: greedy ones by item, samples by item index. The judge is asked once for all."""
-    flat = [(i, answers[i][0]) for i in range(len(questions.items))]
+) -> tuple[Answered, dict[int, Answered]]:
+    """Responses with their scores: greedy ones by item, samples by item index. The judge is asked once."""
+    size = len(questions.items)
+    flat = [(i, answers[i][0]) for i in range(size)]
     flat += [(i, response) for i in sorted(drawn) for response in drawn[i]]
     scored = score_all([questions.items[i] for i, _ in flat], [response.text for _, response in flat], judge)
     pairs = [(response, found) for (_, response), found in zip(flat, scored, strict=True)]
-    samples: dict[int, list[tuple[Response, Scored]]] = {}
-    for (i, _), pair in zip(flat[len(questions.items) :], pairs[len(questions.items) :], strict=True):
-        samples.setdefault(i, []).append(pair)
-    return pairs[: len(questions.items)], samples
+    rest = iter(pairs[size:])
+    return pairs[:size], {i: [next(rest) for _ in drawn[i]] for i in sorted(drawn)}
 
 
 def _rows(
@@ -156,7 +144,7 @@ def _rows(
 ) -> Iterator[dict[str, Any]]:
     """Rows of the predictions: of each item the greedy answer as sample 0, then its samples from 1 on."""
     for index, item in enumerate(questions.items):
-        for number, (response, scored) in enumerate([greedy[index], *samples.get(index, [])]):
+        for number, (response, found) in enumerate([greedy[index], *samples.get(index, [])]):
             yield {
                 "benchmark": item.benchmark,
                 "item_id": item.item_id,
@@ -166,29 +154,11 @@ def _rows(
                 "model": label,
                 "sample_no": number,
                 "response": response.text,
-                "extracted": scored.extracted,
-                "stage": scored.stage,
-                "score": scored.score,
+                "extracted": found.extracted,
+                "stage": found.stage,
+                "score": found.score,
                 "response_tokens": response.tokens,
             }
-
-
-def _scores(
-    label: str, digest: str, results: Results, comparison: Comparison | None, settings: dict[str, Any]
-) -> dict[str, Any]:
-    scores: dict[str, Any] = {
-        "label": label,
-        "checkpoint_digest": digest,
-        "metrics": {name: estimate.to_json() for name, estimate in results.metrics.items()},
-        "by_benchmark": {name: estimate.to_json() for name, estimate in results.by_benchmark.items()},
-        "by_category": {
-            name: {category: estimate.to_json() for category, estimate in categories.items()}
-            for name, categories in results.by_category.items()
-        },
-        "details": results.details,
-        "settings": settings,
-    }
-    return scores if comparison is None else {**scores, "comparison": comparison.to_json()}
 
 
 def _settings(
@@ -216,18 +186,10 @@ def _settings(
         "judge": None if judge is None else judge.identity,
         "engine": engine,
         "intervals": {
-            "method": "Wilson's interval with the effective sample size of a cluster bootstrap over pictures; "
-            "expanded bootstrap percentiles for tokens; Agresti-Min for paired differences",
+            "method": "Wilson's interval with the effective sample size of a cluster bootstrap over "
+            "pictures; expanded bootstrap percentiles for tokens; Agresti-Min for paired differences",
             "confidence": config.confidence,
             "resamples": config.bootstrap_resamples,
         },
         "benchmarks": questions.sources,
     }
-
-
-def _metrics(ctx: StageContext, results: Results, items: int) -> None:
-    for name, estimate in results.metrics.items():
-        ctx.metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-        interval = (name, estimate.value, estimate.low, estimate.high)
-        ctx.log.info("%s = %.4f [%.4f, %.4f]", *interval, extra={"n": estimate.n})
-    ctx.metrics["items"] = items

@@ -1,10 +1,10 @@
-"""Quantise a finished checkpoint, measure what that costs, and write a recipe to serve it.
+"""Quantised export of a finished checkpoint: measure what quantisation costs, and write a recipe to serve it.
 
     python -m components.export --checkpoint DIR --scheme int8 --output DIR [--benchmark NAME=DIR]...
 
-The checkpoint is a directory that training, or `vlm-posttrain registry fetch`, wrote. Beside the weights the output holds
-`export.json`, `report.html`, `README.md` and `serve.sh`, and a manifest that names the checkpoint it was made from. The
-same command again finds the finished output and changes nothing; an interrupted one starts anew.
+The checkpoint is a directory that training, or `vlm-posttrain registry fetch`, wrote. Beside the weights the
+output holds `export.json`, `report.html`, `README.md`, `serve.sh`, and a manifest that names the checkpoint.
+The same command again finds the finished output and changes nothing; an interrupted one starts anew.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from components.core.data.files import write_json_atomic
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.stage import log as logs
 from components.core.stage.errors import ConfigError, DataError, StageError
-from components.core.stage.log import ProgressBar
 from components.core.stage.report import Report
-from components.export.measure import choose, compare, scores
+from components.export.measure import measure
 from components.export.quantise import Scheme, quantise, size_bytes
 from components.export.recipe import NAME, readme, serve_script
 
@@ -43,16 +42,15 @@ def export(
     name: str,
     log: logging.Logger,
 ) -> dict[str, Any]:
-    """Do it all; what `export.json` holds.
+    """Quantise, measure and write; returns the content of `export.json`.
 
     Raises:
         ConfigError: the library is missing, or the group size does not fit.
         DataError: the checkpoint or a benchmark is unusable, or `output` holds something else.
     """
     source = open_checkpoint(checkpoint)
-    provenance = {
-        "made_by": "components.export", "checkpoint": source.digest, "scheme": scheme, "group_size": group_size,
-    }  # fmt: skip
+    provenance: dict[str, Any] = {"made_by": "components.export", "checkpoint": source.digest}
+    provenance |= {"scheme": scheme, "group_size": group_size}
     if (output / MANIFEST_NAME).is_file():
         return _finished(output, provenance)
     if output.exists() and any(output.iterdir()):
@@ -65,18 +63,10 @@ def export(
     log.info("quantising", extra={"scheme": scheme, "of": str(checkpoint)})
     layers = quantise(checkpoint, staging, scheme, group_size)
     sizes = {"before_mb": size_bytes(checkpoint) / 1e6, "after_mb": size_bytes(staging) / 1e6}
-    found: dict[str, Any] = {}
-    for label, path in benchmarks.items():
-        asked = choose(label, path, limit)
-        with ProgressBar(2 * len(asked.items), f"{label}: before and after", log) as bar:
-            before = scores(checkpoint, asked, max_new_tokens, bar.update)
-            after = scores(staging, asked, max_new_tokens, bar.update)
-        found[label] = {
-            "items": len(asked.items),
-            "accuracy_before": round(sum(before) / len(before), 6),
-            "accuracy_after": round(sum(after) / len(after), 6),
-            "change": compare(before, after, asked).to_json(),
-        }
+    found = {
+        label: measure(label, path, (checkpoint, staging), limit, max_new_tokens, log)
+        for label, path in benchmarks.items()
+    }
     figures = {
         **provenance,
         "layers": layers,
@@ -100,27 +90,34 @@ def _finished(output: Path, provenance: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write(output: Path, name: str, scheme: Scheme, figures: dict[str, Any], max_model_tokens: int) -> None:
-    rows = [
-        {
-            "benchmark": label,
-            "items": row["items"],
-            "before %": round(100 * row["accuracy_before"], 2),
-            "after %": round(100 * row["accuracy_after"], 2),
-            "change, points": round(100 * row["change"]["difference"]["value"], 2),
-            "95 % interval": f"{100 * row['change']['difference']['low']:.2f} to {100 * row['change']['difference']['high']:.2f}",
-        }
-        for label, row in figures["benchmarks"].items()
-    ]
+    rows, lines = [], []
+    for label, row in figures["benchmarks"].items():
+        value, low, high = (100 * row["change"]["difference"][key] for key in ("value", "low", "high"))
+        before, after = (round(100 * row[f"accuracy_{when}"], 2) for when in ("before", "after"))
+        interval = f"{low:.2f} to {high:.2f}"
+        rows.append(
+            {
+                "benchmark": label,
+                "items": row["items"],
+                "before %": before,
+                "after %": after,
+                "change, points": round(value, 2),
+                "95 % interval": interval,
+            }
+        )
+        lines.append(
+            f"- {label} ({row['items']} items): {before} % before, {after} % after "
+            f"(change {round(value, 2)} points, {interval})"
+        )
     write_json_atomic(output / "export.json", figures)
     report = Report(f"{name}, {scheme}")
     report.text(
-        f"{figures['before_mb']:.1f} MB before, {figures['after_mb']:.1f} MB after; {figures['layers']} layers quantised."
+        f"{figures['before_mb']:.1f} MB before, {figures['after_mb']:.1f} MB after; "
+        f"{figures['layers']} layers quantised."
     )
     report.heading("Accuracy on the same items")
     report.table(rows) if rows else report.text("No benchmark was given.")
     report.write(output / "report.html")
-    lines = [f"- {row['benchmark']} ({row['items']} items): {row['before %']} % before, {row['after %']} % after "
-             f"(change {row['change, points']} points, {row['95 % interval']})" for row in rows]  # fmt: skip
     (output / "README.md").write_text(readme(name, scheme, figures, lines), encoding="utf-8")
     script = output / NAME
     script.write_text(serve_script(name, max_model_tokens), encoding="utf-8")
@@ -128,7 +125,7 @@ def _write(output: Path, name: str, scheme: Scheme, figures: dict[str, Any], max
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and run; the exit code."""
+    """Parse the command line and run; returns the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m components.export",
         description=__doc__,
@@ -145,26 +142,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--max-new-tokens", type=int, default=64)
     parser.add_argument("--max-model-tokens", type=int, default=32768, help="context length in the recipe")
     parser.add_argument("--name", default="domain-expert", help="model name that the server announces")
-    options = parser.parse_args(arguments)
+    options = vars(parser.parse_args(arguments))
     log = logs.get_logger("export")
+    benchmarks = options.pop("benchmark")
     try:
-        wrong = [text for text in options.benchmark if "=" not in text]
-        if wrong:
+        if wrong := [text for text in benchmarks if "=" not in text]:
             raise ConfigError(f"--benchmark {wrong[0]}: expected NAME=DIR")
-        figures = export(
-            options.checkpoint,
-            options.output,
-            options.scheme,
-            benchmarks={
-                name: Path(path) for name, _, path in (text.partition("=") for text in options.benchmark)
-            },
-            group_size=options.group_size,
-            limit=options.limit,
-            max_new_tokens=options.max_new_tokens,
-            max_model_tokens=options.max_model_tokens,
-            name=options.name,
-            log=log,
-        )
+        given = {name: Path(path) for name, _, path in (text.partition("=") for text in benchmarks)}
+        figures = export(**options, benchmarks=given, log=log)
     except StageError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code

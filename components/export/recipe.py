@@ -1,4 +1,4 @@
-"""How to serve an exported checkpoint with vLLM: a script and a page of explanation, written beside the weights. Pure."""
+"""Recipe to serve an exported checkpoint with vLLM: a script and a page, written beside the weights. Pure."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ NAME = "serve.sh"
 
 
 def serve_script(model_name: str, max_model_tokens: int) -> str:
-    """A shell script that serves the directory it lies in. Settings can be overridden from the environment."""
+    """A shell script that serves the directory it lies in. The environment may override its settings."""
     name = shlex.quote(model_name)
     return f"""#!/usr/bin/env bash
-# Serves this checkpoint with vLLM on an OpenAI-compatible address. vLLM reads the quantisation from config.json.
+# Serves this checkpoint with vLLM on an OpenAI-compatible address. config.json tells vLLM the quantisation.
 set -euo pipefail
 exec vllm serve "$(cd "$(dirname "$0")" && pwd)" \\
     --served-model-name {name} \\
@@ -29,8 +29,9 @@ def readme(model_name: str, scheme: Scheme, figures: dict[str, float], tables: l
     measured = "\n".join(tables) or "No benchmark was given, so its accuracy was not compared."
     return f"""# {model_name}, {scheme}
 
-Weights of the language model's linear layers in {scheme}, everything else as it was: {figures["before_mb"]:.1f} MB before,
-{figures["after_mb"]:.1f} MB now. Stored in compressed-tensors' `pack-quantized` format, which vLLM and transformers read.
+Weights of the language model's linear layers in {scheme}, everything else as it was:
+{figures["before_mb"]:.1f} MB before, {figures["after_mb"]:.1f} MB now.
+Stored in compressed-tensors' `pack-quantized` format, which vLLM and transformers read.
 
 {measured}
 
@@ -40,7 +41,8 @@ Weights of the language model's linear layers in {scheme}, everything else as it
 
 ## Ask
 
-    curl http://localhost:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{{"model": "{model_name}",
+    curl http://localhost:8000/v1/chat/completions -H 'Content-Type: application/json' -d '{{
+      "model": "{model_name}",
       "messages": [{{"role": "user", "content": [{{"type": "image_url", "image_url": {{"url": "https://..."}}}},
       {{"type": "text", "text": "What does the picture show?"}}]}}]}}'
 """

@@ -1,19 +1,19 @@
-"""The gate's criteria. Pure functions from paired answers to verdicts.
+"""The gate's criteria: from paired answers to verdicts. Pure functions.
 
-All criteria have to pass. A test of "all of these hold" by tests that each hold needs no correction for their number:
-it errs no more often than its most permissive part (intersection-union test: Berger 1982, Technometrics 24(4)).
+All criteria have to pass, so their number needs no correction. Such a test errs no more often than its most
+permissive part (intersection-union test: Berger 1982, Technometrics 24(4)).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from typing import Any
 
 from pydantic import BaseModel
 
 from components.core.stats import Bootstrap, Estimate, paired_comparison
 from components.promotion.config import Criteria
-from components.promotion.paired import Comparison, Pairs
+from components.promotion.paired import PairedScores, ReferenceComparison
 from components.promotion.probe_f1 import f1_difference
 from components.promotion.scores import Measure
 
@@ -55,7 +55,7 @@ class Lengths(BaseModel):
 
 
 def judge(
-    comparisons: Sequence[Comparison], lengths: Mapping[str, Lengths], criteria: Criteria
+    comparisons: Sequence[ReferenceComparison], lengths: Mapping[str, Lengths], criteria: Criteria
 ) -> list[Finding]:
     """Judge the final model.
 
@@ -71,151 +71,104 @@ def judge(
 
 
 def passes(findings: Sequence[Finding]) -> bool:
-    """Whether no criterion failed and domain accuracy was judged: without it nothing says that the model is better."""
+    """Whether no criterion failed and domain accuracy was judged: only the domain says that it is better."""
     judged = [finding for finding in findings if finding.passed is not None]
     return all(finding.passed for finding in judged) and any(
         finding.name.startswith("domain_gain") for finding in judged
     )
 
 
-def _against(comparison: Comparison, criteria: Criteria) -> list[Finding]:
-    suffix = "" if comparison.reference == "base" else f"_vs_{comparison.reference}"
-    wanted = criteria.domain_gain_points if comparison.reference == "base" else criteria.incumbent_gain_points
+def _against(comparison: ReferenceComparison, criteria: Criteria) -> list[Finding]:
+    is_base, label = comparison.reference == "base", comparison.label
+    gain = criteria.domain_gain_points if is_base else criteria.incumbent_gain_points
+    loss, rise = criteria.general_margin_points, criteria.hallucination_margin_points
+    bootstrap, by = Bootstrap(criteria.confidence, criteria.resamples), f"by the {criteria.rule}"
+
+    def criterion(name: str, threshold: float, rule: str, measured: Mapping[str, Any] | str) -> Finding:
+        stated: dict[str, Any] = {
+            "name": name if is_base else f"{name}_vs_{comparison.reference}",
+            "rule": rule,
+            "reference": label,
+            "threshold": threshold,
+        }
+        if isinstance(measured, str):
+            return _unmeasured(stated, measured, criteria)
+        at_least = measured["low" if criteria.rule == "interval" else "measured"] >= threshold
+        at_most = measured["high" if criteria.rule == "interval" else "measured"] <= threshold
+        gained = measured["measured"] >= threshold and measured["low"] > 0
+        passed = {"domain_gain": gained, "hallucination": at_most}.get(name, at_least)
+        return Finding(**stated, passed=passed, **measured)
+
+    def paired(pairs: PairedScores | None, role: str, missing: str = "no benchmark") -> dict[str, Any] | str:
+        return comparison.notes.get(role, missing) if pairs is None else _paired(pairs, bootstrap)
+
     findings = [
-        _gain(f"domain_gain{suffix}", comparison, wanted, criteria),
-        _kept(f"general_kept{suffix}", comparison, criteria),
-        _hallucination(f"hallucination{suffix}", comparison, criteria),
+        criterion(
+            "domain_gain",
+            gain,
+            f"domain accuracy at least {gain:g} points above {label}, and the interval of the gain above 0",
+            paired(comparison.domain, "domain"),
+        ),
+        criterion(
+            "general_kept",
+            -loss,
+            f"general accuracy at most {loss:g} points below {label}, {by}",
+            paired(comparison.general, "general"),
+        ),
+        criterion(
+            "hallucination",
+            rise,
+            f"hallucination rate at most {rise:g} points above {label}, {by}",
+            paired(comparison.absent, "hallucination", "no probe about anything absent"),
+        ),
     ]
     if comparison.probes is not None:
-        findings.append(_probe_f1(f"probe_f1{suffix}", comparison, criteria))
+        margin = criteria.probe_f1_margin_points
+        before, after, difference = f1_difference(comparison.probes, bootstrap)
+        rule = f"F1 of the probes at most {margin:g} points below {label}, {by}"
+        findings.append(criterion("probe_f1", -margin, rule, _points(before, after, difference)))
     return findings
 
 
-def _gain(name: str, comparison: Comparison, wanted: float, criteria: Criteria) -> Finding:
-    finding = Finding(
-        name=name,
-        passed=None,
-        rule=f"domain accuracy at least {wanted:g} points above {comparison.label}, and the interval of the gain above 0",
-        reference=comparison.label,
-        threshold=wanted,
-    )
-    if comparison.domain is None:
-        return _unmeasured(finding, comparison.notes.get("domain", "no benchmark"), criteria)
-    measured = _paired(finding, comparison.domain, criteria)
-    assert measured.measured is not None and measured.low is not None
-    return measured.model_copy(update={"passed": measured.measured >= wanted and measured.low > 0})
-
-
-def _kept(name: str, comparison: Comparison, criteria: Criteria) -> Finding:
-    margin = criteria.general_margin_points
-    finding = Finding(
-        name=name,
-        passed=None,
-        rule=f"general accuracy at most {margin:g} points below {comparison.label}, by the {criteria.rule}",
-        reference=comparison.label,
-        threshold=-margin,
-    )
-    if comparison.general is None:
-        return _unmeasured(finding, comparison.notes.get("general", "no benchmark"), criteria)
-    measured = _paired(finding, comparison.general, criteria)
-    return _not_below(measured, -margin, criteria)
-
-
-def _hallucination(name: str, comparison: Comparison, criteria: Criteria) -> Finding:
-    margin = criteria.hallucination_margin_points
-    finding = Finding(
-        name=name,
-        passed=None,
-        rule=f"hallucination rate at most {margin:g} points above {comparison.label}, by the {criteria.rule}",
-        reference=comparison.label,
-        threshold=margin,
-    )
-    if comparison.absent is None:
-        note = comparison.notes.get("hallucination", "no probe about anything absent")
-        return _unmeasured(finding, note, criteria)
-    measured = _paired(finding, comparison.absent, criteria)
-    decides = measured.high if criteria.rule == "interval" else measured.measured
-    assert decides is not None
-    return measured.model_copy(update={"passed": decides <= margin})
-
-
-def _probe_f1(name: str, comparison: Comparison, criteria: Criteria) -> Finding:
-    assert comparison.probes is not None
-    margin, probes = criteria.probe_f1_margin_points, comparison.probes
-    before, after, difference = f1_difference(probes, _bootstrap(criteria))
-    finding = Finding(
-        name=name,
-        passed=None,
-        rule=f"F1 of the probes at most {margin:g} points below {comparison.label}, by the {criteria.rule}",
-        reference=comparison.label,
-        threshold=-margin,
-        candidate_value=round(100 * after, 4),
-        reference_value=round(100 * before, 4),
-    )
-    return _not_below(finding.model_copy(update=_points(difference)), -margin, criteria)
-
-
 def _length(name: str, lengths: Lengths, criteria: Criteria) -> Finding:
-    finding = Finding(
-        name=name,
-        passed=None,
-        rule=f"mean response length at most {criteria.length_ratio:g} times that of {lengths.label}",
-        reference=lengths.label,
-        threshold=criteria.length_ratio,
-    )
+    most = criteria.length_ratio
+    rule = f"mean response length at most {most:g} times that of {lengths.label}"
+    stated: dict[str, Any] = {"name": name, "rule": rule, "reference": lengths.label, "threshold": most}
     if lengths.candidate is None or lengths.reference is None or lengths.reference.value <= 0:
-        return _unmeasured(finding, "no response lengths of both", criteria)
+        return _unmeasured(stated, "no response lengths of both", criteria)
     ratio = lengths.candidate.value / lengths.reference.value
-    return finding.model_copy(
-        update={
-            "measured": round(ratio, 6),
-            "passed": ratio <= criteria.length_ratio,
-            "candidate_value": lengths.candidate.value,
-            "reference_value": lengths.reference.value,
-            "n": lengths.candidate.n,
-        }
+    return Finding(
+        **stated,
+        passed=ratio <= most,
+        measured=round(ratio, 6),
+        candidate_value=lengths.candidate.value,
+        reference_value=lengths.reference.value,
+        n=lengths.candidate.n,
     )
 
 
-def _paired(finding: Finding, pairs: Pairs, criteria: Criteria) -> Finding:
-    """`finding` with the difference after - before in points, its interval and the tests."""
-    compared = paired_comparison(pairs.before, pairs.after, pairs.groups, _bootstrap(criteria))
-    return finding.model_copy(
-        update={
-            **_points(compared.difference),
-            "candidate_value": round(100 * float(pairs.after.mean()), 4),
-            "reference_value": round(100 * float(pairs.before.mean()), 4),
-            "gained": compared.gained,
-            "lost": compared.lost,
-            "p_value": float(f"{compared.p_value:.6g}"),
-            "p_value_clustered": float(f"{compared.p_value_clustered:.6g}"),
-        }
-    )
+def _unmeasured(stated: Mapping[str, Any], why: str, criteria: Criteria) -> Finding:
+    skipped = criteria.unmeasured == "skip"
+    note = f"not measured: {why}" + ("; skipped as configured" if skipped else "")
+    return Finding(**stated, passed=None if skipped else False, note=note)
 
 
-def _not_below(finding: Finding, bound: float, criteria: Criteria) -> Finding:
-    decides = finding.low if criteria.rule == "interval" else finding.measured
-    assert decides is not None
-    return finding.model_copy(update={"passed": decides >= bound})
-
-
-def _points(difference: Estimate) -> dict[str, float | int]:
-    scaled = replace(
-        difference, value=100 * difference.value, low=100 * difference.low, high=100 * difference.high
-    )
+def _paired(pairs: PairedScores, bootstrap: Bootstrap) -> dict[str, Any]:
+    """The difference after - before in points, its interval and the tests."""
+    compared = paired_comparison(pairs.before, pairs.after, pairs.groups, bootstrap)
     return {
-        "measured": round(scaled.value, 4),
-        "low": round(scaled.low, 4),
-        "high": round(scaled.high, 4),
-        "n": scaled.n,
+        **_points(float(pairs.before.mean()), float(pairs.after.mean()), compared.difference),
+        **{name: value for name, value in compared.to_json().items() if name != "difference"},
     }
 
 
-def _bootstrap(criteria: Criteria) -> Bootstrap:
-    return Bootstrap(criteria.confidence, criteria.resamples)
-
-
-def _unmeasured(finding: Finding, why: str, criteria: Criteria) -> Finding:
-    skipped = criteria.unmeasured == "skip"
-    note = f"not measured: {why}" + ("; skipped as configured" if skipped else "")
-    return finding.model_copy(update={"passed": None if skipped else False, "note": note})
+def _points(before: float, after: float, difference: Estimate) -> dict[str, Any]:
+    """Both values and their difference, in points to four decimals."""
+    return {
+        "measured": round(100 * difference.value, 4),
+        "low": round(100 * difference.low, 4),
+        "high": round(100 * difference.high, 4),
+        "candidate_value": round(100 * after, 4),
+        "reference_value": round(100 * before, 4),
+        "n": difference.n,
+    }

@@ -1,4 +1,4 @@
-"""Where a registered model comes from: digests of everything that went into it, back to the hashes of its pictures."""
+"""Lineage of a registered model: digests of all that went into it, back to the hashes of its pictures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRAINING_IMAGES = "training_images.txt"
 def lineage(
     checkpoint: Path, predictions: dict[str, Dataset], qa_kept: Dataset, general_data: str
 ) -> tuple[dict[str, Any], bytes]:
-    """The lineage record, and the list of training pictures, one SHA-256 (of the stored bytes) a line.
+    """The lineage record, and the training pictures: one SHA-256 of the stored bytes a line.
 
     Args:
         checkpoint: the final model; its manifest names the digests of what it was trained on.
@@ -27,7 +27,7 @@ def lineage(
         general_data: pinned reference of the general data.
 
     Raises:
-        DataError: `qa_kept` or the pictures behind the evaluation are not those that the checkpoint was trained on.
+        DataError: the checkpoint was trained on other questions than `qa_kept`.
     """
     trained = provenance(checkpoint)
     kept = fingerprint(qa_kept.path)
@@ -37,19 +37,20 @@ def lineage(
             f"{qa_kept.path} holds other questions ({kept}) than the checkpoint was trained on "
             f"({inputs['qa_kept']}); give those of the same run"
         )
-    pictures = sorted(
-        {
-            row["image_id"]
-            for row in qa_kept.rows_iter(columns=("image_id", "split"))
-            if row["split"] == "train"
-        }
-    )
+    rows = qa_kept.rows_iter(columns=("image_id", "split"))
+    pictures = sorted({row["image_id"] for row in rows if row["split"] == "train"})
     listed = "".join(f"{image_id}\n" for image_id in pictures).encode()
+    made = qa_kept.manifest.get("provenance") or {}
+    origin = ("stage", "code_version", "config_hash", "inputs")
     record = {
         "checkpoint": trained,
         "evaluation": {name: provenance(dataset.path) for name, dataset in predictions.items()},
         "general_data": general_data,
-        "qa_kept": {"digest": kept, "rows": qa_kept.rows, **_origin(qa_kept)},
+        "qa_kept": {
+            "digest": kept,
+            "rows": qa_kept.rows,
+            **{key: made[key] for key in origin if key in made},
+        },
         "training_images": {
             "file": TRAINING_IMAGES,
             "count": len(pictures),
@@ -64,8 +65,3 @@ def provenance(directory: Path) -> dict[str, Any]:
     """What a manifest says about how its directory came to be; empty if it says nothing."""
     manifest = json.loads((directory / MANIFEST_NAME).read_text(encoding="utf-8"))
     return dict(manifest.get("provenance") or {})
-
-
-def _origin(dataset: Dataset) -> dict[str, Any]:
-    made = dataset.manifest.get("provenance") or {}
-    return {key: made[key] for key in ("stage", "code_version", "config_hash", "inputs") if key in made}

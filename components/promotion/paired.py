@@ -32,19 +32,16 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Pairs:
+class PairedScores:
     """Scores (or 0/1 events) of two models on the same units, in the same order."""
 
     before: npt.NDArray[np.float64]
     after: npt.NDArray[np.float64]
     groups: Sequence[str]
 
-    def __len__(self) -> int:
-        return len(self.groups)
-
 
 @dataclass(frozen=True)
-class ProbePairs:
+class PairedProbes:
     """Two models' answers to the same yes/no probes, shape (n,) each."""
 
     before_yes: npt.NDArray[np.bool_]
@@ -54,18 +51,18 @@ class ProbePairs:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ReferenceComparison:
     """The final model beside one reference; None where the two have no units of that role in common."""
 
     reference: str
     """base or incumbent."""
     label: str
     """What it is called in texts: base, or version 3."""
-    domain: Pairs | None = None
-    general: Pairs | None = None
-    absent: Pairs | None = None
+    domain: PairedScores | None = None
+    general: PairedScores | None = None
+    absent: PairedScores | None = None
     """Probes about absent things: 1 where the model affirmed."""
-    probes: ProbePairs | None = None
+    probes: PairedProbes | None = None
     """All probes, if both truths occur."""
     notes: Mapping[str, str] = field(default_factory=dict)
     """Role -> why it has no units in common."""
@@ -84,8 +81,8 @@ def read_answers(dataset: Dataset, scores: Scores) -> dict[Key, Answer]:
             continue
         if row["model"] != scores.label or row["benchmark"] not in sources:
             raise DataError(
-                f"{dataset.path}: row of model '{row['model']}', benchmark '{row['benchmark']}', but the scores are of "
-                f"'{scores.label}' on {', '.join(sources) or 'no benchmark'}; check the wiring"
+                f"{dataset.path}: row of model '{row['model']}', benchmark '{row['benchmark']}', but the "
+                f"scores are of '{scores.label}' on {', '.join(sources) or 'no benchmark'}; check the wiring"
             )
         source = sources[row["benchmark"]]
         key = (source.name, row["group"])
@@ -103,69 +100,52 @@ def compare(
     label: str,
     before: tuple[Scores, Mapping[Key, Answer]],
     after: tuple[Scores, Mapping[Key, Answer]],
-) -> Comparison:
-    """Match two runs unit by unit, over the benchmarks that both answered in the same version (equal digests)."""
+) -> ReferenceComparison:
+    """Match two runs unit by unit, over the benchmarks that both answered in one version (equal digests)."""
     old, new = ({source.name: source for source in scores.sources} for scores, _ in (before, after))
     common = {name for name, source in new.items() if name in old and old[name].digest == source.digest}
-    keys = sorted(key for key in after[1] if key[0] in common and key in before[1])
-    by_role: dict[str, list[Key]] = {}
-    for key in keys:
-        by_role.setdefault(new[key[0]].role, []).append(key)
-
-    def pairs(role: str) -> Pairs | None:
-        chosen = by_role.get(role)
-        if not chosen:
-            return None
-        return _pairs([before[1][k].score for k in chosen], [after[1][k] for k in chosen])
-
+    matched: dict[str, list[tuple[Answer, Answer]]] = {}
+    for key in sorted(after[1]):
+        if key[0] in common and key in before[1]:
+            matched.setdefault(new[key[0]].role, []).append((before[1][key], after[1][key]))
     notes = {}
     for role in ("domain", "general", "hallucination"):
-        if role not in by_role:
+        if role not in matched:
             asked = any(source.role == role for source in new.values())
             notes[role] = f"{label} answered another version of the benchmark" if asked else "no benchmark"
-    absent, probes = _probes(
-        [(before[1][key], after[1][key]) for key in by_role.get("hallucination", [])],
+    domain, general = (
+        _paired([(b.score, a.score, a.group) for b, a in matched.get(role, [])])
+        for role in ("domain", "general")
     )
-    return Comparison(reference, label, pairs("domain"), pairs("general"), absent, probes, notes)
+    absent, probes = _probes(matched.get("hallucination", []))
+    return ReferenceComparison(reference, label, domain, general, absent, probes, notes)
 
 
-def _pairs(before: Sequence[float], after: Sequence[Answer]) -> Pairs:
-    return Pairs(
-        np.array(before, dtype=np.float64),
-        np.array([answer.score for answer in after], dtype=np.float64),
-        [answer.group for answer in after],
-    )
+def _paired(rows: Sequence[tuple[float, float, str]]) -> PairedScores | None:
+    if not rows:
+        return None
+    before, after, groups = zip(*rows, strict=True)
+    return PairedScores(np.array(before, dtype=np.float64), np.array(after, dtype=np.float64), list(groups))
 
 
-def _probes(answered: Sequence[tuple[Answer, Answer]]) -> tuple[Pairs | None, ProbePairs | None]:
-    """Pairs of the absent probes, and of all probes. What is true follows from an answer and its score; a probe that
-    neither model answered by yes or no tells nothing about either and is left out."""
+def _probes(answered: Sequence[tuple[Answer, Answer]]) -> tuple[PairedScores | None, PairedProbes | None]:
+    """PairedScores of the absent probes, and of all probes if both truths occur.
+
+    An answer and its score tell the truth; a probe that neither model answered is left out.
+    """
     rows = [
-        (old, new, truth)
-        for old, new in answered
-        if (truth := _truth(old) or _truth(new)) and (old.said or new.said)
+        (before.said == "yes", after.said == "yes", truth == "yes", after.group)
+        for before, after in answered
+        if (truth := _truth(before) or _truth(after))
     ]
-    absent = [(old, new) for old, new, truth in rows if truth == "no"]
-    found = None
-    if absent:
-        found = Pairs(
-            np.array([old.said == "yes" for old, _ in absent], dtype=np.float64),
-            np.array([new.said == "yes" for _, new in absent], dtype=np.float64),
-            [new.group for _, new in absent],
-        )
-    if not absent or len(absent) == len(rows):
-        return found, None
-    return found, ProbePairs(
-        np.array([old.said == "yes" for old, _, _ in rows]),
-        np.array([new.said == "yes" for _, new, _ in rows]),
-        np.array([truth == "yes" for _, _, truth in rows]),
-        [new.group for _, new, _ in rows],
-    )
+    absent = _paired([(before, after, group) for before, after, true, group in rows if not true])
+    if len({true for _, _, true, _ in rows}) < 2:
+        return absent, None
+    said_before, said_after, truths, groups = zip(*rows, strict=True)
+    return absent, PairedProbes(np.array(said_before), np.array(said_after), np.array(truths), list(groups))
 
 
 def _truth(answer: Answer) -> str:
-    if not answer.said:
-        return ""
-    if answer.score >= _RIGHT:
+    if not answer.said or answer.score >= _RIGHT:
         return answer.said
     return "no" if answer.said == "yes" else "yes"

@@ -1,4 +1,4 @@
-"""F1 of yes/no probes: how it differs between two models, with an interval."""
+"""F1 of yes/no probes: the difference between two models, with an interval."""
 
 from __future__ import annotations
 
@@ -7,36 +7,29 @@ import numpy.typing as npt
 
 from components.core.stats import Bootstrap, Estimate
 from components.core.stats.intervals import student_quantile
-from components.promotion.paired import ProbePairs
+from components.promotion.paired import PairedProbes
 
 # Weights of resampled clusters held at once; bounds memory at about 64 MB.
 _BLOCK = 8_000_000
 
 
-def f1_difference(probes: ProbePairs, bootstrap: Bootstrap) -> tuple[float, float, Estimate]:
-    """F1 of the reference, F1 of the final model, and their difference with its interval; "yes" is the positive class.
+def f1_difference(probes: PairedProbes, bootstrap: Bootstrap) -> tuple[float, float, Estimate]:
+    """F1 of the reference, F1 of the final model, and their difference with its interval; "yes" is positive.
 
-    F1 = 2 TP / (said yes + truly yes) is a ratio of sums, so its standard error comes from resampling whole pictures;
-    the interval is Student's t with one degree less than there are pictures.
+    F1 = 2 TP / (said yes + truly yes) is a ratio of sums; its standard error comes from resampled pictures.
+    The interval is Student's t with one degree less than there are pictures.
     """
     _, cluster = np.unique(np.asarray(probes.groups), return_inverse=True)
-    groups = int(cluster.max()) + 1
-
-    def per_cluster(values: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
-        return np.bincount(cluster, weights=values, minlength=groups).astype(np.float64)
-
-    truth = probes.truth_yes
-    # Columns: TP and said yes of the reference, the same of the final model, truly yes.
-    sums = np.stack(
-        [
-            per_cluster(probes.before_yes & truth),
-            per_cluster(probes.before_yes),
-            per_cluster(probes.after_yes & truth),
-            per_cluster(probes.after_yes),
-            per_cluster(truth),
-        ],
-        axis=1,
+    groups, truth = int(cluster.max()) + 1, probes.truth_yes
+    counted = (
+        probes.before_yes & truth,
+        probes.before_yes,
+        probes.after_yes & truth,
+        probes.after_yes,
+        truth,
     )
+    per_cluster = [np.bincount(cluster, weights=values, minlength=groups) for values in counted]
+    sums = np.stack(per_cluster, axis=1).astype(np.float64)
     before, after = (float(f1[0]) for f1 in _f1_of(sums.sum(axis=0, keepdims=True)))
     difference = after - before
     if groups == 1:
@@ -55,7 +48,7 @@ def f1_difference(probes: ProbePairs, bootstrap: Bootstrap) -> tuple[float, floa
 
 
 def _f1_of(sums: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """F1 of both models from rows of the five sums; 0 where nothing is and nothing was said to be there."""
+    """F1 of both models from rows of five sums: TP and said yes of each, truly yes; 0 where all are 0."""
     hits_before, said_before, hits_after, said_after, true = sums.T
     before, after = (
         np.divide(2 * hits, said + true, out=np.zeros_like(hits), where=said + true > 0)

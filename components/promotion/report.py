@@ -1,4 +1,4 @@
-"""The stage's report: the verdict, the table metric × stage, and the same as a plot with intervals."""
+"""Report of promotion: the verdict, the table metric × stage, and the same as a plot with intervals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.core.stage.report import Report
+from components.core.stage.report import Report, figure_axes
 from components.promotion.criteria import Finding
 from components.promotion.scores import METRICS
 
@@ -29,27 +29,34 @@ def write_report(
     )
     report.table([_finding_row(finding) for finding in findings])
     report.text(
-        "Differences are final model minus reference over the same items, in points; intervals are clustered by picture. "
-        "p: exact McNemar test (items), exact sign flips (pictures)."
+        "Differences are final model minus reference over the same items, in points; intervals are clustered "
+        "by picture. p: exact McNemar test (items), exact sign flips (pictures)."
     )
     figure = _forest(findings)
     if figure is not None:
         report.figure(figure, "Differences with intervals; the red mark is what each criterion asks for.")
     report.heading("What every training stage did")
-    report.table([_summary_row(row) for row in summary["rows"]])
+    report.table(
+        {"stage": row["stage"], **{metric: _cell(metric, row[metric]) for metric in METRICS}}
+        for row in summary["rows"]
+    )
     report.text("Shares in percent, response length in tokens; intervals in brackets, n items.")
     figure = _plot(summary)
     if figure is not None:
         report.figure(figure, "Every metric by stage, with its interval.")
 
 
-def format_measure(metric: str, measure: Mapping[str, Any] | None) -> str:
-    """A measure as a table's cell: value, interval, number of items."""
+def _cell(metric: str, measure: Mapping[str, Any] | None) -> str:
+    """Value, interval and number of items."""
     if measure is None:
         return "not measured"
-    scale, digits = (1, 1) if metric == TOKENS else (100, 1)
-    value, low, high = (f"{scale * measure[key]:.{digits}f}" for key in ("value", "low", "high"))
+    value, low, high = (f"{_scale(metric) * measure[key]:.1f}" for key in ("value", "low", "high"))
     return f"{value} [{low}, {high}] n={measure['n']}"
+
+
+def _scale(metric: str) -> int:
+    """Shares are shown in percent, response length in tokens."""
+    return 1 if metric == TOKENS else 100
 
 
 def _finding_row(finding: Finding) -> dict[str, Any]:
@@ -77,15 +84,10 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
 
 def _forest(findings: Sequence[Finding]) -> Any:
     """Difference, interval and threshold of every paired criterion; None when there is none."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     paired = [f for f in findings if f.low is not None and f.high is not None and f.measured is not None]
     if not paired:
         return None
-    figure, axes = plt.subplots(figsize=(7.2, 0.5 * len(paired) + 1.1), layout="constrained")
+    figure, axes = figure_axes(7.2, 0.5 * len(paired) + 1.1)
     for place, finding in enumerate(reversed(paired)):
         colour = "#2e7d4f" if finding.passed else "#b3402a"
         axes.plot([finding.low, finding.high], [place, place], color=colour, linewidth=2)
@@ -95,16 +97,11 @@ def _forest(findings: Sequence[Finding]) -> Any:
     axes.set_yticks(range(len(paired)), [finding.name for finding in reversed(paired)], fontsize=8)
     axes.set_xlabel("final minus reference (points)")
     axes.set_ylim(-0.7, len(paired) - 0.3)
-    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
-def _summary_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {"stage": row["stage"], **{metric: format_measure(metric, row[metric]) for metric in METRICS}}
-
-
 def _plot(summary: Mapping[str, Any]) -> Any:
-    """Small multiples, one a measured metric: bars by stage with error bars; None when nothing was measured."""
+    """Small multiples, one a measured metric: bars by stage with error bars; None without any metric."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -115,21 +112,19 @@ def _plot(summary: Mapping[str, Any]) -> Any:
     if not metrics:
         return None
     columns = min(3, len(metrics))
-    figure, grid = plt.subplots(
-        math.ceil(len(metrics) / columns), columns, figsize=(3.6 * columns, 2.8 * math.ceil(len(metrics) / columns)),
-        squeeze=False, layout="constrained",
-    )  # fmt: skip
+    lines = math.ceil(len(metrics) / columns)
+    size = (3.6 * columns, 2.8 * lines)
+    figure, grid = plt.subplots(lines, columns, figsize=size, squeeze=False, layout="constrained")
     for axes in grid.flat[len(metrics) :]:
         axes.set_axis_off()
     for axes, metric in zip(grid.flat, metrics, strict=False):
-        measured = [(index, row[metric]) for index, row in enumerate(rows) if row[metric]]
-        scale = 1 if metric == TOKENS else 100
-        positions = [index for index, _ in measured]
-        values = [scale * m["value"] for _, m in measured]
-        # A bootstrap interval may, with very few items, leave the estimate just outside: no negative error bars.
-        below = [max(0.0, scale * (m["value"] - m["low"])) for _, m in measured]
-        above = [max(0.0, scale * (m["high"] - m["value"])) for _, m in measured]
-        axes.bar(positions, values, yerr=[below, above], capsize=3, color="#7aa6d6", ecolor="#1c2430")
+        measured = {index: row[metric] for index, row in enumerate(rows) if row[metric]}
+        scale = _scale(metric)
+        values = [scale * m["value"] for m in measured.values()]
+        # A bootstrap interval of very few items may leave the estimate just outside: no negative error bars.
+        below = [max(0.0, scale * (m["value"] - m["low"])) for m in measured.values()]
+        above = [max(0.0, scale * (m["high"] - m["value"])) for m in measured.values()]
+        axes.bar(list(measured), values, yerr=[below, above], capsize=3, color="#7aa6d6", ecolor="#1c2430")
         axes.set_xticks(range(len(rows)), [row["stage"] for row in rows], rotation=30, ha="right", fontsize=8)
         axes.set_title(metric.replace("_", " ") + ("" if metric == TOKENS else " (%)"), fontsize=10)
         axes.set_ylim(bottom=0)

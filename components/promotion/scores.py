@@ -1,4 +1,4 @@
-"""What evaluation measured of one model: reading and checking the scores files, joining them to one table."""
+"""Scores files of evaluation: read, checked, and joined to one table metric × stage."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from components.core.stage.errors import DataError
 
-# The stages of a run, in order: the summary's rows.
-# The summary's columns. A metric may be missing from every stage (no benchmark of its role), never renamed.
 METRICS = (
     "domain_accuracy",
     "general_accuracy",
@@ -23,6 +21,7 @@ METRICS = (
     "pass_at_8",
     "mean_response_tokens",
 )
+"""The summary's columns; a metric that was not measured stays a column."""
 
 
 class Measure(BaseModel):
@@ -54,8 +53,8 @@ class Source(BaseModel):
     digest: str
 
 
-class Settings(BaseModel):
-    """What of the scores' settings promotion reads."""
+class ScoresSettings(BaseModel):
+    """The part of the scores' settings that promotion reads."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -70,7 +69,7 @@ class Scores(BaseModel):
     label: str
     checkpoint_digest: str
     metrics: dict[str, Measure]
-    settings: Settings = Settings()
+    settings: ScoresSettings = ScoresSettings()
 
     @property
     def sources(self) -> list[Source]:
@@ -108,13 +107,11 @@ def summarise(runs: Sequence[Scores]) -> dict[str, Any]:
     """One table for the whole run: a row a stage, a column a metric, None where a stage did not measure it.
 
     Returns:
-        {"columns": [metric, ...], "rows": [{"stage", "checkpoint_digest", metric: {"value", "low", "high", "n"}}, ...]}
+        `columns`: the metrics. `rows`: `stage`, `checkpoint_digest`, and value, low, high, n by metric.
     """
-    rows: list[dict[str, Any]] = []
+    rows = []
     for scores in runs:
-        row: dict[str, Any] = {"stage": scores.label, "checkpoint_digest": scores.checkpoint_digest}
-        for metric in METRICS:
-            measure = scores.metrics.get(metric)
-            row[metric] = measure.model_dump() if measure else None
-        rows.append(row)
+        measured = {name: scores.metrics.get(name) for name in METRICS}
+        cells = {name: measure and measure.model_dump() for name, measure in measured.items()}
+        rows.append({"stage": scores.label, "checkpoint_digest": scores.checkpoint_digest, **cells})
     return {"columns": list(METRICS), "rows": rows}

@@ -1,4 +1,4 @@
-"""promotion: judge the final model against base and incumbent, register it, move the pointer on a pass."""
+"""Promotion: judge the final model against base and incumbent, register it, move the pointer on a pass."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from components.promotion.component import IO
 from components.promotion.config import Config
 from components.promotion.criteria import CANDIDATE, Finding, Lengths, judge, passes
 from components.promotion.lineage import TRAINING_IMAGES, lineage, provenance
-from components.promotion.paired import Comparison, compare, read_answers
+from components.promotion.paired import ReferenceComparison, compare, read_answers
 from components.promotion.report import write_report
 from components.promotion.scores import Scores, parse_scores, read_scores, summarise
 from components.stages import EVALUATED
@@ -31,19 +31,21 @@ def run(config: Config, ctx: StageContext) -> None:
     """Judge and register. A model that fails is registered with its verdict, but never made current.
 
     Raises:
-        DataError: a scores file is damaged or another stage's, or describes other weights than the checkpoint's.
+        DataError: a scores file is damaged, another stage's, or of other weights than the checkpoint's.
         ConfigError: the registry's store has no conditional writes.
     """
     runs = {stage: read_scores(ctx.inputs[f"scores_{stage}"], stage) for stage in EVALUATED}
     checkpoint = ctx.checkpoint()
     if runs[CANDIDATE].checkpoint_digest != checkpoint.digest:
         raise DataError(
-            f"the scores of {CANDIDATE} describe checkpoint {runs[CANDIDATE].checkpoint_digest}, the checkpoint given is "
-            f"{checkpoint.digest}; evaluate the one that is to be promoted"
+            f"the scores of {CANDIDATE} describe checkpoint {runs[CANDIDATE].checkpoint_digest}, "
+            f"the checkpoint given is {checkpoint.digest}; evaluate the one that is to be promoted"
         )
     registry = DomainRegistry(config.registry, config.domain)
     before = registry.pointer()
-    request = _request(config, ctx)
+    # What makes two promotions the same: weights, evidence and criteria. The incumbent comes on top.
+    evidence = [config.domain, config.criteria.model_dump(mode="json"), ctx.provenance["inputs"]]
+    request = sha256_hex(canonical_json(evidence))
     version = _earlier(registry, request, before)
     is_new = version is None
     if version is None:
@@ -70,15 +72,11 @@ def run(config: Config, ctx: StageContext) -> None:
     _conclude(ctx, registry, version, is_new)
 
 
-def _request(config: Config, ctx: StageContext) -> str:
-    """What makes two promotions the same: weights, evidence and criteria. The incumbent comes on top."""
-    inputs = ctx.provenance["inputs"]
-    return sha256_hex(canonical_json([config.domain, config.criteria.model_dump(mode="json"), inputs]))
-
-
 def _earlier(registry: DomainRegistry, request: str, pointer: Pointer) -> Version | None:
-    """The version that this promotion made in an earlier attempt, unless it has to be judged anew: it passed, but before
-    it became current another one did."""
+    """The version that an earlier attempt of this promotion made.
+
+    None also where it has to be judged anew: it passed, but another one became current before.
+    """
     for version in reversed(registry.versions()):
         again = version.number in pointer.history or version.manifest["judged_at"] == pointer.sequence
         if version.manifest["request"] == request and again:
@@ -96,7 +94,7 @@ def _judge(
 ) -> list[Finding]:
     criteria, final = config.criteria, runs[CANDIDATE]
     candidate = final, read_answers(_predictions(ctx, CANDIDATE, checkpoint), final)
-    comparisons: list[Comparison] = []
+    comparisons: list[ReferenceComparison] = []
     yardstick = runs[criteria.length_reference]
     lengths = {"length": _lengths(criteria.length_reference, final, yardstick)}
     if "base" in criteria.against:
@@ -120,8 +118,8 @@ def _predictions(ctx: StageContext, stage: str, checkpoint: Checkpoint | None) -
     wanted = fingerprint(checkpoint.path) if checkpoint else ""
     if evaluated and evaluated != wanted:
         raise DataError(
-            f"the predictions of {stage} come from checkpoint {evaluated}, expected {wanted or 'the base model'}; "
-            "check the wiring"
+            f"the predictions of {stage} come from checkpoint {evaluated}, "
+            f"expected {wanted or 'the base model'}; check the wiring"
         )
     return dataset
 
@@ -134,9 +132,8 @@ def _incumbent(registry: DomainRegistry, version: Version, ctx: StageContext) ->
 
 
 def _lengths(label: str, final: Scores, reference: Scores) -> Lengths:
-    return Lengths(
-        label=label, candidate=final.metrics.get(_LENGTH), reference=reference.metrics.get(_LENGTH)
-    )
+    candidate, yardstick = (scores.metrics.get(_LENGTH) for scores in (final, reference))
+    return Lengths(label=label, candidate=candidate, reference=yardstick)
 
 
 def _files(
@@ -152,17 +149,15 @@ def _files(
     }
     qa_kept = ctx.dataset("qa_kept", table="qa_kept")
     record, pictures = lineage(checkpoint.path, evaluated, qa_kept, ctx.params.get("general_data", ""))
-    sections = {
-        name: json.loads(text) for name in IO.sections if (text := ctx.params.get(f"section_{name}", ""))
-    }
-    sections["promotion"] = config.model_dump(mode="json")
+    given = {name: ctx.params.get(f"section_{name}", "") for name in IO.sections}
+    sections = {name: json.loads(text) for name, text in given.items() if text}
     return {
         **_directory("checkpoint", checkpoint.path),
         **_directory("predictions", evaluated[CANDIDATE].path),
         **{f"scores/{stage}.json": ctx.inputs[f"scores_{stage}"] for stage in runs},
         "verdict.json": encode(verdict),
         "summary.json": encode(summarise(list(runs.values()))),
-        "config.json": encode(sections),
+        "config.json": encode({**sections, "promotion": config.model_dump(mode="json")}),
         "lineage.json": encode(record),
         TRAINING_IMAGES: pictures,
     }
@@ -203,10 +198,9 @@ def _conclude(ctx: StageContext, registry: DomainRegistry, version: Version, is_
         "previous": pointer.previous,
         "pointer": why_not or "points here",
     }
-    ctx.log.info(
-        "passed" if version.passed else "did not pass",
-        extra={"version": version.number, "is_new": is_new, "current": pointer.version, "pointer": registered["pointer"]},
-    )  # fmt: skip
+    outcome = "passed" if version.passed else "did not pass"
+    shown = {"current": pointer.version, "pointer": registered["pointer"]}
+    ctx.log.info(outcome, extra={"version": version.number, "is_new": is_new, **shown})
     write_json_atomic(ctx.outputs["summary"], summary)
     write_json_atomic(ctx.outputs["verdict"], {**verdict, "registry": registered})
     ctx.metrics |= {

@@ -1,43 +1,22 @@
-"""Published benchmarks as they are distributed: VLMEvalKit's TSV, POPE's JSON lines, the table `benchmark`, needles.
+"""Published benchmarks: how they are stored (`formats`), and how each kind is asked and scored (`kinds`).
 
-`open_benchmark` reads all of them alike: items without pixels, pictures on demand. How an item is asked and scored is
-the evaluation stage's business. Importing this package loads nothing heavy, so configurations may use its names.
+`open_benchmark` reads all formats alike. Importing this package loads nothing heavy, so that
+settings may use its names.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import get_args
 
+from components.core.benchmarks.base import BenchmarkReader, Format
+from components.core.benchmarks.kinds import Kind
 from components.core.stage.errors import DataError, NoInputError
 
-if TYPE_CHECKING:
-    from components.core.benchmarks.base import Benchmark
-
-Format = Literal["auto", "dataset", "vlmevalkit", "pope", "needle"]
-"""auto: by suffix, or by the manifest of a directory; dataset: table `benchmark`; vlmevalkit: a TSV file; pope: JSON lines
-beside a folder of pictures; needle: settings of a needle in a haystack (`*.needle.json`)."""
-
-Kind = Literal[
-    "auto",
-    "agreement",
-    "choice",
-    "circular",
-    "mmmu",
-    "mathvista",
-    "mathvision",
-    "ocrbench",
-    "anls",
-    "relaxed_accuracy",
-    "pope",
-    "judged",
-    "needle_text",
-    "needle_images",
-]
-"""How a benchmark is asked and scored; auto: by its name (see `kinds.kind_for`)."""
+__all__ = ["BenchmarkReader", "Format", "Kind", "open_benchmark"]
 
 
-def open_benchmark(path: Path | str, format: Format = "auto") -> Benchmark:
+def open_benchmark(path: Path | str, format: Format = "auto") -> BenchmarkReader:
     """Open a benchmark.
 
     Args:
@@ -48,27 +27,24 @@ def open_benchmark(path: Path | str, format: Format = "auto") -> Benchmark:
         NoInputError: it does not exist or holds no items.
         DataError: it is not of its format, or a row cannot be read.
     """
-    from components.core.benchmarks.dataset import DatasetBenchmark
-    from components.core.benchmarks.needle import NeedleBenchmark
-    from components.core.benchmarks.pope import PopeBenchmark
-    from components.core.benchmarks.vlmevalkit import TsvBenchmark
+    from components.core.benchmarks.formats.dataset import DatasetReader
+    from components.core.benchmarks.formats.needle import NeedleReader
+    from components.core.benchmarks.formats.pope import PopeReader
+    from components.core.benchmarks.formats.vlmevalkit import TsvReader
 
     path = Path(path)
     if not path.exists():
         raise NoInputError(f"{path}: no such benchmark; check the path")
-    readers: dict[str, type[Benchmark]] = {
-        "dataset": DatasetBenchmark,
-        "vlmevalkit": TsvBenchmark,
-        "pope": PopeBenchmark,
-        "needle": NeedleBenchmark,
+    readers: dict[str, type[BenchmarkReader]] = {
+        reader.format: reader for reader in (DatasetReader, TsvReader, PopeReader, NeedleReader)
     }
-    benchmark = readers[detect(path) if format == "auto" else format](path)
+    benchmark = readers[_detect(path) if format == "auto" else format](path)
     if not benchmark.items:
         raise NoInputError(f"{path}: the benchmark has no items; leave it out or fill it")
     return benchmark
 
 
-def detect(path: Path) -> Format:
+def _detect(path: Path) -> Format:
     """The format of what lies at `path`.
 
     Raises:

@@ -1,16 +1,20 @@
-"""What all readers give: items without pixels, and a benchmark that fetches an item's pictures."""
+"""What all readers of benchmarks give: rows without pixels, and the pictures of a row on demand."""
 
 from __future__ import annotations
 
+import ast
 import io
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
-from components.core.benchmarks import Format
 from components.core.stage.errors import DataError
+
+Format = Literal["auto", "dataset", "vlmevalkit", "pope", "needle"]
+"""auto: by suffix, or by a directory's manifest. dataset: table `benchmark`. vlmevalkit: a TSV file.
+pope: JSON lines beside a folder of pictures. needle: settings of a needle in a haystack (`*.needle.json`)."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class BenchmarkItem:
     image_group: str
     """Items about the same pictures share it."""
     pictures: tuple[Hashable, ...]
-    """Where its pictures lie, in order; only the benchmark that made the item can read them."""
+    """Places of its pictures, in order; only the reader that made the item can read them."""
     choices: tuple[str, ...] = ()
     """Texts of the options A, B, …"""
     answer_type: str = ""
@@ -36,15 +40,19 @@ class BenchmarkItem:
     """The other columns of its row (split, unit, precision, question_type …)."""
 
 
-class Benchmark(ABC):
+class BenchmarkReader(ABC):
     """An opened benchmark."""
 
     format: ClassVar[Format]
+    fallback_kind: ClassVar[str] = ""
+    """Kind of a benchmark of this format whose name tells none."""
     items: list[BenchmarkItem]
     digest: str
     """Changes when the content does."""
     skipped: int = 0
     """Rows left out because they have no picture."""
+    kind: str = ""
+    """The kind that the file itself states, if it does."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -79,3 +87,15 @@ class Benchmark(ABC):
                 if picture not in seen:
                     seen.add(picture)
                     yield item.item_id, self.load(picture)
+
+
+def parse_list(text: str) -> list[str] | None:
+    """A list written as a Python or JSON literal, as strings; None if `text` is none."""
+    text = text.strip()
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return [str(entry) for entry in value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from pathlib import Path
 
@@ -11,32 +12,53 @@ from components.core.data.dataset import Dataset
 from components.core.stage.errors import DataError
 
 
-class ImageStore:
-    """Random access to the bytes of an `images` dataset, one row group at a time, with a bounded cache.
+class BytesColumn:
+    """One column of a dataset by row number, read one row group at a time, with a bounded cache.
 
     Picklable: worker processes of a data loader open their own files.
     """
 
-    def __init__(self, dataset: Dataset, cached_groups: int = 64) -> None:
-        self.path: Path = dataset.path
-        self._shards = dataset.shards
+    def __init__(self, dataset: Dataset, column: str, cached_groups: int) -> None:
+        self._column = column
         self._cached_groups = cached_groups
-        self._cache: OrderedDict[tuple[int, int], list[bytes]] = OrderedDict()
-        self._location: dict[str, tuple[int, int, int]] = {}
-        for shard_no, shard in enumerate(self._shards):
+        self._cache: OrderedDict[int, list[bytes]] = OrderedDict()
+        self._groups: list[tuple[int, Path, int]] = []  # first row, shard, number of the row group in it
+        first = 0
+        for shard in dataset.shards:
             with pq.ParquetFile(shard) as file:
-                for group_no in range(file.num_row_groups):
-                    ids = file.read_row_group(group_no, columns=["image_id"]).column(0).to_pylist()
-                    self._location.update({key: (shard_no, group_no, row) for row, key in enumerate(ids)})
+                for number in range(file.num_row_groups):
+                    self._groups.append((first, shard, number))
+                    first += file.metadata.row_group(number).num_rows
 
     def __getstate__(self) -> dict[str, object]:
         return {**self.__dict__, "_cache": OrderedDict()}
 
+    def __getitem__(self, row: int) -> bytes:
+        index = bisect_right(self._groups, row, key=lambda group: group[0]) - 1
+        first, shard, number = self._groups[index]
+        if index not in self._cache:
+            with pq.ParquetFile(shard) as file:
+                self._cache[index] = file.read_row_group(number, columns=[self._column]).column(0).to_pylist()
+            if len(self._cache) > self._cached_groups:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(index)
+        return self._cache[index][row - first]
+
+
+class ImageStore:
+    """Random access to the bytes of an `images` dataset; picklable."""
+
+    def __init__(self, dataset: Dataset, cached_groups: int = 64) -> None:
+        self.path: Path = dataset.path
+        self._bytes = BytesColumn(dataset, "bytes", cached_groups)
+        ids = (row["image_id"] for row in dataset.rows_iter(columns=("image_id",)))
+        self._rows: dict[str, int] = {image_id: row for row, image_id in enumerate(ids)}
+
     def __len__(self) -> int:
-        return len(self._location)
+        return len(self._rows)
 
     def __contains__(self, image_id: str) -> bool:
-        return image_id in self._location
+        return image_id in self._rows
 
     def get(self, image_id: str) -> bytes:
         """Encoded bytes of one image.
@@ -44,14 +66,6 @@ class ImageStore:
         Raises:
             DataError: no such image.
         """
-        if image_id not in self._location:
+        if image_id not in self._rows:
             raise DataError(f"image {image_id} is not in {self.path}")
-        shard_no, group_no, row = self._location[image_id]
-        key = (shard_no, group_no)
-        if key not in self._cache:
-            with pq.ParquetFile(self._shards[shard_no]) as file:
-                self._cache[key] = file.read_row_group(group_no, columns=["bytes"]).column(0).to_pylist()
-            while len(self._cache) > self._cached_groups:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(key)
-        return self._cache[key][row]
+        return self._bytes[self._rows[image_id]]

@@ -10,18 +10,28 @@ import jinja2
 
 from components.core.data.hashing import sha256_hex
 
+_ENVIRONMENT = jinja2.Environment(
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # prompts are plain text, not HTML
+)
+
 
 @lru_cache(maxsize=256)
-def _template(folder: Path, name: str) -> tuple[jinja2.Template, str]:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(folder),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=False,  # prompts are plain text, not HTML
-    )
-    source = (folder / name).read_text(encoding="utf-8")
-    return environment.get_template(name), sha256_hex(source)[:16]
+def _compiled(source: str) -> tuple[jinja2.Template, str]:
+    return _ENVIRONMENT.from_string(source), sha256_hex(source)[:16]
+
+
+@lru_cache(maxsize=256)
+def _source(folder: Path, name: str) -> str:
+    return (folder / name).read_text(encoding="utf-8")
+
+
+def render_source(source: str, **variables: Any) -> tuple[str, str]:
+    """Fill a template given as text; otherwise as `render`."""
+    template, digest = _compiled(source)
+    return template.render(**variables).strip(), digest
 
 
 def render(stage_file: str, name: str, **variables: Any) -> tuple[str, str]:
@@ -33,5 +43,4 @@ def render(stage_file: str, name: str, **variables: Any) -> tuple[str, str]:
     Raises:
         jinja2.UndefinedError: a variable of the template is missing.
     """
-    template, digest = _template(Path(stage_file).resolve().parent / "prompts", name)
-    return template.render(**variables).strip(), digest
+    return render_source(_source(Path(stage_file).resolve().parent / "prompts", name), **variables)

@@ -1,12 +1,12 @@
 """Estimates with intervals, paired comparisons and the metrics of evaluation. Pure NumPy.
 
-Items about one picture are not independent: a picture that is hard to see makes all its answers wrong. Intervals and
-tests therefore take whole pictures (clusters) as what was sampled, not items.
+Items about one picture are not independent: a picture that is hard to see makes all its answers wrong.
+Intervals and tests therefore take whole pictures (clusters) as the sample, not items.
 """
 
 from __future__ import annotations
 
-from components.core.stats.intervals import Bootstrap, Estimate, estimates_by, mean_estimate
+from components.core.stats.intervals import Bootstrap, Estimate, mean_estimate
 from components.core.stats.metrics import pass_at_k, percentiles, probe_scores
 from components.core.stats.paired import (
     PairedComparison,
@@ -19,7 +19,6 @@ __all__ = [
     "Bootstrap",
     "Estimate",
     "PairedComparison",
-    "estimates_by",
     "mcnemar_exact",
     "mean_estimate",
     "paired_comparison",

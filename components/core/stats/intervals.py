@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 
@@ -50,23 +50,21 @@ def mean_estimate(
 ) -> Estimate:
     """Mean of items and its interval under resampling of whole clusters.
 
-    A resample draws as many clusters as there are, with replacement, and takes the mean of all their items, so
-    that clusters of different sizes are handled as the ratio they are.
+    A resample draws as many clusters as there are, with replacement, and takes the mean of all their items.
 
-    - Bounded values (accuracy): the resamples' variance says how many independent items the items are worth (the
-      effective sample size p(1 - p)/variance, never more than if they were independent), and the interval is
-      Wilson's with that size and Student's t (Korn and Graubard 1998; Franco et al. 2019, J. Surv. Stat. Methodol.
-      7(3)). Near 0 and 1 percentiles of the resamples would miss the truth far too often.
-    - Unbounded values (tokens): percentiles of the resamples, widened for small numbers of clusters (expanded
-      percentile interval: Hesterberg 2015, arXiv 1411.5279).
+    - Bounded values (accuracy): Wilson's interval with Student's t and an effective sample size. That size is
+      p(1 - p) / variance of the resamples, never more than if items were independent (Korn and Graubard 1998;
+      Franco et al. 2019, J. Surv. Stat. Methodol. 7(3)). Near 0 and 1 percentiles miss the truth too often.
+    - Bounded values that all sit on one bound: the exact binomial interval with the clusters as trials.
+    - A single cluster: the whole range.
+    - Unbounded values (tokens): percentiles of the resamples, widened for small numbers of clusters
+      (expanded percentile interval: Hesterberg 2015, arXiv 1411.5279).
 
     Args:
         values: one number an item, shape (n,).
         clusters: cluster name of each item; None makes each item its own cluster (the naive interval).
         bootstrap: confidence, number of resamples, seed.
-        bounds: range of possible values, None if unbounded. Where all items sit on one bound, no resample differs
-            and the interval is the exact binomial one with the clusters as trials; a single cluster tells nothing
-            about others, so its interval is the whole range.
+        bounds: range of possible values, None if unbounded.
 
     Raises:
         ValueError: no items, or lengths differ.
@@ -92,17 +90,6 @@ def mean_estimate(
     effective = share * (1 - share) * span**2 / variance if variance > 0 else float(groups)
     low, high = _wilson(share, effective, quantile(bootstrap, effective_clusters(counts)))
     return Estimate(value, least + span * max(0.0, low), least + span * min(1.0, high), n)
-
-
-def estimates_by(
-    keys: Sequence[str], values: npt.ArrayLike, clusters: Sequence[str], bootstrap: Bootstrap = STANDARD
-) -> Mapping[str, Estimate]:
-    """`mean_estimate` of the items of each key, keys sorted."""
-    names, data, groups = np.asarray(keys), np.asarray(values, dtype=np.float64), np.asarray(clusters)
-    return {
-        key: mean_estimate(data[names == key], groups[names == key].tolist(), bootstrap)
-        for key in sorted(set(keys))
-    }
 
 
 def by_cluster(values: Floats, clusters: Sequence[str] | None) -> tuple[Floats, Floats]:
@@ -144,7 +131,7 @@ def resampled_means(sums: Floats, counts: Floats, bootstrap: Bootstrap) -> Float
 
 
 def _wilson(share: float, effective: float, quantile: float) -> tuple[float, float]:
-    """Wilson's score interval of a share among `effective` trials (Wilson 1927; Brown, Cai and DasGupta 2001)."""
+    """Score interval of a share among `effective` trials (Wilson 1927; Brown, Cai and DasGupta 2001)."""
     square = quantile**2 / effective
     centre = (share + square / 2) / (1 + square)
     reach = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
@@ -152,20 +139,22 @@ def _wilson(share: float, effective: float, quantile: float) -> tuple[float, flo
 
 
 def _percentile_interval(means: Floats, groups: int, bootstrap: Bootstrap) -> tuple[float, float]:
-    """Expanded percentiles: the quantiles at which a normal would reach as far as Student's t with G - 1 degrees."""
+    """Expanded percentiles: quantiles at which a normal reaches as far as Student's t with G - 1 degrees."""
     tail = NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * quantile(bootstrap, groups))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
 
 def quantile(bootstrap: Bootstrap, clusters: float) -> float:
-    """How many standard errors an interval reaches: Student's t with one degree less than there are clusters."""
+    """Standard errors that an interval reaches: Student's t with one degree less than there are clusters."""
     return student_quantile(0.5 + bootstrap.confidence / 2, clusters - 1)
 
 
 def student_quantile(p: float, degrees: float) -> float:
-    """Quantile of Student's t: exact for 1 and 2 degrees, to which less than 3 are rounded down, else Fisher's
-    expansion (error < 1 % at 3, < 0.1 % from 5)."""
+    """Quantile of Student's t: exact for 1 and 2 degrees, to which fewer than 3 are rounded down.
+
+    Else Fisher's expansion, with an error below 1 % at 3 degrees and below 0.1 % from 5.
+    """
     if degrees < 2:
         return math.tan(math.pi * (p - 0.5))
     if degrees < 3:

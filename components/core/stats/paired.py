@@ -35,10 +35,10 @@ class PairedComparison:
     lost: int
     """Items that only the incumbent has right."""
     p_value: float
-    """Exact two-sided McNemar test of "neither is better". It takes items as independent: with several items a
-    picture it rejects far too often."""
+    """Exact two-sided McNemar test of "neither is better". It takes items as independent, so with several
+    items a picture it rejects far too often."""
     p_value_clustered: float
-    """The same hypothesis by exact sign flips of whole clusters (see `sign_flip_exact`): the test to decide by."""
+    """The same by exact sign flips of whole clusters (see `sign_flip_exact`): the test to decide by."""
 
     def to_json(self) -> dict[str, Any]:
         """As a dictionary; p-values have six significant digits."""
@@ -59,9 +59,9 @@ def paired_comparison(
 ) -> PairedComparison:
     """Compare scores in [0, 1] (shape (n,), right = 1) of two models on the same items in the same order.
 
-    The interval is Agresti and Min's (2005, Stat. Med. 24(5): half an item more in each cell of the paired table)
-    with a cluster bootstrap's design effect: counts are divided by how many times larger the variance of the
-    difference is than for independent items. It stays honest where few items differ, and where none does.
+    The interval is that of Agresti and Min (2005, Stat. Med. 24(5)): half an item more in each cell of the
+    paired table. Counts are divided by the design effect: the variance of the difference under resampling of
+    clusters, over that of independent items. It stays honest where few items differ, and where none does.
 
     For the tests an item is right when its score is at least one half.
 
@@ -100,7 +100,7 @@ def _difference(change: Floats, clusters: Sequence[str] | None, bootstrap: Boots
 
 
 def mcnemar_exact(gained: int, lost: int) -> float:
-    """Two-sided exact McNemar p-value: under "neither is better" each discordant item is a fair coin's toss."""
+    """Two-sided exact McNemar p-value: if neither is better, each discordant item is a fair coin's toss."""
     tosses, fewer = gained + lost, min(gained, lost)
     tail, term = 0, 1  # integers: exact for any number of items
     for i in range(fewer + 1):
@@ -112,15 +112,15 @@ def mcnemar_exact(gained: int, lost: int) -> float:
 
 
 def sign_flip_exact(differences: npt.ArrayLike) -> float:
-    """Two-sided exact p-value of "neither is better" for clustered items, by flipping the signs of whole clusters.
+    """Two-sided exact p-value of "neither is better" for clustered items, by sign flips of whole clusters.
 
-    If neither model is better, swapping the two models' answers to all items of a picture changes nothing, so each
-    cluster's difference (items gained minus lost, an integer) is as likely with either sign. The distribution of the
-    sum over all sign patterns is computed whole, by convolution: no random draws. Its normal approximation is
-    Obuchowski's test for clustered pairs (1998, Stat. Med. 17(13)); with one item a cluster it is McNemar's exact test.
+    If neither model is better, swapping both models' answers to all items of a picture changes nothing.
+    So each cluster's difference is as likely with either sign. The distribution of the sum over all sign
+    patterns is computed whole, by convolution: no random draws. Its normal approximation is Obuchowski's test
+    for clustered pairs (1998, Stat. Med. 17(13)). With one item a cluster it is McNemar's exact test.
 
     Args:
-        differences: gained minus lost of each cluster, integers, shape (clusters,).
+        differences: items gained minus lost of each cluster, integers, shape (clusters,).
     """
     values = np.asarray(differences)
     sizes, tally = np.unique(np.abs(values[values != 0]).astype(np.int64), return_counts=True)
@@ -136,7 +136,6 @@ def sign_flip_exact(differences: npt.ArrayLike) -> float:
 def _fair_tosses(count: int) -> Floats:
     """Chances of 0 to `count` heads in `count` tosses of a fair coin, shape (count + 1,)."""
     logs = [
-        math.lgamma(count + 1) - math.lgamma(heads + 1) - math.lgamma(count - heads + 1)
-        for heads in range(count + 1)
+        math.lgamma(count + 1) - math.lgamma(n + 1) - math.lgamma(count - n + 1) for n in range(count + 1)
     ]
     return np.exp(np.array(logs) - count * math.log(2))

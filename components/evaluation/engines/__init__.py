@@ -1,4 +1,4 @@
-"""What runs the model that is evaluated: one interface, and a module for each engine. Engines load when opened."""
+"""Engines that run the model that is evaluated; each loads its libraries only when it is opened."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from components.core.resume.work import Journal
 from components.evaluation.config import Config
-from components.evaluation.engines.base import Engine, Parts, Response
+from components.evaluation.engines.base import Decoding, Engine, Parts, Response
 
-__all__ = ["Engine", "Parts", "Response", "open_engine"]
+__all__ = ["Decoding", "Engine", "Parts", "Response", "open_engine"]
 
 
 def open_engine(config: Config, path: Path, journal: Journal, log: logging.Logger) -> Engine:

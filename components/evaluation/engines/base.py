@@ -1,43 +1,48 @@
-"""The interface of engines."""
+"""The interface of engines: what runs the model that is evaluated."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 Parts = Sequence[bytes | str]
 """A question as the model sees it: encoded pictures and texts in the order in which the prompt shows them."""
 
 
+class Decoding(NamedTuple):
+    """How responses are drawn."""
+
+    samples: int
+    """Responses to each question."""
+    temperature: float
+    """0 decodes greedily."""
+    seed: int
+
+
 class Response(NamedTuple):
-    """What a model said, how many tokens it took (its end token included), and whether it ended by itself."""
+    """A model's words, how many tokens they took (the end token included), and whether it ended by itself."""
 
     text: str
     tokens: int
     finished: bool
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """Something that answers questions about pictures."""
 
+    @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Engine, versions and device, as recorded in the settings of the scores."""
-        ...
 
+    @abstractmethod
     def answer(
-        self,
-        items: Sequence[Parts],
-        *,
-        samples: int,
-        temperature: float,
-        seed: int,
-        on_batch: Callable[[int], object],
+        self, items: Sequence[Parts], decoding: Decoding, on_batch: Callable[[int], object]
     ) -> list[list[Response]]:
-        """`samples` responses to each question, in order; temperature 0 decodes greedily.
+        """The responses to each question, in order.
 
         `on_batch` is called with the number of questions answered since the last call.
         """
-        ...
 
 
 def split_parts(parts: Parts) -> tuple[list[bytes], list[dict[str, str]]]:

@@ -1,4 +1,4 @@
-"""A model served by an OpenAI-compatible endpoint. Each answer is kept before it is used and never asked for again."""
+"""Engine of a model behind an OpenAI-compatible endpoint; no answer is asked for twice."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from components.core.mllm import Answer, ChatRequest, MLLMClient
 from components.core.resume.work import Journal
 from components.core.stage.errors import ConfigError, StageError
 from components.evaluation.config import Config
-from components.evaluation.engines.base import Parts, Response
+from components.evaluation.engines.base import Decoding, Engine, Parts, Response
 
 
-class EndpointEngine:
-    """Chat requests, one a sample, each with a seed of its own; what was answered before comes from the journal."""
+class EndpointEngine(Engine):
+    """One chat request a sample, each with a seed of its own; earlier answers come from the journal."""
 
     def __init__(self, config: Config, journal: Journal, log: logging.Logger) -> None:
         if config.endpoint is None:
@@ -25,23 +25,16 @@ class EndpointEngine:
         self._client = MLLMClient(config.endpoint, journal, log)
 
     def describe(self) -> dict[str, Any]:
-        """The model's name as the endpoint lists it; an endpoint does not tell its versions."""
         return {"name": "endpoint", "model": self._endpoint.model}
 
     def answer(
-        self,
-        items: Sequence[Parts],
-        *,
-        samples: int,
-        temperature: float,
-        seed: int,
-        on_batch: Callable[[int], object],
+        self, items: Sequence[Parts], decoding: Decoding, on_batch: Callable[[int], object]
     ) -> list[list[Response]]:
         """See `Engine.answer`.
 
         Raises:
             EndpointError: the endpoint refuses the credentials or does not know the model.
-            StageError: it does not answer, refuses a question or counts no tokens; what was answered is kept.
+            StageError: a question gets no answer, or the endpoint counts no tokens; earlier answers are kept.
         """
         requests = [
             ChatRequest(
@@ -49,16 +42,17 @@ class EndpointEngine:
                 prompt="",
                 schema=None,
                 parts=tuple(parts),
-                temperature=temperature,
-                seed=seed_for(seed, index, number) % 2**31,
+                temperature=decoding.temperature,
+                seed=seed_for(decoding.seed, index, number) % 2**31,
                 max_tokens=self._max_tokens,
             )
             for index, parts in enumerate(items)
-            for number in range(samples)
+            for number in range(decoding.samples)
         ]
         responses = [self._response(answer) for answer in self._client.map(requests, bar=False)]
         on_batch(len(items))
-        return [responses[start : start + samples] for start in range(0, len(responses), samples)]
+        size = decoding.samples
+        return [responses[start : start + size] for start in range(0, len(responses), size)]
 
     def _response(self, answer: Answer) -> Response:
         where = f"{self._endpoint.base_url} ({self._endpoint.model})"

@@ -1,4 +1,4 @@
-"""A checkpoint directory run by transformers in this process."""
+"""Engine of a checkpoint directory run by transformers in this process."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from components.evaluation.config import Config
-from components.evaluation.engines.base import Parts, Response, split_parts
+from components.evaluation.engines.base import Decoding, Engine, Parts, Response, split_parts
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """Batches of similar length, every picture encoded once a chunk, prompts shared by their samples."""
 
     def __init__(self, path: Path, config: Config) -> None:
         from components.core.vlm import load_model, load_processor, set_threads
-        from components.evaluation.shared_vision import SharedVision
+        from components.evaluation.engines.shared_vision import SharedVision
 
         set_threads()
         self._processor = load_processor(path)
@@ -24,7 +24,6 @@ class TransformersEngine:
         self._config = config
 
     def describe(self) -> dict[str, Any]:
-        """Versions, device and weight type."""
         import torch
         import transformers
 
@@ -37,15 +36,8 @@ class TransformersEngine:
         }
 
     def answer(
-        self,
-        items: Sequence[Parts],
-        *,
-        samples: int,
-        temperature: float,
-        seed: int,
-        on_batch: Callable[[int], object],
+        self, items: Sequence[Parts], decoding: Decoding, on_batch: Callable[[int], object]
     ) -> list[list[Response]]:
-        """See `Engine.answer`."""
         from components.core.vlm import generate
 
         self._vision.clear()
@@ -54,10 +46,10 @@ class TransformersEngine:
             self._processor,
             [split_parts(parts) for parts in items],
             max_new_tokens=self._config.max_new_tokens,
-            temperature=temperature,
-            num_samples=samples,
+            temperature=decoding.temperature,
+            num_samples=decoding.samples,
             batch_size=self._config.batch_size,
-            seed=seed,
+            seed=decoding.seed,
             on_batch=on_batch,
         )
         return [[Response(c.text, c.tokens, c.finished) for c in group] for group in completions]

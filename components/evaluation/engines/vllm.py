@@ -1,4 +1,4 @@
-"""A checkpoint directory run by vLLM in this process, for GPUs."""
+"""Engine of a checkpoint directory run by vLLM in this process, for GPUs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from components.core.data.hashing import seed_for
 from components.core.stage.errors import ConfigError
 from components.core.vlm.tokens import banned_token_ids
 from components.evaluation.config import Config
-from components.evaluation.engines.base import Parts, Response, split_parts
+from components.evaluation.engines.base import Decoding, Engine, Parts, Response, split_parts
 
 _NEVER = -100.0  # OpenAI's logit bias that bans a token
 
 
-class VllmEngine:
+class VllmEngine(Engine):
     """vLLM batches and caches by itself; it gets whole chunks."""
 
     def __init__(self, path: Path, config: Config) -> None:
@@ -23,7 +23,8 @@ class VllmEngine:
             from vllm import LLM
         except ImportError as error:
             raise ConfigError(
-                "evaluation.engine: vllm is not installed here; use an image that has it, or engine transformers"
+                "evaluation.engine: vllm is not installed here; "
+                "use an image that has it, or engine transformers"
             ) from error
         from components.core.vlm import load_processor
 
@@ -41,7 +42,6 @@ class VllmEngine:
         )
 
     def describe(self) -> dict[str, Any]:
-        """Versions and weight type."""
         import torch
         import vllm
 
@@ -55,31 +55,23 @@ class VllmEngine:
         }
 
     def answer(
-        self,
-        items: Sequence[Parts],
-        *,
-        samples: int,
-        temperature: float,
-        seed: int,
-        on_batch: Callable[[int], object],
+        self, items: Sequence[Parts], decoding: Decoding, on_batch: Callable[[int], object]
     ) -> list[list[Response]]:
-        """See `Engine.answer`."""
         from vllm import SamplingParams
 
         banned = banned_token_ids(self._processor.tokenizer).values()
         params = [
             SamplingParams(
-                n=samples,
-                temperature=temperature,
+                n=decoding.samples,
+                temperature=decoding.temperature,
                 max_tokens=self._config.max_new_tokens,
-                seed=seed_for(seed, index) % 2**31,
+                seed=seed_for(decoding.seed, index) % 2**31,
                 logit_bias=dict.fromkeys(banned, _NEVER),
             )
             for index in range(len(items))
         ]
-        outputs = self._llm.generate(
-            [self._prompt(parts) for parts in items], sampling_params=params, use_tqdm=False
-        )
+        prompts = [self._prompt(parts) for parts in items]
+        outputs = self._llm.generate(prompts, sampling_params=params, use_tqdm=False)
         on_batch(len(items))
         return [
             [Response(o.text.strip(), len(o.token_ids), o.finish_reason == "stop") for o in output.outputs]

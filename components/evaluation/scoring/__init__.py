@@ -1,45 +1,46 @@
-"""From responses to scores: extraction in stages (exact, rules, judge), a scorer for each kind, circular groups.
+"""From responses to scores: by the rules of the kind, then by a judge where one is named; circular groups.
 
-`score` is pure and takes what rules can read; `score_all` has a judge read the rest where one is named.
+`score` is pure and takes what rules can read; `score_all` has a judge read the rest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from components.evaluation.items import Item
-from components.evaluation.scoring.registry import KINDS, Rules, template_of
-from components.evaluation.scoring.types import UNREAD, Scored, Stage, Unit
+from components.core.benchmarks.kinds import rules_of
+from components.core.benchmarks.rules import UNREAD, Item, Scored
 
 if TYPE_CHECKING:
-    from components.evaluation.judge import Judge
+    from components.evaluation.scoring.judge import Judge
 
-__all__ = [
-    "KINDS",
-    "UNREAD",
-    "Rules",
-    "Scored",
-    "Stage",
-    "Unit",
-    "aggregate",
-    "score",
-    "score_all",
-    "template_of",
-]
+__all__ = ["UNREAD", "Scored", "Unit", "aggregate", "score", "score_all"]
+
+
+class Unit(NamedTuple):
+    """What counts once: an item, or all rotations of a circular one."""
+
+    indices: tuple[int, ...]
+    """Places of its items in the list of all items."""
+    benchmark: str
+    role: str
+    unit_id: str
+    image_group: str
+    category: str
+    score: float
 
 
 def score(response: str, item: Item) -> Scored:
     """Score a response by its item's kind; one in which no answer is found scores 0 with stage none."""
-    return KINDS[item.kind].score(response, item)
+    return rules_of(item.kind).score(response, item)
 
 
 def score_all(items: Sequence[Item], responses: Sequence[str], judge: Judge | None = None) -> list[Scored]:
-    """Scores of all responses, in order: by the rules, then by the judge for those that the rules cannot read.
+    """Scores of all responses, in order: by the rules, then by the judge for those that rules cannot read.
 
     Args:
         items, responses: of the same length.
-        judge: reads the rest; None leaves it at score 0 with stage none. A response without text is never judged.
+        judge: reads the rest; None leaves it at score 0 with stage none. Empty responses are never judged.
 
     Raises:
         StageError: the judge does not answer, or too many of its answers are unusable.
@@ -50,7 +51,7 @@ def score_all(items: Sequence[Item], responses: Sequence[str], judge: Judge | No
     unread = [
         i
         for i, found in enumerate(scored)
-        if found.stage == "none" and KINDS[items[i].kind].judge and responses[i].strip()
+        if found.stage == "none" and rules_of(items[i].kind).judge and responses[i].strip()
     ]
     found = judge.read([items[i] for i in unread], [responses[i] for i in unread])
     for i, judged in zip(unread, found, strict=True):
@@ -59,7 +60,7 @@ def score_all(items: Sequence[Item], responses: Sequence[str], judge: Judge | No
 
 
 def aggregate(items: Sequence[Item], scored: Sequence[Scored]) -> list[Unit]:
-    """What counts once, in order of first appearance: a circular group is right only if all its rotations are."""
+    """Units in order of first appearance: a circular group is right only if all its rotations are."""
     groups: dict[tuple[str, str], list[int]] = {}
     for index, item in enumerate(items):
         groups.setdefault((item.benchmark, item.group or item.item_id), []).append(index)
@@ -68,7 +69,6 @@ def aggregate(items: Sequence[Item], scored: Sequence[Scored]) -> list[Unit]:
             indices=tuple(indices),
             benchmark=benchmark,
             role=items[indices[0]].role,
-            kind=items[indices[0]].kind,
             unit_id=group,
             image_group=items[indices[0]].image_group,
             category=items[indices[0]].category,

@@ -58,8 +58,8 @@ def make_item() -> Callable[..., Item]:
     def make(number: int, **fields: Any) -> Item:
         plain: dict[str, Any] = {
             "benchmark": "b", "role": "domain", "kind": "agreement", "item_id": str(number),
-            "image_group": str(number), "question": "?", "answers": ("yes",), "answer_type": "yes_no", "choices": (),
-            "category": "c", "pictures": (), "pixels": 0,
+            "image_group": str(number), "question": "?", "answers": ("yes",), "answer_type": "yes_no",
+            "choices": (), "category": "c", "pictures": (), "pixels": 0,
         }  # fmt: skip
         return Item(**{**plain, **fields})
 
@@ -99,8 +99,8 @@ def voted(tmp_path: Path, coloured_pictures: list[bytes]) -> dict[str, Path]:
         writer.write(
             [
                 {
-                    "image_id": f"image-{i}", "bytes": data, "format": "PNG", "width": 48, "height": 48, "phash": i,
-                    "source_uri": f"{i}.png", "split": "heldout" if i >= 3 else "train",
+                    "image_id": f"image-{i}", "bytes": data, "format": "PNG", "width": 48, "height": 48,
+                    "phash": i, "source_uri": f"{i}.png", "split": "heldout" if i >= 3 else "train",
                 }
                 for i, data in enumerate(coloured_pictures)
             ]
@@ -116,8 +116,8 @@ def _qa(image: int, number: int) -> dict[str, Any]:
         "qa_id": f"qa-{image}-{number}", "image_id": f"image-{image}", "topic_id": "t",
         "split": "heldout" if image >= 3 else "train", "question": "Is there a red square?", "answer": answer,
         "answer_type": answer_type, "choices": [], "reasoning": "", "objects": [],
-        "skills": ["counting"] if number else [], "round": 0, "parent_id": "", "history": "[]", "generator": "g",
-        "prompt_hash": "h", "agreement": 1.0, "difficulty": 0.0,
+        "skills": ["counting"] if number else [], "round": 0, "parent_id": "", "history": "[]",
+        "generator": "g", "prompt_hash": "h", "agreement": 1.0, "difficulty": 0.0,
     }  # fmt: skip
 
 
@@ -164,7 +164,7 @@ def run_stage(stage_argv, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.fixture(scope="session")
 def any_item() -> Callable[..., Item]:
-    """An item with defaults for everything that a test does not say; `answer` stands for a single reference."""
+    """An item with defaults for all that a test leaves out; `answer` stands for a single reference."""
 
     def make(**fields: Any) -> Item:
         if "answer" in fields:

@@ -1,4 +1,4 @@
-"""The stage from its command line with a tiny untrained model: outputs, repeatability, resumption, bad input."""
+"""The stage from its command line with a tiny untrained model: outputs, repeats, resumption, bad input."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ def test_scores_and_predictions_of_all_roles(run_stage, write_benchmark):
         assert metric["low"] <= metric["value"] <= metric["high"]
     counts = {name: m["n"] for name, m in scores["metrics"].items() if not name.startswith("probe_")}
     assert counts == {
-        "domain_accuracy": 12, "general_accuracy": 12, "hallucination_rate": 6, "pass_at_1": 5, "pass_at_2": 5,
-        "mean_response_tokens": 12,
+        "domain_accuracy": 12, "general_accuracy": 12, "hallucination_rate": 6, "pass_at_1": 5,
+        "pass_at_2": 5, "mean_response_tokens": 12,
     }  # fmt: skip
 
-    # Every item once greedily, five of the domain twice more; each score and metric follows from the responses.
+    # Every item once greedily, five of the domain twice more; scores and metrics follow from the responses.
     assert len(rows) == 36 + 5 * 2
     greedy = [row for row in rows if row["sample_no"] == 0]
     domain = [row for row in greedy if row["benchmark"] == "domain set"]
@@ -125,7 +125,7 @@ def test_a_killed_run_resumes_and_asks_nothing_twice(run_stage, write_benchmark,
     def dying(self, items, **how):
         if len(asked) == 2:
             raise KeyboardInterrupt
-        asked.append(len(items) * how["samples"])
+        asked.append(len(items) * how["decoding"].samples)
         return answer(self, items, **how)
 
     monkeypatch.setattr(TransformersEngine, "answer", dying)
@@ -133,7 +133,7 @@ def test_a_killed_run_resumes_and_asks_nothing_twice(run_stage, write_benchmark,
     assert not (tmp_path / "resumed" / "scores").exists()
 
     def counting(self, items, **how):
-        asked.append(len(items) * how["samples"])
+        asked.append(len(items) * how["decoding"].samples)
         return answer(self, items, **how)
 
     monkeypatch.setattr(TransformersEngine, "answer", counting)

@@ -32,8 +32,8 @@ def checkpoint(tiny_checkpoint, tmp_path):
 @pytest.fixture
 def benchmark_dir(tmp_path, coloured_pictures):
     rows = [
-        {"item_id": f"i{n}", "image": data, "image_group": f"g{n}", "question": "What colour is it?", "answer": "red",
-         "answer_type": "span", "choices": [], "category": "colour"}
+        {"item_id": f"i{n}", "image": data, "image_group": f"g{n}", "question": "What colour is it?",
+         "answer": "red", "answer_type": "span", "choices": [], "category": "colour"}
         for n, data in enumerate(coloured_pictures)
     ]  # fmt: skip
     with DatasetWriter(tmp_path / "benchmark", "benchmark") as writer:
@@ -58,7 +58,7 @@ def test_weights_move_by_half_a_level_at_most_and_the_rest_not_at_all(checkpoint
     assert kept and all(torch.equal(before[name], after[name]) for name in kept if name in after)
     assert any("visual" in name for name in kept if name in after)
     assert size_bytes(tmp_path / "out") < size_bytes(checkpoint)
-    # A symmetric scale is max|w| / levels (to half a level more), and rounding moves a weight by half a level.
+    # A symmetric scale is max|w| / levels, to half a level more; rounding moves a weight by half a level.
     moved = load_model(tmp_path / "out")
     for name, weight in before.items():
         if _linear(name):
@@ -78,7 +78,8 @@ def test_int8_answers_nearly_as_before(checkpoint, tmp_path):
 
 def test_the_command_measures_and_seals(checkpoint, benchmark_dir, tmp_path):
     command = ["--checkpoint", str(checkpoint), "--output", str(tmp_path / "out"), "--name", "it's mine",
-               "--benchmark", f"colours={benchmark_dir}", "--limit", "3", "--max-new-tokens", "4"]  # fmt: skip
+               "--benchmark", f"colours={benchmark_dir}", "--limit", "3",
+               "--max-new-tokens", "4"]  # fmt: skip
     assert main(command) == 0
     sealed = open_checkpoint(tmp_path / "out")
     figures = json.loads((tmp_path / "out" / "export.json").read_text())

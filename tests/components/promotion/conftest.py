@@ -98,8 +98,8 @@ class World:
     def images(self, first: int = 0, count: int = 5) -> None:
         """An `images` dataset of so many pictures, of which only the ids matter."""
         rows = [
-            {"image_id": f"{number:064x}", "bytes": b"", "format": "PNG", "width": 1, "height": 1, "phash": number,
-             "source_uri": "", "split": "train"}
+            {"image_id": f"{number:064x}", "bytes": b"", "format": "PNG", "width": 1, "height": 1,
+             "phash": number, "source_uri": "", "split": "train"}
             for number in range(first, first + count)
         ]  # fmt: skip
         with DatasetWriter(self.path / "images", "images") as writer:
@@ -124,8 +124,9 @@ class World:
 
 def row(benchmark: str, item: int, right: bool, model: str, extracted: str = "a") -> dict:
     return {
-        "benchmark": benchmark, "item_id": f"i{item:04d}", "group": f"i{item:04d}", "image_group": f"g{item // 3}", "category": "c",
-        "model": model, "sample_no": 0, "response": extracted, "extracted": extracted, "stage": "exact", "score": float(right),
+        "benchmark": benchmark, "item_id": f"i{item:04d}", "group": f"i{item:04d}",
+        "image_group": f"g{item // 3}", "category": "c", "model": model, "sample_no": 0,
+        "response": extracted, "extracted": extracted, "stage": "exact", "score": float(right),
         "response_tokens": 5,
     }  # fmt: skip
 

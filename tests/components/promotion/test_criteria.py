@@ -6,7 +6,7 @@ import pytest
 from components.core.stats import Bootstrap
 from components.promotion.config import Criteria
 from components.promotion.criteria import Finding, Lengths, judge, passes
-from components.promotion.paired import Comparison, Pairs, ProbePairs
+from components.promotion.paired import PairedProbes, PairedScores, ReferenceComparison
 from components.promotion.probe_f1 import f1_difference
 from components.promotion.scores import Measure
 
@@ -14,26 +14,26 @@ N = 400
 GROUPS = [f"g{i // 2}" for i in range(N)]
 
 
-def pairs(before: float, after: float) -> Pairs:
+def pairs(before: float, after: float) -> PairedScores:
     """The reference has the first items right, and so has the final model: all differences have one sign."""
     place = np.arange(N) / N
-    return Pairs((place < before).astype(float), (place < after).astype(float), GROUPS)
+    return PairedScores((place < before).astype(float), (place < after).astype(float), GROUPS)
 
 
-def probes(before_yes: float, after_yes: float) -> ProbePairs:
+def probes(before_yes: float, after_yes: float) -> PairedProbes:
     """Even probes are about present things. Models affirm the first so many of them, and nothing absent."""
     place, truth = np.arange(N) / N, np.arange(N) % 2 == 0
-    return ProbePairs(truth & (place < before_yes), truth & (place < after_yes), truth, GROUPS)
+    return PairedProbes(truth & (place < before_yes), truth & (place < after_yes), truth, GROUPS)
 
 
-def comparison(reference: str = "base", **changes) -> Comparison:
+def comparison(reference: str = "base", **changes) -> ReferenceComparison:
     good = {
         "domain": pairs(0.3, 0.8),
         "general": pairs(0.9, 0.9),
         "absent": pairs(0.2, 0.2),
         "probes": probes(0.9, 0.9),
     }
-    return Comparison(reference, reference, **{**good, **changes})
+    return ReferenceComparison(reference, reference, **{**good, **changes})
 
 
 def measure(value: float) -> Measure:
@@ -44,7 +44,7 @@ def lengths(ratio: float = 1.0) -> dict[str, Lengths]:
     return {"length": Lengths(label="sft_3_align", candidate=measure(20 * ratio), reference=measure(20))}
 
 
-def outcomes(compared: Comparison, ratio: float = 1.0, **settings) -> dict[str, bool | None]:
+def outcomes(compared: ReferenceComparison, ratio: float = 1.0, **settings) -> dict[str, bool | None]:
     return {f.name: f.passed for f in judge([compared], lengths(ratio), Criteria(**settings))}
 
 
@@ -85,7 +85,7 @@ def test_length_stops_a_promotion() -> None:
 
 def test_a_gain_that_could_be_chance_is_none() -> None:
     # 20 items, 2 gained and none lost: 10 points, but a fair coin does that every second time (p = 0.5).
-    few = Pairs(np.zeros(20), np.array([1.0] * 2 + [0.0] * 18), [f"g{i}" for i in range(20)])
+    few = PairedScores(np.zeros(20), np.array([1.0] * 2 + [0.0] * 18), [f"g{i}" for i in range(20)])
     finding = judge([comparison(domain=few)], {}, Criteria())[0]
     assert finding.measured == 10
     assert finding.p_value == 0.5
@@ -129,7 +129,7 @@ def test_findings_survive_json() -> None:
 def test_f1_of_hand_counted_probes() -> None:
     # Truth: y y y y n n. Reference says y y n n y n: TP 2, FP 1, FN 2 -> 4/7. Final says y y y n n n: 6/7.
     truth = np.array([1, 1, 1, 1, 0, 0], dtype=bool)
-    given = ProbePairs(
+    given = PairedProbes(
         np.array([1, 1, 0, 0, 1, 0], dtype=bool),
         np.array([1, 1, 1, 0, 0, 0], dtype=bool),
         truth,
@@ -155,6 +155,6 @@ def test_the_interval_of_f1_covers_the_truth() -> None:
         )  # one draw a picture and model: answers about a picture go together
         before = np.where(truth, luck < p_before, rng.random(400) < p_false)
         after = np.where(truth, luck < p_after, rng.random(400) < p_false)
-        estimate = f1_difference(ProbePairs(before, after, truth, GROUPS), Bootstrap(resamples=300))[2]
+        estimate = f1_difference(PairedProbes(before, after, truth, GROUPS), Bootstrap(resamples=300))[2]
         hits += estimate.low <= f1(p_after) - f1(p_before) <= estimate.high
     assert 0.92 <= hits / trials <= 0.98

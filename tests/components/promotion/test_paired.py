@@ -7,12 +7,14 @@ import pytest
 from components.core.data.dataset import Dataset, DatasetWriter
 from components.core.stage.errors import DataError
 from components.promotion.paired import Answer, compare, read_answers
-from components.promotion.scores import Scores, Settings, Source
+from components.promotion.scores import Scores, ScoresSettings, Source
 
 
 def scores(label: str = "base", role: str = "domain", digest: str = "d") -> Scores:
     source = Source(name="b", role=role, digest=digest)
-    return Scores(label=label, checkpoint_digest="c", metrics={}, settings=Settings(benchmarks=[source]))
+    return Scores(
+        label=label, checkpoint_digest="c", metrics={}, settings=ScoresSettings(benchmarks=[source])
+    )
 
 
 def predictions(path: Path, rows: list[tuple[str, int, float, str]], model: str = "base") -> Dataset:
@@ -21,8 +23,9 @@ def predictions(path: Path, rows: list[tuple[str, int, float, str]], model: str 
         writer.write(
             [
                 {
-                    "benchmark": "b", "item_id": item, "group": item.partition("@")[0], "image_group": "g", "category": "", "model": model,
-                    "sample_no": sample, "response": said, "extracted": said, "stage": "exact", "score": score, "response_tokens": 1,
+                    "benchmark": "b", "item_id": item, "group": item.partition("@")[0], "image_group": "g",
+                    "category": "", "model": model, "sample_no": sample, "response": said, "extracted": said,
+                    "stage": "exact", "score": score, "response_tokens": 1,
                 }
                 for item, sample, score, said in rows
             ]

@@ -208,7 +208,7 @@ def start(
 
 
 def test_killed_at_random_moments_nothing_is_half_there(world: World, tmp_path: Path) -> None:
-    """The real process, killed again and again; what is visible is nothing or everything, and the end is the same."""
+    """The real process, killed again and again: nothing or everything is visible, and the end is the same."""
     big = world.path / "checkpoint" / "model.safetensors"
     big.write_bytes(random.Random(0).randbytes(48 * 2**20))
     world.checkpoint(big.read_bytes())

@@ -62,7 +62,15 @@ def test_columns_become_fields(tmp_path):
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\r\0"), min_size=1, max_size=20), min_size=1, max_size=6))  # fmt: skip
+@given(
+    st.lists(
+        st.text(
+            st.characters(exclude_categories=("Cs",), exclude_characters="\r\0"), min_size=1, max_size=20
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
 def test_rows_are_found_again_whatever_their_cells_hold(tmp_path, texts: list[str]):
     rows = [{**_row(str(n), B64[n % 4]), "question": text} for n, text in enumerate(texts)]
     benchmark = open_benchmark(_write(tmp_path / "x.tsv", rows))
@@ -97,7 +105,8 @@ def test_paths_are_read_beside_the_file_and_nowhere_else(tmp_path):
     (folder / "images").mkdir(parents=True)
     (folder / "images" / "a.jpg").write_bytes(b"pixels")
     (tmp_path / "secret").write_bytes(b"no")
-    rows = [{"index": str(n), "image_path": p, "question": "q", "answer": "A"} for n, p in enumerate(("a.jpg", "../secret"))]  # fmt: skip
+    paths = ("a.jpg", "../secret")
+    rows = [{"index": str(n), "image_path": p, "question": "q", "answer": "A"} for n, p in enumerate(paths)]
     benchmark = open_benchmark(_write(folder / "x.tsv", rows))
     assert benchmark.images(benchmark.items[0]) == [b"pixels"]
     with pytest.raises(DataError, match="no picture"):
@@ -142,8 +151,9 @@ def test_formats_that_nothing_tells_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "kind"),
     [
-        ("MMBench_DEV_EN_V11", "circular"), ("mmstar", "choice"), ("AI2D_TEST", "choice"), ("MMMU_DEV_VAL", "mmmu"),
-        ("MathVista_MINI", "mathvista"), ("MathVision", "mathvision"), ("OCRBench", "ocrbench"), ("DocVQA_VAL", "anls"),
+        ("MMBench_DEV_EN_V11", "circular"), ("mmstar", "choice"), ("AI2D_TEST", "choice"),
+        ("MMMU_DEV_VAL", "mmmu"), ("MathVista_MINI", "mathvista"), ("MathVision", "mathvision"),
+        ("OCRBench", "ocrbench"), ("DocVQA_VAL", "anls"),
         ("InfoVQA_VAL", "anls"), ("ChartQA_TEST", "relaxed_accuracy"), ("RealWorldQA", "choice"),
     ],
 )  # fmt: skip

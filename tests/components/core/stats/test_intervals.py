@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from components.core.stats import Bootstrap, estimates_by, mean_estimate
+from components.core.stats import Bootstrap, mean_estimate
 from components.core.stats.intervals import effective_clusters, student_quantile
 
 
 @pytest.mark.parametrize(
     ("degrees", "tolerance"), [(1, 1e-9), (2, 1e-9), (3, 1e-2), (5, 1e-3), (10, 1e-4), (300, 1e-8)]
 )
-def teststudent_quantile(degrees: int, tolerance: float):
+def test_student_quantile(degrees: int, tolerance: float):
     assert student_quantile(0.975, degrees) == pytest.approx(scipy_stats.t.ppf(0.975, degrees), rel=tolerance)
 
 
@@ -62,7 +62,7 @@ def test_no_items(values):
 
 
 def _samples(pictures: int, most_items: int, accuracy: float, icc: float, trials: int):
-    """Scores and picture names of simulated evaluations: pictures differ in difficulty, with 1 to `most_items` items."""
+    """Scores and picture names of simulated evaluations: pictures differ in difficulty and size."""
     rng = np.random.default_rng([4, pictures, most_items])
     strength = (1 - icc) / icc
     for _ in range(trials):
@@ -80,7 +80,7 @@ def _coverage(accuracy: float, samples, clustered: bool = True) -> float:
     return sum(estimate.low <= accuracy <= estimate.high for estimate in found) / len(found)
 
 
-# 500 trials of a 95 % interval: standard error 1 point, so 91.8 % to 98 % is +-3 of them around 95 % and a bit above.
+# 500 trials of a 95 % interval: standard error 1 point, so 91.8 % to 98 % is +-3 of them around 95 %.
 @pytest.mark.parametrize(
     ("pictures", "most_items", "accuracy", "icc"),
     [(40, 1, 0.9, 0.01), (200, 1, 0.5, 0.01), (20, 9, 0.8, 0.3), (60, 9, 0.5, 0.3), (60, 9, 0.9, 0.5)],
@@ -111,7 +111,7 @@ def test_repeated_items_say_nothing_new():
 
 
 def test_equal_scores_between_the_bounds():
-    # No item differs from another, so the pictures are the trials: Wilson's interval of 10 of 20 with Student's t.
+    # No item differs from another, so the pictures are the trials: Wilson's interval of 10 of 20.
     estimate = mean_estimate([0.5] * 40, [f"{i % 20}" for i in range(40)])
     t = scipy_stats.t.ppf(0.975, 19)
     assert estimate.high == pytest.approx(0.5 + t / (2 * math.sqrt(20 + t**2)), abs=1e-4)
@@ -127,9 +127,3 @@ def test_twenty_thousand_items_are_quick():
     values, clusters = rng.random(20_000), [f"{i}" for i in rng.integers(0, 5000, 20_000)]
     estimate = mean_estimate(values, clusters)
     assert estimate.low < 0.5 < estimate.high
-
-
-def test_estimates_by_key():
-    found = estimates_by(["b", "a", "a"], [1, 1, 0], ["x", "x", "y"])
-    assert list(found) == ["a", "b"]
-    assert (found["a"].value, found["a"].n, found["b"].value) == (0.5, 2, 1.0)

@@ -57,7 +57,7 @@ def test_pairing_narrows_the_interval():
     assert paired.high - paired.low < apart / 2
 
 
-# ---- clusters ----------------------------------------------------------------------------------------------------
+# ---- clusters ----
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
@@ -70,7 +70,8 @@ def test_sign_flips_of_single_items_are_mcnemars_test(gained: int, lost: int):
 @given(st.lists(st.integers(-5, 5), max_size=10))
 def test_sign_flips_count_all_patterns(differences: list[int]):
     sizes = [abs(d) for d in differences]
-    sums = [sum(s * d for s, d in zip(signs, sizes, strict=True)) for signs in itertools.product((1, -1), repeat=len(sizes))]  # fmt: skip
+    patterns = itertools.product((1, -1), repeat=len(sizes))
+    sums = [sum(s * d for s, d in zip(signs, sizes, strict=True)) for signs in patterns]
     expected = sum(abs(total) >= abs(sum(differences)) for total in sums) / len(sums)
     assert sign_flip_exact(differences) == pytest.approx(expected, abs=1e-12)
 
@@ -98,7 +99,7 @@ def test_agreeing_models_still_have_an_interval():
 
 
 def test_agresti_min_golden():
-    # 100 items, 12 gained, 4 lost: (12-4)/102, variance (17 - 64/102)/102^2; single items, so no design effect to speak of.
+    # 100 items, 12 gained, 4 lost: (12-4)/102, variance (17 - 64/102)/102^2; single items: no design effect.
     before = [0] * 12 + [1] * 4 + [1] * 84
     after = [1] * 12 + [0] * 4 + [1] * 84
     found = paired_comparison(before, after, bootstrap=Bootstrap(resamples=20_000)).difference

@@ -1,4 +1,4 @@
-"""The stage with a served model: its answers are scored, kept, and asked for once, however often it is killed."""
+"""The stage with a served model: answers are scored, kept, and asked for once, however often it is killed."""
 
 from __future__ import annotations
 
