@@ -25,7 +25,7 @@ from components.core.conversations import GeneralData
 from components.core.data.image_store import ImageStore
 from components.core.data.manifest import Dataset, write_json_atomic
 from components.core.data.pins import split_pin
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage import log as logs
 from components.core.stage.container_image import code_version
 from components.core.stage.settings import parse_settings

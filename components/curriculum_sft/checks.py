@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from components.core.conversations.base import BadRecord
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm.messages import build_conversation
 from components.curriculum_sft.samples import Row, content_id, parts_of
 

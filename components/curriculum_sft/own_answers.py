@@ -11,7 +11,7 @@ from typing import Any
 
 from components.core.data.even_draw import answer_kind, draw_evenly
 from components.core.data.hashing import seed_for
-from components.core.resume.divided import Divided
+from components.core.resume.shared_batches import SharedBatches
 from components.core.vlm.messages import format_question
 from components.curriculum_sft.collator import Pictures
 
@@ -38,7 +38,7 @@ def ask(
     samples: int,
     max_new_tokens: int,
     seed: int,
-    divided: Divided,
+    divided: SharedBatches,
     on_batch: Callable[[int], object],
 ) -> dict[str, list[str]]:
     """Sampled responses by `qa_id`, at temperature 1; those that were cut are left out.

@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback
 
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm import generate
 from components.curriculum_sft.collator import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.packed import SEGMENTED

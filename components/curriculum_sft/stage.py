@@ -10,8 +10,8 @@ from components.core.conversations import GeneralData, open_general
 from components.core.conversations.pictures import Sizes
 from components.core.data.manifest import MANIFEST_NAME, Dataset, commit_checkpoint, open_checkpoint
 from components.core.data.pins import split_pin
-from components.core.resume.divided import Divided
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
+from components.core.resume.shared_batches import SharedBatches
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError
 from components.core.stage.log import ProgressBar
@@ -147,7 +147,7 @@ def own_answers(
             samples=settings.own_samples,
             max_new_tokens=settings.own_max_tokens,
             seed=config.seed,
-            divided=Divided(ctx.work, "own_answers"),
+            divided=SharedBatches(ctx.work, "own_answers"),
             on_batch=bar.update,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from components.core.data.hashing import seed_for
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.evaluation.benchmarks import Item, Questions
 from components.evaluation.engines import Engine, Parts, Response
 from components.evaluation.prompting import content_parts

@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from components.core.data.hashing import seed_for
 from components.core.data.manifest import write_json_atomic
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage.log import ProgressBar
 from components.core.training.launch import any_rank
 

@@ -14,7 +14,7 @@ from components.core import answers
 from components.core.data.even_draw import answer_kind, draw_evenly
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
-from components.core.resume.divided import Divided
+from components.core.resume.shared_batches import SharedBatches
 from components.core.vlm import Completion, format_question, generate
 
 from .config import Config, Prompts
@@ -104,7 +104,7 @@ def measure(
     processor: Any,
     store: ImageStore,
     config: Config,
-    divided: Divided,
+    divided: SharedBatches,
     on_batch: Callable[[int], object] = lambda count: None,
 ) -> list[Prompt]:
     """The prompts with the policy's pass rate and, if perception is rewarded and it is not known, its answer to the blanked image.

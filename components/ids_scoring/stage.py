@@ -10,7 +10,7 @@ import numpy as np
 from components.core.data.image_store import ImageStore
 from components.core.data.manifest import Dataset
 from components.core.mllm import MLLMClient
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError
 from components.ids_scoring.budget import DIMENSIONS, by_bands, by_total, information_density

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from components.core.objects.store import is_object_uri
+from components.core.objects import is_object_uri
 from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.core.stage.errors import ConfigError
 from components.preflight.config import Config

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from components.core.data.manifest import Checkpoint, Dataset, DatasetWriter, open_checkpoint
-from components.core.resume.work import WorkDir
+from components.core.resume.work_dir import WorkDir
 from components.core.stage import log as logs
 from components.core.stage.io import StageIO
 from components.core.stage.report import Report

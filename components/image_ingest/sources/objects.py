@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from components.core.objects.store import ObjectStore, is_object_uri, open_store
+from components.core.objects import is_object_uri, open_store
+from components.core.objects.store import ObjectStore
 from components.core.stage.errors import NoInputError
 from components.image_ingest.reasons import Reason, Refused
 from components.image_ingest.sources.base import Entry, printable

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from components.core.conversations.pictures import Sizes, header_size
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm import build_conversation, load_processor, vision_token_count
 from components.curriculum_sft.checks import REASONS, Planner, partition
 from components.curriculum_sft.collator import ConversationCollator, PictureStores, count_answers

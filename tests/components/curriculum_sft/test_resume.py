@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 from components.core.data.manifest import commit_checkpoint
-from components.core.objects.store import open_store
-from components.core.resume.work_directory import WORK_LOCAL_ENV, WORK_SYNC_ENV
+from components.core.objects import open_store
+from components.core.resume.work_root import WORK_LOCAL_ENV, WORK_SYNC_ENV
 from components.curriculum_sft.callbacks import newest_committed
 from tests.faults.checkpoints import sealed_checkpoints
 from tests.faults.stores import newest_snapshot

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm import generate, load_model, load_processor
 from components.evaluation.benchmarks import Questions
 from components.evaluation.config import Benchmark, Config
