@@ -2,11 +2,11 @@
 
 The server is OpenStack Swift with its S3 API on loopback, one replica (`tests/s3`). Measured:
 
-- a file of random bytes, sent and fetched by `S3Store` and by minio's `fput_object` and `fget_object`, side by side
+- a file of random bytes, sent and fetched by `S3Store` and by minio's `fput_object` and `fget_object`
 - the bytes that saving a journal sends after it grew
 - the seconds to save a work directory of many files, to save it unchanged, and to restore it
 
-Targets: transfers at least as fast as minio's. A saving of a journal sends at most its growth and one block of 4 MiB.
+Targets: transfers at least as fast as minio's. A saving of a journal sends its growth and at most 4 MiB more.
 
     python -m benchmarks.storage.transfer [--mib 256] [--files 1000]
 """
@@ -24,8 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import result, side_by_side, timed
-from components.core.objects.s3 import S3Store
-from components.core.objects.s3_transfer import PART_BYTES
+from components.core.objects.s3 import PART_BYTES, S3Store
 from components.core.resume.snapshot_store import SnapshotStore
 from components.core.resume.work_dir import WorkDir
 from tests.s3.server import missing, swift

@@ -1,10 +1,10 @@
-"""A local run that outlives its machine (`--storage`): its directory is saved to object storage after every task.
+"""A local run that outlives its machine (`--storage`): its directory is saved to a bucket after every task.
 
-    <storage>/run/...                   snapshots of the run's directory: artifacts, kfp.local's cache, logs, report
-    <storage>/work/<stage>/<key>/...    snapshots of the stages' work directories, which the stages send themselves
+    <storage>/run/...                   snapshots of the run's directory: artifacts, cache, logs, report
+    <storage>/work/<stage>/<key>/...    snapshots of the stages' work directories, sent by the stages
 
-`components.core.resume.snapshot_store` defines the format. kfp.local's cache knows artifacts by their absolute paths:
-another machine finds the finished tasks if the run's directory has the same path there, else it runs them again.
+`components.core.resume.snapshot_store` defines the format. kfp.local's cache knows artifacts by their
+absolute paths: another machine finds the finished tasks if the run's directory has the same path there.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ class StoredRun:
         """Send the changes. A store that does not answer is asked again after the next task.
 
         Raises:
-            StageError: another run goes on in the same place, or the store does not answer and this is the `last` call.
+            StageError: another run goes on in the same place, or the store does not answer and this is the
+                `last` call.
         """
         try:
             self._snapshots.sync()

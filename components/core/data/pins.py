@@ -1,6 +1,6 @@
 """Pinned references, `uri#sha256=<fingerprint>`: a cache key changes exactly when the outside world did.
 
-Preflight pins everything that comes from outside the pipeline. Later stages receive pinned references as parameters.
+Preflight pins everything from outside the pipeline. Later stages receive pinned references as parameters.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def local_path(uri: str) -> Path:
 def fingerprint(path: Path) -> str:
     """SHA-256 of a file, or one that stands for a directory.
 
-    A directory with a manifest is fingerprinted by the manifest's checksums. Any other is fingerprinted by its files'
-    names and content, or above `CONTENT_LIMIT_BYTES` by their names, sizes and modification times.
+    A directory with a manifest is fingerprinted by the manifest's checksums. Any other is fingerprinted by
+    its files' names and content, or above `CONTENT_LIMIT_BYTES` by their names, sizes and modification times.
     """
     if path.is_file():
         return file_sha256(path)
@@ -81,7 +81,7 @@ def listing_fingerprint(uri: str) -> str:
 
 
 def pin(uri: str) -> str:
-    """`uri#sha256=<fingerprint>` of an existing file or directory, or of the objects below `s3://bucket/prefix`.
+    """`uri#sha256=<fingerprint>` of a file, a directory or the objects below `s3://bucket/prefix`.
 
     Raises:
         NoInputError: nothing exists there.
@@ -95,12 +95,12 @@ def pin(uri: str) -> str:
 
 
 def split_pinned_uri(reference: str) -> tuple[str, str]:
-    """Path or `s3://` URI, and fingerprint, of a reference; the fingerprint is "" if the reference is not pinned."""
+    """Path or `s3://` URI of a reference, and its fingerprint, "" if it is not pinned."""
     uri, _, digest = reference.partition(_MARK)
     return uri if is_object_uri(uri) else str(local_path(uri)), digest
 
 
 def split_pin(reference: str) -> tuple[Path, str]:
-    """Path and fingerprint of a reference to something local; the fingerprint is "" if the reference is not pinned."""
+    """Path of a reference to something local, and its fingerprint, "" if it is not pinned."""
     uri, _, digest = reference.partition(_MARK)
     return local_path(uri), digest

@@ -19,8 +19,8 @@ def is_object_uri(uri: str) -> bool:
 def open_store(uri: str) -> tuple[ObjectStore, str]:
     """The store that holds a URI, and the URI's key prefix in that store.
 
-    `s3://bucket/some/prefix` gives the bucket and `some/prefix`. A local path or `file://` URI gives the directory as
-    a store, with an empty prefix.
+    `s3://bucket/some/prefix` gives the bucket and `some/prefix`. A local path or `file://` URI gives the
+    directory as a store, with an empty prefix.
 
     Raises:
         ConfigError: another scheme, no bucket, or an endpoint that is not an address.

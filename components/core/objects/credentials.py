@@ -1,7 +1,7 @@
 """S3 credentials, read anew for every request: rotated keys take effect in the middle of a transfer.
 
-Keys come from `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. Where these are unset, the AWS
-credentials file (`AWS_SHARED_CREDENTIALS_FILE`: a mounted secret, for instance) is asked, then the pod's web identity.
+Keys come from `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`. Where these are unset,
+the file `AWS_SHARED_CREDENTIALS_FILE` is asked (a mounted secret, for instance), then the pod's web identity.
 """
 
 from __future__ import annotations
@@ -38,5 +38,6 @@ class FreshCredentials(Provider):
             self._places = [place]
             return keys
         raise ConfigError(
-            "no credentials for S3; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the pod an identity"
+            "no credentials for object storage; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
+            "or give the pod an identity"
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path, publish: Callable[[Path, Path], None] = os.replace) -> Iterator[Path]:
-    """A temporary file beside `path`, in a folder that is created when missing; it becomes `path` if no error occurs.
+    """A temporary file beside `path`, which becomes `path` if no error occurs. The folder is created.
 
     Args:
         path: the file.
@@ -40,7 +40,7 @@ def _stem(path: Path) -> str:
 
 
 def _runs(pid: str) -> bool:
-    """Whether a process of this host runs. Anything but a number belongs to another host, and counts as running."""
+    """Whether a process of this host runs; True for a text that is no number: it is of another host."""
     try:
         os.kill(int(pid), 0)
     except ProcessLookupError:

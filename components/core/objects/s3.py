@@ -1,7 +1,7 @@
 """One bucket of an S3 server as an object store, through the minio client.
 
-`S3_ENDPOINT` names the server (default AWS), `AWS_REGION` its region; `credentials` says where keys come from.
-The HTTP client repeats a request that fails. A transfer that fails in spite of this begins again from its start.
+`S3_ENDPOINT` names the server (default AWS), `AWS_REGION` its region; for keys see `credentials`.
+The HTTP client repeats a request that fails. A transfer that fails nevertheless begins again from its start.
 """
 
 from __future__ import annotations
@@ -68,12 +68,10 @@ _ERRORS: tuple[tuple[type[Exception], str, tuple[str, ...]], ...] = (
     (
         TransientError,
         "{0.code}: {0.message}",
-        ("InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "RequestTimeTooSkewed", "BadDigest",
-         "IncompleteBody", "XAmzContentSHA256Mismatch",
-         # An upload was completed twice, because the first answer was lost.
-         "NoSuchUpload",
-         # Two conditional writes of one key met. AWS asks for a repetition, and one of them will find the other.
-         "ConditionalRequestConflict", "OperationAborted"),
+        ("InternalError", "SlowDown", "ServiceUnavailable", "RequestTimeout", "RequestTimeTooSkewed",
+         "BadDigest", "IncompleteBody", "XAmzContentSHA256Mismatch",
+         "NoSuchUpload",  # its completion was sent twice, because the first answer was lost
+         "ConditionalRequestConflict", "OperationAborted"),  # two conditional writes of one key met
     ),
 )  # fmt: skip
 """What an error of the server becomes: type, message, the server's codes."""
@@ -89,8 +87,8 @@ class _IfAbsent(Sse):
 class S3Store(ObjectStore):
     """One bucket of an S3 server. Safe for threads and forks.
 
-    Every method raises ConfigError for refused or missing credentials, NoInputError for a missing object or bucket,
-    and StageError for a server that does not answer or answers with another error.
+    Every method raises ConfigError for refused or missing credentials, NoInputError for a missing object or
+    bucket, and StageError for a server that does not answer or answers with another error.
     """
 
     def __init__(self, bucket: str) -> None:
@@ -129,8 +127,8 @@ class S3Store(ObjectStore):
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
         """Store an object; `if_absent` is the server's conditional write (`If-None-Match: *`).
 
-        False may also mean that this very write succeeded: its answer was lost and it was sent again. Where that
-        matters, read the object back.
+        False may also mean that this very write succeeded: its answer was lost and it was sent again. Where
+        that matters, read the object back.
 
         Raises:
             ConfigError: the server says that it has no conditional writes.
@@ -198,7 +196,7 @@ class S3Store(ObjectStore):
         self._ask(key, receive)
 
     def _ask(self, key: str, call: Callable[[], T]) -> T:
-        """The result of `call`, which is about `key`; repeated while the server may come back or accept new keys."""
+        """The result of `call`, a request about `key`, repeated while that may help."""
         give_up_at, waits = float("inf"), itertools.count()
         while True:
             try:

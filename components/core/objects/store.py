@@ -32,10 +32,10 @@ class ObjectStore(Protocol):
         """Whether there is an object of this key."""
 
     def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:
-        """Store an object; with `if_absent`, only if there is none yet: False says that another writer was first."""
+        """Store an object. With `if_absent` only if there is none yet; False if another writer was first."""
 
     def download(self, key: str, path: Path) -> None:
-        """Copy an object to a local file, which appears whole or not at all; NoInputError if there is none."""
+        """Copy an object to a file, which appears whole or not at all; NoInputError if there is none."""
 
     def upload(self, path: Path, key: str) -> None:
         """Copy a local file to an object; FileNotFoundError if there is no such file."""

@@ -1,14 +1,14 @@
-"""A registry of models in object storage or a directory: immutable numbered versions, and a pointer to the current one.
+"""Registry of promoted models: a domain's immutable numbered versions, and a pointer to the current one.
 
     <root>/<domain>/claims/000003.json    who may write version 3: {"identity"}
     <root>/<domain>/3/...                 its files: checkpoint/, config, lineage, evaluation
     <root>/<domain>/3/_VERSION.json       written last: what it is, and every file with size and checksum
     <root>/<domain>/pointer/000002.json   see `pointer`
 
-A version exists once its `_VERSION.json` does. Files without one belong to a promotion that is under way or was killed:
-the same promotion run again finds its claim and writes the same bytes to the same place. Every decision creates an
-object under the condition that it does not exist (`If-None-Match: *`), so neither locks nor renames are needed.
-AWS S3, MinIO, SeaweedFS, Ceph and directories take such conditions; a store that ignores them is refused.
+A version exists once its `_VERSION.json` does. Files without one belong to a promotion that is under way or was
+killed. The same promotion run again finds its claim and writes the same bytes to the same place.
+Every decision creates an object under the condition that it does not exist (`If-None-Match: *`), so neither
+locks nor renames are needed. A store that ignores the condition is refused.
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ class DomainRegistry:
         return data
 
     def fetch(self, version: Version, directory: Path, under: str = "") -> Path:
-        """Copy a version's files whose names start with `under` below `directory`, checked; returns `directory`.
+        """Copy a version's files whose names start with `under` below `directory`, which is returned.
 
-        A file that is already whole there is not copied again.
+        Files are checked. A file that is already whole there is not copied again.
 
         Raises:
             DataError: a file is damaged.
@@ -129,8 +129,8 @@ class DomainRegistry:
         Args:
             identity: names the promotion; equal identities must come with equal files.
             files: name in the version -> local file, or content.
-            described: further entries of the version's manifest: `passed`, `judged_at` and more. `judged_at` is the
-                sequence number of the pointer's entry whose version this one was compared with.
+            described: further entries of the version's manifest: `passed`, `judged_at` and more. `judged_at`
+                is the sequence number of the pointer's entry whose version this one was compared with.
 
         Raises:
             StageError: `prune` gave the version up while it was written; another attempt gets another number.
@@ -156,16 +156,16 @@ class DomainRegistry:
         }  # fmt: skip
         if not create(self._store, self._key(number, VERSION_MANIFEST), encode(manifest)):
             raise StageError(
-                f"{self.root}/{self.domain}/{number}: given up by `prune`, or written by another attempt at the same "
-                "promotion with other content, while it was uploaded; run promotion again"
+                f"{self.root}/{self.domain}/{number}: given up by `prune`, or written by another attempt at "
+                "the same promotion with other content, while it was uploaded; run promotion again"
             )
         return self.version(number)
 
     def point_to(self, version: Version) -> tuple[Pointer, str]:
-        """Make `version` current, if the pointer still stands where it stood when the version was judged (`judged_at`).
+        """Make `version` current, if the pointer has not moved since the version was judged (`judged_at`).
 
-        A version that was current before is not made current again: a promotion that is run twice must undo neither a
-        later promotion nor a rollback.
+        A version that was current before is not made current again: a promotion that is run twice must undo
+        neither a later promotion nor a rollback.
 
         Returns:
             The pointer as it is now, and the reason why `version` is not current, "" if it is.
@@ -197,7 +197,8 @@ class DomainRegistry:
             raise DataError(f"{self.root}/{self.domain}: there is no previous version to return to")
         if target not in now.history:
             raise DataError(
-                f"{self.root}/{self.domain}: version {target} was never current; only what passed the gate can be"
+                f"{self.root}/{self.domain}: version {target} was never current; "
+                "only what passed the gate can be"
             )
         if target == now.version:
             return now
@@ -276,8 +277,9 @@ class DomainRegistry:
         self._store.put(key, b"first")
         if self._store.put(key, b"second", if_absent=True):
             raise ConfigError(
-                f"{self.root}: the server ignores conditional writes (If-None-Match), so promotions would overwrite "
-                "each other; use a server that has them (AWS S3, MinIO, SeaweedFS, Ceph) or a directory"
+                f"{self.root}: the server ignores conditional writes (If-None-Match), so promotions would "
+                "overwrite each other; use a server that has them (AWS S3, MinIO, SeaweedFS, Ceph) "
+                "or a directory"
             )
 
     def _key(self, number: int, name: str) -> str:

@@ -1,9 +1,9 @@
-"""The pointer to a domain's current version: a log of numbered, immutable entries, the highest of which counts.
+"""Pointer to a domain's current version: a log of numbered, immutable entries; the highest counts.
 
     <domain>/pointer/000001.json   {"sequence", "version", "previous", "history", "action"}
 
-Neither S3 nor a directory can move a pointer under a condition on its old value. So a move creates the next entry (see
-`components.core.objects.numbered`). A reader never sees half of an entry.
+Neither S3 nor a directory can move a pointer under a condition on its old value. So a move creates the next
+entry (see `components.core.objects.numbered`). A reader never sees half of an entry.
 """
 
 from __future__ import annotations

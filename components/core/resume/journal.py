@@ -17,10 +17,10 @@ _GROUP = "\x00group"
 class Journal:
     """Append-only key -> JSON value store in one file. A later value of the same key wins.
 
-    The operating system has a value before `put` returns, so the value survives a SIGKILL of the process. Only `close`
-    forces the file to disk: a machine that loses power may lose the last seconds. Opening a journal drops an entry
-    that a kill left unfinished. Memory holds the offset of each key's line, about 150 bytes a key, and no values.
-    Safe for concurrent threads of one process; one process at a time.
+    The operating system has a value before `put` returns, so the value survives a SIGKILL of the process.
+    Only `close` forces the file to disk: a machine that loses power may lose the last seconds. Opening a
+    journal drops an entry that a kill left unfinished. Memory holds the offset of each key's line, about 150
+    bytes a key, and no values. Safe for concurrent threads of one process; one process at a time.
     """
 
     def __init__(self, path: Path) -> None:

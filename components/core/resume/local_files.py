@@ -1,4 +1,4 @@
-"""Local files of a work directory that has snapshots: which ones are saved, their content, the snapshot they continue."""
+"""Local files of a work directory with snapshots: which are saved, and which snapshot they continue."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class LocalFiles:
         shutil.rmtree(self.root / _SENDING, ignore_errors=True)
 
     def piece(self, name: str, path: Path) -> Piece | None:
-        """A file's content, read if it changed since the last time; None if the file vanished or changes now."""
+        """A file's content, read only if it changed; None if the file vanished or is changing."""
         with contextlib.suppress(FileNotFoundError):
             stamp = _stamp(path)
             known = self._hashed.get(name)
@@ -117,13 +117,13 @@ class LocalFiles:
             return all(sha256_hex(file.read(piece.bytes)) == piece.sha256 for piece in pieces)
 
     def order(self, names: Iterable[str], now: float) -> None:
-        """Give restored directories times in the order of their numbers: trainers delete the oldest by its time."""
+        """Give restored directories times in the order of their numbers: trainers delete the oldest."""
         folders = {"/".join(name.split("/")[:2]) for name in names if name.count("/") > 1}
         for age, folder in enumerate(newest_first(folders)):
             os.utime(self.root / folder, (now - age, now - age))
 
     def continues(self, digest: str) -> bool:
-        """Whether the directory was restored from, or last saved as, the index of this digest. It may have grown since."""
+        """Whether the directory was restored from, or last saved as, the index of this digest."""
         return digest in self._indexes()
 
     def remember(self, digest: str) -> None:

@@ -17,7 +17,7 @@ def launch_id() -> str:
 
 
 def wait_for(path: Path) -> Path:
-    """`path`, once another rank has written it. It is not waited for forever: the launcher stops ranks whose peer failed."""
+    """`path`, once another rank has written it. The launcher stops the ranks if one of them fails."""
     while not path.exists():
         time.sleep(_POLL_S)
     return path

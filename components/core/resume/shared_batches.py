@@ -1,6 +1,6 @@
-"""Batches that the ranks of a stage share out: rank r answers every n-th batch, and all ranks get all answers.
+"""Batches that the ranks of a stage share out: each of n ranks answers every n-th, and all get all answers.
 
-Answers go through files of the work directory. torch.distributed cannot be used yet: the trainer sets it up later.
+Answers go through files of the work directory: the trainer sets torch.distributed up later.
 """
 
 from __future__ import annotations
@@ -36,14 +36,13 @@ class SharedBatches:
         answer: Callable[[int, Sequence[T]], Mapping[str, Any]],
         on_batch: Callable[[int], object] = lambda count: None,
     ) -> dict[str, Any]:
-        """The answers to all items by key, from all ranks. Answers of an earlier attempt are not asked for again.
+        """The answers to all items by key, from all ranks and from earlier attempts.
 
         Args:
             batches: the same on every rank.
             key: of an item, unlike any other's.
-            answer: gives JSON-able answers to a batch by key. It gets the batch's number as the only seed of its random
-                numbers.
-            on_batch: called with the number of items done. It supposes that the other ranks are as far as this one.
+            answer: gives JSON-able answers to a batch by key. The batch's number seeds its random numbers.
+            on_batch: called with the number of items done, as if the other ranks were as fast as this one.
         """
         own: dict[str, Any] = {}
         for number in range(rank(), len(batches), world_size()):

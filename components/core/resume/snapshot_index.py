@@ -1,7 +1,7 @@
-"""The index of a work directory's snapshot: every file with its pieces. Decides what has to be sent; does no I/O.
+"""Index of a work directory's snapshot: every file with its pieces. Decides what is sent; does no I/O.
 
-A journal, which only grows, is cut into blocks of one size, so that only its last block is sent again. Any other file
-is one piece.
+A journal, which only grows, is cut into blocks of one size, so that only its last block is sent again. Any
+other file is one piece.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class Index:
     writer: str = ""
     """Id of the process that made it: two processes' indexes differ."""
     claims: tuple[int, ...] = ()
-    """Numbers of the indexes with which processes began, up to this process. They are never deleted. A process that was
-    believed dead tries to create the index after its own, and finds its successor's there."""
+    """Numbers of the indexes with which processes began, up to this one's. They are never deleted, so that a
+    process that was believed dead finds its successor's index when it creates the one after its own."""
     files: Snapshot = field(default_factory=dict)
 
     def encode(self) -> bytes:
@@ -101,8 +101,8 @@ def newest_first(checkpoints: Iterable[str]) -> list[str]:
 def surviving(stored: Iterable[str], local: Iterable[str]) -> set[str]:
     """The stored checkpoints that stay: those that exist locally.
 
-    A checkpoint may be deleted while it is sent. If no stored one exists locally but others do, the newest stored one
-    stays until one of the others has arrived.
+    A checkpoint may be deleted while it is sent. If no stored one exists locally but others do, the newest
+    stored one stays until one of the others has arrived.
     """
     stored, local = set(stored), set(local)
     if stored & local or not local:

@@ -4,10 +4,10 @@
     <base>/objects/<sha256>     a piece's bytes
     <base>/rank-1/...           the same of another process of the stage
 
-One conditional write makes a snapshot visible, after all its pieces. Another machine finds the directory as it was at
-one moment: never half of it, and no checkpoint that is newer than the journals beside it. Objects are named by their
-content: what a killed process had sent is not sent again. Opening a directory creates the next index. A process that
-was believed dead then cannot create its own index any more, and goes on without saving.
+One conditional write makes a snapshot visible, after all its pieces. Another machine finds the directory as it
+was at one moment: never half of it, and no checkpoint that is newer than the journals beside it. Objects are
+named by their content, so that pieces which a killed process had sent are not sent again. Opening a directory
+creates the next index. A process that was believed dead can then create none, and goes on without saving.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class SnapshotStore:
         self._named: set[str] = set()
         """Digests of the objects that the snapshot names."""
         self._unnamed: set[str] = set()
-        """Digests of stored objects that no snapshot names. Those of killed processes were listed at the start."""
+        """Digests of stored objects that no snapshot names: sent since then, or by a killed process."""
 
     def restore(self) -> None:
         """Make the local directory equal to the newest snapshot, unless it continues that snapshot already.
@@ -147,8 +147,9 @@ class SnapshotStore:
     def sync(self) -> None:
         """Bring the snapshot up to the local directory's state.
 
-        Checkpoints are looked for before the journals are measured. So a snapshot never holds a checkpoint without the
-        entries that were made before it. Each checkpoint becomes visible once it is sent, the newest first.
+        Checkpoints are looked for before the journals are measured. So a snapshot never holds a checkpoint
+        without the entries that were made before it. Each checkpoint becomes visible once it is sent, the
+        newest first.
 
         Raises:
             TakenOverError: another process has opened the directory; nothing will be saved any more.
@@ -250,7 +251,7 @@ class SnapshotStore:
         }
 
     def _has(self, digest: str) -> bool:
-        """Whether the store has an object. Listings may lag behind, so objects that no snapshot names are asked for."""
+        """Whether the store has an object. Listings may lag behind, so an unnamed object is asked for."""
         if digest in self._named:
             return True
         if digest in self._unnamed and not self._store.exists(self._objects + digest):

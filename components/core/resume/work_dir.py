@@ -1,6 +1,7 @@
 """Work directory of a stage: journals and sub-directories that survive a kill.
 
-A directory's name covers the stage's code, settings and inputs: leftovers of another configuration are never met.
+A directory's name covers the stage's code, settings and inputs: leftovers of another configuration are never
+met.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ CACHE_TAG = "CACHEDIR.TAG"
 class WorkDir:
     """The directory in which one stage, with one configuration and one set of inputs, keeps its progress.
 
-    The ranks of a stage share its sub-directories. A journal belongs to one process, so every rank but the first has a
-    folder for its own.
+    The ranks of a stage share its sub-directories. A journal belongs to one process, so every rank but the
+    first has a folder for its own.
 
     Args:
         path: the directory.
@@ -45,8 +46,8 @@ class WorkDir:
 
         Args:
             name: of the directory.
-            sealed_by: for a directory of checkpoints, each a directory itself. A checkpoint is complete once this file
-                is in it: JSON whose `files` lists the others with their bytes.
+            sealed_by: for a directory of checkpoints, each a directory itself. A checkpoint is complete once
+                this file is in it: JSON whose `files` lists the others with their bytes.
         """
         path = self.path / name
         path.mkdir(parents=True, exist_ok=True)
@@ -69,7 +70,8 @@ class WorkDir:
 def mark_cache(path: Path) -> Path:
     """Mark a directory, created when missing, as a cache: its files can be fetched again and are not saved.
 
-    The mark is that of the Cache Directory Tagging Specification (bford.info/cachedir), which backup programs know.
+    The mark is that of the Cache Directory Tagging Specification (bford.info/cachedir), which backup programs
+    know.
     """
     path.mkdir(parents=True, exist_ok=True)
     tag = path / CACHE_TAG

@@ -1,8 +1,9 @@
 """Where a stage keeps its progress (`VLM_WORK_ROOT`): a local directory, saved to object storage if wanted.
 
-With `VLM_WORK_ROOT=s3://bucket/prefix` the directory itself lies below `VLM_WORK_LOCAL`. At the start the bucket's
-snapshot is brought there. Every `VLM_WORK_SYNC_S` seconds, at the end and on SIGTERM, the changes are sent.
-A store that does not answer at the start ends the stage. Later the stage goes on, and the store is asked again.
+With `VLM_WORK_ROOT=s3://bucket/prefix` the directory itself lies below `VLM_WORK_LOCAL`. At the start the
+bucket's snapshot is brought there. Every `VLM_WORK_SYNC_S` seconds, at the end and on SIGTERM, the changes
+are sent. A store that does not answer at the start ends the stage. Later the stage goes on, and the store is
+asked again.
 """
 
 from __future__ import annotations

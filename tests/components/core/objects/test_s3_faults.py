@@ -1,4 +1,4 @@
-"""Transfers to and from a real S3 server that is killed, restarted, given new keys, or whose client is killed."""
+"""Transfers to and from a real S3 server: server or client are killed, keys are replaced."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def calls_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
 
 
 def restarted_at(server: S3Server, wanted: int) -> Callable[[int], None]:
-    """Kill the server when a request of this number is about to be made, and start it again beside the client."""
+    """Kill the server before the call of this number, and start it again while the client waits."""
 
     def then(number: int) -> None:
         if number == wanted:
@@ -232,13 +232,16 @@ def test_an_object_replaced_during_a_download_is_read_whole(store, large, calls_
     assert (tmp_path / "copy").read_bytes() in (large, new)
 
 
-def test_keys_replaced_during_an_upload_are_read_from_their_file(server, store, file, calls_of, tmp_path, monkeypatch):  # fmt: skip
-    """The old keys are refused before the new ones lie in the file: as a secret that is mounted reaches a pod late."""
+def test_keys_replaced_during_an_upload_are_read_from_their_file(
+    server, store, file, calls_of, tmp_path, monkeypatch
+):
+    """The old keys are refused before the file has the new ones: a mounted secret reaches a pod late."""
     credentials = tmp_path / "credentials"
 
     def write() -> None:
         credentials.write_text(
-            f"[default]\naws_access_key_id = {server.access_key}\naws_secret_access_key = {server.secret_key}\n"
+            f"[default]\naws_access_key_id = {server.access_key}\n"
+            f"aws_secret_access_key = {server.secret_key}\n"
         )
 
     def rotate(number: int) -> None:

@@ -103,7 +103,8 @@ def test_a_full_disk_leaves_no_torn_line(tmp_path, monkeypatch):
 def test_values_put_survive_a_sigkill(tmp_path):
     path = tmp_path / "j.jsonl"
     code = (
-        "import os, signal, sys; from pathlib import Path; from components.core.resume.work_dir import Journal\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from components.core.resume.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "for i in range(100): journal.put(str(i), i)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

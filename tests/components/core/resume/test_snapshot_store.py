@@ -128,7 +128,9 @@ def test_every_process_has_its_own(place: str, tmp_path: Path) -> None:
     assert entries(tmp_path / "b" / "rank-1") == [1]
 
 
-def test_of_a_journal_only_the_last_block_is_sent_again(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_of_a_journal_only_the_last_block_is_sent_again(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(snapshot_index, "BLOCK_BYTES", 10_000)
     work, snapshots = opened(place, tmp_path / "a")
     journal, sent = work.journal("replies"), []
@@ -187,7 +189,9 @@ def test_what_is_removed_is_removed_there(place: str, tmp_path: Path) -> None:
     assert stored_objects(place) == set()
 
 
-def test_a_checkpoint_pruned_while_it_is_sent_arrives_whole(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_checkpoint_pruned_while_it_is_sent_arrives_whole(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work, snapshots = opened(place, tmp_path / "a")
     save_checkpoint(work, 4)
     snapshots.sync()
@@ -219,7 +223,9 @@ def test_a_checkpoint_that_is_being_removed_is_not_half_stored(place: str, tmp_p
     assert steps(tmp_path / "b") == []
 
 
-def test_a_file_that_changes_while_it_is_sent_is_sent_later(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_a_file_that_changes_while_it_is_sent_is_sent_later(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     work, snapshots = opened(place, tmp_path / "a")
     path = work.dir("scan") / "chunk"
     path.write_bytes(b"old")
@@ -277,7 +283,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
 
 
 def train_on(place: str, local: Path, moment: int) -> None:
-    """Another checkpoint, the earlier one pruned, further entries; saved by a process that dies at a moment."""
+    """Add a checkpoint, remove the earlier one, add entries; the process dies at a given moment."""
     work = WorkDir(local)
     work.dir("checkpoints", sealed_by=MANIFEST_NAME)
     snapshots = SnapshotStore(work, place, LOG)
@@ -324,8 +330,12 @@ def test_a_kill_at_any_moment_leaves_whole_snapshots(tmp_path: Path) -> None:
     assert {((4,), 1), ((4, 8), 2), ((8,), 3)} <= seen
 
 
-def test_a_kill_in_a_multipart_upload_of_a_checkpoint(s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811  # fmt: skip
-    """Parts of 64 KiB: the process is killed at the fifth. The next one on this machine sends the checkpoint again."""
+def test_a_kill_in_a_multipart_upload_of_a_checkpoint(
+    s3_bucket: str,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Parts of 64 KiB: the process is killed at the fifth. The next one sends the checkpoint again."""
     monkeypatch.setattr(minio.helpers, "MIN_PART_SIZE", 2**16)
     monkeypatch.setattr(s3, "PART_BYTES", 2**16)
     place = f"{s3_bucket}/work"

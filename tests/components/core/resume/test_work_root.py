@@ -91,7 +91,9 @@ def test_a_stage_that_fails_saves_what_it_has(bucket_root: str, tmp_path: Path) 
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_ranks_wait_until_the_first_has_restored(bucket_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_ranks_wait_until_the_first_has_restored(
+    bucket_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with work_directory("stage", "key", LOG) as work:
         (work.dir("shared") / "file").touch()
     monkeypatch.setenv(WORK_LOCAL_ENV, str(tmp_path / "b"))
@@ -115,7 +117,9 @@ def test_ranks_wait_until_the_first_has_restored(bucket_root: str, tmp_path: Pat
     assert found == [True]
 
 
-def test_a_store_that_goes_away_does_not_stop_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_a_store_that_goes_away_does_not_stop_a_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     why = missing()
     if why:
         pytest.skip(why)
