@@ -87,8 +87,10 @@ class _IfAbsent(Sse):
 class S3Store(ObjectStore):
     """One bucket of an S3 server. Safe for threads and forks.
 
-    Every method raises ConfigError for refused or missing credentials, NoInputError for a missing object or
-    bucket, and StageError for a server that does not answer or answers with another error.
+    Raises:
+        ConfigError: by any method; the credentials are refused or missing.
+        NoInputError: by any method; there is no such object or bucket.
+        StageError: by any method; the server does not answer, or answers with another error.
     """
 
     def __init__(self, bucket: str) -> None:

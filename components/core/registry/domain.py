@@ -5,8 +5,8 @@
     <root>/<domain>/3/_VERSION.json       written last: what it is, and every file with size and checksum
     <root>/<domain>/pointer/000002.json   see `pointer`
 
-A version exists once its `_VERSION.json` does. Files without one belong to a promotion that is under way or was
-killed. The same promotion run again finds its claim and writes the same bytes to the same place.
+A version exists once its `_VERSION.json` does. Files without one belong to a promotion that is under way or
+was killed. The same promotion run again finds its claim and writes the same bytes to the same place.
 Every decision creates an object under the condition that it does not exist (`If-None-Match: *`), so neither
 locks nor renames are needed. A store that ignores the condition is refused.
 """
@@ -164,7 +164,7 @@ class DomainRegistry:
     def point_to(self, version: Version) -> tuple[Pointer, str]:
         """Make `version` current, if the pointer has not moved since the version was judged (`judged_at`).
 
-        A version that was current before is not made current again: a promotion that is run twice must undo
+        A version that was current before is not made current again. So a promotion that is run twice undoes
         neither a later promotion nor a rollback.
 
         Returns:

@@ -4,10 +4,11 @@
     <base>/objects/<sha256>     a piece's bytes
     <base>/rank-1/...           the same of another process of the stage
 
-One conditional write makes a snapshot visible, after all its pieces. Another machine finds the directory as it
-was at one moment: never half of it, and no checkpoint that is newer than the journals beside it. Objects are
-named by their content, so that pieces which a killed process had sent are not sent again. Opening a directory
-creates the next index. A process that was believed dead can then create none, and goes on without saving.
+One conditional write makes a snapshot visible, after all its pieces. Another machine finds the directory as
+it was at one moment: never half of it, and no checkpoint that is newer than the journals beside it.
+Objects are named by their content, so that pieces which a killed process had sent are not sent again.
+Opening a directory creates the next index. A process that was believed dead can then create none: it goes on
+without saving.
 """
 
 from __future__ import annotations
