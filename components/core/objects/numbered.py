@@ -14,8 +14,8 @@ from components.core.objects.store import ObjectStore
 def create(store: ObjectStore, key: str, data: bytes) -> bool:
     """Create an object that nobody may replace; whether it holds `data` now.
 
-    The object is read back: a server may report a conflict with this very write, when its first answer was lost
-    and the client sent the write twice.
+    The object is read back: a server may report a conflict with this very write, if its first answer was
+    lost and the client sent the write twice.
     """
     store.put(key, data, if_absent=True)
     return store.get(key) == data
