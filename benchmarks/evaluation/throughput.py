@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from benchmarks.harness import result, side_by_side
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm import load_model, load_processor, open_image, prompt_text, set_threads
 from components.evaluation.asking import ask, prompt_for
 from components.evaluation.config import BenchmarkRef, Config, Role

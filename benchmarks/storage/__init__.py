@@ -1,1 +1,1 @@
-"""Object storage: transfers and the mirror of work directories."""
+"""Object storage: transfers and the snapshots of work directories."""

@@ -1,13 +1,12 @@
 """Large objects and work directories to and from an S3 server, against minio's own calls.
 
-Measured against OpenStack Swift with its S3 API on loopback, one replica (`tests/s3`): a file of random bytes sent and fetched
-by `S3Store` (parts four at once, MD5 of every part checked, continued after a kill) and by minio's `fput_object` and
-`fget_object` (one stream down, nothing continued or checked), side by side; what a journal's saving sends after it grew; what a
-work directory of many files costs to save when nothing has changed, and to restore.
+The server is OpenStack Swift with its S3 API on loopback, one replica (`tests/s3`). Measured:
 
-Targets: uploads at least as fast as minio's; a saving of a journal sends no more than it grew by and one block of 4 MiB.
-Downloads pay for their checks here: loopback has no latency that requests at once could hide, and client and server share
-the cores.
+- a file of random bytes, sent and fetched by `S3Store` and by minio's `fput_object` and `fget_object`
+- the bytes that saving a journal sends after it grew
+- the seconds to save a work directory of many files, to save it unchanged, and to restore it
+
+Targets: transfers at least as fast as minio's. A saving of a journal sends its growth and at most 4 MiB more.
 
     python -m benchmarks.storage.transfer [--mib 256] [--files 1000]
 """
@@ -25,10 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import result, side_by_side, timed
-from components.core.objects.s3_store import S3Store
-from components.core.objects.s3_transfer import PART_BYTES
-from components.core.resume.mirror import Mirror
-from components.core.resume.work import WorkDir
+from components.core.objects.s3 import PART_BYTES, S3Store
+from components.core.resume.snapshot_store import SnapshotStore
+from components.core.resume.work_dir import WorkDir
 from tests.s3.server import missing, swift
 
 _BUCKET = "bench"
@@ -47,7 +45,7 @@ def server(root: Path) -> Iterator[None]:
 def transfers(folder: Path, mib: int) -> dict[str, Any]:
     """Median seconds of each way to send and to fetch a file of `mib` MiB."""
     store = S3Store(_BUCKET)
-    client = store._bucket.client
+    client = store.client
     source = folder / "source"
     source.write_bytes(os.urandom(mib * 2**20))
 
@@ -78,23 +76,23 @@ def transfers(folder: Path, mib: int) -> dict[str, Any]:
 
 def journal(folder: Path, mib: int) -> dict[str, Any]:
     """Bytes sent by the first saving of a journal of `mib` MiB, and by one after it grew by 1 MiB."""
-    work, mirror = _opened("journal", folder / "journal")
+    work, snapshots = _opened("journal", folder / "journal")
     entries, sent = work.journal("replies"), 0
-    put = mirror._store.put
+    put = snapshots._store.put
 
     def counted(key: str, data: bytes, **kwargs: Any) -> bool:
         nonlocal sent
         sent += len(data)
         return put(key, data, **kwargs)
 
-    mirror._store.put = counted  # type: ignore[method-assign]
+    snapshots._store.put = counted  # type: ignore[method-assign]
     for number in range(mib * 64):
         entries.put(str(number), "x" * 2**14)
-    _, first_s = timed(mirror.sync)
+    _, first_s = timed(snapshots.sync)
     first, sent = sent, 0
     for number in range(64):
         entries.put(f"more {number}", "x" * 2**14)
-    _, second_s = timed(mirror.sync)
+    _, second_s = timed(snapshots.sync)
     return {
         "journal_mib": mib,
         "first_sent_mib": round(first / 2**20, 2),
@@ -106,11 +104,11 @@ def journal(folder: Path, mib: int) -> dict[str, Any]:
 
 def many_files(folder: Path, count: int) -> dict[str, Any]:
     """Seconds to save `count` files of 10 kB, to save them again unchanged, and to restore them elsewhere."""
-    work, mirror = _opened("files", folder / "here")
+    work, snapshots = _opened("files", folder / "here")
     for number in range(count):
         (work.dir("scan") / f"{number:06d}").write_bytes(os.urandom(10_000))
-    _, first_s = timed(mirror.sync)
-    _, again_s = timed(mirror.sync)
+    _, first_s = timed(snapshots.sync)
+    _, again_s = timed(snapshots.sync)
     _, restore_s = timed(lambda: _opened("files", folder / "there"))
     return {
         "files": count,
@@ -120,11 +118,11 @@ def many_files(folder: Path, count: int) -> dict[str, Any]:
     }
 
 
-def _opened(name: str, local: Path) -> tuple[WorkDir, Mirror]:
+def _opened(name: str, local: Path) -> tuple[WorkDir, SnapshotStore]:
     work = WorkDir(local)
-    mirror = Mirror(work, f"s3://{_BUCKET}/{name}", _LOG)
-    mirror.restore()
-    return work, mirror
+    snapshots = SnapshotStore(work, f"s3://{_BUCKET}/{name}", _LOG)
+    snapshots.restore()
+    return work, snapshots
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ from PIL import Image
 from benchmarks.harness import result, timed
 from components.core.conversations import GeneralData, open_general
 from components.core.conversations.pictures import Sizes
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm import build_processor, vision_token_count
 from components.curriculum_sft.data.batches import answer_counter
 from components.curriculum_sft.data.checks import Planner, partition

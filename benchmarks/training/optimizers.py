@@ -26,7 +26,7 @@ from components.core.data.dataset import Dataset
 from components.core.data.files import write_json_atomic
 from components.core.data.image_store import ImageStore
 from components.core.data.pins import split_pin
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage import log as logs
 from components.core.stage.container_image import code_version
 from components.core.stage.settings import parse_settings

@@ -11,7 +11,7 @@ from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.data.dataset import Dataset
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import split_pin
-from components.core.resume.divided import Divided
+from components.core.resume.shared_batches import SharedBatches
 from components.core.stage.context import StageContext
 from components.core.stage.log import ProgressBar
 from components.curriculum_sft.component import IO
@@ -145,7 +145,7 @@ def pairs_of(
                 samples=settings.own_samples,
                 max_new_tokens=settings.own_max_tokens,
                 seed=config.seed,
-                divided=Divided(ctx.work, "own_answers"),
+                divided=SharedBatches(ctx.work, "own_answers"),
                 on_batch=bar.update,
             )
     return build_pairs(

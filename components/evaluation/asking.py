@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from components.core.benchmarks.kinds import rules_of
 from components.core.data.hashing import canonical_json, seed_for, sha256_hex
 from components.core.mllm.prompts import render_source
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm.messages import format_question, split_at_images
 from components.evaluation.engines import Decoding, Engine, Parts, Response
 from components.evaluation.items import Item, Questions

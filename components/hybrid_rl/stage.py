@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.data.manifest import MANIFEST_NAME
-from components.core.resume.divided import Divided
+from components.core.resume.shared_batches import SharedBatches
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError
 from components.core.stage.log import ProgressBar
@@ -89,7 +89,7 @@ def choose_prompts(
     if config.prompts.pass_rate_samples or config.weights["perception"] != 0.0:
         with ProgressBar(len(found), "pass rates", ctx.log) as bar:
             rated = measure(
-                found, model, processor, store, config, Divided(ctx.work, "pass_rates"), bar.update
+                found, model, processor, store, config, SharedBatches(ctx.work, "pass_rates"), bar.update
             )
     chosen = select(rated, config.prompts, config.prompts_per_step)
     ctx.log.info("chose prompts", extra={"candidates": len(rated), "kept": len(chosen)})
@@ -165,7 +165,9 @@ def train(
     def measured(step: int, asked: Sequence[Prompt]) -> Sequence[Prompt]:
         model.eval()
         try:
-            return measure(asked, model, processor, store, config, Divided(ctx.work, f"pass_rates_{step}"))
+            return measure(
+                asked, model, processor, store, config, SharedBatches(ctx.work, f"pass_rates_{step}")
+            )
         finally:
             model.train()
 

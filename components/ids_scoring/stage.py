@@ -11,7 +11,7 @@ import numpy as np
 from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
 from components.core.data.mapping import in_batches
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError
 from components.ids_scoring.budget import DIMENSIONS, by_bands, by_total, information_density

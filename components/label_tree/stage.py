@@ -13,7 +13,7 @@ from components.core.data.pins import fingerprint, split_pin
 from components.core.data.tables import SCHEMAS
 from components.core.mllm import ChatRequest, MLLMClient
 from components.core.mllm.prompts import render
-from components.core.objects.store import is_object_uri, open_store
+from components.core.objects import is_object_uri, open_store
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.label_tree.config import Config

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.objects.store import is_object_uri
+from components.core.objects import is_object_uri
 from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.preflight.config import Config

@@ -14,7 +14,7 @@ from components.core.benchmarks.base import BenchmarkItem
 from components.core.benchmarks.kinds import kind_for
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import local_path
-from components.core.objects.store import is_object_uri, open_store
+from components.core.objects import is_object_uri, open_store
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.core.vlm.messages import numbered_images
 from components.preflight.general_data import open_checked

@@ -1,11 +1,10 @@
-"""A local run that outlives its machine: its directory is mirrored to object storage after every task.
+"""A local run that outlives its machine (`--storage`): its directory is saved to a bucket after every task.
 
     <storage>/run/...                   snapshots of the run's directory: artifacts, cache, logs, report
-    <storage>/work/<stage>/<key>/...    snapshots of work directories, which the stages send themselves
+    <storage>/work/<stage>/<key>/...    snapshots of the stages' work directories, sent by the stages
 
-The format is `components.core.resume.mirror`'s. kfp.local's cache knows artifacts by their absolute paths. A
-run that goes on elsewhere finds its finished tasks if its directory has the same path there; otherwise it
-runs them again.
+`components.core.resume.snapshot_store` defines the format. kfp.local's cache knows artifacts by their
+absolute paths: another machine finds the finished tasks if the run's directory has the same path there.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
-from components.core.objects.store import is_object_uri
-from components.core.resume.mirror import Mirror, TakenOverError
-from components.core.resume.work import WorkDir, mark_cache
+from components.core.objects import is_object_uri
+from components.core.resume.snapshot_store import SnapshotStore, TakenOverError
+from components.core.resume.work_dir import WorkDir, mark_cache
 from components.core.stage.errors import ConfigError, StageError
 
 WORK = "work"
-"""Sub-directory of a run, and prefix below its storage, of the stages' work directories."""
+"""Sub-directory of a run, and prefix below its storage, that holds the stages' work directories."""
 
 
 class StoredRun:
@@ -29,10 +28,10 @@ class StoredRun:
     Args:
         root: of the run.
         uri: `s3://bucket/prefix`.
-        say: tells the user something.
+        say: shows a warning to the user.
 
     Raises:
-        ConfigError: the URI is not one, or the directory holds files of another run.
+        ConfigError: the URI names no bucket, or the directory holds files of another run.
         StageError: the store does not answer.
     """
 
@@ -41,18 +40,19 @@ class StoredRun:
             raise ConfigError(f"--storage {uri}: must be s3://bucket/prefix")
         self._uri, self._say = uri.rstrip("/"), say
         mark_cache(root / WORK)  # has snapshots of its own
-        self._mirror = Mirror(WorkDir(root), f"{self._uri}/run", logging.getLogger("storage"), replace=False)
-        self._mirror.restore()
+        log = logging.getLogger("storage")
+        self._snapshots = SnapshotStore(WorkDir(root), f"{self._uri}/run", log, replace=False)
+        self._snapshots.restore()
 
     def save(self, last: bool = False) -> None:
-        """Send what changed. A store that does not answer is asked again after the next task.
+        """Send the changes. A store that does not answer is asked again after the next task.
 
         Raises:
-            StageError: another run goes on in the same place; or the store does not answer and this was the
-                last time.
+            StageError: another run goes on in the same place, or the store does not answer and this is the
+                `last` call.
         """
         try:
-            self._mirror.sync()
+            self._snapshots.sync()
         except TakenOverError as error:
             raise StageError(f"{self._uri}: another run goes on there; this one ends") from error
         except StageError as error:
@@ -62,7 +62,7 @@ class StoredRun:
 
 
 def work_environment(root: Path, storage: str) -> dict[str, str]:
-    """What tells the stages of a run below `root` where their work directories are."""
+    """Variables that tell the stages of a run below `root` where their work directories are."""
     local = str(root / WORK)
     if not storage:
         return {"VLM_WORK_ROOT": local}

@@ -21,7 +21,7 @@ class Dying:
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._store, name)
-        return self._counted(method) if name in ("put", "upload", "delete", "discard_unfinished") else method
+        return self._counted(method) if name in ("put", "upload", "delete") else method
 
     def _counted(self, change: Callable[..., Any]) -> Callable[..., Any]:
         def changing(*args: Any, **kwargs: Any) -> Any:

@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import pytest
 
-from components.core.objects.store import open_store
-from components.core.resume.work_directory import WORK_LOCAL_ENV, WORK_SYNC_ENV
+from components.core.objects import open_store
+from components.core.resume.work_root import WORK_LOCAL_ENV, WORK_SYNC_ENV
 from tests.faults.stores import newest_snapshot
 from tests.faults.world import DataHalf, build_pictures, serve_teachers
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401

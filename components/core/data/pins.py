@@ -1,7 +1,6 @@
-"""Pinned references: `uri#sha256=<fingerprint>`, so that a cache key changes exactly when the outside world did.
+"""Pinned references, `uri#sha256=<fingerprint>`: a cache key changes exactly when the outside world did.
 
-Preflight pins everything that comes from outside the pipeline; later stages receive pinned references as parameters,
-as an image reference carries a digest.
+Preflight pins everything from outside the pipeline. Later stages receive pinned references as parameters.
 """
 
 from __future__ import annotations
@@ -14,12 +13,12 @@ from pathlib import Path
 from components.core.data.files import file_sha256
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.data.manifest import MANIFEST_NAME
-from components.core.objects.store import is_object_uri, open_store
+from components.core.objects import is_object_uri, open_store
 from components.core.stage.errors import ConfigError, NoInputError
 
 _MARK = "#sha256="
-# Up to here a source is fingerprinted by content; above, by names, sizes and modification times.
 CONTENT_LIMIT_BYTES = 256 * 2**20
+"""A smaller source is fingerprinted by content, a larger one by names, sizes and modification times."""
 
 
 def local_path(uri: str) -> Path:
@@ -37,30 +36,30 @@ def local_path(uri: str) -> Path:
 
 
 def fingerprint(path: Path) -> str:
-    """SHA-256 that stands for a file's or directory's content.
+    """SHA-256 of a file, or one that stands for a directory.
 
-    A directory with a manifest is fingerprinted by the manifest's file checksums; another one by its files' content,
-    or, above `CONTENT_LIMIT_BYTES`, by their names, sizes and modification times.
+    A directory with a manifest is fingerprinted by the manifest's checksums. Any other is fingerprinted by
+    its files' names and content, or above `CONTENT_LIMIT_BYTES` by their names, sizes and modification times.
     """
     if path.is_file():
         return file_sha256(path)
     manifest = path / MANIFEST_NAME
     if manifest.is_file():
-        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        return sha256_hex(canonical_json([[entry["name"], entry["sha256"]] for entry in files]))
-    entries = []
-    for folder, names, files_here in os.walk(path):
-        names.sort()
-        entries += [Path(folder) / name for name in sorted(files_here)]
-    stats = [entry.stat() for entry in entries]
+        listed = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        return sha256_hex(canonical_json([[entry["name"], entry["sha256"]] for entry in listed]))
+    files = []
+    for folder, folders, names in os.walk(path):
+        folders.sort()
+        files += [Path(folder) / name for name in sorted(names)]
+    stats = [file.stat() for file in files]
     by_content = sum(stat.st_size for stat in stats) <= CONTENT_LIMIT_BYTES
     listing = [
         [
-            entry.relative_to(path).as_posix(),
+            file.relative_to(path).as_posix(),
             stat.st_size,
-            file_sha256(entry) if by_content else stat.st_mtime_ns,
+            file_sha256(file) if by_content else stat.st_mtime_ns,
         ]
-        for entry, stat in zip(entries, stats, strict=True)
+        for file, stat in zip(files, stats, strict=True)
     ]
     return sha256_hex(canonical_json(listing))
 
@@ -69,7 +68,7 @@ def listing_fingerprint(uri: str) -> str:
     """SHA-256 over keys, sizes and ETags of the objects below an object store's prefix, read page by page.
 
     Raises:
-        NoInputError: there is none.
+        NoInputError: there are none.
     """
     store, prefix = open_store(uri)
     digest = hashlib.sha256()
@@ -83,7 +82,7 @@ def listing_fingerprint(uri: str) -> str:
 
 
 def pin(uri: str) -> str:
-    """`uri#sha256=<fingerprint>` of an existing file or directory, or of the objects below `s3://bucket/prefix`.
+    """`uri#sha256=<fingerprint>` of a file, a directory or the objects below `s3://bucket/prefix`.
 
     Raises:
         NoInputError: nothing exists there.
@@ -97,12 +96,12 @@ def pin(uri: str) -> str:
 
 
 def split_pinned_uri(reference: str) -> tuple[str, str]:
-    """Path or `s3://` URI, and fingerprint, of a pinned reference; the fingerprint is empty when it is not pinned."""
+    """Path or `s3://` URI of a reference, and its fingerprint, "" if it is not pinned."""
     uri, _, digest = reference.partition(_MARK)
     return uri if is_object_uri(uri) else str(local_path(uri)), digest
 
 
 def split_pin(reference: str) -> tuple[Path, str]:
-    """Path and fingerprint of a pinned reference; the fingerprint is empty when the reference is not pinned."""
+    """Path of a reference to something local, and its fingerprint, "" if it is not pinned."""
     uri, _, digest = reference.partition(_MARK)
     return local_path(uri), digest

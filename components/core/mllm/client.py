@@ -23,7 +23,7 @@ from components.core.mllm.chat import (
 )
 from components.core.mllm.transport import Final, Retryable, Transport
 from components.core.mllm.usage import Usage
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage.errors import StageError
 from components.core.stage.log import ProgressBar
 from components.core.stage.settings import Endpoint

@@ -1,14 +1,14 @@
-"""A registry of models in object storage or a directory: immutable numbered versions, and a pointer to the current one.
+"""Registry of promoted models: a domain's immutable numbered versions, and a pointer to the current one.
 
     <root>/<domain>/claims/000003.json    who may write version 3: {"identity"}
     <root>/<domain>/3/...                 its files: checkpoint/, config, lineage, evaluation
     <root>/<domain>/3/_VERSION.json       written last: what it is, and every file with size and checksum
     <root>/<domain>/pointer/000002.json   see `pointer`
 
-A version exists once its `_VERSION.json` does; files without one belong to a promotion that is under way or was killed.
-The same promotion run again finds its claim and writes the same bytes to the same place. All decisions are creations of
-objects that must not exist yet, so they need neither locks nor renames. They do need a store that refuses to create
-what exists (`If-None-Match: *`: AWS S3, MinIO, SeaweedFS, Ceph, any directory); one that does not is refused.
+A version exists once its `_VERSION.json` does. Files without one belong to a promotion that is under way or
+was killed. The same promotion run again finds its claim and writes the same bytes to the same place.
+Every decision creates an object under the condition that it does not exist (`If-None-Match: *`), so neither
+locks nor renames are needed. A store that ignores the condition is refused.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.core.data.files import file_sha256
-from components.core.objects.store import open_store
-from components.core.registry.pointer import Pointer, PointerLog, create, encode, highest, numbered
+from components.core.data.manifest import file_sha256
+from components.core.objects import open_store
+from components.core.objects.numbered import create, highest, numbered
+from components.core.registry.pointer import Pointer, PointerLog, encode
 from components.core.stage.errors import ConfigError, DataError, NoInputError, StageError
 
 VERSION_MANIFEST = "_VERSION.json"
@@ -68,17 +69,17 @@ class DomainRegistry:
         return [version for version in found if version is not None]
 
     def find(self, number: int) -> Version | None:
-        """A version, None if this number was never written whole."""
+        """A version; None if this number is not published."""
         manifest = self._manifest(number)
         if manifest is None or manifest == _GIVEN_UP:
             return None
         return Version(number, f"{self.root}/{self.domain}/{number}", manifest)
 
     def version(self, number: int) -> Version:
-        """A version that has to be there.
+        """A version.
 
         Raises:
-            NoInputError: it is not.
+            NoInputError: this number is not published.
         """
         found = self.find(number)
         if found is None:
@@ -89,7 +90,7 @@ class DomainRegistry:
         """One file of a version, checked against its checksum.
 
         Raises:
-            DataError: it is none of the version's files, or damaged.
+            DataError: the version has no such file, or the file is damaged.
         """
         entry = next((entry for entry in version.manifest["files"] if entry["name"] == name), None)
         if entry is None:
@@ -100,9 +101,9 @@ class DomainRegistry:
         return data
 
     def fetch(self, version: Version, directory: Path, under: str = "") -> Path:
-        """Copy a version's files (those whose names start with `under`) below `directory`, checked; returns it.
+        """Copy a version's files whose names start with `under` below `directory`, which is returned.
 
-        A file that is there and whole already is left as it is.
+        Files are checked. A file that is already whole there is not copied again.
 
         Raises:
             DataError: a file is damaged.
@@ -126,14 +127,14 @@ class DomainRegistry:
         """Register a version, or find the one that an earlier attempt at the same promotion registered.
 
         Args:
-            identity: what makes two promotions the same; equal identities must come with equal files.
+            identity: names the promotion; equal identities must come with equal files.
             files: name in the version -> local file, or content.
-            described: further entries of the version's manifest: at least `passed`, and `judged_at`, the sequence number
-                of the pointer's entry whose version it was compared with.
+            described: further entries of the version's manifest: `passed`, `judged_at` and more. `judged_at`
+                is the sequence number of the pointer's entry whose version this one was compared with.
 
         Raises:
-            StageError: the version was given up by `prune` while it was written; another attempt gets another number.
-            ConfigError: the store replaces what it should refuse to replace.
+            StageError: `prune` gave the version up while it was written; another attempt gets another number.
+            ConfigError: the store ignores conditional writes.
         """
         number = self._claim(identity)
         found = self.find(number)
@@ -155,19 +156,19 @@ class DomainRegistry:
         }  # fmt: skip
         if not create(self._store, self._key(number, VERSION_MANIFEST), encode(manifest)):
             raise StageError(
-                f"{self.root}/{self.domain}/{number}: given up by `prune`, or written by another attempt at the same "
-                "promotion with other content, while it was uploaded; run promotion again"
+                f"{self.root}/{self.domain}/{number}: given up by `prune`, or written by another attempt at "
+                "the same promotion with other content, while it was uploaded; run promotion again"
             )
         return self.version(number)
 
     def point_to(self, version: Version) -> tuple[Pointer, str]:
-        """Make `version` current, if the pointer still stands where it stood when the version was judged (`judged_at`).
+        """Make `version` current, if the pointer has not moved since the version was judged (`judged_at`).
 
-        A version that was current before is not made current again: running a promotion twice must undo neither a
-        later promotion nor a rollback.
+        A version that was current before is not made current again. So a promotion that is run twice undoes
+        neither a later promotion nor a rollback.
 
         Returns:
-            The pointer as it is now, and "" if `version` is current or else why not.
+            The pointer as it is now, and the reason why `version` is not current, "" if it is.
         """
         now = self.pointer()
         if now.version == version.number:
@@ -185,7 +186,7 @@ class DomainRegistry:
         """Make an earlier version current again: the previous one, or `to`.
 
         Raises:
-            DataError: there is nothing to return to, or `to` was never current.
+            DataError: no version was current before, or `to` never was.
             StageError: the pointer moved meanwhile.
         """
         entries = self.pointers()
@@ -196,7 +197,8 @@ class DomainRegistry:
             raise DataError(f"{self.root}/{self.domain}: there is no previous version to return to")
         if target not in now.history:
             raise DataError(
-                f"{self.root}/{self.domain}: version {target} was never current; only what passed the gate can be"
+                f"{self.root}/{self.domain}: version {target} was never current; "
+                "only what passed the gate can be"
             )
         if target == now.version:
             return now
@@ -210,17 +212,17 @@ class DomainRegistry:
         return moved
 
     def unfinished(self) -> list[int]:
-        """Numbers that were claimed and are not published: promotions under way, or killed and never run again."""
+        """Numbers that are claimed but not published: their promotions are under way, or were killed."""
         claimed = range(1, highest(self._store, self._claims) + 1)
         return [number for number in claimed if self._manifest(number) is None]
 
     def prune(self, number: int) -> int:
-        """Give up an unfinished version and delete its files; the number of files deleted.
+        """Give up an unfinished version and delete its files; returns how many.
 
-        Whoever still writes it finds that it was given up and starts again under another number.
+        A process that still writes it finds that it was given up. Its next attempt gets another number.
 
         Raises:
-            DataError: the version is published: those are never deleted.
+            DataError: the version is published; published versions are never deleted.
         """
         if not create(self._store, self._key(number, VERSION_MANIFEST), encode(_GIVEN_UP)):
             raise DataError(f"{self.root}/{self.domain}/{number}: is published; versions are never deleted")
@@ -231,7 +233,7 @@ class DomainRegistry:
         return len(keys)
 
     def _claim(self, identity: str) -> int:
-        """The number under which `identity` is, or may be, written."""
+        """The number of the version that `identity` may write, claimed before or now."""
         last = highest(self._store, self._claims)
         for number in range(last, 0, -1):
             if self._claimed_by(number) == identity and self._manifest(number) != _GIVEN_UP:
@@ -270,13 +272,14 @@ class DomainRegistry:
                 )
 
     def _check_conditional_writes(self) -> None:
-        """Some servers ignore `If-None-Match` and replace the object: two promotions at once could then both win."""
+        """Refuse a server that ignores `If-None-Match`: of two promotions at once, both could win there."""
         key = f"{self._base}conditional-write-probe"
         self._store.put(key, b"first")
         if self._store.put(key, b"second", if_absent=True):
             raise ConfigError(
-                f"{self.root}: the server ignores conditional writes (If-None-Match), so promotions would overwrite "
-                "each other; use a server that has them (AWS S3, MinIO, SeaweedFS, Ceph) or a directory"
+                f"{self.root}: the server ignores conditional writes (If-None-Match), so promotions would "
+                "overwrite each other; use a server that has them (AWS S3, MinIO, SeaweedFS, Ceph) "
+                "or a directory"
             )
 
     def _key(self, number: int, name: str) -> str:

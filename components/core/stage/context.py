@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from components.core.data.checkpoint import Checkpoint, open_checkpoint
 from components.core.data.dataset import Dataset, DatasetWriter
-from components.core.resume.work import WorkDir
+from components.core.resume.work_dir import WorkDir
 from components.core.stage.io import StageIO
 from components.core.stage.log import ProgressBar
 from components.core.stage.report import Report

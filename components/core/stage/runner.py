@@ -27,9 +27,9 @@ from components.core.data.files import file_sha256, write_json_atomic
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import fingerprint
-from components.core.resume.work import WorkDir
-from components.core.resume.work_directory import WORK_ROOT_ENV as WORK_ROOT_ENV
-from components.core.resume.work_directory import work_directory
+from components.core.resume.work_dir import WorkDir
+from components.core.resume.work_root import WORK_ROOT_ENV as WORK_ROOT_ENV
+from components.core.resume.work_root import work_directory
 from components.core.stage import log as logs
 from components.core.stage.container_image import code_version
 from components.core.stage.context import StageContext

@@ -13,7 +13,7 @@ from components.core.conversations.base import BadRecord
 from components.core.conversations.content import read_content
 from components.core.conversations.pictures import Size, Sizes
 from components.core.data.dataset import Dataset
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm.messages import build_conversation, images_in, words
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row, content_id

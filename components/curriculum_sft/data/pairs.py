@@ -22,7 +22,7 @@ from components.core.answers import agree, extract, normalise
 from components.core.answers.comparison import answer_kind
 from components.core.data.even_draw import draw_evenly
 from components.core.data.hashing import rng_for, seed_for
-from components.core.resume.divided import Divided
+from components.core.resume.shared_batches import SharedBatches
 from components.core.vlm import generate
 from components.core.vlm.messages import ANSWER_MARK, format_question, format_response
 from components.curriculum_sft.config import Preferences
@@ -54,7 +54,7 @@ def ask(
     samples: int,
     max_new_tokens: int,
     seed: int,
-    divided: Divided,
+    divided: SharedBatches,
     on_batch: Callable[[int], object],
 ) -> dict[str, list[str]]:
     """The starting model's responses by `qa_id`, sampled at temperature 1; those that were cut are left out.

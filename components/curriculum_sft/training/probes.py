@@ -16,7 +16,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback
 
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm import generate
 from components.core.vlm.messages import Part, build_conversation, images_in, parts_of, words
 from components.curriculum_sft.data.batches import IGNORED, ConversationCollator, Pictures

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.evaluation.config import Config
 from components.evaluation.engines.base import Decoding, Engine, Parts, Response
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.core.data.hashing import seed_for
 from components.core.mllm import Answer, ChatRequest, MLLMClient
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage.errors import ConfigError, StageError
 from components.evaluation.config import Config
 from components.evaluation.engines.base import Decoding, Engine, Parts, Response

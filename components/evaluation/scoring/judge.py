@@ -13,7 +13,7 @@ from components.core.benchmarks.rules import UNREAD, Item, Scored
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm import ChatRequest, MLLMClient
 from components.core.mllm.prompts import render
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage.errors import StageError
 from components.core.stage.settings import Endpoint
 from components.core.vlm.messages import format_question

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from components.core.answers import extract
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
-from components.core.resume.divided import Divided
+from components.core.resume.shared_batches import SharedBatches
 from components.core.vlm import Completion, generate
 from components.hybrid_rl.config import Config
 from components.hybrid_rl.rollouts.prompts import Prompt, prompt_id, select
@@ -27,7 +27,7 @@ def measure(
     processor: Any,
     store: ImageStore,
     config: Config,
-    divided: Divided,
+    divided: SharedBatches,
     on_batch: Callable[[int], object] = lambda count: None,
 ) -> list[Prompt]:
     """The prompts with the policy's pass rates and, if perception is rewarded, its answers to blanked images.

@@ -8,7 +8,7 @@ from typing import Any
 from accelerate import PartialState
 
 from components.core.data.dataset import DatasetWriter
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.hybrid_rl.config import Config
 from components.hybrid_rl.scoring import Scored
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from components.core.objects.store import is_object_uri, open_store
-from components.core.resume.work import mark_cache
+from components.core.objects import is_object_uri, open_store
+from components.core.resume.work_dir import mark_cache
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import Config
 from components.image_ingest.entry import Source

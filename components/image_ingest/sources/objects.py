@@ -9,7 +9,8 @@ from functools import lru_cache
 from pathlib import Path
 
 from components.core.data.files import path_of_key
-from components.core.objects.store import ObjectStore, is_object_uri, open_store
+from components.core.objects import is_object_uri, open_store
+from components.core.objects.store import ObjectStore
 from components.core.stage.errors import NoInputError
 from components.image_ingest.entry import Entry, Reason, Rejection, printable
 

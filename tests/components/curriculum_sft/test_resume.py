@@ -16,8 +16,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from components.core.objects.store import open_store
-from components.core.resume.work_directory import WORK_LOCAL_ENV, WORK_SYNC_ENV
+from components.core.objects import open_store
+from components.core.resume.work_root import WORK_LOCAL_ENV, WORK_SYNC_ENV
 from tests.faults.checkpoints import sealed_checkpoints
 from tests.faults.stores import newest_snapshot
 

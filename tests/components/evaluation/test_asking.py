@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.core.benchmarks.kinds import KINDS
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.evaluation.asking import ask, content_parts, prompt_for, template_hashes
 from components.evaluation.config import BenchmarkRef, Config
 from components.evaluation.engines import Decoding

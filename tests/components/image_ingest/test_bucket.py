@@ -6,10 +6,10 @@ import itertools
 import threading
 
 import pytest
+from minio import Minio
 
 from components.core.data.pins import pin
-from components.core.objects.s3_client import Client
-from components.core.objects.store import open_store
+from components.core.objects import open_store
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
 from tests.s3.server import missing, swift
 
@@ -55,7 +55,7 @@ def test_a_server_restarted_while_pictures_are_read(ingest, photographs, tmp_pat
         for path in photographs.iterdir():
             store.upload(path, path.name)
         pinned = pin("s3://pictures")
-        read, calls = Client.get_object, itertools.count(1)
+        read, calls = Minio.get_object, itertools.count(1)
 
         def restart_at_the_third(self, **kwargs):
             if next(calls) == 3:
@@ -63,7 +63,7 @@ def test_a_server_restarted_while_pictures_are_read(ingest, photographs, tmp_pat
                 threading.Timer(0.2, server.start).start()
             return read(self, **kwargs)
 
-        monkeypatch.setattr(Client, "get_object", restart_at_the_third)
+        monkeypatch.setattr(Minio, "get_object", restart_at_the_third)
         done = ingest(pinned)
     assert done.code == 0
     assert next(calls) > 3

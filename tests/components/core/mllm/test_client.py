@@ -11,7 +11,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from components.core.mllm import ChatRequest, MLLMClient
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage.errors import PERMANENT_EXIT_CODES, BudgetError, EndpointError, StageError
 from components.core.stage.log import get_logger
 from components.core.stage.settings import Endpoint

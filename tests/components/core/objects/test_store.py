@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from components.core.objects.store import LocalStore, ObjectStore, open_store
+from components.core.objects import open_store
+from components.core.objects.directory import DirectoryStore
+from components.core.objects.store import ObjectStore
 from components.core.stage.errors import ConfigError, NoInputError, StageError
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
 from tests.s3.server import missing, swift
@@ -77,7 +79,7 @@ def test_files_of_several_parts_go_up_and_down(store: ObjectStore, tmp_path: Pat
 
 
 def test_uris_name_stores(tmp_path: Path) -> None:
-    assert isinstance(open_store(str(tmp_path))[0], LocalStore)
+    assert isinstance(open_store(str(tmp_path))[0], DirectoryStore)
     assert open_store(f"file://{tmp_path}")[1] == ""
     assert open_store("s3://bucket/some/prefix")[1] == "some/prefix"
     with pytest.raises(ConfigError, match="not supported"):
@@ -88,7 +90,7 @@ def test_uris_name_stores(tmp_path: Path) -> None:
 
 def test_keys_do_not_leave_a_directory(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="leaves the directory"):
-        LocalStore(tmp_path / "store").put("../other", b"")
+        DirectoryStore(tmp_path / "store").put("../other", b"")
 
 
 def test_refused_credentials_and_missing_buckets_are_named(
@@ -107,7 +109,7 @@ def test_a_server_that_is_gone_is_a_transient_error(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
     monkeypatch.setenv("AWS_REGION", "us-east-1")
-    monkeypatch.setattr("components.core.objects.s3_client._RETRIES", 0)
+    monkeypatch.setattr("components.core.objects.s3._RETRIES", 0)
     with pytest.raises(StageError, match="did not answer") as caught:
         open_store("s3://bucket")[0].get("k")
     assert caught.value.exit_code == 1
@@ -128,7 +130,7 @@ def test_a_server_without_conditional_writes_says_so(tmp_path: Path, monkeypatch
 
 
 def _write_for_ever(root: str, started: object) -> None:
-    store = LocalStore(Path(root))
+    store = DirectoryStore(Path(root))
     while True:
         store.put("k", os.urandom(2**20))
         started.set()  # type: ignore[attr-defined]
@@ -144,7 +146,7 @@ def test_a_killed_writer_leaves_whole_objects_and_no_litter_for_long(tmp_path: P
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    store = LocalStore(tmp_path)
+    store = DirectoryStore(tmp_path)
     assert [(info.key, info.size) for info in store.list()] == [("k", 2**20)]
     store.put("k", b"again")
     assert [path.name for path in tmp_path.iterdir()] == ["k"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.objects.store import LocalStore
+from components.core.objects.directory import DirectoryStore
 from components.core.registry import DomainRegistry, Version
 from components.core.registry import domain as module
 from components.core.registry.pointer import Pointer, PointerLog
@@ -148,9 +148,9 @@ def test_an_entry_that_the_listing_lacks_is_found(tmp_path: Path, monkeypatch: p
     registry = DomainRegistry(str(tmp_path), "cars")
     for content in "ab":
         promote(registry, content)
-    everything = LocalStore.list
+    everything = DirectoryStore.list
     monkeypatch.setattr(
-        LocalStore,
+        DirectoryStore,
         "list",
         lambda self, prefix="": (o for o in everything(self, prefix) if "000002" not in o.key),
     )
@@ -159,14 +159,14 @@ def test_an_entry_that_the_listing_lacks_is_found(tmp_path: Path, monkeypatch: p
 
 
 def test_a_store_that_ignores_conditions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put = LocalStore.put
-    monkeypatch.setattr(LocalStore, "put", lambda self, key, data, if_absent=False: put(self, key, data))
+    put = DirectoryStore.put
+    monkeypatch.setattr(DirectoryStore, "put", lambda self, key, data, if_absent=False: put(self, key, data))
     with pytest.raises(ConfigError, match="ignores conditional writes"):
         publish(DomainRegistry(str(tmp_path), "cars"), "a")
 
 
 def test_a_write_whose_answer_was_lost_counts(tmp_path: Path) -> None:
-    class Forgetful(LocalStore):
+    class Forgetful(DirectoryStore):
         """Stores, but reports that somebody else was first: what a repeated request hears."""
 
         def put(self, key: str, data: bytes, *, if_absent: bool = False) -> bool:

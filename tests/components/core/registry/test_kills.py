@@ -1,4 +1,4 @@
-"""A promotion killed between any two of its writes: readers see the old version or the new one, never half of one."""
+"""A promotion killed between any two of its writes: readers see the old version or the new one."""
 
 from __future__ import annotations
 

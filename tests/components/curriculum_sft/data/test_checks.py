@@ -7,7 +7,7 @@ import pytest
 
 from components.core.conversations.base import REASONS
 from components.core.conversations.pictures import Sizes, header_size
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.vlm import build_conversation, load_processor, vision_token_count
 from components.curriculum_sft.data.batches import ConversationCollator, PictureStores, answer_counter
 from components.curriculum_sft.data.checks import Planner, partition

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from components.core.resume.divided import Divided
-from components.core.resume.work import WorkDir
+from components.core.resume.shared_batches import SharedBatches
+from components.core.resume.work_dir import WorkDir
 from components.core.vlm import load_model, load_processor
 from components.curriculum_sft.data.pairs import ask, questions_to_ask
 
@@ -38,7 +38,7 @@ def test_interrupted_asking_goes_on_where_it_was(
 
     def answers(work: WorkDir, asked: list[dict]) -> dict[str, list[str]]:
         return ask(asked, model, processor, Pictures(coloured_pictures), samples=3, max_new_tokens=8, seed=0,
-                   divided=Divided(work, "answers"), on_batch=done.append)  # fmt: skip
+                   divided=SharedBatches(work, "answers"), on_batch=done.append)  # fmt: skip
 
     whole = answers(WorkDir(tmp_path / "whole"), rows)
     assert sum(done) == 5 and set(whole) == {f"q{i}" for i in range(5)}

@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from components.core.resume.work import Journal
+from components.core.resume.journal import Journal
 from components.core.stage.errors import StageError
 from components.core.stage.settings import Endpoint
 from components.evaluation.scoring import Scored, score_all

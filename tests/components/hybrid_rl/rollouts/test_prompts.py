@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from transformers import TrainerState
 
-from components.core.resume.divided import Divided
-from components.core.resume.work import WorkDir
+from components.core.resume.shared_batches import SharedBatches
+from components.core.resume.work_dir import WorkDir
 from components.core.vlm import load_model, load_processor
 from components.hybrid_rl.config import Config, Prompts
 from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, blanked, measure
@@ -128,7 +128,7 @@ def test_interrupted_measurement_goes_on_where_it_was(tiny_checkpoint, coloured_
     done: list[int] = []
 
     def run(work: WorkDir, prompts: list[Prompt]) -> list[Prompt]:
-        pictures, divided = Pictures(coloured_pictures), Divided(work, "rates")
+        pictures, divided = Pictures(coloured_pictures), SharedBatches(work, "rates")
         return measure(prompts, model, processor, pictures, config, divided, done.append)
 
     whole = run(WorkDir(tmp_path / "whole"), asked)
@@ -145,7 +145,7 @@ def test_what_was_answered_without_the_picture_is_not_asked_again(
     model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
     known = [replace(prompt("p", -1.0), image_id="0", question="How many shapes?", blank_answer="as before")]
     config = Config.model_validate({"max_completion_tokens": 8, "weights": {"perception": 0.1}})
-    pictures, divided = Pictures(coloured_pictures), Divided(WorkDir(tmp_path), "again")
+    pictures, divided = Pictures(coloured_pictures), SharedBatches(WorkDir(tmp_path), "again")
     again = measure(known, model, processor, pictures, config, divided)
     assert again[0].blank_answer == "as before" and again[0].pass_rate >= 0
 

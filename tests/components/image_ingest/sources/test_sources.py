@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.core.objects.store import open_store
+from components.core.objects import open_store
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import Config
 from components.image_ingest.entry import Entry, Reason, Rejection

@@ -1,4 +1,4 @@
-"""The local side of a mirrored work directory: which files count, what they hold, which snapshot they continue."""
+"""Local files of a work directory with snapshots: which are saved, and which snapshot they continue."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pathlib import Path
 
 from components.core.data.files import file_sha256, write_json_atomic
 from components.core.data.hashing import sha256_hex
-from components.core.resume.snapshots import Piece, listed_files, newest_first
-from components.core.resume.work import CACHE_TAG, WorkDir
+from components.core.resume.snapshot_index import Piece, listed_files, newest_first
+from components.core.resume.work_dir import CACHE_TAG, WorkDir
 
 _RECORD = ".mirror.json"
 _SENDING = ".sending"
 _Stamp = tuple[int, int, int]
 
 
-class WorkingCopy:
-    """One process's own part of a work directory.
+class LocalFiles:
+    """One process's own files in a work directory.
 
     Args:
         work: the directory.
@@ -34,9 +34,9 @@ class WorkingCopy:
         self._hashed: dict[str, tuple[_Stamp, Piece]] = {}
 
     def files(self) -> Iterator[tuple[str, Path]]:
-        """Name and path of what is worth keeping: nothing temporary, no caches, nothing of another process.
+        """Name and path of every file that is saved: no temporary ones, no caches, none of another process.
 
-        At the top, hidden files and directories are this module's own.
+        Hidden files and directories at the top are this module's own.
         """
         for folder, folders, names in os.walk(self.root):
             here = Path(folder)
@@ -48,18 +48,17 @@ class WorkingCopy:
                 folders[:] = [name for name in folders if not name.startswith(theirs)]
                 names = [name for name in names if not name.startswith(".")]
             for name in names:
-                cut_off = name.startswith(".") and name.endswith((".part", ".done"))
-                if not name.endswith(".tmp") and not cut_off:
+                if not name.endswith(".tmp"):
                     yield (here / name).relative_to(self.root).as_posix(), here / name
 
-    def units(self, sealed: Mapping[str, str]) -> dict[str, dict[str, int]]:
-        """The sealed directories that are whole: name -> their files with their bytes, the marker among them.
+    def checkpoints(self, markers: Mapping[str, str]) -> dict[str, dict[str, int]]:
+        """The complete checkpoints: name -> their files with their bytes, the marker among them.
 
         Args:
-            sealed: as `WorkDir.sealed`. They are the first process's.
+            markers: as `WorkDir.markers`. Checkpoints belong to the first process.
         """
         found = {}
-        for parent, marker in {} if self._work.rank else sealed.items():
+        for parent, marker in {} if self._work.rank else markers.items():
             for path in (self.root / parent).glob(f"*/{marker}"):
                 try:
                     files = listed_files(path.read_bytes()) | {marker: path.stat().st_size}
@@ -69,11 +68,11 @@ class WorkingCopy:
                     continue
         return found
 
-    def linked(self, unit: str, files: Iterable[str]) -> dict[str, Path]:
-        """The files of a sealed directory under a second name, so that they can be sent though it is removed."""
+    def linked(self, checkpoint: str, files: Iterable[str]) -> dict[str, Path]:
+        """Hard links to a checkpoint's files: the files can be sent even if the checkpoint is removed."""
         found = {}
         for name in files:
-            path, link = self.root / unit / name, self.root / _SENDING / unit / name
+            path, link = self.root / checkpoint / name, self.root / _SENDING / checkpoint / name
             link.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(path, link)
@@ -81,15 +80,15 @@ class WorkingCopy:
                 continue
             except OSError:  # a file system without links
                 link = path
-            found[f"{unit}/{name}"] = link
+            found[f"{checkpoint}/{name}"] = link
         return found
 
     def unlink(self) -> None:
-        """Remove the second names."""
+        """Remove the hard links."""
         shutil.rmtree(self.root / _SENDING, ignore_errors=True)
 
     def piece(self, name: str, path: Path) -> Piece | None:
-        """What a file holds, read if it has changed since it was last read; None if it vanished or changes now."""
+        """A file's content, read only if it changed; None if the file vanished or is changing."""
         with contextlib.suppress(FileNotFoundError):
             stamp = _stamp(path)
             known = self._hashed.get(name)
@@ -101,14 +100,14 @@ class WorkingCopy:
                 return piece
         return None
 
-    def is_still(self, name: str, path: Path) -> bool:
-        """Whether a file is as `piece` said last."""
+    def is_unchanged(self, name: str, path: Path) -> bool:
+        """Whether a file has not changed since `piece` read it."""
         with contextlib.suppress(FileNotFoundError):
             return name in self._hashed and self._hashed[name][0] == _stamp(path)
         return False
 
     def holds(self, name: str, pieces: tuple[Piece, ...]) -> bool:
-        """Whether a file consists of these pieces; it is read."""
+        """Whether a file consists of these pieces. The file is read."""
         path = self.root / name
         if not path.is_file() or path.stat().st_size != sum(piece.bytes for piece in pieces):
             return False
@@ -118,22 +117,22 @@ class WorkingCopy:
             return all(sha256_hex(file.read(piece.bytes)) == piece.sha256 for piece in pieces)
 
     def order(self, names: Iterable[str], now: float) -> None:
-        """Give restored directories times in the order of their numbers: trainers delete the oldest by these."""
+        """Give restored directories times in the order of their numbers: trainers delete the oldest."""
         folders = {"/".join(name.split("/")[:2]) for name in names if name.count("/") > 1}
         for age, folder in enumerate(newest_first(folders)):
             os.utime(self.root / folder, (now - age, now - age))
 
     def continues(self, digest: str) -> bool:
-        """Whether the directory is what the index of this digest says, or what came of that."""
+        """Whether the directory was restored from, or last saved as, the index of this digest."""
         return digest in self._indexes()
 
     def remember(self, digest: str) -> None:
-        """The directory is about to be saved as the index of this digest."""
+        """Note that the directory is about to be saved as the index of this digest."""
         self.root.mkdir(parents=True, exist_ok=True)  # a process that is done may have removed it
         write_json_atomic(self._record, {"uri": self._uri, "indexes": [*self._indexes()[-1:], digest]})
 
     def forget(self) -> None:
-        """The directory is no snapshot's continuation."""
+        """Note that the directory continues no snapshot."""
         self._record.unlink(missing_ok=True)
 
     def _indexes(self) -> list[str]:

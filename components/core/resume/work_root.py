@@ -1,8 +1,9 @@
-"""Where a stage keeps its progress: a directory, or a directory that is kept in object storage as well.
+"""Where a stage keeps its progress (`VLM_WORK_ROOT`): a local directory, saved to object storage if wanted.
 
-`VLM_WORK_ROOT` names the place; with `s3://bucket/prefix` the directory itself lies below `VLM_WORK_LOCAL`, and what is
-in the bucket is brought there at the start. Every `VLM_WORK_SYNC_S` seconds, at the end and on SIGTERM what changed is
-sent. A store that cannot be reached at the start ends the stage; later it is asked again, and the stage goes on.
+With `VLM_WORK_ROOT=s3://bucket/prefix` the directory itself lies below `VLM_WORK_LOCAL`. At the start the
+bucket's snapshot is brought there. Every `VLM_WORK_SYNC_S` seconds, at the end and on SIGTERM, the changes
+are sent. A store that does not answer at the start ends the stage. Later the stage goes on, and the store is
+asked again.
 """
 
 from __future__ import annotations
@@ -11,39 +12,38 @@ import logging
 import os
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from components.core.objects.store import is_object_uri
-from components.core.resume.mirror import Mirror, TakenOverError
-from components.core.resume.work import WorkDir
+from components.core.objects import is_object_uri
+from components.core.resume.rank_files import launch_id, wait_for
+from components.core.resume.snapshot_store import SnapshotStore, TakenOverError
+from components.core.resume.work_dir import WorkDir
 from components.core.stage.errors import ConfigError, StageError
-from components.core.training.launch import LAUNCH_ENV, rank, world_size
+from components.core.training.launch import rank, world_size
 
 WORK_ROOT_ENV = "VLM_WORK_ROOT"
 WORK_LOCAL_ENV = "VLM_WORK_LOCAL"
 WORK_SYNC_ENV = "VLM_WORK_SYNC_S"
 DEFAULT_WORK_ROOT = "build/work"
 _DEFAULT_SYNC_S = 30.0
-_POLL_S = 0.1
 
 
 @contextmanager
 def work_directory(stage: str, key: str, log: logging.Logger) -> Iterator[WorkDir]:
-    """The work directory of a stage with one configuration and one set of inputs, kept where the environment says.
+    """The work directory of a stage, below the root that the environment names.
 
     Args:
         stage: name of the component.
-        key: stands for configuration and inputs.
+        key: hash of its configuration and inputs.
         log: of the stage.
 
     Raises:
-        StageError: the store cannot be reached, or other processes use the directory.
-        ConfigError: the environment is wrong, or the store refuses us.
+        StageError: the store does not answer, or other processes use the directory.
+        ConfigError: a variable of the environment is wrong, or the store refuses the credentials.
     """
     root = os.environ.get(WORK_ROOT_ENV) or DEFAULT_WORK_ROOT
     if not is_object_uri(root):
@@ -54,10 +54,10 @@ def work_directory(stage: str, key: str, log: logging.Logger) -> Iterator[WorkDi
     every_s = _sync_s()
     local = Path(os.environ.get(WORK_LOCAL_ENV) or DEFAULT_WORK_ROOT)
     work = WorkDir(local / stage / key, rank())
-    mirror = Mirror(work, f"{root.rstrip('/')}/{stage}/{key}", log)
-    mirror.restore()
+    snapshots = SnapshotStore(work, f"{root.rstrip('/')}/{stage}/{key}", log)
+    snapshots.restore()
     _wait_for_first(work)
-    saver = _Saver(mirror, every_s, log)
+    saver = _Saver(snapshots, every_s, log)
     with _saving_at_sigterm(saver):
         saver.start()
         try:
@@ -67,11 +67,11 @@ def work_directory(stage: str, key: str, log: logging.Logger) -> Iterator[WorkDi
 
 
 class _Saver(threading.Thread):
-    """Sends what changed now and then, beside the stage's own work."""
+    """Saves the directory at intervals, beside the stage's own work."""
 
-    def __init__(self, mirror: Mirror, every_s: float, log: logging.Logger) -> None:
+    def __init__(self, snapshots: SnapshotStore, every_s: float, log: logging.Logger) -> None:
         super().__init__(name="work-saver", daemon=True)
-        self._mirror, self._every_s, self._log = mirror, every_s, log
+        self._snapshots, self._every_s, self._log = snapshots, every_s, log
         self._wake = threading.Event()
         self._last = False
         self._signal = 0
@@ -89,9 +89,9 @@ class _Saver(threading.Thread):
                 return
 
     def _save(self) -> bool:
-        """Whether the store can be used any further."""
+        """Save once; False if another process has taken the directory over."""
         try:
-            self._mirror.sync()
+            self._snapshots.sync()
         except TakenOverError:
             self._log.warning("another process continues in this work directory: nothing more is saved there")
             return False
@@ -117,7 +117,7 @@ class _Saver(threading.Thread):
 
 @contextmanager
 def _saving_at_sigterm(saver: _Saver) -> Iterator[None]:
-    """SIGTERM saves, then ends the process; a second one ends it at once. A training loop handles it itself."""
+    """SIGTERM saves, then ends the process; a second one ends it at once. A handler set by others stays."""
     ours = (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -137,16 +137,15 @@ def _saving_at_sigterm(saver: _Saver) -> Iterator[None]:
 
 
 def _wait_for_first(work: WorkDir) -> None:
-    """Ranks share rank 0's directory: it says when it has been restored, the others wait for that."""
+    """Ranks share rank 0's directory: the others wait until rank 0 has restored it."""
     if world_size() == 1:
         return
-    mark = work.path / f".restored-{os.environ.get(LAUNCH_ENV, '')}"
+    mark = work.path / f".restored-{launch_id()}"
     if not work.rank:
         for old in work.path.glob(".restored-*"):
             old.unlink(missing_ok=True)
         mark.touch()
-    while not mark.exists():
-        time.sleep(_POLL_S)
+    wait_for(mark)
 
 
 def _sync_s() -> float:

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from components.core.resume.divided import Divided
-from components.core.resume.work import CACHE_TAG, WorkDir
+from components.core.resume.shared_batches import SharedBatches
+from components.core.resume.work_dir import CACHE_TAG, WorkDir
 
 ITEMS = [f"q{i}" for i in range(11)]
 BATCHES = [ITEMS[start : start + 2] for start in range(0, len(ITEMS), 2)]
@@ -17,9 +17,9 @@ EXPECTED = {item: [f"batch {number}", item] for number, batch in enumerate(BATCH
 RANK = """
 import json, sys
 from pathlib import Path
-from components.core.resume.divided import Divided
+from components.core.resume.shared_batches import SharedBatches
 from components.core.training.launch import rank
-from components.core.resume.work import WorkDir
+from components.core.resume.work_dir import WorkDir
 
 items, dies_after = json.loads(sys.argv[2]), int(sys.argv[3])
 batches = [items[start:start + 2] for start in range(0, len(items), 2)]
@@ -32,7 +32,7 @@ def answer(number, batch):
     return {item: [f"batch {number}", item] for item in batch}
 
 done = []
-found = Divided(WorkDir(Path(sys.argv[1]), rank()), "list").answers(batches, str, answer, done.append)
+found = SharedBatches(WorkDir(Path(sys.argv[1]), rank()), "list").answers(batches, str, answer, done.append)
 print(json.dumps([asked, sum(done), found]))
 """
 
@@ -61,9 +61,9 @@ def test_one_process_answers_everything_once(tmp_path):
         return {item: [f"batch {number}", item] for item in batch}
 
     done: list[int] = []
-    assert Divided(WorkDir(tmp_path), "list").answers(BATCHES, str, answer, done.append) == EXPECTED
+    assert SharedBatches(WorkDir(tmp_path), "list").answers(BATCHES, str, answer, done.append) == EXPECTED
     assert asked == list(range(6)) and sum(done) == len(ITEMS)
-    assert Divided(WorkDir(tmp_path), "list").answers(BATCHES, str, answer) == EXPECTED
+    assert SharedBatches(WorkDir(tmp_path), "list").answers(BATCHES, str, answer) == EXPECTED
     assert asked == list(range(6))  # nothing was asked again
 
 

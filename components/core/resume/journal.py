@@ -1,7 +1,4 @@
-"""Progress that survives a kill: a work directory per fingerprint, with append-only journals inside.
-
-A fingerprint covers the stage's code, settings and inputs, so leftovers of another configuration are never met.
-"""
+"""Journal: an append-only key-value file that survives a kill."""
 
 from __future__ import annotations
 
@@ -13,18 +10,17 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-CACHE_TAG = "CACHEDIR.TAG"
-# The key of a line that announces how many of the following lines belong together.
 _GROUP = "\x00group"
+"""Key of a line that announces how many of the following lines belong together."""
 
 
 class Journal:
-    """Append-only key -> JSON value store in one file; what a kill left unfinished is dropped when it is opened.
+    """Append-only key -> JSON value store in one file. A later value of the same key wins.
 
-    A value put is handed to the operating system before `put` returns, so it survives a SIGKILL of the process. It is
-    forced to disk only by `close`: a machine that loses power may lose the last seconds, and then asks for them again.
-    Memory holds where each key's line begins, about 150 bytes a key, and no values. A later value for the same key
-    wins. Safe for concurrent threads of one process; one process at a time.
+    The operating system has a value before `put` returns, so the value survives a SIGKILL of the process.
+    Only `close` forces the file to disk: a machine that loses power may lose the last seconds. Opening a
+    journal drops an entry that a kill left unfinished. Memory holds the offset of each key's line, about 150
+    bytes a key, and no values. Safe for concurrent threads of one process; one process at a time.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,7 +34,7 @@ class Journal:
             os.truncate(self._file, self._end)
 
     def _load(self) -> int:
-        """Index the file; returns where its last whole entry ends. Keys are read, values are not parsed."""
+        """Index the file by its keys, without parsing values; returns the end of its last whole entry."""
         if not self.path.exists():
             return 0
         position = good = 0
@@ -66,7 +62,7 @@ class Journal:
 
     @property
     def end(self) -> int:
-        """Bytes of the entries that are whole; what is before never changes."""
+        """Bytes of the entries that are whole. These bytes never change."""
         with self._lock:
             return self._end
 
@@ -102,7 +98,7 @@ class Journal:
                 written = 0
                 while written < len(data):
                     written += os.write(self._file, data[written:])
-            except OSError:  # a full disk: no torn line may stand before later ones
+            except OSError:  # a full disk: later lines must not follow a torn one
                 os.truncate(self._file, self._end)
                 raise
             for key, line in zip(keys, lines, strict=True):
@@ -142,70 +138,3 @@ def _key_of(line: bytes) -> str:
 
 def _digest(key: str) -> bytes:
     return blake2b(key.encode(), digest_size=16).digest()
-
-
-class WorkDir:
-    """The directory in which one stage, with one configuration and one set of inputs, keeps its progress.
-
-    Several processes of one stage share its sub-directories; a journal belongs to one process, so every rank but the
-    first has its own.
-
-    Args:
-        path: the directory.
-        rank: of this process.
-    """
-
-    def __init__(self, path: Path, rank: int = 0) -> None:
-        self.path = path
-        self.rank = rank
-        self.own = path / f"rank-{rank}" if rank else path
-        """What this process has for itself."""
-        self.own.mkdir(parents=True, exist_ok=True)
-        self.sealed: dict[str, str] = {}
-        """Sub-directories whose own sub-directories count once a certain file is in them: name -> that file's name."""
-        self._journals: dict[str, Journal] = {}
-        self._ends: dict[str, int] = {}
-
-    def journal(self, name: str) -> Journal:
-        """The journal `<name>.jsonl`; one object per name."""
-        if name not in self._journals:
-            self._journals[name] = Journal(self.own / f"{name}.jsonl")
-        return self._journals[name]
-
-    def dir(self, name: str, sealed_by: str = "") -> Path:
-        """A sub-directory, created when missing.
-
-        Args:
-            name: of the directory.
-            sealed_by: what is written into it are directories, checkpoints for instance, each of which is whole once
-                this file is in it: JSON whose `files` lists the others with their bytes.
-        """
-        path = self.path / name
-        path.mkdir(parents=True, exist_ok=True)
-        if sealed_by:
-            self.sealed[name] = sealed_by
-        return path
-
-    def journal_ends(self) -> dict[str, int]:
-        """File names of the journals that this process has or had open -> bytes of their whole entries."""
-        open_ones = {journal.path.name: journal.end for journal in list(self._journals.values())}
-        return self._ends | open_ones
-
-    def close(self) -> None:
-        """Close every journal."""
-        self._ends = self.journal_ends()
-        for journal in self._journals.values():
-            journal.close()
-        self._journals.clear()
-
-
-def mark_cache(path: Path) -> Path:
-    """Say that a directory, created when missing, holds only what can be fetched again: it is not worth keeping.
-
-    By the Cache Directory Tagging Specification (bford.info/cachedir), which backup programs know, too.
-    """
-    path.mkdir(parents=True, exist_ok=True)
-    tag = path / CACHE_TAG
-    if not tag.exists():
-        tag.write_text("Signature: 8a477f597d28d172789f06886806bc55\n", encoding="ascii")
-    return path

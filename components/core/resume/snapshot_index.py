@@ -1,7 +1,7 @@
-"""What a mirrored work directory consists of, and what of it has to be sent: the part of `mirror` without any I/O.
+"""Index of a work directory's snapshot: every file with its pieces. Decides what is sent; does no I/O.
 
-A snapshot names every file with the pieces that it is made of. A journal, which only grows, is cut into blocks of one
-size, so that only its last block is sent again; any other file is one piece.
+A journal, which only grows, is cut into blocks of one size, so that only its last block is sent again. Any
+other file is one piece.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ Snapshot = dict[str, tuple[Piece, ...]]
 
 @dataclass(frozen=True)
 class Index:
-    """What an index object holds."""
+    """Content of an index object."""
 
     writer: str = ""
-    """Of the process that made it: makes two processes' indexes differ."""
+    """Id of the process that made it: two processes' indexes differ."""
     claims: tuple[int, ...] = ()
-    """Numbers of the indexes with which processes began, the last one's among them. They are never deleted: a process
-    that was believed dead and tries to create the next one after its own finds the claim of its successor there."""
+    """Numbers of the indexes with which processes began, up to this one's. They are never deleted, so that a
+    process that was believed dead finds its successor's index when it creates the one after its own."""
     files: Snapshot = field(default_factory=dict)
 
     def encode(self) -> bytes:
@@ -66,10 +66,10 @@ class Index:
 
 
 def journal_blocks(end: int, before: Sequence[Piece]) -> tuple[tuple[Piece, ...], list[tuple[int, int]]]:
-    """How a journal of `end` bytes is brought up to date.
+    """How the stored pieces of a journal, now of `end` bytes, are brought up to date.
 
     Returns:
-        Pieces that stay, and (offset, bytes) of those to be read from the file.
+        Pieces that stay, and (offset, bytes) of the blocks to be read from the file.
     """
     if sum(piece.bytes for piece in before) == end:
         return tuple(before), []
@@ -78,25 +78,31 @@ def journal_blocks(end: int, before: Sequence[Piece]) -> tuple[tuple[Piece, ...]
     return kept, [(start, min(BLOCK_BYTES, end - start)) for start in starts]
 
 
-def unit_of(name: str, sealed: Iterable[str]) -> str:
-    """The sealed directory that a file belongs to, `checkpoints/checkpoint-4` for instance; "" if to none."""
+def checkpoint_of(name: str, folders: Iterable[str]) -> str:
+    """The checkpoint that a file belongs to, `checkpoints/checkpoint-4` for instance; "" if to none.
+
+    Args:
+        name: of the file.
+        folders: that hold checkpoints.
+    """
     parts = name.split("/")
-    return "/".join(parts[:2]) if len(parts) > 2 and parts[0] in sealed else ""
+    return "/".join(parts[:2]) if len(parts) > 2 and parts[0] in folders else ""
 
 
-def newest_first(units: Iterable[str]) -> list[str]:
+def newest_first(checkpoints: Iterable[str]) -> list[str]:
     """Sorted by the numbers in their names, the highest first."""
 
-    def order(unit: str) -> list[tuple[int, str]]:
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", unit)]
+    def order(name: str) -> list[tuple[int, str]]:
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
-    return sorted(units, key=order, reverse=True)
+    return sorted(checkpoints, key=order, reverse=True)
 
 
 def surviving(stored: Iterable[str], local: Iterable[str]) -> set[str]:
-    """Which of the stored sealed directories stay: those that are still there, but never none while there are any.
+    """The stored checkpoints that stay: those that exist locally.
 
-    A checkpoint that was deleted while it was sent stays until a newer one has arrived.
+    A checkpoint may be deleted while it is sent. If no stored one exists locally but others do, the newest
+    stored one stays until one of the others has arrived.
     """
     stored, local = set(stored), set(local)
     if stored & local or not local:
@@ -105,10 +111,10 @@ def surviving(stored: Iterable[str], local: Iterable[str]) -> set[str]:
 
 
 def listed_files(marker: bytes) -> dict[str, int]:
-    """Name -> bytes of the files that a sealed directory's marker lists: as a mapping, or as a manifest's entries.
+    """Name -> bytes of the files that a checkpoint's marker lists: as a mapping, or as a manifest's entries.
 
     Raises:
-        ValueError: it is no such marker.
+        ValueError: the file is no such marker.
     """
     try:
         files = json.loads(marker)["files"]

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.core.resume import snapshots
-from components.core.resume.snapshots import (
+from components.core.resume import snapshot_index
+from components.core.resume.snapshot_index import (
     Index,
     Piece,
+    checkpoint_of,
     journal_blocks,
     listed_files,
     newest_first,
     surviving,
-    unit_of,
 )
 from components.core.stage.errors import DataError
 
@@ -25,7 +25,7 @@ from components.core.stage.errors import DataError
 def test_a_journal_sent_as_it_grows_is_what_its_blocks_make(growth: list[int]) -> None:
     """Blocks of 16 bytes; after each growth only what is new, or stands in the last block, is read."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshots, "BLOCK_BYTES", 16)
+        patch.setattr(snapshot_index, "BLOCK_BYTES", 16)
         content, pieces, stored = b"", (), {}
         for number, more in enumerate(growth):
             before = len(content)
@@ -51,9 +51,14 @@ def test_an_index_is_what_it_was_made_of() -> None:
             Index.decode(damaged, "s3://b/k")
 
 
-def test_units_are_the_directories_below_a_sealed_one() -> None:
+def test_a_checkpoint_is_a_directory_below_one_of_checkpoints() -> None:
     names = ("checkpoints/checkpoint-4/a/b", "checkpoints/note", "scan/x/y", "j.jsonl")
-    assert [unit_of(name, ["checkpoints"]) for name in names] == ["checkpoints/checkpoint-4", "", "", ""]
+    assert [checkpoint_of(name, ["checkpoints"]) for name in names] == [
+        "checkpoints/checkpoint-4",
+        "",
+        "",
+        "",
+    ]
 
 
 def test_newest_is_by_number() -> None:

@@ -1,3 +1,5 @@
+"""Journals: what survives a kill, a torn line, a full disk."""
+
 from __future__ import annotations
 
 import os
@@ -8,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from components.core.resume.work import Journal, WorkDir
+from components.core.resume.journal import Journal
 
 
 def test_values_survive_reopening_and_the_last_one_wins(tmp_path):
@@ -36,13 +38,6 @@ def test_a_torn_last_line_is_dropped_and_writing_goes_on(tmp_path):
         reopened.put("c", 3)
         reopened.close()
         assert Journal(path).get("c") == 3
-
-
-def test_work_directory_hands_out_one_journal_per_name(tmp_path):
-    work = WorkDir(tmp_path / "w")
-    assert work.journal("x") is work.journal("x")
-    assert work.dir("checkpoints").is_dir()
-    work.close()
 
 
 def test_a_group_is_kept_whole_or_not_at_all(tmp_path):
@@ -108,7 +103,8 @@ def test_a_full_disk_leaves_no_torn_line(tmp_path, monkeypatch):
 def test_values_put_survive_a_sigkill(tmp_path):
     path = tmp_path / "j.jsonl"
     code = (
-        "import os, signal, sys; from pathlib import Path; from components.core.resume.work import Journal\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from components.core.resume.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]))\n"
         "for i in range(100): journal.put(str(i), i)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -1,58 +1,63 @@
-"""Work directories that outlive their machine: the local one is the working copy, object storage has its snapshots.
+"""Snapshots of a work directory in object storage, so that it outlives its machine.
 
-    <base>/index/000007.json    every file with its pieces; the highest number counts (see `snapshots.Index`)
+    <base>/index/000007.json    every file with its pieces; the highest number counts (see `snapshot_index`)
     <base>/objects/<sha256>     a piece's bytes
     <base>/rank-1/...           the same of another process of the stage
 
-A snapshot becomes visible by one conditional write, after all its pieces: whoever continues elsewhere finds the directory
-as it was at one moment, never half of one, and never a checkpoint that is newer than the journals beside it. Objects are
-named by their content, so what a killed process had sent already is not sent again. Who opens a directory creates the
-next index; a process that was believed dead then cannot create its own any more, and goes on without saving there.
+One conditional write makes a snapshot visible, after all its pieces. Another machine finds the directory as
+it was at one moment: never half of it, and no checkpoint that is newer than the journals beside it.
+Objects are named by their content, so that pieces which a killed process had sent are not sent again.
+Opening a directory creates the next index. A process that was believed dead can then create none: it goes on
+without saving.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 from components.core.data.hashing import sha256_hex
-from components.core.objects.store import at_once, open_store
-from components.core.registry.pointer import create, highest, numbered
-from components.core.resume.snapshots import (
+from components.core.objects import open_store
+from components.core.objects.files import whole_file
+from components.core.objects.numbered import create, highest, numbered
+from components.core.resume.local_files import LocalFiles
+from components.core.resume.snapshot_index import (
     Index,
     Piece,
     Snapshot,
+    checkpoint_of,
     digests,
     journal_blocks,
     newest_first,
     surviving,
-    unit_of,
 )
-from components.core.resume.work import WorkDir
-from components.core.resume.working_copy import WorkingCopy
+from components.core.resume.work_dir import WorkDir
 from components.core.stage.errors import ConfigError, DataError, NoInputError, StageError
 
 _JOURNAL = ".jsonl"
 _TRIES = 3
+_AT_ONCE = 4
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class TakenOverError(Exception):
     """Another process has opened the same work directory."""
 
 
-class Mirror:
-    """A work directory's own files in object storage. `restore` once, then `sync` now and then, from one thread.
+class SnapshotStore:
+    """The snapshots of one process's files. `restore` once, then `sync` now and then, from one thread.
 
     Args:
         work: the local directory.
-        uri: where its snapshots are; another process's lie below it.
+        uri: of the snapshots; those of other processes lie below it.
         log: of the stage.
-        replace: where the directory and the newest snapshot differ, the snapshot counts, and files that it lacks are
-            removed; otherwise such files are refused.
+        replace: whether to remove local files that the newest snapshot lacks; otherwise they are refused.
     """
 
     def __init__(self, work: WorkDir, uri: str, log: logging.Logger, replace: bool = True) -> None:
@@ -60,65 +65,64 @@ class Mirror:
         self._store, prefix = open_store(self._uri)
         self._index, self._objects = f"{prefix}/index/".lstrip("/"), f"{prefix}/objects/".lstrip("/")
         self._work, self._log, self._replace = work, log, replace
-        self._copy = WorkingCopy(work, self._uri)
+        self._local = LocalFiles(work, self._uri)
         self._writer = uuid.uuid4().hex
         self._number = 0
         self._claims: tuple[int, ...] = ()
         self._files: Snapshot = {}
-        self._sealed: dict[str, str] = {}
+        self._markers: dict[str, str] = {}
         self._named: set[str] = set()
         """Digests of the objects that the snapshot names."""
         self._unnamed: set[str] = set()
-        """Digests of objects that are stored, or were when this process began, and that no snapshot names."""
-        self._tidy = False
+        """Digests of stored objects that no snapshot names: sent since then, or by a killed process."""
 
     def restore(self) -> None:
-        """Make the local directory what the newest snapshot says, unless it continues that very snapshot already.
+        """Make the local directory equal to the newest snapshot, unless it continues that snapshot already.
 
         Raises:
             StageError: other processes keep changing the snapshot.
             DataError: it is damaged.
             ConfigError: see `replace`.
         """
-        self._copy.unlink()
+        self._local.unlink()
         for _ in range(_TRIES):
             try:
                 files = self.fetch()
                 stored = {info.key.removeprefix(self._objects) for info in self._store.list(self._objects)}
                 self._unnamed = stored - digests(files)
                 self._commit(files)
-            except (NoInputError, TakenOverError):  # another process has opened it between two of these steps
+            except (NoInputError, TakenOverError):  # another process opened it between two of these steps
                 continue
             return
         raise StageError(f"{self._uri}: other processes use this work directory; try again")
 
     def fetch(self) -> Snapshot:
-        """Bring the newest snapshot here, without saying that this process continues it; returns what it holds."""
+        """Bring the newest snapshot here without taking it over; returns its files."""
         self._number = highest(self._store, self._index)
         index = Index()
         if self._number:
             key = numbered(self._index, self._number)
             data = self._store.get(key)
             index = Index.decode(data, f"{self._uri}: {key}")
-            if not self._copy.continues(sha256_hex(data)):
+            if not self._local.continues(sha256_hex(data)):
                 self._bring(index.files)
         self._claims = (*index.claims, self._number + 1)
         return index.files
 
     def _bring(self, files: Snapshot) -> None:
         """Download what differs, remove what is not in the snapshot."""
-        surplus = {name: path for name, path in self._copy.files() if name not in files}
+        surplus = {name: path for name, path in self._local.files() if name not in files}
         if surplus and not self._replace:
             raise ConfigError(
-                f"{self._copy.root}: holds {len(surplus)} files that {self._uri} lacks ({min(surplus)}); "
+                f"{self._local.root}: holds {len(surplus)} files that {self._uri} lacks ({min(surplus)}); "
                 "use another directory"
             )
-        self._copy.forget()
+        self._local.forget()
         for path in surplus.values():
             path.unlink(missing_ok=True)
         began, total = time.time(), sum(piece.bytes for pieces in files.values() for piece in pieces)
-        at_once(lambda item: self._fetch(*item), files.items())
-        self._copy.order(files, began)
+        _at_once(lambda item: self._fetch(*item), files.items())
+        self._local.order(files, began)
         if files or surplus:
             self._log.info(
                 "restored the work directory",
@@ -127,19 +131,16 @@ class Mirror:
             )  # fmt: skip
 
     def _fetch(self, name: str, pieces: tuple[Piece, ...]) -> None:
-        if self._copy.holds(name, pieces):
+        if self._local.holds(name, pieces):
             return
-        path = self._copy.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path = self._local.root / name
         if len(pieces) == 1:
             self._store.download(self._objects + pieces[0].sha256, path)
         else:
-            temporary = path.with_name(f".{path.name}.tmp")
-            with open(temporary, "wb") as file:
+            with whole_file(path) as temporary, open(temporary, "wb") as file:
                 for piece in pieces:
                     file.write(self._store.get(self._objects + piece.sha256))
-            os.replace(temporary, path)
-        if not self._copy.holds(name, pieces):
+        if not self._local.holds(name, pieces):
             raise DataError(
                 f"{self._uri}: {name} does not match its checksum; delete what is there to begin anew"
             )
@@ -147,60 +148,64 @@ class Mirror:
     def sync(self) -> None:
         """Bring the snapshot up to the local directory's state.
 
-        Checkpoints are looked for before the journals are measured, so that a snapshot never holds a checkpoint without
-        the entries that were made before it. Each becomes visible as soon as it is there, the newest first.
+        Checkpoints are looked for before the journals are measured. So a snapshot never holds a checkpoint
+        without the entries that were made before it. Each checkpoint becomes visible once it is sent, the
+        newest first.
 
         Raises:
             TakenOverError: another process has opened the directory; nothing will be saved any more.
             StageError: the store does not answer; the next call sends what is missing.
         """
-        self._sealed = dict(self._work.sealed)
-        units = self._copy.units(self._sealed)
-        newest = newest_first(units)
-        links = {u: self._copy.linked(u, units[u]) for u in newest if not self._is_stored(u, units[u])}
+        self._markers = dict(self._work.markers)
+        local = self._local.checkpoints(self._markers)
+        newest = newest_first(local)
+        links = {name: self._local.linked(name, local[name]) for name in newest
+                 if not self._is_stored(name, local[name])}  # fmt: skip
         try:
-            stays = {name: pieces for name, pieces in self._files.items() if self._unit(name)}
+            stays = {name: pieces for name, pieces in self._files.items() if self._checkpoint_of(name)}
             self._commit_changes(stays | self._send_loose())
-            for unit in newest:
-                if unit in links and (unit == newest[0] or (self._copy.root / unit).is_dir()):
-                    others = {name: p for name, p in self._files.items() if self._unit(name) != unit}
-                    sent = self._send(links[unit])
-                    if len(sent) == len(units[unit]):
+            for checkpoint in newest:
+                if checkpoint in links and (
+                    checkpoint == newest[0] or (self._local.root / checkpoint).is_dir()
+                ):
+                    others = {n: p for n, p in self._files.items() if self._checkpoint_of(n) != checkpoint}
+                    sent = self._send(links[checkpoint])
+                    if len(sent) == len(local[checkpoint]):
                         self._commit_changes(others | sent)
         finally:
-            self._copy.unlink()
-        kept = {"", *surviving(filter(None, map(self._unit, self._files)), units)}
-        self._commit_changes({name: p for name, p in self._files.items() if self._unit(name) in kept})
-        # What killed processes left, and can be used, is in use now.
+            self._local.unlink()
+        kept = {"", *surviving(filter(None, map(self._checkpoint_of, self._files)), local)}
+        self._commit_changes(
+            {name: p for name, p in self._files.items() if self._checkpoint_of(name) in kept}
+        )
+        # The useful objects that killed processes left are named by now.
         self._discard(self._unnamed - self._named)
         self._unnamed = set()
-        if not self._tidy:
-            self._store.discard_unfinished(self._objects)
-            self._tidy = True
 
-    def _unit(self, name: str) -> str:
-        return unit_of(name, self._sealed)
+    def _checkpoint_of(self, name: str) -> str:
+        return checkpoint_of(name, self._markers)
 
-    def _is_stored(self, unit: str, files: Mapping[str, int]) -> bool:
-        names = [f"{unit}/{name}" for name in files]
+    def _is_stored(self, checkpoint: str, files: Iterable[str]) -> bool:
+        """Whether the snapshot holds a checkpoint's files as they are now."""
+        paths = {f"{checkpoint}/{name}": self._local.root / checkpoint / name for name in files}
         return all(
             name in self._files
-            and self._copy.is_still(name, self._copy.root / name)
-            and (self._copy.piece(name, self._copy.root / name),) == self._files[name]
-            for name in names
+            and self._local.is_unchanged(name, path)
+            and (self._local.piece(name, path),) == self._files[name]
+            for name, path in paths.items()
         )
 
     def _send_loose(self) -> Snapshot:
-        """Send what lies outside sealed directories."""
+        """Send the files outside checkpoints."""
         journals = self._work.journal_ends()
         files: Snapshot = {}
         plain = {}
-        for name, path in self._copy.files():
+        for name, path in self._local.files():
             if name in journals:
                 files[name] = self._send_journal(path, journals[name], self._files.get(name, ()))
             elif "/" not in name and name.endswith(_JOURNAL):  # not opened yet: it may end in half an entry
                 files |= {name: self._files[name]} if name in self._files else {}
-            elif name.split("/")[0] not in self._sealed:
+            elif name.split("/")[0] not in self._markers:
                 plain[name] = path
         sent = self._send(plain)
         changing = plain.keys() - sent.keys()
@@ -223,8 +228,8 @@ class Mirror:
         return pieces
 
     def _send(self, paths: Mapping[str, Path]) -> Snapshot:
-        """Send files that differ from what is stored; returns those that did not vanish or change meanwhile."""
-        found = dict(zip(paths, at_once(lambda item: self._copy.piece(*item), paths.items()), strict=True))
+        """Send files that are not stored yet; returns those that did not vanish or change meanwhile."""
+        found = dict(zip(paths, _at_once(lambda item: self._local.piece(*item), paths.items()), strict=True))
         sources = {piece.sha256: name for name, piece in found.items() if piece is not None}
 
         def send(digest: str) -> None:
@@ -235,19 +240,19 @@ class Mirror:
                 self._store.upload(paths[name], key)
             except FileNotFoundError:
                 return
-            if self._copy.is_still(name, paths[name]):
+            if self._local.is_unchanged(name, paths[name]):
                 self._unnamed.add(digest)
-            else:  # the object may hold something else than its name says
+            else:  # the object's content may not be that of its name
                 self._store.delete(key)
 
-        at_once(send, sources)
+        _at_once(send, sources)
         there = self._named | self._unnamed
         return {
             name: (piece,) for name, piece in found.items() if piece is not None and piece.sha256 in there
         }
 
     def _has(self, digest: str) -> bool:
-        """Whether the store has an object; listings may lag behind, so those that no snapshot names are asked for."""
+        """Whether the store has an object. Listings may lag behind, so an unnamed object is asked for."""
         if digest in self._named:
             return True
         if digest in self._unnamed and not self._store.exists(self._objects + digest):
@@ -261,7 +266,7 @@ class Mirror:
     def _commit(self, files: Snapshot) -> None:
         """Make `files` the snapshot, then delete what only the one before needed."""
         data = Index(self._writer, self._claims, files).encode()
-        self._copy.remember(sha256_hex(data))
+        self._local.remember(sha256_hex(data))
         try:
             if not create(self._store, numbered(self._index, self._number + 1), data):
                 raise TakenOverError
@@ -276,4 +281,10 @@ class Mirror:
             self._store.delete(key)
 
     def _discard(self, unneeded: set[str]) -> None:
-        at_once(lambda digest: self._store.delete(self._objects + digest), sorted(unneeded))
+        _at_once(lambda digest: self._store.delete(self._objects + digest), sorted(unneeded))
+
+
+def _at_once(work: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """`work` on every item, a few at a time; the results in order. The first error ends it."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [*pool.map(work, items)]

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from components.core.resume.mirror import Mirror
-from components.core.resume.work import WorkDir
-from components.core.resume.work_directory import WORK_LOCAL_ENV, WORK_ROOT_ENV, WORK_SYNC_ENV, work_directory
+from components.core.resume.snapshot_store import SnapshotStore
+from components.core.resume.work_dir import WorkDir
+from components.core.resume.work_root import WORK_LOCAL_ENV, WORK_ROOT_ENV, WORK_SYNC_ENV, work_directory
 from components.core.stage.errors import ConfigError
 from components.core.training.launch import LAUNCH_ENV
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
@@ -27,7 +27,7 @@ LOG = logging.getLogger("test")
 # Keeps numbers until it is told to stop, or for ever.
 CHILD = """
 import logging, sys, time
-from components.core.resume.work_directory import work_directory
+from components.core.resume.work_root import work_directory
 with work_directory("stage", "key", logging.getLogger("test")) as work:
     for number in range(int(sys.argv[1])):
         work.journal("numbers").put(str(number), number)
@@ -50,7 +50,7 @@ def child(place: str, local: Path, count: int, every_s: float) -> subprocess.Pop
 def stored(place: str, local: Path) -> list[Any]:
     """The numbers that another machine finds, without taking the directory over."""
     work = WorkDir(local)
-    Mirror(work, f"{place}/stage/key", LOG).fetch()
+    SnapshotStore(work, f"{place}/stage/key", LOG).fetch()
     return list(work.journal("numbers").values())
 
 
@@ -91,13 +91,15 @@ def test_a_stage_that_fails_saves_what_it_has(bucket_root: str, tmp_path: Path) 
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_ranks_wait_until_the_first_has_restored(bucket_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
+def test_ranks_wait_until_the_first_has_restored(
+    bucket_root: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with work_directory("stage", "key", LOG) as work:
         (work.dir("shared") / "file").touch()
     monkeypatch.setenv(WORK_LOCAL_ENV, str(tmp_path / "b"))
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv(LAUNCH_ENV, "this one")
-    monkeypatch.setattr("components.core.resume.work_directory.rank", lambda: 1)
+    monkeypatch.setattr("components.core.resume.work_root.rank", lambda: 1)
     found = []
 
     def second() -> None:
@@ -109,13 +111,15 @@ def test_ranks_wait_until_the_first_has_restored(bucket_root: str, tmp_path: Pat
     waiting.start()
     waiting.join(0.5)
     assert found == []
-    monkeypatch.setattr("components.core.resume.work_directory.rank", lambda: 0)
+    monkeypatch.setattr("components.core.resume.work_root.rank", lambda: 0)
     with work_directory("stage", "key", LOG):
         waiting.join(30)
     assert found == [True]
 
 
-def test_a_store_that_goes_away_does_not_stop_a_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:  # fmt: skip
+def test_a_store_that_goes_away_does_not_stop_a_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     why = missing()
     if why:
         pytest.skip(why)
@@ -126,8 +130,8 @@ def test_a_store_that_goes_away_does_not_stop_a_stage(tmp_path: Path, monkeypatc
         server.make_bucket("bucket")
         monkeypatch.setenv(WORK_ROOT_ENV, "s3://bucket/work")
         monkeypatch.setenv(WORK_LOCAL_ENV, str(tmp_path / "a"))
-        monkeypatch.setattr("components.core.objects.s3_client._RETRIES", 0)
-        monkeypatch.setattr("components.core.objects.s3_client._PATIENCE_S", 0.1)
+        monkeypatch.setattr("components.core.objects.s3._RETRIES", 0)
+        monkeypatch.setattr("components.core.objects.s3._PATIENCE_S", 0.1)
         with work_directory("stage", "key", LOG) as work:
             work.journal("numbers").put("1", 1)
             server.kill()
