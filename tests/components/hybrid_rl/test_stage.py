@@ -4,9 +4,8 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -15,6 +14,7 @@ from safetensors.torch import load_file
 from components.core.data.manifest import Dataset, open_checkpoint
 from components.hybrid_rl.callbacks import COMMITTED
 from tests.faults.checkpoints import sealed_checkpoints
+from tests.processes.warm import Process, Warm, cold
 
 
 def weights(world, out: str) -> dict[str, torch.Tensor]:
@@ -60,11 +60,10 @@ def patient(module: str) -> list[dict]:
 FIVE_KILLS = {"max_steps": 40, "save_steps": 2, "keep_checkpoints": 3}
 
 
-def start(world, out: str, tmp_path, **config) -> subprocess.Popen:
+def start(world, out: str, tmp_path, how: Callable[..., Process] = Warm, **config) -> Process:
     """The stage as a process of its own."""
     environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}{os.pathsep}{tmp_path}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "components.hybrid_rl", *world.argv(out, **config)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    return how("components.hybrid_rl", world.argv(out, **config), environment)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -76,7 +75,8 @@ def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_
         "extra_rewards": patient(my_rewards),
         "prompts": {"max_candidates": 4, "pass_rate_samples": 2, "refresh_every_steps": 10},
     }  # fmt: skip
-    assert start(world, "whole", tmp_path, **config).wait(240) == 0
+    process = start(world, "whole", tmp_path, cold, **config)
+    assert process.communicate(timeout=240) and process.returncode == 0
     work = world.root / "work"
     work.rename(world.root / "work_whole")
     rng = random.Random(0)
