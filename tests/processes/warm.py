@@ -156,13 +156,19 @@ def _serve() -> None:
 
 
 def _forked(module: str, argv: Sequence[str], environment: Mapping[str, str], where: str, errors: str) -> int:
-    if pid := os.fork():
-        return pid
-    nothing, file = os.open(os.devnull, os.O_RDWR), os.open(errors, os.O_WRONLY)
-    for source, target in ((nothing, 0), (nothing, 1), (file, 2)):
-        os.dup2(source, target)
-    os.chdir(where)
-    _become(module, argv, environment)
+    if not (pid := os.fork()):
+        _redirect((subprocess.DEVNULL, subprocess.DEVNULL, os.open(errors, os.O_WRONLY)))
+        os.chdir(where)
+        _become(module, argv, environment)
+    return pid
+
+
+def _redirect(files: Sequence[int | None]) -> None:
+    """Standard input, output and error of this process; None leaves one as it is."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for target, file in enumerate(files):
+        if file is not None:
+            os.dup2(nothing if file == subprocess.DEVNULL else file, target)
 
 
 def _exit_code(pid: int) -> int | None:
@@ -209,16 +215,19 @@ def _loggers() -> frozenset[str]:
 
 
 class _Forking(subprocess.Popen):  # type: ignore[type-arg]
-    """Forks where a stage starts itself again, as a rank; starts anything else."""
+    """Forks where a module of this project is started: a rank, or a stage of a pipeline; starts anything else."""
 
     def __new__(cls, args: Any, *more: Any, **options: Any) -> Any:
         if list(args[:2]) != [sys.executable, "-m"] or args[2].split(".")[0] not in PROJECT:
             return super().__new__(cls)
         if pid := os.fork():
             return _Awaited(pid, _exit_code)
-        if ask := options.get("preexec_fn"):
-            ask()
-        _become(args[2], args[3:], options["env"])
+        _redirect([options.get(name) for name in ("stdin", "stdout", "stderr")])
+        if options.get("start_new_session"):
+            os.setsid()
+        if prepare := options.get("preexec_fn"):
+            prepare()
+        return _become(args[2], args[3:], options["env"])
 
 
 if __name__ == "__main__":
