@@ -5,7 +5,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 
 import pytest
 import torch
@@ -60,8 +59,9 @@ def patient(module: str) -> list[dict]:
 FIVE_KILLS = {"max_steps": 40, "save_steps": 2, "keep_checkpoints": 3}
 
 
-def start(world, out: str, tmp_path, how: Callable[..., Process] = Warm, **config) -> Process:
-    """The stage as a process of its own."""
+def start(world, out: str, tmp_path, **config) -> Process:
+    """The stage as a process of its own; the uninterrupted one imports everything itself."""
+    how = cold if out == "whole" else Warm
     environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}{os.pathsep}{tmp_path}", "OMP_NUM_THREADS": "1"}
     return how("components.hybrid_rl", world.argv(out, **config), environment)
 
@@ -75,8 +75,7 @@ def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_
         "extra_rewards": patient(my_rewards),
         "prompts": {"max_candidates": 4, "pass_rate_samples": 2, "refresh_every_steps": 10},
     }  # fmt: skip
-    process = start(world, "whole", tmp_path, cold, **config)
-    assert process.communicate(timeout=240) and process.returncode == 0
+    assert start(world, "whole", tmp_path, **config).wait(240) == 0
     work = world.root / "work"
     work.rename(world.root / "work_whole")
     rng = random.Random(0)
