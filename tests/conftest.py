@@ -1,4 +1,4 @@
-"""A real endpoint on loopback whose answers a test writes."""
+"""A chat endpoint on loopback whose answers a test writes; the order of the test files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,23 @@ from aiohttp import web
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
+
+# Minutes each. Workers that begin with them end at the same time.
+LONG = (
+    "containers/test_containers", "/test_resume", "integration/test_pipeline", "hybrid_rl/test_stage", "/test_distill",
+    "engines/test_endpoint", "promotion/test_stage", "/test_processes", "/test_phases",
+)  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; any others in their order."""
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.as_posix()
+        return next((n for n, name in enumerate(LONG) if name in path), len(LONG))
+
+    items.sort(key=place)
 
 
 class ChatServer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,25 +83,62 @@ def docstrings(path: Path) -> Iterator[tuple[int, str]]:
                 yield after.lineno, text.value
 
 
+_LISTED = re.compile(r"(?:[-*•] |\(?\d{1,2}[.)] |\|)")
+"""How an entry of a list, or a row of a Markdown table, begins."""
+_NAMED = re.compile(r"[`*\w.|]+(?:, [`*\w.|]+)*: ")
+"""How an entry of `Args` begins."""
+_COLUMNS = re.compile(r"(?<=\S) {2,}(?=\S)")
+"""The gap between two columns of a table or of a formula."""
+_SHORTENED = r"[A-Z]|al|cf|ch|ed|eq|e\.g|i\.e|vs|Fig|Sec|Eq|Ed|Stat|Statist|Surv|Methodol|Med|Math|Proc|Trans"
+_NO_END = re.compile(rf"(?:^|[\s(])(?:{_SHORTENED})\.$")
+"""A full stop that shortens a word: an initial, a journal's name, `et al.`"""
+_END = re.compile(r"(?<=[.!?])[)\"'`]*\s+")
+
+
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a docstring: paragraphs and entries of lists apart, indented blocks left out."""
-    for paragraph in re.split(r"\n\s*\n", text):
-        lines = paragraph.splitlines()
-        indent = min((len(line) - len(line.lstrip()) for line in lines[1:] if line.strip()), default=0)
-        block: list[str] = []
-        for line in lines:
-            entry = re.match(r"\s*(?:[-*] |\d+\. |[\w.*, `|-]{1,40}: |(?:Args|Returns|Raises|Yields):)", line)
-            if entry and block and not line.startswith(" " * (indent + 6)):
-                yield from _split(block)
-                block = []
-            block.append(line.strip())
-        yield from _split(block)
+    """The sentences of a docstring. Entries of lists, rows of tables and lines of formulas are apart."""
+    for paragraph in re.split(r"\n\s*\n", inspect.cleandoc(text)):
+        for block in _blocks(paragraph.splitlines()):
+            yield from _split(" ".join(line.strip() for line in block))
 
 
-def _split(lines: list[str]) -> Iterator[str]:
-    for sentence in re.split(r"(?<=[.!?])[)\"'`]*\s+(?=[A-Z`(\"'\[])", " ".join(lines)):
-        if sentence.strip():
-            yield sentence.strip()
+def _blocks(lines: list[str]) -> Iterator[list[str]]:
+    """The lines of a paragraph, grouped: a deeper line goes on with its entry, an indented list follows a colon."""
+    block: list[str] = []
+    for line in lines:
+        if block and _begins(line, block):
+            yield block
+            block = []
+        block.append(line)
+    yield block
+
+
+def _begins(line: str, block: list[str]) -> bool:
+    """Whether a line begins something else than the lines before it."""
+    indent, first = _indent(line), _indent(block[0])
+    text = line.strip()
+    if _LISTED.match(text) or _COLUMNS.search(text) or indent < first:
+        return True
+    if indent > first:
+        return block[-1].rstrip().endswith(":")
+    # At the same depth: after a hanging line the next entry, in `Args` the next name.
+    hanging = any(_indent(before) > first for before in block)
+    return hanging or bool(_COLUMNS.search(block[0].strip())) or (first > 0 and bool(_NAMED.match(text)))
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _split(text: str) -> Iterator[str]:
+    """Sentences end with `.`, `!` or `?`, or with the colon before an indented list; a semicolon ends none."""
+    start = 0
+    for end in _END.finditer(text):
+        if not _NO_END.search(text[: end.start()]):
+            yield text[start : end.start()]
+            start = end.end()
+    if text[start:]:
+        yield text[start:]
 
 
 def words(sentence: str) -> int:

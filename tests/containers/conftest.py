@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,20 +92,31 @@ def missing() -> str:
 
 @pytest.fixture(scope="session")
 def engine() -> Engine:
-    """podman with a base image; skips where there can be none."""
+    """podman with a storage of its own; skips where there can be none."""
     if why := missing():
         pytest.skip(f"containers cannot run here: {why}")
     KEPT.mkdir(parents=True, exist_ok=True)
     (KEPT / "containers.conf").write_text(ENGINE)
     storage = f'[storage]\ndriver = "overlay"\ngraphroot = "{KEPT}/storage"\nrunroot = "{KEPT}/run"\n'
     (KEPT / "storage.conf").write_text(storage)
-    made = Engine(KEPT)
-    if not made.has(BASE):
-        _import_base(made)
-    return made
+    return Engine(KEPT)
+
+
+def _download_wheels(engine: Engine) -> None:
+    """Every package of a lock, once."""
+    wheels = str(engine.folder / "wheels")
+    groups = sorted({stage.group for stage in STAGES.values()})
+    locks = [part for group in groups for part in ("--requirement", f"requirements/{group}.lock")]
+    engine.command(
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+        "--only-binary", ":all:", "--dest", wheels, "--find-links", wheels, *locks,
+    )  # fmt: skip
 
 
 def _import_base(engine: Engine) -> None:
+    """Python and the system packages that stages need, where there is no such image yet."""
+    if engine.has(BASE):
+        return
     root = engine.folder / "rootfs"
     shutil.rmtree(root, ignore_errors=True)
     options = ["--variant=minbase", f"--include={SYSTEM_PACKAGES}"]
@@ -122,13 +134,10 @@ def _import_base(engine: Engine) -> None:
 @pytest.fixture(scope="session")
 def stage_images(engine) -> Engine:
     """All stage images that need no GPU, built from the tree as it is; packages are downloaded once."""
+    with ThreadPoolExecutor() as pool:
+        for made in [pool.submit(_import_base, engine), pool.submit(_download_wheels, engine)]:
+            made.result()
     wheels = engine.folder / "wheels"
-    for group in sorted({stage.group for stage in STAGES.values()}):
-        engine.command(
-            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
-            "--only-binary", ":all:", "--dest", str(wheels), "--find-links", str(wheels),
-            "--requirement", f"requirements/{group}.lock",
-        )  # fmt: skip
     config = engine.folder / "pip.conf"
     config.write_text("[global]\nno-index = true\n")
     engine.command(

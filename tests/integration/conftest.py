@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from demo.run import HOST, PORT, build_world, teachers
+from tests.processes.warm import Warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -43,6 +44,12 @@ class Miniature:
         return subprocess.run(
             command, cwd=self.cwd, env=self.environment, capture_output=True, text=True, check=False
         )
+
+    def run_warm(self, *arguments: str, **where: Path) -> tuple[int | None, str]:
+        """Run to the end, every stage forked from a process that has its imports; exit code and errors."""
+        process = Warm("pipelines", self.command(*arguments, **where)[3:], self.environment)
+        _, errors = process.communicate()
+        return process.returncode, errors
 
     def derived(self, name: str) -> Path:
         """A profile of the repository with the paths and the port of this test run."""

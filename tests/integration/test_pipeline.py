@@ -299,8 +299,8 @@ def test_a_run_on_the_user_s_own_photographs(miniature, photographs, tmp_path):
         "preflight.min_free_disk_gib=0.5",
     ]  # fmt: skip
     arguments = [part for value in small for part in ("--set", value)]
-    done = miniature.run(*arguments, profile=miniature.derived("photographs"), root=root)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    code, errors = miniature.run_warm(*arguments, profile=miniature.derived("photographs"), root=root)
+    assert code == 0, errors[-3000:]
     rejected = Dataset.open(root / "outputs" / "image_ingest" / "rejected", "rejected").to_table().to_pylist()
     reasons = {Path(row["id"]).name: row["reason"] for row in rejected}
     assert {"truncated.png", "empty.jpg", "notes.png"} <= set(reasons)

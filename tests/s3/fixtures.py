@@ -1,23 +1,36 @@
-"""Pytest fixtures of the S3 server; a test file or conftest imports those that it needs."""
+"""Pytest fixtures of the S3 server; a test file or conftest imports those that it needs. All share one server."""
 
 from __future__ import annotations
 
+import atexit
 import uuid
-from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 
 import pytest
 
-from tests.s3.server import S3Server, missing, swift
+from tests.s3.server import S3Server, missing
+
+why_missing = cache(missing)
+
+
+@cache
+def running(root: Path) -> S3Server:
+    """The server of this test worker, until it ends."""
+    server = S3Server(root)
+    atexit.register(server.end)
+    server.start()
+    return server
 
 
 @pytest.fixture(scope="session")
-def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> S3Server:
     """A running S3 server with conditional writes."""
-    why = missing()
-    if why:
+    if why := why_missing():
         pytest.skip(why)
-    with swift(tmp_path_factory.mktemp("s3")) as server:
-        yield server
+    root = tmp_path_factory.getbasetemp() / "s3"
+    root.mkdir(exist_ok=True)
+    return running(root)
 
 
 @pytest.fixture

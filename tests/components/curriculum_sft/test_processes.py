@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from components.core.data.checkpoint import open_checkpoint
 from components.core.vlm import load_model
+from tests.processes.warm import Warm
 
 PADDED = {"batch_samples": 4, "max_steps": 6, "save_steps": 3, "log_steps": 1, "learning_rate": 1e-3}
 PACKED = PADDED | {"batch_samples": 1, "pack_tokens": 256, "max_length_tokens": 256}
@@ -24,11 +23,11 @@ LONG = {"max_steps": 20, "learning_rate": 1e-4}
 def metrics(argv, world, out: Path, config: dict, processes: int) -> dict[str, float]:
     """The stage's metrics; two processes take half of the batch each."""
     share = {"batch_samples": config["batch_samples"] * (2 if processes == 1 else 1), "processes": processes}
-    env = os.environ | {"VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "components.curriculum_sft", *argv(world, out, {**config, **share})]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "starting 2 processes" in done.stderr or processes == 1
+    environment = os.environ | {"VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1"}
+    process = Warm("components.curriculum_sft", argv(world, out, {**config, **share}), environment)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert "starting 2 processes" in errors or processes == 1
     assert open_checkpoint(out / "checkpoint").extra["steps"] == config["max_steps"]
     load_model(out / "checkpoint")
     return json.loads((out / "metrics.json").read_text())

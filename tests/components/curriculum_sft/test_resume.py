@@ -7,9 +7,8 @@ import os
 import random
 import re
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from components.core.objects import open_store
 from components.core.resume.work_root import WORK_LOCAL_ENV, WORK_SYNC_ENV
 from tests.faults.checkpoints import sealed_checkpoints
 from tests.faults.stores import newest_snapshot
+from tests.processes.warm import Process, Warm, children, cold, has_ended
 
 # Muon and AdamW together; 24 samples in batches of 8: three steps an epoch, so that a checkpoint at step 4
 # lies inside the second epoch.
@@ -36,13 +36,12 @@ CONFIG = {
 PACKED = {**CONFIG, "batch_samples": 3, "max_length_tokens": 256, "pack_tokens": 256}
 
 
-def _start(argv: list[str], work: Path | str) -> subprocess.Popen[str]:
-    env = os.environ | {"VLM_WORK_ROOT": str(work), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "components.curriculum_sft", *argv]
-    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+def _start(argv: list[str], work: Path | str, how: Callable[..., Process] = Warm) -> Process:
+    environment = os.environ | {"VLM_WORK_ROOT": str(work), "OMP_NUM_THREADS": "1"}
+    return how("components.curriculum_sft", argv, environment)
 
 
-def _wait_for_checkpoint(process: subprocess.Popen[str], work: Path) -> None:
+def _wait_for_checkpoint(process: Process, work: Path) -> None:
     deadline = time.monotonic() + 180
     while not sealed_checkpoints(work):
         assert process.poll() is None, process.stderr.read()
@@ -51,7 +50,7 @@ def _wait_for_checkpoint(process: subprocess.Popen[str], work: Path) -> None:
 
 
 def _whole_run(argv, world, out: Path, config: dict) -> Path:
-    process = _start(argv(world, out, config), out / "work")
+    process = _start(argv(world, out, config), out / "work", cold)
     assert process.wait(300) == 0, process.stderr.read()
     return out
 
@@ -127,13 +126,15 @@ def test_killed_at_random_five_times_it_ends_with_the_same_weights(sft_world, ar
             assert process.poll() is None, process.stderr.read()
             time.sleep(0.005)
         time.sleep(rng.uniform(0, 0.3))
+        ranks = children(process.pid)
+        assert len(ranks) == (processes if processes > 1 else 0)
         process.send_signal(number)
         _, errors = process.communicate(timeout=120)
         assert process.returncode != 0, "it was quicker than the signal"
         if number == signal.SIGTERM:
             stopped_after = int(re.search(r"stopped by SIGTERM after step (\d+)", errors)[1])
             lost.append(stopped_after - _steps(work))
-        _no_process_holds(work)
+        _wait_for_the_end_of(ranks)
     process = _start(argv(sft_world, out, config), work)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
@@ -147,22 +148,11 @@ def _steps(work: Path) -> int:
     return max((int(path.name[11:]) for path in sealed_checkpoints(work)), default=0)
 
 
-def _no_process_holds(work: Path) -> None:
-    """Wait until no process has this work directory in its environment."""
-    mark = f"VLM_WORK_ROOT={work}".encode()
+def _wait_for_the_end_of(ranks: set[int]) -> None:
     deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not any(mark in _environment(path) for path in Path("/proc").glob("[0-9]*")):
-            return
+    while not all(map(has_ended, ranks)):
+        assert time.monotonic() < deadline, "a rank outlives its command"
         time.sleep(0.05)
-    raise AssertionError("a rank outlives its command")
-
-
-def _environment(process: Path) -> bytes:
-    try:
-        return (process / "environ").read_bytes()
-    except OSError:  # it has ended
-        return b""
 
 
 def test_training_goes_on_on_another_machine(

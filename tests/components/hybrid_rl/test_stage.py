@@ -4,8 +4,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -15,6 +13,7 @@ from safetensors.torch import load_file
 from components.core.data.checkpoint import open_checkpoint
 from components.core.data.dataset import Dataset
 from tests.faults.checkpoints import sealed_checkpoints
+from tests.processes.warm import Process, Warm, cold
 
 
 def weights(world, out: str) -> dict[str, torch.Tensor]:
@@ -59,11 +58,11 @@ def patient(module: str) -> list[dict]:
 FIVE_KILLS = {"max_steps": 40, "save_steps": 2, "keep_checkpoints": 3}
 
 
-def start(world, out: str, tmp_path, **config) -> subprocess.Popen:
-    """The stage as a process of its own."""
+def start(world, out: str, tmp_path, **config) -> Process:
+    """The stage as a process of its own; the uninterrupted one imports everything itself."""
+    how = cold if out == "whole" else Warm
     environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}{os.pathsep}{tmp_path}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "components.hybrid_rl", *world.argv(out, **config)]
-    return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+    return how("components.hybrid_rl", world.argv(out, **config), environment)
 
 
 @pytest.mark.parametrize("processes", [1, 2])

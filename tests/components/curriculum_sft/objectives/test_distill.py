@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from components.core.vlm.messages import build_conversation, prompt_text
 from components.curriculum_sft.objectives.distill import Supervised, questions_of
 from components.curriculum_sft.training.order import GenerationOrder
 from tests.faults.checkpoints import sealed_checkpoints
+from tests.processes.warm import Process, Warm, cold
 
 CONFIG = {
     "objective": "distill",
@@ -108,15 +108,12 @@ def test_supervised_batches_go_through_all_samples_before_one_comes_again():
     assert list(islice((few.batch(n) for n in range(2)), 2)) == [["0"], ["0"]]
 
 
-def start(argv, world, out: Path, config: dict, processes: int = 1, **more: Path) -> subprocess.Popen[str]:
-    env = os.environ | {"VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1"}
+def start(
+    argv, world, out: Path, config: dict, processes: int = 1, how: Callable[..., Process] = Warm, **more: Path
+) -> Process:
+    environment = os.environ | {"VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1"}
     command = argv(world, out, config | {"processes": processes}, **more)
-    return subprocess.Popen(
-        [sys.executable, "-m", "components.curriculum_sft", *command],
-        env=env,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return how("components.curriculum_sft", command, environment)
 
 
 def run(*args, **more) -> dict[str, float]:
@@ -149,7 +146,7 @@ def moved(sft_world, tmp_path_factory) -> Path:
 def distilled(sft_world, argv, tmp_path_factory, moved):
     """Output directory and metrics of an uninterrupted run with supervised samples."""
     out = tmp_path_factory.mktemp("distilled")
-    return out, run(argv, sft_world, out, BOTH, init_checkpoint=moved)
+    return out, run(argv, sft_world, out, BOTH, how=cold, init_checkpoint=moved)
 
 
 def test_a_model_that_is_its_teacher_stays_where_it_is(sft_world, argv, tmp_path):

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.training.fit import Fitted, joined
 from tests.faults.checkpoints import sealed_checkpoints
+from tests.processes.warm import Process, Warm, cold
 
 # One question a sample: short answers fit into 50 tokens, those with their reasoning do not.
 CONFIG = {
@@ -35,10 +35,9 @@ CONFIG = {
 }
 
 
-def start(argv, world, out: Path, config: dict) -> subprocess.Popen[str]:
-    env = os.environ | {"VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "components.curriculum_sft", *argv(world, out, config)]
-    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+def start(argv, world, out: Path, config: dict, how: Callable[..., Process] = Warm) -> Process:
+    environment = os.environ | {"VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1"}
+    return how("components.curriculum_sft", argv(world, out, config), environment)
 
 
 def test_a_phase_changes_what_it_names():
@@ -76,7 +75,7 @@ def test_steps_go_on_counting():
 def trained(sft_world, argv, tmp_path_factory) -> tuple[Path, str]:
     """Output directory and log of an uninterrupted run."""
     out = tmp_path_factory.mktemp("phases")
-    process = start(argv, sft_world, out, CONFIG)
+    process = start(argv, sft_world, out, CONFIG, cold)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return out, errors

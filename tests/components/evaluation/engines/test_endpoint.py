@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 
 from components.core.data.dataset import Dataset
 from components.core.data.tables import SCHEMAS
+from tests.processes.warm import Process, Warm, cold
 
 ITEMS = 24
 SAMPLES = 2
@@ -28,11 +28,9 @@ def _answer(prompt: str, images: list[bytes]) -> str:
     return "Answer: red"
 
 
-def _start(argv: list[str], work) -> subprocess.Popen:
-    env = os.environ | {"VLM_WORK_ROOT": str(work), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "components.evaluation", *argv], env=env, stderr=subprocess.PIPE, text=True
-    )
+def _start(argv: list[str], work, how: Callable[..., Process] = Warm) -> Process:
+    environment = os.environ | {"VLM_WORK_ROOT": str(work), "OMP_NUM_THREADS": "1"}
+    return how("components.evaluation", argv, environment)
 
 
 def test_answers_of_an_endpoint_are_scored(chat_server, run_stage, write_benchmark):
@@ -52,7 +50,7 @@ def test_killed_and_run_again_it_asks_nothing_twice(chat_server, stage_argv, wri
     chat_server.say = _answer
     benchmarks, config = [write_benchmark("domain", ITEMS)], _config(chat_server)
     straight, whole = stage_argv(benchmarks, config, "straight")
-    process = _start(straight, tmp_path / "work-a")
+    process = _start(straight, tmp_path / "work-a", cold)
     assert process.wait(120) == 0, process.stderr.read()
     asked_once = len(chat_server.prompts)
     assert asked_once == ITEMS * (1 + SAMPLES)
