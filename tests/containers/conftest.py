@@ -1,4 +1,4 @@
-"""A container engine of the test's own: storage, base image, wheels and stage images below build/containers, kept for speed."""
+"""A container engine of the tests' own, whose images and wheels stay in build/containers."""
 
 from __future__ import annotations
 

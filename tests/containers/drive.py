@@ -1,4 +1,4 @@
-"""Runs inside a network namespace with loopback alone: engine, teachers, then the pipeline or a probe in containers.
+"""The pipeline or a probe in containers, inside a network namespace with loopback alone.
 
 python tests/containers/drive.py run   WORLD FOLDER     the miniature pipeline, `run --containers`
 python tests/containers/drive.py probe WORLD FOLDER     what a stage's container may do, as JSON
@@ -32,7 +32,8 @@ def refused(path):
     except OSError as error:
         return error.strerror
     return ""
-status = dict(line.split(":\\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\\t" in line)
+lines = Path("/proc/self/status").read_text().splitlines()
+status = dict(line.split(":\\t", 1) for line in lines if ":\\t" in line)
 print("PROBE" + json.dumps({
     "uid": os.getuid(), "gid": os.getgid(), "groups": os.getgroups(),
     "capabilities": {name: int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapInh")},

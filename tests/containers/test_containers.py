@@ -103,7 +103,7 @@ def test_an_image_that_is_not_built_is_named(finished, engine, world, tmp_path, 
     ("number", "code", "most_running"), [(signal.SIGTERM, 143, 0), (signal.SIGKILL, -9, 1)], ids=str
 )
 def test_no_container_outlives_its_run_for_long(finished, engine, world, number, code, most_running):
-    """Asked to end, a run ends its container, which saves; one that was killed has its container ended by the next."""
+    """A run that is asked to end ends its container, which saves; the next run ends that of a killed one."""
     folder, _ = finished
     arguments = [
         "--set",

@@ -1,4 +1,4 @@
-"""What a stage's container is given: hardening, mounts, environment, limits. No engine is needed for these."""
+"""Options of a stage's container: hardening, mounts, environment, limits. No engine is needed."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from components.core.data.manifest import MANIFEST_NAME
 
 
 def sealed_checkpoints(root: Path, marker: str = MANIFEST_NAME) -> set[Path]:
-    """Directories `checkpoint-*` below `root` that hold `marker`. What vanishes during the search is passed over."""
+    """Directories `checkpoint-*` below `root` that hold `marker`, while they may vanish."""
     walked = os.walk(root)  # ignores what it cannot read; Path.rglob does not
     return {
         Path(here)

@@ -1,14 +1,14 @@
-"""Runs Swift's servers. Executed by the system's Python, which has Swift's packages; not imported by the tests.
+"""Runs Swift's servers, by the system's Python, which has Swift's packages; not imported by the tests.
 
     python3 launch.py rings DIRECTORY ACCOUNT_PORT CONTAINER_PORT OBJECT_PORT
     python3 launch.py serve DIRECTORY proxy|conditional-proxy
 
-`serve` loads Swift once and takes commands, one a line: `start` forks the four servers, `kill` kills them. It answers
-each with a line, and kills them at the end of its input: so restarts take a moment, and nothing outlives the tests.
+`serve` loads Swift once and takes commands, one a line: `start` forks the four servers, `kill` kills them. It
+answers each with a line. At the end of its input it kills them, so nothing outlives the tests.
 
-Swift's `s3api` answers conditional writes with 501. The `conditional-proxy` takes them as S3 defines them: it hands
-`If-None-Match: *` on to Swift itself, which knows it, and lets one such request through at a time, because Swift looks
-and writes in two steps.
+Swift's `s3api` answers conditional writes with 501. The `conditional-proxy` takes them as S3 defines them: it
+hands `If-None-Match: *` on to Swift itself, which knows it. It lets one such request through at a time,
+because Swift looks and writes in two steps.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from swift.common.wsgi import run_wsgi
 
 _CONDITION = "If-None-Match"
 _LOADED = (
-    "paste.deploy.loadwsgi", "pkg_resources", "swift.proxy.server", "swift.account.server", "swift.container.server", "swift.obj.server",
+    "paste.deploy.loadwsgi", "pkg_resources",
+    "swift.proxy.server", "swift.account.server", "swift.container.server", "swift.obj.server",
     "swift.common.middleware.s3api.s3api", "swift.common.middleware.tempauth", "swift.common.middleware.slo",
     "swift.common.middleware.dlo", "swift.common.middleware.copy", "swift.common.middleware.listing_formats",
 )  # fmt: skip

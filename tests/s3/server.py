@@ -1,8 +1,8 @@
-"""A real S3 server on loopback for tests: OpenStack Swift with its `s3api` middleware, from Debian's packages.
+"""A real S3 server on loopback for tests: OpenStack Swift with `s3api`, from Debian's packages.
 
     apt-get install -y --no-install-recommends swift-proxy swift-account swift-container swift-object
 
-One replica on one device in a temporary directory, four processes, no memcached (Swift does without its cache).
+One replica on one device in a temporary directory, four processes, no memcached.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class S3Server:
 
     Args:
         root: the directory.
-        conditional_writes: take `If-None-Match: *` as AWS S3 does; otherwise refuse it, as Swift by itself does.
+        conditional_writes: take `If-None-Match: *` as AWS S3 does; otherwise refuse it, as Swift does.
     """
 
     def __init__(self, root: Path, conditional_writes: bool = True) -> None:
