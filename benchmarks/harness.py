@@ -78,7 +78,7 @@ def side_by_side(functions: Mapping[str, Callable[[], Any]], repeats: int = 5) -
 
 
 def tree_rss_mb(pid: int) -> float:
-    """Resident memory of a process and all its descendants in MB, each page that they share counted in full."""
+    """Resident memory of a process and all its descendants in MB; shared pages count for each."""
     children: dict[int, list[int]] = {}
     pages: dict[int, int] = {}
     for entry in Path("/proc").iterdir():
@@ -96,14 +96,14 @@ def tree_rss_mb(pid: int) -> float:
 
 
 def high_water_mb() -> float:
-    """Highest resident memory of this process so far, in MB. (`getrusage` would count the parent's before the exec.)"""
+    """Highest resident memory of this process so far, in MB; `getrusage` would count its parent's, too."""
     status = Path("/proc/self/status").read_text(encoding="ascii")
     return int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) / 1e3
 
 
 @contextlib.contextmanager
 def peak_memory(pid: int | None = None, every_s: float = 0.05) -> Iterator[dict[str, float]]:
-    """Sample the memory of a process tree while the block runs; `["peak_mb"]` of what it yields is the highest."""
+    """Sample the memory of a process tree while the block runs; the dict's `peak_mb` is the highest."""
     found = {"peak_mb": 0.0}
     done = threading.Event()
 

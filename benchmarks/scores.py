@@ -1,4 +1,4 @@
-"""What evaluations of several seeds say together: one estimate a measure, with an interval over pictures and seeds.
+"""Evaluations of several seeds as one estimate a measure, with an interval over pictures and seeds.
 
 The items of one picture, in all seeds, form a cluster: seeds do not make a picture count more than once.
 """
@@ -138,4 +138,5 @@ def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 def shown(estimate: Estimate, *, percent: bool = True) -> str:
     """`value [low, high]`."""
     scale, digits = (100, 1) if percent else (1, 2)
-    return f"{estimate.value * scale:.{digits}f} [{estimate.low * scale:.{digits}f}, {estimate.high * scale:.{digits}f}]"
+    value, low, high = (f"{x * scale:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
+    return f"{value} [{low}, {high}]"

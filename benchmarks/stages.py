@@ -1,6 +1,6 @@
-"""Runs single stages of the pipeline through their own command line, on what `make demo` left in `build/demo`.
+"""Runs single stages through their own command line, on the outputs of `make demo` in `build/demo`.
 
-What finished is found again: a benchmark that was killed goes on where it was, and benchmarks share what they share.
+A finished run is found again, by any benchmark: one that was killed goes on where it stopped.
 """
 
 from __future__ import annotations

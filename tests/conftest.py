@@ -16,8 +16,8 @@ hypothesis.settings.load_profile("untimed")
 
 # Minutes each. Workers that begin with them end at the same time.
 LONG = (
-    "containers/test_containers", "/test_resume", "integration/test_pipeline", "hybrid_rl/test_stage", "/test_distill",
-    "engines/test_endpoint", "promotion/test_stage", "/test_processes", "/test_phases",
+    "containers/test_containers", "/test_resume", "integration/test_pipeline", "hybrid_rl/test_stage",
+    "/test_distill", "engines/test_endpoint", "promotion/test_stage", "/test_processes", "/test_phases",
 )  # fmt: skip
 
 
@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class ChatServer:
-    """Answers chat requests with what `say(prompt, images)` returns, and embeds a text as counts of its letters."""
+    """Answers chat requests by `say(prompt, images)`; embeds a text as counts of its letters."""
 
     def __init__(self) -> None:
         self.say: Callable[[str, list[bytes]], str] = lambda prompt, images: "{}"

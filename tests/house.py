@@ -22,7 +22,7 @@ def module_of(path: Path) -> str:
 
 
 def imported(path: Path) -> set[str]:
-    """Every module that a file imports, anywhere in it and by `importlib` too, with relative imports resolved."""
+    """Every module that a file imports, anywhere in it, by `importlib` or relatively too."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -103,7 +103,7 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def _blocks(lines: list[str]) -> Iterator[list[str]]:
-    """The lines of a paragraph, grouped: a deeper line goes on with its entry, an indented list follows a colon."""
+    """The lines of a paragraph in groups; a deeper line belongs to its entry, but not after a colon."""
     block: list[str] = []
     for line in lines:
         if block and _begins(line, block):
@@ -131,7 +131,7 @@ def _indent(line: str) -> int:
 
 
 def _split(text: str) -> Iterator[str]:
-    """Sentences end with `.`, `!` or `?`, or with the colon before an indented list; a semicolon ends none."""
+    """Sentences end with `.`, `!` or `?`; a semicolon ends none."""
     start = 0
     for end in _END.finditer(text):
         if not _NO_END.search(text[: end.start()]):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 from components.core.stage.container_image import code_version, image
 from components.core.stage.settings import Settings, stage_config
@@ -142,6 +144,63 @@ def test_a_docstring_s_sentences_are_read_once():
         if words(sentence) > 30
     ]
     assert not long, "\n".join(long)
+
+
+def test_sentences_are_found_in_prose_lists_and_tables():
+    text = """First (A. Author et al. 2024, Stat. Med. 3) one; still the first. `second` one.
+
+    Args:
+        name: third one
+            goes on
+        other: fourth one.
+
+    - fifth one
+      goes on
+    - sixth one:
+        its formula = x
+    column   of a table
+    another  row"""
+    assert list(sentences(text)) == [
+        "First (A. Author et al. 2024, Stat. Med. 3) one; still the first.", "`second` one.", "Args:",
+        "name: third one goes on", "other: fourth one.", "- fifth one goes on", "- sixth one:",
+        "its formula = x", "column   of a table", "another  row",
+    ]  # fmt: skip
+
+
+def test_every_module_says_in_one_line_what_it_is():
+    first = {path: (ast.get_docstring(ast.parse(path.read_text())) or "").split("\n")[0] for path in CODE}
+    wrong = [path for path, line in first.items() if path.read_text().strip() and not 10 < len(line) < 108]
+    assert not [str(path.relative_to(ROOT)) for path in wrong]
+
+
+class _OneValueAKey(yaml.SafeLoader):
+    """Refuses a key that comes twice in a mapping; YAML's last one would win silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        assert len(keys) == len(set(keys)), f"{node.start_mark}: a key comes twice"
+        return super().construct_mapping(node, deep)
+
+
+YAML_FOLDERS = {
+    "configs": "tests/pipelines/profile",
+    "configs/domains": "tests/components/label_tree",
+    "charts/vlm-posttrain": "tests/charts",
+    "charts/vlm-posttrain/ci": "tests/charts",
+    "charts/vlm-posttrain/templates": "tests/charts",
+    "demo/teachers": "tests/demo/teachers",
+}
+"""Folder of YAML files -> the tests that use each of them."""
+
+
+def test_every_yaml_file_is_read_and_used_by_tests():
+    for path in [
+        path for folder in ("configs", "charts", "demo") for path in (ROOT / folder).rglob("*.yaml")
+    ]:
+        assert str(path.parent.relative_to(ROOT)) in YAML_FOLDERS, path
+        if path.parent.name != "templates":
+            assert yaml.load(path.read_text(encoding="utf-8"), _OneValueAKey) is not None, path
+    assert all((ROOT / tests).is_dir() for tests in YAML_FOLDERS.values())
 
 
 def test_an_image_changes_with_its_own_code_only(tmp_path, monkeypatch):

@@ -1,11 +1,12 @@
-"""Dawid-Skene on 1,000,000 votes, ours against crowd-kit's `DawidSkene`, on the same votes in the same process.
+"""Dawid-Skene on 1,000,000 votes: ours against crowd-kit's `DawidSkene`, in the same process.
 
-Data: 200,000 items with 4 labels, each answered by 5 of 12 voters whose accuracy runs from 0.45 to 0.95 (wrong labels
-are uniform); seed 0. Both run with the same iteration limit and tolerance, in turn, `--repeats` rounds; the time is the
-whole fit from integer arrays (ours) and from the data frame that crowd-kit takes. Then each once in a process of its
-own for peak memory.
+Data: 200,000 items with 4 labels, each answered by 5 of 12 voters, seed 0. Voters' accuracy runs from 0.45 to
+0.95; wrong labels are uniform. Both run in turn, `--repeats` rounds, with the same iteration limit and
+tolerance. The time is the whole fit: from integer arrays (ours), from the data frame that crowd-kit takes.
+Then each runs once in a process of its own for peak memory.
 
-Speaks to: at most a fifth of crowd-kit's time, posteriors equal within 1e-6. Needs the `bench` extra (crowd-kit).
+Target: at most a fifth of crowd-kit's time, posteriors equal within 1e-6. Needs the `bench` extra
+(crowd-kit).
 
     python -m benchmarks.data.dawid_skene [--scale 1.0] [--repeats 5]
 """
@@ -72,7 +73,7 @@ def to_frame(votes: Votes) -> Any:
 
 
 def peak_mb(which: str, n_items: int) -> tuple[float, float]:
-    """Peak resident memory of this process before and after a fit, in MB; to be called in a process of its own."""
+    """Peak resident memory before and after a fit, in MB; to be called in a process of its own."""
     small, votes = make_votes(100), make_votes(n_items)
     if which == "ours":
         before = high_water_mb()

@@ -2,17 +2,19 @@
 
     python -m benchmarks.data.evolution [--scale 1.0] [--seed 0] [--checkpoint DIR]
 
-The stages ids_scoring and qa_synthesis run as they are on 300 x scale pictures of the demo world, with the demo's teacher
-(10 % errors, 40 % hallucination, 80 % leniency towards its own mistakes). An item's history holds its version after
-each round, so one run gives all rounds. Of every version the world knows the truth: its answer, how many skills it takes,
-its level of difficulty.
+The stages ids_scoring and qa_synthesis run as they are on 300 x scale pictures of the demo world. The teacher
+is the demo's: 10 % errors, 40 % hallucination, 80 % leniency towards its own mistakes. An item's history
+holds its version after each round, so one run gives all rounds. The world knows the truth of every version:
+its answer, how many skills it takes, its level of difficulty.
 
-`difficulty` is the share of wrong answers of the demo's three voters with one thing added: each further level costs them
-STEP_ERROR_RATE, 1 - (1 - e)(1 - s)^level, since simulated voters otherwise err alike on all questions. That makes it the
-level in another unit, not a fact about models; `voter_error_without_step_errors` is the same without the addition. Given a
-checkpoint (by default the demo's sft_1_domain, if it is there), `model_error` is a trained model's share of wrong answers on
-the same versions. `reasoning_steps` are sentences in the shortest correct of PATHS sampled reasoning paths.
-`improved_by_truth` is what a judge that never errs would have called improved.
+- `difficulty` is the share of wrong answers of the demo's three voters. Simulated voters err alike on all
+  questions, so each further level costs them STEP_ERROR_RATE s: 1 - (1 - e)(1 - s)^level. This is the level
+  in another unit, not a fact about models.
+- `voter_error_without_step_errors` is the same without the addition.
+- `model_error` is a trained model's share of wrong answers on the same versions. It needs a checkpoint; by
+  default the demo's sft_1_domain, if there is one.
+- `reasoning_steps` are sentences in the shortest correct of PATHS sampled reasoning paths.
+- `improved_by_truth` is the share that a judge without errors would call improved.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.data.versions import Row, Version, World, synthesise, versions_after
+from benchmarks.data.simulated.versions import Row, Version, World, synthesise, versions_after
 from benchmarks.harness import ROOT, result, timed
 from components.core.stage.settings import Endpoint
 from components.core.stats import mean_estimate
@@ -78,7 +80,7 @@ def model_errors(rounds: Sequence[Sequence[Version]], world: World, checkpoint: 
 
 
 def reasoning_steps(versions: Sequence[Version], world: World) -> list[int]:
-    """Sentences of the shortest correct path of every version that has one, by the stage's rejection sampling."""
+    """Sentences of every version's shortest correct path, by the stage's rejection sampling."""
     teacher = world.speaker("teacher")
     endpoint = Endpoint(base_url="http://localhost/v1", model="teacher")
     config = Config(endpoint=endpoint, reasoning_paths=ReasoningPaths(samples=PATHS))

@@ -1,14 +1,17 @@
-"""The stages that ask a model, against an endpoint that misbehaves in every fifth request: do they lose anything?
+"""Do the stages that ask a model lose anything when every fifth request goes wrong?
 
     python -m benchmarks.data.faults [--scale 1.0] [--rate 0.2] [--seed 0]
 
-Rendered scenes, the demo's simulated teachers on loopback, run once while nothing goes wrong, then again with faults
-drawn from the hash of request and attempt: 429 storms with Retry-After, 500/502/503, hangs beyond the time limit,
-connections cut in the middle of the body, bodies that are no JSON, answers that are no JSON or JSON of another shape,
-empty choices, answers about another image.
+The stages run on rendered scenes with the demo's simulated teachers on loopback: once calm, then with faults.
+A hash of request and attempt draws the fault:
 
-Targets: every stage finishes, every balance adds up (in = kept + rejected), and `changed` is 0: rows of images whose
-requests met no fault of content are those of the calm run.
+- 429 storms with Retry-After; 500, 502, 503
+- hangs beyond the time limit; connections cut in the middle of the body
+- bodies that are no JSON; answers that are no JSON or JSON of another shape
+- empty choices; answers about another image
+
+Targets: every stage finishes, every balance adds up (in = kept + rejected), and `changed` is 0. That counts
+changed rows of images whose requests met no fault of content.
 """
 
 from __future__ import annotations

@@ -1,16 +1,20 @@
-"""Does information density pay? The same number of questions, spread by score or evenly, then the same training.
+"""Does information density pay? As many questions, spread by score or evenly, then the same training.
 
     python -m benchmarks.data.information_density [--budget 3200] [--seeds 0 1 2] [--epochs 4] [--mini]
 
-Two runs of the pipeline on the demo world, from pictures to `evaluation_sft_1_domain`, that differ in one thing: how many questions
-a picture gets. `by_ids` gives n_i in proportion to its Information Density Score (1 to 8, largest remainder), `uniform` gives
-every picture the same number; the budget is rounded to a whole number of questions a picture, so both have the same total.
-Everything else is configs/demo.yaml's: teacher, voters, training settings. Each data set is trained on once for each seed
-(order, response styles), with the number of epochs and of pictures equal, and every model answers the same
-held-out questions about pictures of its own (ITEMS x scale of demo.writing's domain benchmark, none in training).
+Two runs of the pipeline on the demo world, from pictures to `evaluation_sft_1_domain`. They differ in how
+many questions a picture gets. `by_ids` gives n_i in proportion to its Information Density Score (1 to 8,
+largest remainder). `uniform` gives every picture the same number. The budget is rounded to a whole number of
+questions a picture, so both have the same total. Everything else is configs/demo.yaml's: teacher, voters,
+training settings.
 
-Reported whatever it is: accuracy per allocation and seed, and the mean over seeds of the paired difference with a 95 % bootstrap
-interval over pictures. The interval says nothing about other draws of the data: each data set is made once.
+Each data set is trained on once for each seed (order, response styles), with equal epochs and pictures. Every
+model answers the same held-out questions, ITEMS x scale of demo.writing's domain benchmark; none of their
+pictures is in training.
+
+Reported: accuracy per allocation and seed, and the mean over seeds of the paired difference with a 95 %
+bootstrap interval over pictures. The interval says nothing about other draws of the data: each data set is
+made once.
 
 It can be killed and started again: the pipeline takes finished tasks from its cache, a training continues.
 `--mini` runs the miniature world with a few steps of training: a check of this program, not a measurement.

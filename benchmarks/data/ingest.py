@@ -2,16 +2,21 @@
 
     python -m benchmarks.data.ingest [--scale 1.0] [--repeats 3]
 
-Data: 20,000 x scale JPEGs of 640 x 480 (smooth random colours with grain, quality 85, seed = number of the file), cached under
-build/bench/ingest. One in fifty is another one at quality 60: planted near duplicates, counted again in the output.
+Data: 20,000 x scale JPEGs of 640 x 480, kept in build/bench/ingest: smooth random colours with grain, quality
+85, seed = number of the file. One in fifty is another one at quality 60: a planted near duplicate, counted
+again in the output.
 
-Each runs as a process of its own, in turn, so that a busy machine slows all alike. img2dataset (in a virtual environment
-of its own) downloads the files from an HTTP server on loopback and writes Parquet, without resizing. `datasets` runs
-twice: as it is (it copies bytes and decodes nothing), and with a pass that decodes every picture, which is what
-verification needs. Ours verifies, hashes, searches near duplicates and writes; its peak memory is the sum over its processes,
-at a quarter of the files and at all of them.
+Each runs as a process of its own, in turn, so that a busy machine slows all alike.
 
-Speaks to: at least 500 images/s on two cores, 1.5 times either peer, peak memory flat within 15 % from 5,000 to 20,000.
+- img2dataset, in a virtual environment of its own, downloads the files from a loopback HTTP server and writes
+  Parquet.
+- `datasets` runs twice: as it is (it copies bytes and decodes nothing), and with a pass that decodes every
+  picture.
+- Ours verifies, hashes, searches near duplicates and writes. Its peak memory is the sum over its processes,
+  at a quarter of the files and at all of them.
+
+Target: at least 500 images/s on two cores, 1.5 times either peer, peak memory flat within 15 % from 5,000 to
+20,000.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Pictures for the ingest benchmark, and a loopback server for them (`python -m benchmarks.data.ingest_pictures FOLDER`)."""
+"""Pictures for the ingest benchmark, and a loopback server for them.
+
+python -m benchmarks.data.ingest_pictures FOLDER
+"""
 
 from __future__ import annotations
 

@@ -2,16 +2,16 @@
 
     python -m benchmarks.data.kills [--scale 1.0] [--kills 5] [--seed 0]
 
-Each of the six stages runs as its own process on rendered scenes, against the demo's simulated teachers on loopback,
-first without interruption, then with SIGKILL to its whole process group. Four of five kills come at random shares of
-the requests still to be paid for, the last between the last request and the end; image_ingest, which asks nothing, is
-killed at random moments of its running time. The endpoint counts, by `Idempotency-Key`, the replies that it delivered:
-written whole, and not left unread in the socket of a process that died. The journals say what the stage had kept at
-each kill.
+Each of the six stages runs as a process on rendered scenes, against the demo's simulated teachers on
+loopback. It runs without interruption first, then with SIGKILL to its process group. Four of five kills come
+at random shares of the requests still to be paid for, the last between the last request and the end.
+image_ingest asks nothing; it is killed at random moments of its running time. The endpoint counts the replies
+that it delivered, by `Idempotency-Key`: written whole, and not left unread in the socket of a process that
+died. The journals say what the stage had kept at each kill.
 
 Targets: `identical` is true (manifests byte for byte, and the same set of requests), `paid_twice` is 0.
-`unjournalled_at_kill` are replies that the stage had read and not yet written when it was killed, so asked for again;
-no client can prevent them, and there are at most as many as requests may be under way.
+`unjournalled_at_kill` are replies that the stage had read and not yet written when it was killed. They are
+asked for again, which no client can prevent. There are at most as many as requests may be under way.
 """
 
 from __future__ import annotations

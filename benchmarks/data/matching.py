@@ -1,15 +1,20 @@
 """Exact top-8 search of 38,455 topics for 100,000 images, against the bare matrix products of the same job.
 
-What: `TopicSearch.top` with its default blocks, and `numpy.matmul` alone over the same two matrices, the scores thrown
-away, in that of several block sizes which was fastest in a trial. Both take turns, `--repeats` rounds, with whatever
-threads OMP_NUM_THREADS gives BLAS. `ratio` is the median time of the products over that of the search: 1 would mean
-that selecting costs nothing. Peak memory is that of a process of its own that makes the data and searches once.
+`TopicSearch.top` with its default blocks runs against `numpy.matmul` alone over the same two matrices. The
+products' scores are thrown away, and a trial chooses their block size. Both take turns, `--repeats` rounds,
+with the threads that OMP_NUM_THREADS gives BLAS. `ratio` is the median time of the products over that of the
+search: 1 would mean that selecting costs nothing. Peak memory is that of a process of its own that makes the
+data and searches once.
 
-Data (seed 0), float32 unit vectors of 384 and of 1024 dimensions: `isotropic`, topics and images drawn evenly from the
-sphere; `tree`, topics as a tree of 9 × 60 branches in reading order (cosine of siblings about 0.63), each image near
-one topic. Exactness: the results of `--checked` random images against a sort of all their double-precision scores.
+Data (seed 0): float32 unit vectors of 384 and of 1024 dimensions.
 
-Speaks to: exact, within 2 GB, at no less than half the machine's measured matrix-product speed.
+- `isotropic`: topics and images drawn evenly from the sphere.
+- `tree`: topics as a tree of 9 × 60 branches in reading order (cosine of siblings about 0.63), each image
+  near one topic.
+
+Exactness: the results of `--checked` random images against a sort of all their double-precision scores.
+
+Target: exact, within 2 GB, at no less than half the machine's measured matrix-product speed.
 
     python -m benchmarks.data.matching [--scale 1.0] [--repeats 3] [--widths 384 1024] [--checked 200]
 """
@@ -93,7 +98,7 @@ def fastest_block(images: Floats, topics: Floats) -> tuple[int, int]:
 
 
 def wrong(images: Floats, topics: Floats, found: NDArray[np.int64], rows: NDArray[np.int64]) -> int:
-    """Images among `rows` whose topics are not the best by double-precision scores, ties by index aside from 1e-15."""
+    """Images among `rows` whose topics are not the best in double precision; scores within 1e-15 are ties."""
     count = 0
     for row in rows:
         exact = topics.astype(np.float64) @ images[row].astype(np.float64)

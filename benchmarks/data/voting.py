@@ -1,22 +1,28 @@
-"""Precision and recall of the kept items against the demo world's truth, with image-independent questions planted.
+"""Precision and recall of voting against the demo world's truth, with image-independent questions planted.
 
-A simulated teacher proposes eight questions about each of 250 instrument clusters (half of them evolved by a reasoning
-step) and answers them with a stated error rate of 10, 20, 30 or 40 %. One in ten is replaced by a question of the same
-type of answer that needs no picture (`facts.py`). Five voters answer all of them, seeing and blind; errors are
-plausible ones and independent between models. Panels of voters, by their error rates:
+A simulated teacher proposes eight questions about each of 250 instrument clusters; a reasoning step has
+evolved half of them. It answers with a stated error rate of 10, 20, 30 or 40 %. One in ten is replaced by a
+question of the same type of answer that needs no picture (`simulated/facts.py`). Five voters answer all of
+them, seeing and blind. Errors are plausible ones and independent between models. Panels of voters, by their
+error rates:
 
     equal                    15 % each
     differing                3, 6, 12, 22 and 32 % (15 % on average)
     as_teacher               each errs as often as the teacher
     as_teacher_differing     0.3, 0.6, 1, 1.4 and 1.7 times as often as the teacher
 
-Collecting, ballots, methods and the test for independence are the stage's own code, in one process, without HTTP.
+Collecting, ballots, methods and the test for independence are the stage's own code, in one process, without
+HTTP.
 
-Definitions. An item is *right* if its proposed answer equals the truth, and *usable* if it is right and was not planted.
-With blind votes off, precision and recall are about right items; with blind votes on, about usable ones;
-`usable_precision` is there for both. `planted_found` is, of the planted items that the votes confirm (so that only
-blind votes can stop them), the share that is stopped; `usable_lost` the share of confirmed usable items that blind votes
-stop. `majority` asks for two thirds of the votes, the stage's default, `majority_half` for more than half.
+Definitions. An item is *right* if its proposed answer equals the truth, and *usable* if it is right and was
+not planted. With blind votes off, precision and recall are about right items; with blind votes on, about
+usable ones.
+
+- `usable_precision` is reported for both.
+- `planted_found` is the share that is stopped of the planted items that the votes confirm. Only blind votes
+  stop those.
+- `usable_lost` is the share of confirmed usable items that blind votes stop.
+- `majority` asks for two thirds of the votes, the stage's default; `majority_half` for more than half.
 
 Figures are means over the seeds with 95 % t-intervals over the seeds; differences are paired by seed.
 
@@ -36,7 +42,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
-from benchmarks.data.panel import Item, World
+from benchmarks.data.simulated.panel import Item, World
 from benchmarks.harness import result, timed
 from components.core.stage.settings import Endpoint
 from components.voting_filter.ballot import Decision

@@ -1,10 +1,14 @@
 """Do 95 % intervals hold the truth in 95 % of samples, and do tests reject in 5 % when nothing differs?
 
-Simulated evaluations with known truth: pictures (clusters) with one or several items, whose difficulty differs between
-pictures by an intra-class correlation (ICC; beta-binomial for accuracy, Dirichlet-multinomial for pairs of models).
-Measured for each design: how often `mean_estimate` and `paired_comparison` cover, how often the same interval does that
-takes items as independent (naive), and how often McNemar's exact test and exact sign flips of pictures reject a true
-"neither is better" at 5 %. Target: 93 to 97 % for ours, with the naive interval shown failing on clustered data.
+Simulated evaluations with known truth: pictures (clusters) with one or several items. Difficulty differs
+between pictures by an intra-class correlation (ICC): beta-binomial for accuracy, Dirichlet-multinomial for
+pairs of models. Measured for each design:
+
+- how often `mean_estimate` and `paired_comparison` cover;
+- how often the naive interval covers, which takes items as independent;
+- how often McNemar's exact test and exact sign flips of pictures reject a true "neither is better" at 5 %.
+
+Target: 93 to 97 % for ours, with the naive interval shown failing on clustered data.
 
     python -m benchmarks.evaluation.coverage [--scale 1.0]
 

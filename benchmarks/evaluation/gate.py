@@ -2,14 +2,16 @@
 
     python -m benchmarks.evaluation.gate [--scale 1.0]
 
-Simulated candidates are judged by the promotion stage's own `judge` with its default criteria. Items come three a
-picture; a picture's difficulty (a normal deviate, variance 1) is shared by its items and by both models, and with
-chance `AGREE` the two models share an item's luck too, as a fine-tuned model and its base do: outcomes are clustered,
-paired and correlated. Margins of the true rates are set exactly by the thresholds of the latent variable.
+Simulated candidates are judged by the promotion stage's own `judge` with its default criteria. Items come
+three a picture. A picture's difficulty (a normal deviate, variance 1) is shared by its items and by both
+models. With chance `AGREE` the two models share an item's luck too, as a fine-tuned model and its base do. So
+outcomes are clustered, paired and correlated. Margins of the true rates are set exactly by the thresholds of
+the latent variable.
 
-False promotion (target: at most 5 %): candidates that are equal to an incumbent; or that are far better in the domain
-and lose exactly the margin in general accuracy, or hallucinate exactly the margin more. Power: the share of candidates
-promoted against an incumbent, by true gain and benchmark size, everything else equal. Seeds are fixed.
+False promotion (target: at most 5 %) is that of candidates equal to the incumbent. Others are far better in
+the domain and lose exactly the margin in general accuracy, or hallucinate exactly the margin more. Power is
+the share of candidates promoted against an incumbent, by true gain and benchmark size, everything else equal.
+Seeds are fixed.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ def pairs(rng: np.random.Generator, n: int, before: float, after: float) -> Pair
 
 
 def promoted(case: Case) -> int:
-    """Promotions among the trials of a case: (name, size, domain gain, general loss, rise of hallucination, trials, seed)."""
+    """Promotions among a case's trials.
+
+    A case is (name, size, domain gain, general loss, rise of hallucination, trials, seed).
+    """
     _, n, gain, loss, rise, trials, seed = case
     rng, count = np.random.default_rng(seed), 0
     for _ in range(trials):

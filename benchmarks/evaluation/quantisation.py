@@ -2,9 +2,10 @@
 
     python -m benchmarks.evaluation.quantisation [--checkpoint DIR] [--benchmarks DIR] [--scale 1.0]
 
-Exports the checkpoint (default: the demo's final one) with `components.export` in both schemes, loads it back from disk
-and answers the demo's benchmarks greedily; differences are paired and clustered by picture. The demo's model is tiny, so
-its figures show that the measuring works; a large model loses less. Needs compressed-tensors.
+`components.export` writes the checkpoint (default: the demo's final one) in both schemes. Each is loaded from
+disk and answers the demo's benchmarks greedily. Differences are paired and clustered by picture. The demo's
+model is tiny, so its figures show that the measuring works; a large model loses less. Needs
+compressed-tensors.
 """
 
 from __future__ import annotations

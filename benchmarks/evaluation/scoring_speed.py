@@ -1,9 +1,10 @@
-"""How long do 20,000 predictions take to score, with intervals by category and paired tests against another run?
+"""Time to score 20,000 predictions, with intervals by category and paired tests against another run.
 
-Synthetic predictions of a fixed seed: six ways of answering (letter, sentence with a letter, number with a unit in a
-sentence, yes or no with a reason, span, chart value), 5,000 pictures of four items, 40 categories in four benchmarks,
-600 items sampled eight times for pass@k. Timed: extraction and scoring of all responses, all metrics with 2,000
-bootstrap resamples over pictures, and the comparison with a second run. Target: 20 s on two cores.
+Synthetic predictions of a fixed seed: 5,000 pictures of four items, 40 categories in four benchmarks, 600
+items sampled eight times for pass@k. Six ways of answering: letter, sentence with a letter, number with a
+unit in a sentence, yes or no with a reason, span, chart value. Timed: extraction and scoring of all
+responses, all metrics with 2,000 bootstrap resamples over pictures, and the comparison with a second run.
+Target: 20 s on two cores.
 
     python -m benchmarks.evaluation.scoring_speed [--scale 1.0]
 """

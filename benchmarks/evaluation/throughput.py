@@ -1,16 +1,19 @@
 """Evaluation throughput of the demo model against a plain `generate` loop.
 
-Both do what the demo's evaluation does, with the same model, batch size and longest response: greedy answers to its domain,
-general and hallucination benchmarks, and eight sampled answers to 300 domain items for pass@k. Pictures are decoded from
-their PNGs each time. The plain loop is what a user writes first: batches in dataset order, left padding,
-`model.generate`, for samples with `num_return_sequences`. Ours is the stage's own path: pictures together, chunks sorted
-by length, every picture and prompt encoded once, rows that have ended leave the batch. The two run in turn, a few rounds;
-greedy answers are compared item by item. Target: at least 1.5 times the plain loop's items per second in all.
+Both do what the demo's evaluation does, with the same model, batch size and longest response. They answer its
+domain, general and hallucination benchmarks greedily and sample eight answers to 300 domain items for pass@k.
+Pictures are decoded from their PNGs each time.
 
-    python -m benchmarks.evaluation.throughput [--world build/demo/world] [--checkpoint DIR] [--scale 1.0] [--rounds 3]
+The plain loop is what a user writes first: batches in dataset order, left padding, `model.generate`, for
+samples with `num_return_sequences`. Ours is the stage's own path: pictures together, chunks sorted by length,
+every picture and prompt encoded once, rows that have ended leave the batch. The two run in turn, a few
+rounds; greedy answers are compared item by item. Target: at least 1.5 times the plain loop's items per second
+in all.
 
-The world and its base model are what `make demo` (or `python -m demo.build --out build/demo/world`) builds; the default
-checkpoint is the demo's final one, else its base model.
+    python -m benchmarks.evaluation.throughput [--world DIR] [--checkpoint DIR] [--scale 1.0] [--rounds 3]
+
+`make demo` (or `python -m demo.build --out build/demo/world`) builds the world and its base model. The
+default checkpoint is the demo's final one, else its base model.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""Hybrid rewards against accuracy-only GRPO, and one thing changed or left out at a time: same start, same rollouts, several seeds.
+"""Hybrid rewards against accuracy-only GRPO, and one thing changed at a time: same start, same rollouts.
 
     python -m benchmarks.rl.hybrid [--seeds 0,1,2] [--arms plain,hybrid,...] [--scale 1.0]
 
-From the demo's `sft_3_align` checkpoint (`make demo` first). `plain` is TRL's own `GRPOTrainer` with its defaults and one
-reward, whether the answer is right, on the stage's candidates in random order; every other arm is the `hybrid_rl` stage
-with the demo's settings and one thing changed. All have the same candidates, number of rollouts, group size, steps and
-learning rate. Measured by the demo's evaluation: greedy and sampled answers on held-out pictures.
+From the demo's `sft_3_align` checkpoint (`make demo` first). `plain` is TRL's own `GRPOTrainer` with its
+defaults and one reward, whether the answer is right, on the stage's candidates in random order. Every other
+arm is the `hybrid_rl` stage with the demo's settings and one thing changed. All have the same candidates,
+number of rollouts, group size, steps and learning rate. Measured by the demo's evaluation: greedy and sampled
+answers on held-out pictures.
 
-Target: pass@1 and pass@8 of the hybrid no lower than plain's, 20 % fewer tokens, hallucination no higher, and plain's
-final accuracy reached with at most 60 % of its rollouts (`checkpoint at 60 %`).
+Targets: pass@1 and pass@8 of the hybrid no lower than plain's, 20 % fewer tokens, hallucination no higher.
+Plain's final accuracy is reached with at most 60 % of its rollouts (`checkpoint at 60 %`).
 """
 
 from __future__ import annotations
@@ -135,7 +136,8 @@ def main(seeds: list[int], arms: list[str], scale: float) -> None:
         saved = 1 - hybrid["tokens"].value / plain["tokens"].value
         soon = estimates[f"hybrid at {EARLY:.0%}"]["pass@1"].value
         print(
-            f"\ntokens saved: {saved:.0%}; pass@1 at {EARLY:.0%} of the rollouts {soon:.1%}, plain's {plain['pass@1'].value:.1%}"
+            f"\ntokens saved: {saved:.0%}; pass@1 at {EARLY:.0%} of the rollouts {soon:.1%}, "
+            f"plain's {plain['pass@1'].value:.1%}"
         )
         figures |= {"tokens_saved": round(saved, 4), "pass_1_early": round(soon, 4)}
     result("rl_hybrid", seeds=seeds, scale=scale, arms=figures)

@@ -1,11 +1,12 @@
-"""What a step of reinforcement learning costs besides generating and the policy's forward and backward passes.
+"""What a step of reinforcement learning costs besides rollouts and the policy's passes.
 
     python -m benchmarks.rl.overhead [--prompts 64] [--group 16] [--tokens 512] [--steps 1]
 
-One step of the stage's own trainer at 64 prompts x 16 rollouts x at most 512 tokens, on the demo's architecture with random
-weights and the demo's pictures and questions. Timed inside the trainer: `generate` (rollouts), the policy's forward
-pass, the backward pass, the optimizer; and the scorer alone (all rewards, clusters, advantages). What is left of the step
-is everything else: decoding pictures, preparing and padding, gathering, logging.
+One step of the stage's own trainer at 64 prompts x 16 rollouts x at most 512 tokens. The model has the demo's
+architecture and random weights; pictures and questions are the demo's. Timed inside the trainer: `generate`
+(rollouts), the policy's forward pass, the backward pass, the optimizer, and the scorer alone (all rewards,
+clusters, advantages). The rest of the step is everything else: decoding pictures, preparing and padding,
+gathering, logging.
 
 Target: everything but rollouts, forward and backward at most 3 % of the step.
 """
@@ -65,8 +66,9 @@ def main(prompts: int, group: int, tokens: int, steps: int, size: str = "demo") 
     """Train so many steps and print where the time went."""
     set_threads()
     config = Config(
-        max_steps=steps, prompts_per_step=prompts, group_size=group, max_completion_tokens=tokens, micro_batch_rollouts=group,
-        save_steps=steps, temperature=TEMPERATURE, prompts=Prompts(pass_rate_samples=0, max_candidates=4 * prompts),
+        max_steps=steps, prompts_per_step=prompts, group_size=group, max_completion_tokens=tokens,
+        micro_batch_rollouts=group, save_steps=steps, temperature=TEMPERATURE,
+        prompts=Prompts(pass_rate_samples=0, max_candidates=4 * prompts),
     )  # fmt: skip
     clock = Clock()
     with tempfile.TemporaryDirectory() as directory:

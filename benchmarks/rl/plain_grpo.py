@@ -1,4 +1,4 @@
-"""TRL's own `GRPOTrainer` with its defaults and one reward: whether the answer is right. A process of `benchmarks.rl.hybrid`.
+"""TRL's own `GRPOTrainer` with its defaults and one reward, for `benchmarks.rl.hybrid`.
 
 python -m benchmarks.rl.plain_grpo '{"config": {...}, "inputs": {...}, "out": "..."}'
 """

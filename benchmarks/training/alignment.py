@@ -2,11 +2,15 @@
 
     python -m benchmarks.training.alignment [--seeds 0,1,2] [--arms ...]
 
-From the demo's `sft_2_restore` checkpoint (`make demo` first). `votes` builds pairs from voters' dissent and constructed
-opposites, `own` from the starting model's own mistakes first, against any of its right answers or, `own, same length`,
-against the nearest in length; `own, more denials` chooses "no" in 62 % of the yes/no pairs and not in half; other settings
-are the demo's. Hallucination is the share of probes about absent things that are answered "yes"; probe accuracy counts the
-present ones, too, so that a model which denies everything gains nothing.
+From the demo's `sft_2_restore` checkpoint (`make demo` first), with the demo's other settings. Arms:
+
+- `votes`: pairs from voters' dissent and constructed opposites.
+- `own`: the starting model's own mistakes first, against any of its right answers.
+- `own, same length`: the same, against the right answer that is nearest in length.
+- `own, more denials`: "no" is chosen in 62 % of the yes/no pairs and not in half.
+
+Hallucination is the share of probes about absent things that are answered "yes". Probe accuracy counts the
+present ones too, so that a model which denies everything gains nothing.
 
 Target: hallucination lower by a third, relative, with domain accuracy not lower.
 """
@@ -61,7 +65,8 @@ def main(seeds: list[int], arms: list[str]) -> None:
         paired = {m: difference(runs["start"], runs[arm], m) for m in MEASURES if m != "tokens"}
         fewer = 1 - estimates[arm]["hallucination"].value / estimates["start"]["hallucination"].value
         print(
-            f"\n{arm} - start: hallucination {shown(paired['hallucination'])} ({fewer:.0%} fewer), domain {shown(paired['domain'])}"
+            f"\n{arm} - start: hallucination {shown(paired['hallucination'])} ({fewer:.0%} fewer), "
+            f"domain {shown(paired['domain'])}"
         )
         figures[f"{arm} - start"] = {m: estimate.to_json() for m, estimate in paired.items()}
     result("alignment", seeds=seeds, arms=figures)

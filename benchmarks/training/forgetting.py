@@ -1,13 +1,19 @@
-"""What stage 2 brings back of general ability, and what it costs of the domain's: four ways at equal training tokens.
+"""Forgetting: what stage 2 brings back of general ability and costs of the domain's, at equal tokens.
 
     python -m benchmarks.training.forgetting [--seeds 0,1,2] [--arms ...] [--scale 1.0]
 
-From the demo's `sft_1_domain` checkpoint (`make demo` first), whose seed is the demo's; seeds are of stage 2. `replay` is the
-demo's own stage 2: general data with 30 % domain answers. `distil` is on-policy distillation from the base model on the
-general data's questions, without a look at their answers. `distil + domain` trains on domain samples beside it, `both`
-on the replay mixture beside it. Training tokens are those of every forward pass with a gradient, vision tokens included.
+From the demo's `sft_1_domain` checkpoint (`make demo` first), whose seed is the demo's; seeds are of stage 2.
+Arms:
 
-Target: one of the arms keeps at least 98 % of the base model's general accuracy and 95 % of stage 1's domain gain.
+- `replay`: the demo's own stage 2, general data with 30 % domain answers.
+- `distil`: on-policy distillation from the base model on the general data's questions, without their answers.
+- `distil + domain`: the same beside domain samples.
+- `both`: the same beside the replay mixture.
+
+Training tokens are those of every forward pass with a gradient, vision tokens included.
+
+Target: one of the arms keeps at least 98 % of the base model's general accuracy and 95 % of stage 1's domain
+gain.
 """
 
 from __future__ import annotations
@@ -92,7 +98,8 @@ def main(seeds: list[int], arms: list[str], scale: float) -> None:
     figures = {
         arm: {
             **{m: estimate.to_json() for m, estimate in own.items()},
-            "general_kept": round(kept[arm][0], 4), "gain_kept": round(kept[arm][1], 4), "tokens": tokens[arm],
+            "general_kept": round(kept[arm][0], 4), "gain_kept": round(kept[arm][1], 4),
+            "tokens": tokens[arm],
         }
         for arm, own in estimates.items()
     }  # fmt: skip

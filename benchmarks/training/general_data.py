@@ -2,11 +2,16 @@
 
     python -m benchmarks.training.general_data [--samples 4000] [--encoded 400]
 
-Every sample has one 640 x 480 px JPEG (300 vision tokens at Qwen3-VL's patch size) and four turns, written in four
-formats, seed 0. Measured for each: records read and measured (`read`), samples planned by tokenizing them (`plan`), and
-planned again by a stage that was killed (`replan`), in samples a second on one core. Beside it what trainers do that
-encode multimodal data before they start: `datasets.map` with the same processor over LLaVA's file, in one process, and
-the bytes that it leaves on disk for one sample. Target: reading and planning at least 10 times as fast as encoding.
+Every sample has one 640 x 480 px JPEG (300 vision tokens at Qwen3-VL's patch size) and four turns, written in
+four formats, seed 0. Measured for each, in samples a second on one core:
+
+- `read`: records read and measured.
+- `plan`: samples planned by tokenizing them.
+- `replan`: samples planned again by a stage that was killed.
+
+Peer: `datasets.map` with the same processor over LLaVA's file, in one process, as trainers do that encode
+multimodal data before they start. Also measured: the bytes that it leaves on disk for one sample. Target:
+reading and planning at least 10 times as fast as encoding.
 """
 
 from __future__ import annotations

@@ -1,15 +1,16 @@
-"""A model of two billion parameters on one GPU: packed training against TRL's trainer and against the matrix ceiling.
+"""Two billion parameters on one GPU: packed training against TRL's trainer and the matrix ceiling.
 
     python -m benchmarks.training.gpu [--steps 30] [--tiny]
 
-A Qwen3-VL with the sizes of the 2 B model and random weights (speed does not depend on them), bfloat16, pictures of 448 px
-(196 vision tokens), samples of 250 to 1,250 tokens. TRL's trainer pads batches of eight; ours gets packs of as many tokens.
-The ceiling is what products of square bfloat16 matrices reach on the same device in the same run; MFU counts 6 FLOPs a
-parameter and token (`components.curriculum_sft.training.throughput`). Flash attention is used where it is installed.
+A Qwen3-VL with the sizes of the 2 B model and random weights (speed does not depend on them), in bfloat16.
+Pictures have 448 px (196 vision tokens), samples 250 to 1,250 tokens. TRL's trainer pads batches of eight;
+ours gets packs of as many tokens. The ceiling is what products of square bfloat16 matrices reach on the same
+device in the same run. MFU counts 6 FLOPs a parameter and token (`components.curriculum_sft.training.throughput`).
+Flash attention is used where it is installed.
 
-Writes `benchmarks/results/<device>.json`. Without a GPU it says so and ends; `--tiny` runs everything on the CPU with the
-demo's sizes and writes nothing. What a step of reinforcement learning spends on rollouts, rewards and update on the same
-model: `python -m benchmarks.rl.overhead --model 2b`.
+Writes `benchmarks/results/<device>.json`. Without a GPU it says so and ends; `--tiny` runs everything on the
+CPU with the demo's sizes and writes nothing. For a step of reinforcement learning on the same model: `python
+-m benchmarks.rl.overhead --model 2b`.
 """
 
 from __future__ import annotations

@@ -2,10 +2,11 @@
 
     python -m benchmarks.training.optimizers [--steps 200] [--seeds 0,1,2] [--arms ...]
 
-The demo's base model on its domain samples (`make demo` first) with the demo's batches and schedule over `--steps`; AdamW at
-several learning rates, of which the best one counts, Muon (with AdamW for what is no matrix) at the demo's. Losses are
-means over the seeds and over a tenth of the steps. The last tenth has the lowest learning rates, so each run is compared
-with itself at its end, too: how many tokens Muon needs for the loss that AdamW ends with is read off Muon's curve.
+The demo's base model on its domain samples (`make demo` first), with the demo's batches and schedule over
+`--steps`. AdamW runs at several learning rates, of which the best one counts. Muon (with AdamW for all but
+matrices) runs at the demo's. Losses are means over the seeds and over a tenth of the steps. The last tenth
+has the lowest learning rates, so each run is compared with itself at its end, too. Muon's curve says how many
+tokens Muon needs for the loss that AdamW ends with.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def train(arm: str, config: Config) -> tuple[list[float], int]:
 
 
 def share_until(curve: np.ndarray, loss: float) -> float:
-    """Share of a run's steps after which its smoothed loss is below `loss` for the first time; 1 if it never is."""
+    """Share of a run's steps until its smoothed loss is below `loss` for the first time; 1 if it never is."""
     below = np.flatnonzero(curve < loss)
     return float(below[0] + 1) / len(curve) if len(below) else 1.0
 

@@ -1,12 +1,13 @@
-"""Packed training against TRL's own SFT trainer: useful tokens a second, same model, same samples, same hardware.
+"""Packed training against TRL's own SFT trainer: useful tokens a second, all else equal.
 
     python -m benchmarks.training.packing [--scale 1.0]
 
-The model is the demo's Qwen3-VL (random weights: speed does not depend on them). Two sets of samples: `demo`, all
-questions of a rendered cluster as turns of one conversation, and `wide`, one picture and 32 to 1,024 tokens (uniform).
-TRL's trainer gets the pictures as its documentation says and its own defaults, with `BATCH` samples a step; ours gets
-packs with room for as many tokens as TRL's step holds on average and 4 % more. Both use AdamW and the same precision. Rounds alternate, so
-that a busy machine slows both. Useful tokens are those of samples; padding counts for nothing.
+The model is the demo's Qwen3-VL (random weights: speed does not depend on them). Two sets of samples. `demo`:
+all questions of a rendered cluster as turns of one conversation. `wide`: one picture and 32 to 1,024 tokens
+(uniform). TRL's trainer gets the pictures as its documentation says and its own defaults, with `BATCH`
+samples a step. Ours gets packs with room for 4 % more tokens than TRL's step holds on average. Both use AdamW
+and the same precision. Rounds alternate, so that a busy machine slows both. Useful tokens are those of
+samples; padding counts for nothing.
 """
 
 from __future__ import annotations
@@ -133,7 +134,8 @@ def run_trl(
             model=load_model(start, dtype="float32"),
             args=SFTConfig(
                 output_dir=folder, max_steps=steps, per_device_train_batch_size=BATCH, max_length=None,
-                gradient_checkpointing=False, bf16=bf16, report_to="none", save_strategy="no", logging_steps=steps,
+                gradient_checkpointing=False, bf16=bf16, report_to="none", save_strategy="no",
+                logging_steps=steps,
                 disable_tqdm=True, seed=0,
             ),
             train_dataset=data,
@@ -179,7 +181,8 @@ def run_packed(
 ) -> dict[str, float]:
     """The same of our trainer with packs; `settings` over those of the comparison."""
     config = Config(
-        batch_samples=1, pack_tokens=pack_tokens, max_length_tokens=pack_tokens, max_steps=steps, log_steps=steps,
+        batch_samples=1, pack_tokens=pack_tokens, max_length_tokens=pack_tokens, max_steps=steps,
+        log_steps=steps,
         learning_rate=5e-5, save_steps=10**6, **{"precision": "float32", **settings},
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:

@@ -1,4 +1,4 @@
-"""Whether a stage lost anything: what went in against what it kept and what it rejected, and which rows changed."""
+"""Whether a stage lost anything: rows in against rows kept and rejected, and which rows changed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def balance(stage: str, inputs: Path, out: Path, metrics: dict[str, float]) -> l
 
 
 def changed(stage: str, calm: Path, out: Path, touched: set[str], items: list[Row]) -> list[Row]:
-    """Rows of images that met no content fault and that yet differ from, or are missing beside, a calm run's."""
+    """Rows that differ from a calm run's or are missing, of images that met no content fault."""
     image_of = {row["qa_id"]: row["image_id"] for row in items}
 
     def rows(where: Path) -> list[Row]:

@@ -25,7 +25,7 @@ def draw_canary(path: Path) -> None:
 
 
 def obey(endpoint: FaultyEndpoint, canary: bytes) -> None:
-    """From now on the model obeys the canary, when it is shown it and when its words come back in a prompt."""
+    """From now on the model obeys the canary: its picture, and its words in a prompt."""
     honest = endpoint.chat
 
     def chat(body: Json) -> Json:

@@ -1,4 +1,4 @@
-"""An OpenAI-compatible endpoint that misbehaves at a stated rate and counts what a client would have paid for."""
+"""An OpenAI-compatible endpoint that misbehaves at a stated rate and counts the replies a client pays for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,10 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Faults:
-    """How often and how the endpoint misbehaves. A request's fault depends on its key, its attempt and the seed alone."""
+    """How often and how the endpoint misbehaves.
+
+    A request's fault depends on its key, its attempt and the seed alone.
+    """
 
     rate: float = 0.0
     seed: int = 0
@@ -69,8 +72,11 @@ class Counts:
     received: int = 0
     under_way: int = 0
     paid: dict[str, list[float]] = field(default_factory=dict)
-    """Key -> when (monotonic seconds) a reply of status 200 was delivered: written whole, and the connection was not
-    reset before another request came over it. A process that dies with a reply unread in its socket resets it."""
+    """Key -> when (monotonic seconds) replies of status 200 were delivered.
+
+    Delivered is a reply that was written whole, on a connection that was not reset before the next request. A
+    process that dies with a reply unread in its socket resets the connection.
+    """
     undelivered: int = 0
     """Replies whose client had gone, or went without reading them."""
     attempts: Counter[str] = field(default_factory=Counter)

@@ -1,9 +1,10 @@
 """Kill a stage at random moments, run it again until it is done, and account for every request.
 
-What must hold: the outputs' manifests are those of an uninterrupted run, byte for byte, and no request whose reply the
-stage had journalled is paid for again. What no client can prevent: a reply that the process has read from its socket
-when the kill comes, and not yet written to its journal, is asked for again. Those are counted apart; there can be at
-most as many as requests may be under way.
+Two things must hold. The outputs' manifests are those of an uninterrupted run, byte for byte. No request
+whose reply the stage had journalled is paid for again.
+
+A reply that was read from the socket and not yet journalled when the kill came is asked for again. No
+client can prevent that. Those are counted apart. There are at most as many as requests may be under way.
 """
 
 from __future__ import annotations
@@ -124,8 +125,9 @@ def _moment(
 ) -> tuple[threading.Event | None, float]:
     """When to kill: `delay_s` after an event, or after the start.
 
-    After a random share of the requests that are still to be paid for; the last kill after all of them, while the
-    stage writes its outputs. A stage that asks nothing, or nothing any more, at a random share of the time it takes.
+    A kill comes after a random share of the requests that are still to be paid for. The last one comes after
+    all of them, while the stage writes its outputs. A stage with no request left is killed at a random share of
+    its time.
     """
     paid = len(endpoint.counts.paid)
     if paid >= requests:

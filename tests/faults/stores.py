@@ -33,7 +33,7 @@ class Dying:
 
 
 def newest_snapshot(store: Any, prefix: str) -> tuple[str, dict[str, list[list[Any]]]]:
-    """Base key and files of the one work directory below a prefix, read beside its writer; "" and {} before there is one."""
+    """Base key and files of the one work directory below a prefix, read beside its writer; else "" and {}."""
     while True:
         indexes = sorted(info.key for info in store.list(prefix) if "/index/" in info.key)
         if not indexes:

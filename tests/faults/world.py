@@ -1,4 +1,4 @@
-"""A few of the demo's pictures, its simulated teachers behind a `FaultyEndpoint`, and the data stages on them."""
+"""The data stages on a few of the demo's pictures, its simulated teachers behind a `FaultyEndpoint`."""
 
 from __future__ import annotations
 

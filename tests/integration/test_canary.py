@@ -1,4 +1,4 @@
-"""Text in an image is data: a picture that carries instructions changes its own rows and no other row's bytes."""
+"""Prompt injection: a picture that carries instructions changes its own rows and no other row's bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages that ask a model, against one that misbehaves in every fifth request: they finish and lose nothing."""
+"""Stages that ask a model finish and lose nothing when every fifth request goes wrong."""
 
 from __future__ import annotations
 

@@ -198,7 +198,7 @@ def test_an_image_that_appears_is_noticed(finished, miniature, tmp_path):
 
 
 def test_retraining_waits_for_new_pictures_and_starts_from_the_promoted_model(finished, miniature, tmp_path):
-    """All pictures were seen: seconds, a success, nothing behind ingest. One more: the promoted model is trained on."""
+    """Without new pictures a run ends after ingest, a success; with one, the promoted model is trained on."""
     seen = sorted(
         row["image_id"] for row in table(miniature, "image_ingest", "images").rows_iter(["image_id"])
     )
@@ -211,8 +211,9 @@ def test_retraining_waits_for_new_pictures_and_starts_from_the_promoted_model(fi
     fresh = tmp_path / "images"
     shutil.copytree(miniature.world / "images", fresh)
     settings = [
-        "--set", f"preflight.images={fresh}", "--set", "preflight.start_from=promoted", "--set", "image_ingest.min_new_images=1",
-        "--set", "image_ingest.replay_share=0.5", "--set", f"promotion.registry={tmp_path}/registry",
+        "--set", f"preflight.images={fresh}", "--set", "preflight.start_from=promoted",
+        "--set", "image_ingest.min_new_images=1", "--set", "image_ingest.replay_share=0.5",
+        "--set", f"promotion.registry={tmp_path}/registry",
     ]  # fmt: skip
     root = tmp_path / "run"
     done = miniature.run(*settings, root=root)
@@ -287,15 +288,19 @@ def photographs(tmp_path) -> Path:
 def test_a_run_on_the_user_s_own_photographs(miniature, photographs, tmp_path):
     root = tmp_path / "run"
     small = [
-        "image_ingest.heldout_fraction=0.3", "image_ingest.max_side_px=256", "image_ingest.max_file_bytes=2000000",
+        "image_ingest.heldout_fraction=0.3", "image_ingest.max_side_px=256",
+        "image_ingest.max_file_bytes=2000000",
         "label_tree.rounds=1", "label_tree.max_children_l2=2", "label_tree.max_children_l3=2",
         "qa_synthesis.evolution_rounds=1",
         "sft_1_domain={max_steps: 1, batch_samples: 2}", "sft_2_restore={max_steps: 1, batch_samples: 2}",
         "sft_3_align={objective: dpo, max_steps: 1, batch_samples: 2}",
-        "hybrid_rl={max_steps: 1, prompts_per_step: 1, max_completion_tokens: 8, prompts: {max_candidates: 2}}",
-        "evaluation={max_new_tokens: 8, items_per_benchmark: 4, pass_at_k_items: 2, bootstrap_resamples: 100}",
+        "hybrid_rl={max_steps: 1, prompts_per_step: 1, max_completion_tokens: 8, "
+        "prompts: {max_candidates: 2}}",
+        "evaluation={max_new_tokens: 8, items_per_benchmark: 4, pass_at_k_items: 2, "
+        "bootstrap_resamples: 100}",
         f"promotion.registry={root}/registry", f"preflight.images={photographs}",
-        f"preflight.general_data={miniature.world}/general", f"preflight.base_model={miniature.world}/base_model",
+        f"preflight.general_data={miniature.world}/general",
+        f"preflight.base_model={miniature.world}/base_model",
         "preflight.min_free_disk_gib=0.5",
     ]  # fmt: skip
     arguments = [part for value in small for part in ("--set", value)]

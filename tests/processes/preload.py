@@ -1,4 +1,4 @@
-"""What a training stage imports and is not of this project: loaded once, by the process that warm stages are forked from."""
+"""Imports of the training stages, but for this project's: loaded once, where warm stages are forked."""
 
 import os
 

@@ -1,8 +1,9 @@
-"""Stages as processes of their own that need not import torch and transformers first: they are forked from one that has.
+"""Stages as warm processes: forked from one that has imported torch and transformers.
 
-These imports take seven seconds, most of what a tiny training takes. A warm process has an own process id, environment,
-arguments and exit code; signals end it like any other. It starts its ranks by forking, as their parent. Modules of this
-project are imported anew. Warm processes share a hash seed, so a test that compares runs starts one of them cold.
+These imports take seven seconds, most of the time of a tiny training. A warm process has an own process id,
+environment, arguments and exit code; signals end it like any other. It starts its ranks by forking, as their
+parent. Modules of this project are imported anew. Warm processes share a hash seed, so a test that compares
+runs starts one of them cold.
 """
 
 from __future__ import annotations
@@ -91,13 +92,14 @@ Process = subprocess.Popen[str] | Warm
 
 
 class _Server:
-    """The process that warm ones are forked from. It ends with the tests, and with it whatever it has forked."""
+    """The process that warm ones are forked from. It ends with the tests and kills what it has forked."""
 
     def __init__(self) -> None:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         command = [sys.executable, "-m", "tests.processes.warm"]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self._process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)  # type: ignore[call-overload]
+        self._process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def start(self, module: str, argv: Sequence[str], environment: Mapping[str, str], errors: str) -> int:
         return int(self._ask({"start": [module, list(argv), dict(environment), os.getcwd(), errors]}))
@@ -215,7 +217,7 @@ def _loggers() -> frozenset[str]:
 
 
 class _Forking(subprocess.Popen):  # type: ignore[type-arg]
-    """Forks where a module of this project is started: a rank, or a stage of a pipeline; starts anything else."""
+    """Forks where a module of this project is to be started: a rank, or a stage of a pipeline."""
 
     def __new__(cls, args: Any, *more: Any, **options: Any) -> Any:
         if list(args[:2]) != [sys.executable, "-m"] or args[2].split(".")[0] not in PROJECT:

@@ -1,4 +1,4 @@
-"""Pytest fixtures of the S3 server; a test file or conftest imports those that it needs. All share one server."""
+"""Pytest fixtures of the S3 server, one a test worker; a file imports those that it needs."""
 
 from __future__ import annotations
 

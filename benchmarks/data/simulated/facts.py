@@ -1,8 +1,7 @@
-"""Questions that nobody needs a picture for: general knowledge and arithmetic, to be planted among a world's questions.
+"""Questions without need of a picture: general knowledge and arithmetic, planted among a world's own.
 
-Each kind of answer is there, in the form that the demo world's questions have it: numbers, spans, choices of four, yes
-or no (as often the one as the other). There are 40 choices, 100
-spans, 190 numbers and 300 yes/no questions; a larger set repeats them.
+They have the demo world's forms of answers: numbers, spans, choices of four, yes or no (equally often). There
+are 40 choices, 100 spans, 190 numbers and 300 yes/no questions; a larger set repeats them.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ CAPITALS = {
     "Kenya": "Nairobi", "Japan": "Tokyo", "China": "Beijing", "Thailand": "Bangkok", "Vietnam": "Hanoi",
     "Peru": "Lima", "Chile": "Santiago", "Cuba": "Havana", "Canada": "Ottawa", "Turkey": "Ankara",
     "Iran": "Tehran", "Iraq": "Baghdad", "Nepal": "Kathmandu", "Ghana": "Accra", "Senegal": "Dakar",
-    "Morocco": "Rabat", "Jordan": "Amman", "Qatar": "Doha", "Ukraine": "Kyiv", "Latvia": "Riga", "Estonia": "Tallinn",
+    "Morocco": "Rabat", "Jordan": "Amman", "Qatar": "Doha", "Ukraine": "Kyiv", "Latvia": "Riga",
+    "Estonia": "Tallinn",
 }  # fmt: skip
 OPPOSITES = {
     "hot": "cold", "big": "small", "fast": "slow", "open": "closed", "full": "empty", "high": "low",

@@ -1,7 +1,7 @@
 """Items of the demo world as every evolution round left them, with the truth about each version.
 
-The pictures are rendered here; the stages ids_scoring and qa_synthesis run from their own command lines against the demo's
-simulated teachers.
+The pictures are rendered here. The stages ids_scoring and qa_synthesis run from their command lines against
+the demo's simulated teachers.
 """
 
 from __future__ import annotations

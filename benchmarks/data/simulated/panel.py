@@ -1,6 +1,7 @@
-"""The demo world's simulated models in this process, and items of theirs with planted questions whose truth is known.
+"""The demo world's simulated models in this process; their items with planted questions of known truth.
 
-The stage's own prompts, parsing and ballots are used; only HTTP is left out. A request's image is the picture's name.
+The stage's own prompts, parsing and ballots are used; only HTTP is left out. A request's image is the
+picture's name.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.data.facts import KIND, alternatives, facts
+from benchmarks.data.simulated.facts import KIND, alternatives, facts
 from components.core.answers import AnswerType, agree
 from components.core.mllm import Answer, ChatRequest
 from components.voting_filter.ask import AskedVote, VoteAnswers, cast_ballots, collect, collect_blind
