@@ -189,6 +189,7 @@ YAML_FOLDERS = {
     "charts/vlm-posttrain/ci": "tests/charts",
     "charts/vlm-posttrain/templates": "tests/charts",
     "demo/teachers": "tests/demo/teachers",
+    "demo/teachers/replies": "tests/demo/teachers/replies",
 }
 """Folder of YAML files -> the tests that use each of them."""
 

@@ -43,7 +43,7 @@ def component(task: str) -> Any:
 def declared(
     function: Any, name: str, does: str, parameters: Mapping[str, tuple[Any, Any]], help: Mapping[str, str]
 ) -> Any:
-    """The function as KFP reads it: name, description, parameters with type and default, their descriptions."""
+    """The function as KFP reads it: name, texts, parameters with type and default."""
     described = "\n".join(f"    {parameter}: {text}" for parameter, text in help.items())
     function.__name__ = name
     function.__doc__ = f"{does}\n\nArgs:\n{described}\n" if described else does

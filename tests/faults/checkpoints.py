@@ -9,7 +9,7 @@ from components.core.data.manifest import MANIFEST_NAME
 
 
 def sealed_checkpoints(root: Path) -> set[Path]:
-    """Directories `checkpoint-*` below `root` that hold a manifest. One that vanishes meanwhile is passed over."""
+    """Directories `checkpoint-*` below `root` that hold a manifest. One that vanishes is passed over."""
     walked = os.walk(root)  # ignores what it cannot read; Path.rglob does not
     return {
         Path(here)

@@ -125,7 +125,7 @@ def histogram(
     height: float = 3.2,
     **bins: Any,
 ) -> None:
-    """Add a histogram of `values`, with a dashed line at `threshold`; `labels` name the axes, `bins` is matplotlib's."""
+    """Add a histogram of `values`, with a dashed line at `threshold`; `labels` name the axes."""
     figure, axes = figure_axes(height=height)
     axes.hist(values, color="#1f5fa8", **bins)
     if threshold is not None:

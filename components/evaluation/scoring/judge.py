@@ -79,8 +79,8 @@ class Judge:
         if len(failures) > self._max_failed * len(answers):
             shown = "; ".join(f"{answer.key}: {answer.error}" for answer in failures[:3])
             raise StageError(
-                f"the judge {self._model} gave no usable reply to {len(failures)} of {len(answers)} questions "
-                f"({shown}); repair it, or raise judge_max_failed"
+                f"the judge {self._model} gave no usable reply to {len(failures)} of {len(answers)} "
+                f"questions ({shown}); repair it, or raise judge_max_failed"
             )
         for answer in failures:
             self._log.warning("judge: no usable reply for %s (%s): it is wrong", answer.key, answer.error)

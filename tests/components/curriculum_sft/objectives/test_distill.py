@@ -186,7 +186,7 @@ def test_passes_and_processes_share_a_step(sft_world, argv, tmp_path, moved, con
 
 
 def test_sharded_ranks_see_the_losses_of_others(sft_world, argv, tmp_path, moved):
-    """Two ranks under ZeRO-2 lose as two that share nothing; with texts in the general data ZeRO-2 and 3 run too.
+    """Two ranks under ZeRO-2 lose as two that share nothing. With texts in the data ZeRO-2 and 3 run too.
 
     Texts are not asked, but trained on by likelihood: one rank then has a picture and the other has none.
     Under ZeRO-3 TRL samples: the answers differ, with the same distribution.
