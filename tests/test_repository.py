@@ -264,3 +264,12 @@ def test_the_tree_names_no_machine_of_its_own():
     assert not {
         str(path.relative_to(ROOT)) for path in texts if pattern.search(path.read_text(encoding="utf-8"))
     }
+
+
+def test_the_page_of_algorithms_names_files_that_exist():
+    page = (ROOT / "docs" / "algorithms.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| ")]
+    named = [cell.strip("`") for row in rows for cell in row[-3:-1] if cell.startswith("`")]
+    assert len(named) > 80
+    for name in named:
+        assert any((ROOT / folder / name).exists() for folder in ("components", "tests/components")), name
