@@ -40,8 +40,11 @@ $(STAMP): $(CONSTRAINTS) pyproject.toml
 demo: setup
 	$(BIN)/python -m demo.run
 
+# One worker more than cores: one of three waits for a disk, a server or a process that it has killed.
+TEST_WORKERS ?= 3
+
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	$(BIN)/ruff check .

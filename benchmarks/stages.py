@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from benchmarks.harness import RESULTS
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.data.pins import fingerprint
 from components.core.stage.container_image import code_version
-from components.core.stage.io import StageIO
+from components.core.stage.io import stage_io
 from pipelines.local.process import torch_defaults
 from pipelines.profile.run_profile import Profile, load_profile
 
@@ -91,7 +90,7 @@ def run_stage(
         group: directory below `build/bench`.
         note: what this run is, for whoever watches.
     """
-    io: StageIO = import_module(f"components.{stage}.stage").IO
+    io = stage_io(stage)
     key = run_key([stage, code_version(stage), config], inputs)
     path = RESULTS / group / f"{stage}-{key}"
     metrics = path / "metrics.json"

@@ -18,7 +18,7 @@ from PIL import Image
 from components.core.data.dataset import Dataset
 from components.core.data.hashing import rng_for
 from components.core.data.pins import fingerprint
-from components.core.stage.io import StageIO
+from components.core.stage.io import stage_io
 from components.core.stage.runner import WORK_ROOT_ENV, stage_main
 from components.core.stage.settings import stage_config
 from demo.teachers.models import load_models
@@ -103,11 +103,11 @@ class DataHalf:
 
     def outputs(self, stage: str) -> tuple[str, ...]:
         """Names of the datasets that a stage writes."""
-        return _io(stage).outputs
+        return stage_io(stage).outputs
 
     def arguments(self, stage: str, inputs: Path, out: Path) -> list[str]:
         """The stage's command line: it reads what stages wrote below `inputs` and writes below `out`."""
-        io_ = _io(stage)
+        io_ = stage_io(stage)
         arguments = ["--config", json.dumps(self.sections[stage])]
         for name in io_.inputs:
             arguments += [_flag(name), str(inputs / WRITER[name] / name)]
@@ -148,8 +148,8 @@ class DataHalf:
         """Run a stage in this process, which saves its imports; returns its metrics."""
         os.environ[WORK_ROOT_ENV] = str(work)
         module = importlib.import_module(f"components.{stage}.stage")
-        config = stage_config(stage)
-        code = stage_main(stage, config, module.IO, module.run, self.arguments(stage, inputs, out))
+        arguments = self.arguments(stage, inputs, out)
+        code = stage_main(stage, stage_config(stage), stage_io(stage), module.run, arguments)
         assert code == 0, f"{stage} ended with {code}"
         return _metrics(stage, out)
 
@@ -174,11 +174,6 @@ def table(out: Path, stage: str, name: str, schema: str = "") -> list[dict[str, 
 def _metrics(stage: str, out: Path) -> dict[str, float]:
     metrics: dict[str, float] = json.loads((out / stage / METRICS).read_text())
     return metrics
-
-
-def _io(stage: str) -> StageIO:
-    found: StageIO = importlib.import_module(f"components.{stage}.stage").IO
-    return found
 
 
 def _flag(name: str) -> str:

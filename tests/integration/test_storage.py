@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 def test_an_empty_disk_and_the_same_bucket_give_the_same_bytes(tmp_path, s3_bucket):  # noqa: F811
     """What was in the bucket when the stage was killed is not asked for again."""
-    endpoint = serve_teachers(build_pictures(tmp_path / "pictures", 12), delay_s=0.05)
+    endpoint = serve_teachers(build_pictures(tmp_path / "pictures", 12), delay_s=0.2)
     try:
         half = DataHalf.over(tmp_path / "pictures", endpoint.url, max_concurrency=2)
         whole, out = tmp_path / "whole", tmp_path / "out"

@@ -13,7 +13,7 @@ import pytest
 
 from components.core.data.checkpoint import open_checkpoint
 from components.core.vlm import load_model
-from tests.processes.warm import Warm
+from tests.processes.warm import Warm, cold
 
 PADDED = {"batch_samples": 4, "max_steps": 6, "save_steps": 3, "log_steps": 1, "learning_rate": 1e-3}
 PACKED = PADDED | {"batch_samples": 1, "pack_tokens": 256, "max_length_tokens": 256}
@@ -24,7 +24,8 @@ def metrics(argv, world, out: Path, config: dict, processes: int) -> dict[str, f
     """The stage's metrics; two processes take half of the batch each."""
     share = {"batch_samples": config["batch_samples"] * (2 if processes == 1 else 1), "processes": processes}
     environment = os.environ | {"VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1"}
-    process = Warm("components.curriculum_sft", argv(world, out, {**config, **share}), environment)
+    how = cold if "sharding" in config else Warm  # DeepSpeed reads the environment when it is imported
+    process = how("components.curriculum_sft", argv(world, out, {**config, **share}), environment)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "starting 2 processes" in errors or processes == 1

@@ -113,6 +113,8 @@ def start(
 ) -> Process:
     environment = os.environ | {"VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1"}
     command = argv(world, out, config | {"processes": processes}, **more)
+    if "sharding" in config:
+        how = cold  # DeepSpeed reads the environment when it is imported
     return how("components.curriculum_sft", command, environment)
 
 

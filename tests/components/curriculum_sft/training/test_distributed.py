@@ -3,8 +3,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -14,6 +12,7 @@ from components.core.stage.errors import ConfigError
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.training.fit import SAMPLES_PER_STEP, check_same_run
 from components.curriculum_sft.training.trainer import deepspeed_config
+from tests.processes.warm import Warm
 
 # Four steps of MuonAdamW on a small network, the batch split over the ranks; prints nothing, writes weights
 # and states.
@@ -59,13 +58,10 @@ def train(out, processes: int, load_from="-") -> list[dict]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     shared = {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(out), str(load_from)],
-            env={**os.environ, **shared, "RANK": str(n), "OMP_NUM_THREADS": "1", "PYTHONPATH": os.getcwd()},
-        )
-        for n in range(processes)
-    ]
+    (out.parent / "muon_of_a_rank.py").write_text(PROGRAM)
+    environment = {**os.environ, **shared, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(out.parent)}
+    arguments = [str(out), str(load_from)]
+    ranks = [Warm("muon_of_a_rank", arguments, {**environment, "RANK": str(n)}) for n in range(processes)]
     assert [process.wait(120) for process in ranks] == [0] * processes
     return [torch.load(f"{out}.{n}") for n in range(processes)]
 
