@@ -43,12 +43,7 @@ def commit_checkpoint(
     ]
     if not files:
         raise DataError(f"{path}: nothing to commit as a checkpoint")
-    manifest = {
-        "kind": "checkpoint",
-        "files": files,
-        "provenance": provenance or {},
-        "extra": extra or {},
-    }
+    manifest = {"kind": "checkpoint", "files": files, "provenance": provenance or {}, "extra": extra or {}}
     write_json_atomic(path / MANIFEST_NAME, manifest)
     return Checkpoint(path, content_digest(manifest), extra or {})
 

@@ -13,14 +13,7 @@ from pydantic import ValidationError
 
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm.admission import Admission, Stopped
-from components.core.mllm.chat import (
-    Answer,
-    ChatRequest,
-    by_images,
-    chat_payload,
-    read_chat,
-    repair_messages,
-)
+from components.core.mllm.chat import Answer, ChatRequest, by_images, chat_payload, read_chat, repair_messages
 from components.core.mllm.transport import Final, Retryable, Transport
 from components.core.mllm.usage import Usage
 from components.core.resume.journal import Journal
