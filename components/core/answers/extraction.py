@@ -19,8 +19,7 @@ class Extraction(NamedTuple):
     text: str
     """The answer, "" if there is none."""
     stage: Stage
-    """exact: the response marks its answer or is nothing else; rules: found in running text; none: not
-    found."""
+    """exact: the response marks its answer or is nothing else; rules: found in running text."""
 
 
 _MARKER = re.compile(r"(?:\banswer|答案)\s*[*_]*\s*(?:is|是|为)?\s*[:：]\s*[*_]*", re.IGNORECASE)

@@ -66,10 +66,8 @@ def open_general(root: Path, *, verify: bool = True) -> GeneralData:
     if not root.exists():
         raise NoInputError(f"{root}: no such general data; check preflight.general_data")
     if is_dataset(root):
-        images, samples = (
-            Dataset.open(root / table, table, verify=verify) for table in ("images", "samples")
-        )
-        return GeneralData([images], samples=samples)
+        images = Dataset.open(root / "images", "images", verify=verify)
+        return GeneralData([images], samples=Dataset.open(root / "samples", "samples", verify=verify))
     beside = root / "images"
     image_sets = [Dataset.open(beside, "images", verify=verify)] if (beside / MANIFEST_NAME).is_file() else []
     known: Ids = ImageStore(image_sets[0]) if image_sets else frozenset[str]()
@@ -107,9 +105,8 @@ def _sets(place: Path, root: Path, depth: int) -> Iterator[tuple[str, Records]]:
         return
     if (place / MANIFEST_NAME).is_file():
         return
-    with os.scandir(
-        place
-    ) as found:  # it tells files from folders without a question for each of a million pictures
+    # scandir tells files from folders without a question for each of a million pictures.
+    with os.scandir(place) as found:
         inside = sorted((e.name, e.is_dir()) for e in found if not e.name.startswith("."))
     shards = [place / item for item, is_folder in inside if item.endswith(".parquet") and not is_folder]
     if shards:

@@ -7,8 +7,7 @@
     usage      Figures for metrics: requests, retries, tokens, latency.
     prompts    A stage's prompt templates.
 
-Text that a model read in an image is data: an answer can fill the fields of its own request's schema and
-nothing else.
+Text that a model read in an image is data: an answer fills the fields of its request's schema, no more.
 """
 
 from __future__ import annotations

@@ -97,15 +97,12 @@ class NeedleReader(BenchmarkReader):
         self.settings = parse_settings(NeedleSettings, path.read_text(encoding="utf-8"), str(path))
         self.kind = self.settings.kind
         self.digest = fingerprint(path)
-        self._files: list[Path] = []
-        if self.settings.pictures:
-            folder = path.parent / self.settings.pictures
-            self._files = sorted(file for file in folder.glob("*") if file.is_file())
-            if not self._files:
-                raise NoInputError(f"{path}: no pictures in {folder}; fill it or leave `pictures` empty")
+        folder = path.parent / self.settings.pictures
+        self._files = sorted(file for file in folder.glob("*") if self.settings.pictures and file.is_file())
+        if self.settings.pictures and not self._files:
+            raise NoInputError(f"{path}: no pictures in {folder}; fill it or leave `pictures` empty")
         grid = (self.settings.lengths, self.settings.depths, range(self.settings.per_cell))
-        cells = [Cell(*place) for place in itertools.product(*grid)]
-        self._cells = {cell.item_id: cell for cell in cells}
+        self._cells = {cell.item_id: cell for cell in itertools.starmap(Cell, itertools.product(*grid))}
         self.items = list(self._items())
 
     def load(self, picture: tuple[str, int]) -> bytes:
