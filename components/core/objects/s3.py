@@ -253,9 +253,8 @@ def _connect() -> Minio:
     endpoint = os.environ.get(ENDPOINT_ENV, "https://s3.amazonaws.com")
     parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
-        raise ConfigError(
-            f"${ENDPOINT_ENV} is '{endpoint}'; it must be like https://host:port, without a path"
-        )
+        wanted = "it must be like https://host:port, without a path"
+        raise ConfigError(f"${ENDPOINT_ENV} is '{endpoint}'; {wanted}")
     retry = urllib3.Retry(
         total=_RETRIES, backoff_factor=_BACKOFF_S, backoff_jitter=_BACKOFF_S, allowed_methods=None,
         status_forcelist=(429, 500, 502, 503, 504), respect_retry_after_header=True,

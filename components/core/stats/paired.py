@@ -135,7 +135,5 @@ def sign_flip_exact(differences: npt.ArrayLike) -> float:
 
 def _fair_tosses(count: int) -> Floats:
     """Chances of 0 to `count` heads in `count` tosses of a fair coin, shape (count + 1,)."""
-    logs = [
-        math.lgamma(count + 1) - math.lgamma(n + 1) - math.lgamma(count - n + 1) for n in range(count + 1)
-    ]
-    return np.exp(np.array(logs) - count * math.log(2))
+    factorials = np.array([math.lgamma(n + 1) for n in range(count + 1)])  # their logarithms
+    return np.exp(factorials[-1] - factorials - factorials[::-1] - count * math.log(2))

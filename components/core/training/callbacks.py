@@ -52,9 +52,7 @@ class Progress(TrainerCallback):
             self._shown["tokens/s"] = round(self._tokens() / max(self.seconds, 1e-9))
         self._bar.update(1, **self._shown)
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
             self._shown["loss"] = round(logs["loss"], 4)
 
@@ -96,10 +94,8 @@ class StopOnSignal(TrainerCallback):
             StageError: it did. Progress is saved, and the same command continues.
         """
         if self.received is not None and state.global_step < state.max_steps:
-            raise StageError(
-                f"stopped by {signal.Signals(self.received).name} after step {state.global_step} of "
-                f"{state.max_steps}; run again to continue"
-            )
+            name, done = signal.Signals(self.received).name, f"step {state.global_step} of {state.max_steps}"
+            raise StageError(f"stopped by {name} after {done}; run again to continue")
 
 
 def any_rank(flag: bool) -> bool:

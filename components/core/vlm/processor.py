@@ -75,16 +75,14 @@ class ImageQwen3VLProcessor(Qwen3VLProcessor):
 def load_processor(path: str | Path) -> ProcessorMixin:
     """Load the processor of a checkpoint directory.
 
-    With torchvision this is `AutoProcessor`; without it an image-only `Qwen3VLProcessor` on the PIL image
-    backend.
+    With torchvision this is `AutoProcessor`; without it an image-only `Qwen3VLProcessor` on PIL.
 
     Raises:
         DataError: ``path`` is no directory with a processor and a tokenizer.
     """
     if not (Path(path) / "tokenizer_config.json").is_file():
-        raise DataError(
-            f"{path} has no tokenizer_config.json; give the directory of a saved model and processor"
-        )
+        wanted = "the directory of a saved model and processor"
+        raise DataError(f"{path} has no tokenizer_config.json; give {wanted}")
     if is_torchvision_available():
         return AutoProcessor.from_pretrained(path)
     processor = ImageQwen3VLProcessor.from_pretrained(path)
