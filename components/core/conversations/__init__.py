@@ -1,9 +1,4 @@
-"""General training data in people's formats, read alike: rows of the table `samples`, pictures by id.
-
-- datasets `images` and `samples`: this project's tables
-- `*.jsonl`, `*.json`: ChatML (OpenAI), LLaVA's and ShareGPT's turns; one file is one set
-- `*.parquet`: the same in columns; the shards of a folder are one set
-- `state.json`, `dataset_dict.json`: folders of Hugging Face's `save_to_disk`
+"""General training data in people's formats (README.md): rows of the table `samples`, pictures by id.
 
 Nothing heavy is imported: preflight reads general data by the same readers, before anything is paid for.
 """

@@ -20,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from components.core.data.files import atomic_file
 from components.core.data.hashing import sha256_hex
 from components.core.objects import open_store
-from components.core.objects.files import whole_file
 from components.core.objects.numbered import create, highest, numbered
 from components.core.resume.local_files import LocalFiles
 from components.core.resume.snapshot_index import (
@@ -134,7 +134,7 @@ class SnapshotStore:
         if len(pieces) == 1:
             self._store.download(self._objects + pieces[0].sha256, path)
         else:
-            with whole_file(path) as temporary, open(temporary, "wb") as file:
+            with atomic_file(path) as temporary, open(temporary, "wb") as file:
                 for piece in pieces:
                     file.write(self._store.get(self._objects + piece.sha256))
         if not self._local.holds(name, pieces):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from components.core.stats.intervals import Floats
 
 
 def pass_at_k(samples: int, correct: npt.ArrayLike, k: int) -> Floats:

@@ -14,13 +14,13 @@ from components.core.stats.intervals import (
     STANDARD,
     Bootstrap,
     Estimate,
+    Floats,
     by_cluster,
     cluster_variance,
     effective_clusters,
     quantile,
 )
 
-Floats = npt.NDArray[np.float64]
 _RIGHT = 0.5
 
 
@@ -42,13 +42,9 @@ class PairedComparison:
 
     def to_json(self) -> dict[str, Any]:
         """As a dictionary; p-values have six significant digits."""
-        return {
-            "difference": self.difference.to_json(),
-            "gained": self.gained,
-            "lost": self.lost,
-            "p_value": float(f"{self.p_value:.6g}"),
-            "p_value_clustered": float(f"{self.p_value_clustered:.6g}"),
-        }
+        p_values = {name: float(f"{getattr(self, name):.6g}") for name in ("p_value", "p_value_clustered")}
+        counts = {"gained": self.gained, "lost": self.lost}
+        return {"difference": self.difference.to_json(), **counts, **p_values}
 
 
 def paired_comparison(

@@ -107,10 +107,8 @@ def exit_code(codes: Sequence[int]) -> int:
     """The stage's exit code from its ranks': a permanent error's first, then rank 0's, then any failure's."""
     failed = [code for code in codes if code]
     permanent = [code for code in failed if code in PERMANENT_EXIT_CODES]
-    for code in (*permanent, codes[0], *failed):
-        if code:
-            return code if code > 0 else 128 - code
-    return 0
+    code = next(filter(None, (*permanent, codes[0], *failed)), 0)
+    return code if code >= 0 else 128 - code
 
 
 def _wait(ranks: Sequence[subprocess.Popen[bytes]], log: logging.Logger) -> int:
