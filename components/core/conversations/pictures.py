@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from PIL import Image
 
-from components.core.conversations.base import BadRecord
+from components.core.conversations.base import BadRecord, Ids
 from components.core.stage.errors import DataError
 
 Size = tuple[int, int]
@@ -51,10 +51,8 @@ def data_bytes(uri: str) -> bytes:
         raise BadRecord("image_unreadable", fault) from error
 
 
-class Store(Protocol):
+class Store(Ids, Protocol):
     """Pictures by id."""
-
-    def __contains__(self, image_id: str, /) -> bool: ...
 
     def size(self, image_id: str, /) -> Size:
         """Size of one picture, from its header."""

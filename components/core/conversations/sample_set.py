@@ -13,7 +13,7 @@ from components.core.stage.errors import DataError
 class SampleSet:
     """A set whose pictures lie in its records, in a folder, or in a dataset of table `images`.
 
-    The ids of pictures inside records say where they are: they are read again when a batch needs them.
+    Pictures inside records have ids that say where they are. They are read again when a batch asks for them.
     Picklable.
 
     Args:

@@ -23,6 +23,8 @@ from components.core.data.tables import IMAGE_TABLES, SCHEMAS, UNCOMPRESSED_COLU
 from components.core.stage.errors import DataError
 
 SCHEMA_VERSION = 1
+Columns = Sequence[str] | None
+"""Names of the columns to read; None for all."""
 # Rows of a row group and of a shard. Groups are small where rows carry image bytes: one is read cheaply.
 _IMAGE_ROWS = (100, 10_000)
 _PLAIN_ROWS = (20_000, 1_000_000)
@@ -73,23 +75,19 @@ class Dataset:
         """The shard files, in order."""
         return [self.path / entry["name"] for entry in self.manifest["files"]]
 
-    def iter_batches(
-        self, columns: Sequence[str] | None = None, batch_rows: int = 1024
-    ) -> Iterator[pa.RecordBatch]:
+    def iter_batches(self, columns: Columns = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
         """Record batches of at most `batch_rows` rows, in order, holding one batch in memory at a time."""
         names = list(columns) if columns else None
         for shard in self.shards:
             with pq.ParquetFile(shard) as file:
                 yield from file.iter_batches(batch_size=batch_rows, columns=names)
 
-    def rows_iter(
-        self, columns: Sequence[str] | None = None, batch_rows: int = 1024
-    ) -> Iterator[dict[str, Any]]:
+    def rows_iter(self, columns: Columns = None, batch_rows: int = 1024) -> Iterator[dict[str, Any]]:
         """Rows as dictionaries, in order."""
         for batch in self.iter_batches(columns, batch_rows):
             yield from batch.to_pylist()
 
-    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+    def to_table(self, columns: Columns = None) -> pa.Table:
         """The whole dataset in memory (leave image bytes out unless it is small)."""
         names = list(columns) if columns else SCHEMAS[self.table].names
         schema = pa.schema([SCHEMAS[self.table].field(name) for name in names])

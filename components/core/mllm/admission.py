@@ -45,21 +45,19 @@ class Admission:
         Raises:
             Stopped: nothing may be started any more.
         """
-        await self._enter()
+        while self.stop_reason is None:
+            pause_s = self._resume_at - time.monotonic()
+            if pause_s <= 0 and self._under_way < int(self.window):
+                break
+            await self._wait(pause_s if pause_s > 0 else None)
+        if self.stop_reason is not None:
+            raise Stopped
+        self._under_way += 1
         try:
             yield time.monotonic()
         finally:
             self._under_way -= 1
             self._signal()
-
-    async def _enter(self) -> None:
-        while self.stop_reason is None:
-            pause_s = self._resume_at - time.monotonic()
-            if pause_s <= 0 and self._under_way < int(self.window):
-                self._under_way += 1
-                return
-            await self._wait(pause_s if pause_s > 0 else None)
-        raise Stopped
 
     async def sleep(self, seconds: float) -> None:
         """Sleep; a stop wakes the sleeper."""

@@ -93,7 +93,10 @@ class Transport:
             try:
                 value = read(await self._send(path, body, key))
             except Retryable as error:
-                self._failed(error, began)
+                self._usage.retries[error.kind] += 1
+                if error.overload and self._admission.overloaded(began):
+                    at_once = int(self._admission.window)
+                    self._log.info("%s: %s; at most %d at once now", self._base_url, error, at_once)
                 raise
             except (ValueError, TypeError, LookupError) as error:
                 self._usage.retries["invalid_body"] += 1
@@ -127,12 +130,6 @@ class Transport:
             overload = status in (408, 429, 503)
             raise Retryable(kind, f"HTTP {status}", retry_after_s(response.headers), overload)
         raise Final(f"HTTP {status}: {text}")
-
-    def _failed(self, error: Retryable, began: float) -> None:
-        self._usage.retries[error.kind] += 1
-        if error.overload and self._admission.overloaded(began):
-            at_once = int(self._admission.window)
-            self._log.info("%s: %s; at most %d at once now", self._base_url, error, at_once)
 
     def _delay(self, state: RetryCallState) -> float:
         """Seconds: as the server asks, else exponential backoff with full jitter; 429 pauses the client."""

@@ -1,7 +1,7 @@
 """Index of a work directory's snapshot: every file with its pieces. Decides what is sent; does no I/O.
 
-A journal, which only grows, is cut into blocks of one size, so that only its last block is sent again.
-Any other file is one piece.
+A journal, which only grows, is cut into blocks of one size: only its last block is sent again. Any other
+file is one piece.
 """
 
 from __future__ import annotations

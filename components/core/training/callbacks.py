@@ -37,8 +37,7 @@ class Progress(TrainerCallback):
     def __init__(self, desc: str, log: logging.Logger, tokens: Callable[[], int] | None = None) -> None:
         self._desc, self._log, self._tokens = desc, log, tokens
         self._shown: dict[str, Any] = {}
-        self.seconds = 0.0
-        self._started = 0.0
+        self.seconds = self._started = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._started = time.monotonic()

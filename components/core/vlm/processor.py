@@ -100,7 +100,6 @@ def build_processor(
     temporal_patch_size: int = 2,
     min_pixels: int = 65_536,
     max_pixels: int = 16_777_216,
-    chat_template: str = CHATML_TEMPLATE,
 ) -> ImageQwen3VLProcessor:
     """Processor for a new model; patch and merge sizes as in its vision config, pixels in total."""
     image_processor = Qwen2VLImageProcessorPil(
@@ -111,8 +110,8 @@ def build_processor(
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],
     )
-    tokenizer.chat_template = chat_template
-    return ImageQwen3VLProcessor(image_processor, tokenizer, chat_template=chat_template)
+    tokenizer.chat_template = CHATML_TEMPLATE
+    return ImageQwen3VLProcessor(image_processor, tokenizer, chat_template=CHATML_TEMPLATE)
 
 
 def vision_token_count(processor: Any, height: int, width: int) -> int:

@@ -65,8 +65,8 @@ class PopeReader(BenchmarkReader):
                 found = (root / folder / candidate).resolve()
                 if found.is_relative_to(root) and found.is_file():
                     return found
-        folder = self._root / "images"
-        raise NoInputError(f"{self.path}: no picture {name!r}; put COCO's pictures into {folder}")
+        wanted = self._root / "images"
+        raise NoInputError(f"{self.path}: no picture {name!r}; put COCO's pictures into {wanted}")
 
 
 def _names(name: str) -> list[str]:
