@@ -56,10 +56,10 @@ def fingerprint(path: Path) -> str:
     listing = [
         [
             file.relative_to(path).as_posix(),
-            size.st_size,
-            file_sha256(file) if by_content else size.st_mtime_ns,
+            stat.st_size,
+            file_sha256(file) if by_content else stat.st_mtime_ns,
         ]
-        for file, size in zip(files, stats, strict=True)
+        for file, stat in zip(files, stats, strict=True)
     ]
     return sha256_hex(canonical_json(listing))
 

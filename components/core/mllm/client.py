@@ -138,9 +138,7 @@ class MLLMClient:
                     await asyncio.sleep(0)
                 except (StageError, Stopped) as error:
                     stopped = True
-                    if isinstance(
-                        error, StageError
-                    ):  # the requests of other workers go on: they are paid for
+                    if isinstance(error, StageError):  # other workers' requests go on: they are paid for
                         self._admission.stop(error)
                     return
 

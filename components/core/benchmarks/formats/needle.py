@@ -98,7 +98,7 @@ class NeedleReader(BenchmarkReader):
         self.kind = self.settings.kind
         self.digest = fingerprint(path)
         folder = path.parent / self.settings.pictures
-        self._files = sorted(file for file in folder.glob("*") if self.settings.pictures and file.is_file())
+        self._files = sorted(filter(Path.is_file, folder.glob("*"))) if self.settings.pictures else []
         if self.settings.pictures and not self._files:
             raise NoInputError(f"{path}: no pictures in {folder}; fill it or leave `pictures` empty")
         grid = (self.settings.lengths, self.settings.depths, range(self.settings.per_cell))
