@@ -6,35 +6,18 @@ means the same to all of them. Everything here is pure and needs only the standa
 
 from __future__ import annotations
 
-from components.core.answers.comparison import (
-    agree,
-    anls,
-    answer_kind,
-    edit_distance,
-    normalise,
-    relaxed_accuracy,
-)
-from components.core.answers.extraction import (
-    AnswerType,
-    Extraction,
-    Stage,
-    extract,
-    extract_staged,
-    lettered,
-)
+from components.core.answers.comparison import agree, anls, answer_kind, normalise, relaxed_accuracy
+from components.core.answers.extraction import AnswerType, extract, extract_staged, lettered
 from components.core.answers.numbers import Quantity, find_numbers, parse_number
 from components.core.answers.question import Question
 
 __all__ = [
     "AnswerType",
-    "Extraction",
     "Quantity",
     "Question",
-    "Stage",
     "agree",
     "anls",
     "answer_kind",
-    "edit_distance",
     "extract",
     "extract_staged",
     "find_numbers",

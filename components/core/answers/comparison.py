@@ -39,8 +39,7 @@ def agree(
     """Whether two answers say the same. Symmetric; a text that is no answer of its type agrees with nothing.
 
     Numbers: relative `tolerance`; by default whole numbers must be equal and others may differ by 0.1 %.
-        Spans and open
-    answers: equal once folded, or similar by ANLS >= `anls_threshold` with the same digits.
+    Spans, open answers: equal once folded, or similar by ANLS >= `anls_threshold` with the same digits.
     """
     if answer_type == "number":
         number_a, number_b = parse_number(a), parse_number(b)

@@ -19,8 +19,7 @@ class Extraction(NamedTuple):
     text: str
     """The answer, "" if there is none."""
     stage: Stage
-    """exact: the response marks its answer or is nothing else; rules: found in running text; none: not
-    found."""
+    """exact: the response marks its answer or is nothing else; rules: found in running text."""
 
 
 _MARKER = re.compile(r"(?:\banswer|答案)\s*[*_]*\s*(?:is|是|为)?\s*[:：]\s*[*_]*", re.IGNORECASE)
@@ -156,8 +155,7 @@ def _choice_texts(choices: Sequence[str]) -> list[str]:
     """Options without a lettering of their own ("A. red" -> "red"), folded."""
     prefixes = [_CHOICE_PREFIX.match(choice) for choice in choices]
     lettered = all(m and m[1].upper() == letter for m, letter in zip(prefixes, LETTERS, strict=False))
-    stripped = [_CHOICE_PREFIX.sub("", c) if lettered else c for c in choices]
-    return [fold(c) for c in stripped]
+    return [fold(_CHOICE_PREFIX.sub("", c) if lettered else c) for c in choices]
 
 
 def _equal_choice(text: str, choices: Sequence[str]) -> str:

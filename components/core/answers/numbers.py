@@ -87,20 +87,13 @@ _NUMBER = re.compile(
 # A digit glued to Latin letters belongs to a name or a unit (CO2, m/s2); Chinese text needs no space there.
 _GLUED = re.compile(r"[A-Za-z_^.]$")
 
-_SMALL = {
-    word: value
-    for value, word in enumerate(
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
-        "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen")
-    )
+_ENGLISH = {
+    "zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
+    "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13, "fourteen": 14, "fifteen": 15,
+    "sixteen": 16, "seventeen": 17, "eighteen": 18, "nineteen": 19, "twenty": 20, "thirty": 30,
+    "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90,
 }  # fmt: skip
-_TENS = {
-    word: 10 * tens
-    for tens, word in enumerate(
-        ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"), start=2
-    )
-}
-_WORD = "|".join(sorted((*_SMALL, *_TENS, "hundred", "thousand"), key=len, reverse=True))
+_WORD = "|".join(sorted((*_ENGLISH, "hundred", "thousand"), key=len, reverse=True))
 _WORDS = re.compile(rf"\b(?:{_WORD})(?:(?:-|\s+(?:and\s+)?)(?:{_WORD}))*\b", re.IGNORECASE)
 _HAN = {c: i for i, c in enumerate("零一二三四五六七八九")} | {"〇": 0, "两": 2}
 _HAN_UNITS = {"十": 10, "百": 100, "千": 1000}
@@ -182,7 +175,7 @@ def _english(words: str) -> int:
         elif word == "thousand":
             total, current = total + max(current, 1) * 1000, 0
         else:
-            current += _SMALL.get(word, _TENS.get(word, 0))
+            current += _ENGLISH.get(word, 0)
     return total + current
 
 
@@ -200,11 +193,8 @@ def _han(numeral: str) -> int:
 
 def parse_number(text: str) -> Quantity | None:
     """The last number of a text, remarks in parentheses left out: "120 km/h (75 mph)" is 120 km/h."""
-    if "(" in text:
-        outside = find_numbers(re.sub(r"\([^()]*\)", " ", text))
-        if outside:
-            return outside[-1]
-    found = find_numbers(text)
+    outside = re.sub(r"\([^()]*\)", " ", text)
+    found = find_numbers(outside) or (find_numbers(text) if outside != text else [])
     return found[-1] if found else None
 
 

@@ -1,7 +1,6 @@
 """Published benchmarks: how they are stored (`formats`), and how each kind is asked and scored (`kinds`).
 
-`open_benchmark` reads all formats alike. Importing this package loads nothing heavy, so that
-settings may use its names.
+`open_benchmark` reads all formats alike. This package imports nothing heavy: settings use its names.
 """
 
 from __future__ import annotations
@@ -35,10 +34,9 @@ def open_benchmark(path: Path | str, format: Format = "auto") -> BenchmarkReader
     path = Path(path)
     if not path.exists():
         raise NoInputError(f"{path}: no such benchmark; check the path")
-    readers: dict[str, type[BenchmarkReader]] = {
-        reader.format: reader for reader in (DatasetReader, TsvReader, PopeReader, NeedleReader)
-    }
-    benchmark = readers[_detect(path) if format == "auto" else format](path)
+    readers = (DatasetReader, TsvReader, PopeReader, NeedleReader)
+    wanted = _detect(path) if format == "auto" else format
+    benchmark = next(reader for reader in readers if reader.format == wanted)(path)
     if not benchmark.items:
         raise NoInputError(f"{path}: the benchmark has no items; leave it out or fill it")
     return benchmark

@@ -13,33 +13,30 @@ from components.core.answers import parse_number
 TOLERANCE = 1e-6
 """Two values are equal if they differ by at most this, relative to the reference where that exceeds 1."""
 
-_INNERMOST: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"\\[dtc]?frac\{([^{}]*)\}\{([^{}]*)\}"), r"((\1)/(\2))"),
-    (re.compile(r"\\sqrt\[([^\[\]{}]*)\]\{([^{}]*)\}"), r"((\2)**(1/(\1)))"),
-    (re.compile(r"\\sqrt\{([^{}]*)\}"), r"sqrt(\1)"),
-    (re.compile(r"\^\{([^{}]*)\}"), r"**(\1)"),
-    (re.compile(r"_\{([^{}]*)\}"), r"_\1"),
+_INNERMOST = (
+    (r"\\[dtc]?frac\{([^{}]*)\}\{([^{}]*)\}", r"((\1)/(\2))"),
+    (r"\\sqrt\[([^\[\]{}]*)\]\{([^{}]*)\}", r"((\2)**(1/(\1)))"),
+    (r"\\sqrt\{([^{}]*)\}", r"sqrt(\1)"),
+    (r"\^\{([^{}]*)\}", r"**(\1)"),
+    (r"_\{([^{}]*)\}", r"_\1"),
 )
-_REPLACED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), by)
-    for pattern, by in (
-        (r"\\[dtc]?frac\s*(\d)\s*(\d)", r"((\1)/(\2))"),
-        (r"\\sqrt\s*(\d+)|√\s*(\d+)", r"sqrt(\1\2)"),
-        (r"√\s*\(", "sqrt("),
-        (r"\\(?:left|right|displaystyle|,|!|;|:|quad| )", ""),
-        (r"\^\s*\\?circ|\\degree|°|\bdegrees?\b", ""),
-        (r"\\pi|π", "pi"),
-        (r"\\times|\\cdot|×|·|⋅", "*"),
-        (r"\\div|÷", "/"),
-        (r"[−–]", "-"),
-        (r"\\%|%", ""),
-        (r"²", "**2"),
-        (r"³", "**3"),
-        (r"\^", "**"),
-        (r"(?<=\d),(?=\d{3}(?!\d))", ""),
-        (r"\\\{", "("),
-        (r"\\\}", ")"),
-    )
+_REPLACED = (
+    (r"\\[dtc]?frac\s*(\d)\s*(\d)", r"((\1)/(\2))"),
+    (r"\\sqrt\s*(\d+)|√\s*(\d+)", r"sqrt(\1\2)"),
+    (r"√\s*\(", "sqrt("),
+    (r"\\(?:left|right|displaystyle|,|!|;|:|quad| )", ""),
+    (r"\^\s*\\?circ|\\degree|°|\bdegrees?\b", ""),
+    (r"\\pi|π", "pi"),
+    (r"\\times|\\cdot|×|·|⋅", "*"),
+    (r"\\div|÷", "/"),
+    (r"[−–]", "-"),
+    (r"\\%|%", ""),
+    (r"²", "**2"),
+    (r"³", "**3"),
+    (r"\^", "**"),
+    (r"(?<=\d),(?=\d{3}(?!\d))", ""),
+    (r"\\\{", "("),
+    (r"\\\}", ")"),
 )
 _TEXT_UNIT = re.compile(r"(?<=\S)\s*\\(?:text|mathrm|mbox)\{[^{}]*\}(?:\^\{?\d\}?)?$")
 _UNIT = re.compile(
@@ -80,15 +77,13 @@ def plain(text: str) -> str:
     text = text.rstrip(".。").replace("$", "").replace("{,}", ",")
     text = _UNIT.sub("", _TEXT_UNIT.sub("", text))
     text = _TEXT.sub(r"\1", text)
-    while True:
-        replaced = text
+    before = ""
+    while text != before:
+        before = text
         for pattern, by in _INNERMOST:
-            replaced = pattern.sub(by, replaced)
-        if replaced == text:
-            break
-        text = replaced
+            text = re.sub(pattern, by, text)
     for pattern, by in _REPLACED:
-        text = pattern.sub(by, text)
+        text = re.sub(pattern, by, text)
     text = text.replace("{", "(").replace("}", ")").strip()
     return _NAMED.sub("", text).strip()
 
@@ -112,7 +107,9 @@ def _evaluate(node: ast.AST) -> float:
         return math.pi
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
         result = _OPERATIONS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
-        return _real(result)
+        if isinstance(result, complex):
+            raise ValueError("not a real number")
+        return result
     if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATIONS:
         return _OPERATIONS[type(node.op)](_evaluate(node.operand))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sqrt":
@@ -120,17 +117,9 @@ def _evaluate(node: ast.AST) -> float:
     raise ValueError(f"not arithmetic: {type(node).__name__}")
 
 
-def _real(number: float | complex) -> float:
-    if isinstance(number, complex):
-        raise ValueError("not a real number")
-    return number
-
-
 def _entries(text: str) -> list[str]:
     """Entries of "(1, 2)", "[1, 2]" or "1, 2"; the text itself if it is no list."""
-    inner = text
-    if text[0] in "([" and text[-1] in ")]":
-        inner = text[1:-1]
+    inner = text[1:-1] if text[0] in "([" and text[-1] in ")]" else text
     parts, depth, start = [], 0, 0
     for place, char in enumerate(inner):
         depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(char, 0)

@@ -9,16 +9,8 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
-from components.core.answers import (
-    Extraction,
-    Quantity,
-    Stage,
-    extract_staged,
-    find_numbers,
-    normalise,
-    parse_number,
-)
-from components.core.answers.extraction import LETTERS
+from components.core.answers import Quantity, extract_staged, find_numbers, normalise, parse_number
+from components.core.answers.extraction import LETTERS, Extraction, Stage
 from components.core.benchmarks.rules import UNREAD, Item, Scored
 
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL | re.IGNORECASE)

@@ -1,9 +1,4 @@
-"""General training data in people's formats, read alike: rows of the table `samples`, pictures by id.
-
-- datasets `images` and `samples`: this project's tables
-- `*.jsonl`, `*.json`: ChatML (OpenAI), LLaVA's and ShareGPT's turns; one file is one set
-- `*.parquet`: the same in columns; the shards of a folder are one set
-- `state.json`, `dataset_dict.json`: folders of Hugging Face's `save_to_disk`
+"""General training data in people's formats (README.md): rows of the table `samples`, pictures by id.
 
 Nothing heavy is imported: preflight reads general data by the same readers, before anything is paid for.
 """
@@ -66,10 +61,8 @@ def open_general(root: Path, *, verify: bool = True) -> GeneralData:
     if not root.exists():
         raise NoInputError(f"{root}: no such general data; check preflight.general_data")
     if is_dataset(root):
-        images, samples = (
-            Dataset.open(root / table, table, verify=verify) for table in ("images", "samples")
-        )
-        return GeneralData([images], samples=samples)
+        images = Dataset.open(root / "images", "images", verify=verify)
+        return GeneralData([images], samples=Dataset.open(root / "samples", "samples", verify=verify))
     beside = root / "images"
     image_sets = [Dataset.open(beside, "images", verify=verify)] if (beside / MANIFEST_NAME).is_file() else []
     known: Ids = ImageStore(image_sets[0]) if image_sets else frozenset[str]()
@@ -107,9 +100,8 @@ def _sets(place: Path, root: Path, depth: int) -> Iterator[tuple[str, Records]]:
         return
     if (place / MANIFEST_NAME).is_file():
         return
-    with os.scandir(
-        place
-    ) as found:  # it tells files from folders without a question for each of a million pictures
+    # scandir tells files from folders without a question for each of a million pictures.
+    with os.scandir(place) as found:
         inside = sorted((e.name, e.is_dir()) for e in found if not e.name.startswith("."))
     shards = [place / item for item, is_folder in inside if item.endswith(".parquet") and not is_folder]
     if shards:

@@ -1,7 +1,6 @@
 """Records to conversations: ChatML, OpenAI's parts, LLaVA's and ShareGPT's turns. Examples: README.md.
 
-`<image>` in a text, and a part of type `image` without a picture of its own, stand for the record's next
-image.
+`<image>` in a text, and a part of type `image` without a picture, stand for the record's next image.
 """
 
 from __future__ import annotations
@@ -16,13 +15,9 @@ from components.core.vlm.messages import IMAGE, IMAGE_MARKER, Part, images_in, s
 
 ROLES = ("system", "user", "assistant")
 SPEAKERS = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
+    "system": "system", "human": "user", "user": "user", "gpt": "assistant", "chatgpt": "assistant",
     "assistant": "assistant",
-}
+}  # fmt: skip
 """Who speaks in LLaVA's and ShareGPT's records -> ChatML's role."""
 _COLUMNS = ("images", "image", "image_ids", "image_id")
 _IN_PLACE = ("image", "path", "url", "image_url")
@@ -57,12 +52,12 @@ def read(record: Mapping[str, Any]) -> Conversation:
         try:
             turns = json.loads(turns)
         except ValueError as error:
-            raise BadRecord("bad_messages", f"its turns are no JSON ({error}); correct them") from error
+            raise _bad(f"its turns are no JSON ({error}); correct them") from error
     if isinstance(turns, Mapping) and all(isinstance(column, list) for column in turns.values()):
         # Hugging Face's older list of structs: a struct of lists.
         turns = [dict(zip(turns, values, strict=False)) for values in zip(*turns.values(), strict=False)]
     if not isinstance(turns, Sequence) or not turns or isinstance(turns, str):
-        raise BadRecord("bad_messages", "no turns; give a list of them under messages or conversations")
+        raise _bad("no turns; give a list of them under messages or conversations")
     if not isinstance(turns[0], Mapping) or turns[0].get("from") is None:
         return _conversation([_message(turn, n) for n, turn in enumerate(turns, 1)], _listed(record))
     spoken = [_speech(turn, n) for n, turn in enumerate(turns, 1)]
@@ -70,6 +65,10 @@ def read(record: Mapping[str, Any]) -> Conversation:
     if isinstance(system, str) and system:
         spoken.insert(0, Turn("system", text_parts(system)))
     return _conversation(spoken, _listed(record))
+
+
+def _bad(detail: str) -> BadRecord:
+    return BadRecord("bad_messages", detail)
 
 
 def text_parts(text: str) -> list[Part]:
@@ -83,21 +82,16 @@ def text_parts(text: str) -> list[Part]:
 def _message(message: Any, number: int) -> Turn:
     """A turn of ChatML: its content is a text or a list of parts."""
     if not isinstance(message, Mapping) or "role" not in message:
-        raise BadRecord("bad_messages", f"turn {number} has no role; give it role and content")
+        raise _bad(f"turn {number} has no role; give it role and content")
     role, content = message["role"], message.get("content")
     if role not in ROLES:
-        raise BadRecord(
-            "bad_messages",
-            f"turn {number} has the role {role!r}; known are {', '.join(ROLES)}: rename it or remove the "
-            "turn",
-        )
+        known = ", ".join(ROLES)
+        raise _bad(f"turn {number} has the role {role!r}; known are {known}: rename it or remove the turn")
     if isinstance(content, str):
         return Turn(role, text_parts(content))
     if not isinstance(content, list | tuple):
-        raise BadRecord(
-            "bad_messages",
-            f"the content of turn {number} is {type(content).__name__}; give a text or a list of parts",
-        )
+        found = type(content).__name__
+        raise _bad(f"the content of turn {number} is {found}; give a text or a list of parts")
     return Turn(role, [part for given in content for part in _parts(given, number)])
 
 
@@ -110,10 +104,8 @@ def _parts(given: Any, number: int) -> list[Part]:
     if kind == "text" and isinstance(part.get("text"), str):
         return [{"type": "text", "text": part["text"]}]
     if kind not in ("image", "image_url"):
-        raise BadRecord(
-            "bad_messages",
-            f"turn {number} holds a part of type {kind!r}; known are text (with a text), image and image_url",
-        )
+        known = "text (with a text), image and image_url"
+        raise _bad(f"turn {number} holds a part of type {kind!r}; known are {known}")
     if "image_id" in part:
         return [{"type": "image", "reference": _reference(part["image_id"], is_id=True)}]
     value = next((part[key] for key in _IN_PLACE if key in part), None)
@@ -125,14 +117,11 @@ def _parts(given: Any, number: int) -> list[Part]:
 def _speech(turn: Any, number: int) -> Turn:
     """A turn of LLaVA's or ShareGPT's: who speaks, and a text."""
     if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str):
-        raise BadRecord("bad_messages", f"turn {number} has no text; give it from and value")
+        raise _bad(f"turn {number} has no text; give it from and value")
     speaker = turn.get("from")
     if speaker not in SPEAKERS:
-        raise BadRecord(
-            "bad_messages",
-            f"turn {number} is from {speaker!r}; known are {', '.join(SPEAKERS)}: rename it or remove the "
-            "turn",
-        )
+        known = ", ".join(SPEAKERS)
+        raise _bad(f"turn {number} is from {speaker!r}; known are {known}: rename it or remove the turn")
     return Turn(SPEAKERS[speaker], text_parts(turn["value"]))
 
 
@@ -143,16 +132,11 @@ def _reference(value: Any, *, is_id: bool = False) -> Reference:
     if isinstance(value, bytes | bytearray | memoryview) and not is_id:
         return bytes(value)
     if not isinstance(value, str) or not value:
-        raise BadRecord(
-            "bad_messages",
-            f"a picture is given as {type(value).__name__}; give a path, a data: URI, bytes or an id",
-        )
+        found = type(value).__name__
+        raise _bad(f"a picture is given as {found}; give a path, a data: URI, bytes or an id")
     if value.startswith(("http://", "https://")):
-        raise BadRecord(
-            "image_missing",
-            f"the picture {value[:200]} is on the web, and nothing is downloaded here; fetch it and give its "
-            "path",
-        )
+        fault = f"the picture {value[:200]} is on the web, and nothing is downloaded here"
+        raise BadRecord("image_missing", f"{fault}; fetch it and give its path")
     return ImageId(value) if is_id else value
 
 
@@ -172,16 +156,15 @@ def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversatio
     """Check the turns and give every placeholder its picture: the part's own, else the next one listed.
 
     Raises:
-        BadRecord: turns that do not alternate, an empty answer, a picture inside an answer, or another number
-            of placeholders than of pictures.
+        BadRecord: the turns do not alternate, an answer is empty or shows a picture, or placeholders and
+            pictures differ in number.
     """
     spoken = turns[1:] if turns and turns[0].role == "system" else turns
     roles = [turn.role for turn in spoken]
     if not roles or roles != ["user", "assistant"] * (len(roles) // 2):
-        raise BadRecord(
-            "bad_messages",
+        raise _bad(
             "turns must be user, assistant, user, assistant …, after one system turn at most, and end with "
-            f"an answer; got {', '.join(turn.role for turn in turns) or 'none'}",
+            f"an answer; got {', '.join(turn.role for turn in turns) or 'none'}"
         )
     bare = sum(part["type"] == "image" and "reference" not in part for turn in turns for part in turn.parts)
     if bare != len(listed):
@@ -195,9 +178,8 @@ def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversatio
     messages = []
     for number, turn in enumerate(turns, 1):
         parts = [_answer(turn, number)] if turn.role == "assistant" else turn.parts
-        shown += [
-            p["reference"] if "reference" in p else next(waiting) for p in parts if p["type"] == "image"
-        ]
+        pictures = [part for part in parts if part["type"] == "image"]
+        shown += [part["reference"] if "reference" in part else next(waiting) for part in pictures]
         content = [dict(IMAGE) if part["type"] == "image" else part for part in parts]
         messages.append({"role": turn.role, "content": content})
     return Conversation(json.dumps(messages, ensure_ascii=False), tuple(shown))
@@ -206,9 +188,7 @@ def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversatio
 def _answer(turn: Turn, number: int) -> Part:
     """The one text of an answer, stripped: a line break would merge with the turn's header."""
     if images_in(turn.parts):
-        raise BadRecord(
-            "bad_messages", f"turn {number} is an answer that shows an image; remove the placeholder"
-        )
+        raise _bad(f"turn {number} is an answer that shows an image; remove the placeholder")
     text = "".join(part["text"] for part in turn.parts).strip()
     if not text:
         raise BadRecord("no_answer", f"turn {number} is an empty answer; fill it or remove the record")

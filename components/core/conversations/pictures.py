@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
-from components.core.conversations.base import BadRecord
+from components.core.conversations.base import BadRecord, Ids
 from components.core.stage.errors import DataError
 
 Size = tuple[int, int]
@@ -30,11 +29,10 @@ def header_size(picture: bytes | Path) -> Size:
     try:
         with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
             return opened.height, opened.width
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         named = f"{picture}: " if isinstance(picture, Path) else ""
-        raise BadRecord(
-            "image_unreadable", f"{named}not a picture ({error}); replace it or remove the record"
-        ) from error
+        fault = f"{named}not a picture ({error}); replace it or remove the record"
+        raise BadRecord("image_unreadable", fault) from error
 
 
 def data_bytes(uri: str) -> bytes:
@@ -48,16 +46,13 @@ def data_bytes(uri: str) -> bytes:
         if not comma or not head.endswith(";base64"):
             raise ValueError("no base64 data: URI")
         return base64.b64decode(body, validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise BadRecord(
-            "image_unreadable", f"the picture {uri[:40]!r}… cannot be read ({error}); write it anew"
-        ) from error
+    except ValueError as error:
+        fault = f"the picture {uri[:40]!r}… cannot be read ({error}); write it anew"
+        raise BadRecord("image_unreadable", fault) from error
 
 
-class Store(Protocol):
+class Store(Ids, Protocol):
     """Pictures by id."""
-
-    def __contains__(self, image_id: str, /) -> bool: ...
 
     def size(self, image_id: str, /) -> Size:
         """Size of one picture, from its header."""

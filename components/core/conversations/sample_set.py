@@ -4,17 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.core.conversations.base import (
-    SOURCE,
-    BadRecord,
-    Ids,
-    ImageId,
-    Record,
-    Records,
-    Reference,
-    Row,
-)
-from components.core.conversations.formats import Conversation, read
+from components.core.conversations.base import SOURCE, BadRecord, Ids, ImageId, Records, Reference, Row
+from components.core.conversations.formats import read
 from components.core.conversations.pictures import FolderPictures, Size, data_bytes, header_size
 from components.core.stage.errors import DataError
 
@@ -22,8 +13,8 @@ from components.core.stage.errors import DataError
 class SampleSet:
     """A set whose pictures lie in its records, in a folder, or in a dataset of table `images`.
 
-    Pictures inside records get ids that say where they are; they are read again, one by one, when a batch
-    asks for them. Picklable.
+    Pictures inside records have ids that say where they are. They are read again when a batch asks for them.
+    Picklable.
 
     Args:
         name: of the set.
@@ -43,13 +34,24 @@ class SampleSet:
     def __iter__(self) -> Iterator[Row | BadRecord]:
         """Every record as a row of the table `samples`, or its fault; the row's id is the record's place."""
         for record in self._records:
-            if isinstance(record.value, BadRecord):
-                yield record.value.at(record.place)
-                continue
             try:
-                yield self._row(record, read(record.value))
+                if isinstance(record.value, BadRecord):
+                    raise record.value
+                found = read(record.value)
+                ids = [
+                    self._image_id(record.number, place, shown) for place, shown in enumerate(found.images)
+                ]
             except BadRecord as bad:
                 yield bad.at(record.place)
+                continue
+            yield {
+                "sample_id": record.place,
+                "messages": found.messages,
+                "image_ids": ids,
+                "source": SOURCE,
+                "set": self.name,
+                "weight": 1.0,
+            }
 
     def __contains__(self, image_id: str) -> bool:
         return image_id.rpartition("#")[0] == self.name
@@ -66,17 +68,6 @@ class SampleSet:
         """Size of a picture inside a record, from its header."""
         return self._sizes.get(image_id) or header_size(self.get(image_id))
 
-    def _row(self, record: Record, found: Conversation) -> Row:
-        ids = [self._image_id(record.number, place, picture) for place, picture in enumerate(found.images)]
-        return {
-            "sample_id": record.place,
-            "messages": found.messages,
-            "image_ids": ids,
-            "source": SOURCE,
-            "set": self.name,
-            "weight": 1.0,
-        }
-
     def _image_id(self, number: int, place: int, picture: Reference) -> str:
         if isinstance(picture, ImageId):
             if picture.image_id not in self._known:
@@ -86,11 +77,8 @@ class SampleSet:
                 )
             return picture.image_id
         if isinstance(picture, str) and not picture.startswith("data:"):
-            return (
-                picture
-                if picture in self._known
-                else self._folder.find(picture, self._records.folder(number))
-            )
+            known = picture in self._known
+            return picture if known else self._folder.find(picture, self._records.folder(number))
         image_id = f"{self.name}#{number}.{place}"
         # Measured now: later it would have to be read again, in another order.
         self._sizes[image_id] = header_size(picture if isinstance(picture, bytes) else data_bytes(picture))

@@ -44,8 +44,7 @@ def _known_columns(names: Sequence[str], place: str) -> list[str]:
 class ParquetRecords:
     """Shards of one set.
 
-    Pictures are read a row group at a time. Shards with small groups (100 rows, say) are read much faster in
-    any order.
+    Pictures are read a row group at a time: small groups (100 rows, say) are read much faster in any order.
 
     Args:
         shards: the files, in order.
@@ -105,8 +104,7 @@ class ParquetRecords:
 class SavedRecords:
     """One saved dataset.
 
-    `state.json` lists Arrow files in the streaming format. They are mapped into memory: no row is copied
-    before it is asked for.
+    `state.json` lists Arrow files in the streaming format. They are mapped into memory and not copied.
 
     Args:
         path: folder of the dataset, or of a saved `DatasetDict`, whose split `train` is read.
@@ -123,46 +121,41 @@ class SavedRecords:
             state = json.loads((path / STATE).read_text(encoding="utf-8"))
             self._files = [path / entry["filename"] for entry in state["_data_files"]]
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{path}: no readable {STATE} of save_to_disk ({error}); save the set again"
-            ) from error
-        self._tables: list[pa.Table] = []
-        self._firsts: list[int] = []
+            raise DataError(f"{path}: no readable {STATE} ({error}); save the set again") from error
+        self._tables: list[tuple[int, pa.Table]] = []  # number of the first record, records
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_tables": [], "_firsts": []}
+        return {**self.__dict__, "_tables": []}
 
     def __iter__(self) -> Iterator[Record]:
-        self._open()
-        for first, table in zip(self._firsts, self._tables, strict=True):
+        for first, table in self._opened():
             for start in range(0, table.num_rows, _BATCH_ROWS):
                 for number, value in enumerate(table.slice(start, _BATCH_ROWS).to_pylist(), first + start):
                     yield Record(number, f"{self._name}, row {number}", value)
 
     def value(self, number: int) -> Mapping[str, Any]:
         """One record."""
-        self._open()
-        index = bisect_right(self._firsts, number) - 1
-        return _row(self._tables[index], number - self._firsts[index])
+        tables = self._opened()
+        first, table = tables[bisect_right(tables, number, key=lambda entry: entry[0]) - 1]
+        return _row(table, number - first)
 
     def folder(self, number: int) -> str:
         """The dataset's folder."""
         return str(self.path)
 
-    def _open(self) -> None:
-        """Map the files; each process its own."""
-        if self._tables:
-            return
-        tables: list[pa.Table] = []
-        for file in self._files:
-            try:
-                table = pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
-            except (pa.ArrowException, OSError) as error:
-                raise DataError(f"{file}: not an Arrow stream ({error}); save the set again") from error
-            tables.append(table.select(_known_columns(table.column_names, str(file))))
-        rows = [table.num_rows for table in tables]
-        self._firsts = [sum(rows[:index]) for index in range(len(rows))]
-        self._tables = tables
+    def _opened(self) -> list[tuple[int, pa.Table]]:
+        """The mapped files; each process maps its own."""
+        if not self._tables:
+            tables, first = [], 0
+            for file in self._files:
+                try:
+                    table = pa.ipc.open_stream(pa.memory_map(str(file))).read_all()
+                except (pa.ArrowException, OSError) as error:
+                    raise DataError(f"{file}: not an Arrow stream ({error}); save the set again") from error
+                tables.append((first, table.select(_known_columns(table.column_names, str(file)))))
+                first += table.num_rows
+            self._tables = tables
+        return self._tables
 
 
 def _split_folder(path: Path) -> Path:
@@ -171,10 +164,8 @@ def _split_folder(path: Path) -> Path:
         return path
     splits = json.loads((path / SPLITS).read_text(encoding="utf-8")).get("splits", [])
     if _SPLIT not in splits:
-        raise DataError(
-            f"{path}: its splits are {', '.join(splits)}; name the folder of the one to train on, or call it "
-            f"{_SPLIT}"
-        )
+        names = ", ".join(splits)
+        raise DataError(f"{path}: its splits are {names}; name the folder to train on, or call it {_SPLIT}")
     return path / _SPLIT
 
 

@@ -36,19 +36,11 @@ def commit_checkpoint(
     """Seal a directory of finished model files: its manifest lists every file, and is written last."""
     path = Path(directory)
     (path / MANIFEST_NAME).unlink(missing_ok=True)
-    files = [
-        file_entry(item, item.relative_to(path).as_posix())
-        for item in sorted(path.rglob("*"))
-        if item.is_file()
-    ]
+    found = (item for item in sorted(path.rglob("*")) if item.is_file())
+    files = [file_entry(item, item.relative_to(path).as_posix()) for item in found]
     if not files:
         raise DataError(f"{path}: nothing to commit as a checkpoint")
-    manifest = {
-        "kind": "checkpoint",
-        "files": files,
-        "provenance": provenance or {},
-        "extra": extra or {},
-    }
+    manifest = {"kind": "checkpoint", "files": files, "provenance": provenance or {}, "extra": extra or {}}
     write_json_atomic(path / MANIFEST_NAME, manifest)
     return Checkpoint(path, content_digest(manifest), extra or {})
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import base64
 
-_MAGIC = (
-    (b"\x89PNG", "png"),
-    (b"\xff\xd8", "jpeg"),
-    (b"RIFF", "webp"),
-    (b"BM", "bmp"),
-    (b"GIF8", "gif"),
-)
+_MAGIC = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpeg"), (b"RIFF", "webp"), (b"BM", "bmp"), (b"GIF8", "gif"))
 
 
 def data_uri(image: bytes) -> str:

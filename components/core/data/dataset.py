@@ -23,8 +23,9 @@ from components.core.data.tables import IMAGE_TABLES, SCHEMAS, UNCOMPRESSED_COLU
 from components.core.stage.errors import DataError
 
 SCHEMA_VERSION = 1
-# Rows of a row group and of a shard. Groups are small where rows carry image bytes: one image is read
-# cheaply.
+Columns = Sequence[str] | None
+"""Names of the columns to read; None for all."""
+# Rows of a row group and of a shard. Groups are small where rows carry image bytes: one is read cheaply.
 _IMAGE_ROWS = (100, 10_000)
 _PLAIN_ROWS = (20_000, 1_000_000)
 
@@ -43,23 +44,19 @@ class Dataset:
 
         Raises:
             NoInputError: the directory does not exist.
-            DataError: no manifest, another table or schema version, or a shard that does not match its
-                checksum.
+            DataError: no manifest, another table or schema version, or a shard with another checksum.
         """
         directory = Path(path)
         manifest = read_manifest(directory, "dataset")
         if manifest["table"] != table:
             raise DataError(f"{directory}: holds table '{manifest['table']}', expected '{table}'")
-        if manifest["schema_version"] != SCHEMA_VERSION:
-            raise DataError(
-                f"{directory}: schema version {manifest['schema_version']}, expected {SCHEMA_VERSION}"
-            )
+        if (version := manifest["schema_version"]) != SCHEMA_VERSION:
+            raise DataError(f"{directory}: schema version {version}, expected {SCHEMA_VERSION}")
         if verify:
             verify_files(directory, manifest)
         dataset = cls(directory, table, manifest)
         for shard in dataset.shards:
-            found = pq.read_schema(shard)
-            if not found.equals(SCHEMAS[table]):
+            if not (found := pq.read_schema(shard)).equals(SCHEMAS[table]):
                 raise DataError(f"{shard}: columns {found.names} are not those of table '{table}'")
         return dataset
 
@@ -78,23 +75,19 @@ class Dataset:
         """The shard files, in order."""
         return [self.path / entry["name"] for entry in self.manifest["files"]]
 
-    def iter_batches(
-        self, columns: Sequence[str] | None = None, batch_rows: int = 1024
-    ) -> Iterator[pa.RecordBatch]:
+    def iter_batches(self, columns: Columns = None, batch_rows: int = 1024) -> Iterator[pa.RecordBatch]:
         """Record batches of at most `batch_rows` rows, in order, holding one batch in memory at a time."""
         names = list(columns) if columns else None
         for shard in self.shards:
             with pq.ParquetFile(shard) as file:
                 yield from file.iter_batches(batch_size=batch_rows, columns=names)
 
-    def rows_iter(
-        self, columns: Sequence[str] | None = None, batch_rows: int = 1024
-    ) -> Iterator[dict[str, Any]]:
+    def rows_iter(self, columns: Columns = None, batch_rows: int = 1024) -> Iterator[dict[str, Any]]:
         """Rows as dictionaries, in order."""
         for batch in self.iter_batches(columns, batch_rows):
             yield from batch.to_pylist()
 
-    def to_table(self, columns: Sequence[str] | None = None) -> pa.Table:
+    def to_table(self, columns: Columns = None) -> pa.Table:
         """The whole dataset in memory (leave image bytes out unless it is small)."""
         names = list(columns) if columns else SCHEMAS[self.table].names
         schema = pa.schema([SCHEMAS[self.table].field(name) for name in names])
@@ -111,10 +104,7 @@ class DatasetWriter:
     def __init__(
         self, path: str | os.PathLike[str], table: str, *, provenance: dict[str, Any] | None = None
     ) -> None:
-        self.path = Path(path)
-        self.table = table
-        self.schema = SCHEMAS[table]
-        self.rows = 0
+        self.path, self.table, self.schema, self.rows = Path(path), table, SCHEMAS[table], 0
         self._provenance = provenance or {}
         self._group_rows, self._shard_rows = _IMAGE_ROWS if table in IMAGE_TABLES else _PLAIN_ROWS
         self._pending = [self.schema.empty_table()]
@@ -169,9 +159,7 @@ class DatasetWriter:
         if self._writer is None:
             names = self.schema.names
             compression = {name: "NONE" if name in UNCOMPRESSED_COLUMNS else "ZSTD" for name in names}
-            self._writer = pq.ParquetWriter(
-                self._shard(), self.schema, compression=compression, use_dictionary=True
-            )
+            self._writer = pq.ParquetWriter(self._shard(), self.schema, compression=compression)
         self._writer.write_table(group.combine_chunks(), row_group_size=self._group_rows)
         self._shard_filled += group.num_rows
         if self._shard_filled >= self._shard_rows:

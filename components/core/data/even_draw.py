@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from components.core.data.hashing import rng_for
@@ -24,12 +25,10 @@ def draw_evenly(
     of each kind in turn, kinds in alphabetical order.
     """
     by_kind: dict[str, list[T]] = {}
-    for item in items:
+    for item in sorted(items, key=key):
         by_kind.setdefault(kind(item), []).append(item)
-    ranked: list[tuple[int, str, T]] = []
+    drawn: list[tuple[int, str, T]] = []
     for name, members in by_kind.items():
-        members.sort(key=key)
         order = rng_for(*seed, name).permutation(len(members))
-        ranked += [(place, name, members[i]) for place, i in enumerate(order)]
-    ranked.sort(key=lambda entry: entry[:2])
-    return [item for _, _, item in ranked[:limit]]
+        drawn += [(place, name, members[i]) for place, i in enumerate(order)]
+    return [item for _, _, item in sorted(drawn, key=itemgetter(0, 1))[:limit]]

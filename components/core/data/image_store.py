@@ -19,8 +19,7 @@ class BytesColumn:
     """
 
     def __init__(self, dataset: Dataset, column: str, cached_groups: int) -> None:
-        self._column = column
-        self._cached_groups = cached_groups
+        self._column, self._cached_groups = column, cached_groups
         self._cache: OrderedDict[int, list[bytes]] = OrderedDict()
         self._groups: list[tuple[int, Path, int]] = []  # first row, shard, number of the row group in it
         first = 0

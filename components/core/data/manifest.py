@@ -28,9 +28,8 @@ def read_manifest(directory: Path, kind: str) -> dict[str, Any]:
         raise NoInputError(f"{directory}: no such {kind}; check the path")
     path = directory / MANIFEST_NAME
     if not path.is_file():
-        raise DataError(
-            f"{directory}: no {MANIFEST_NAME}; this {kind} was never finished, run its stage again"
-        )
+        unfinished = f"this {kind} was never finished, run its stage again"
+        raise DataError(f"{directory}: no {MANIFEST_NAME}; {unfinished}")
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

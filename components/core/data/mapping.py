@@ -25,8 +25,7 @@ Shared = TypeVar("Shared")
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
-# Tasks submitted ahead for each worker: enough that none idles, and memory does not grow with the number of
-# tasks.
+# Tasks submitted ahead for each worker: none idles, and memory does not grow with the number of tasks.
 _LOOK_AHEAD = 4
 _REACH_S = 10.0
 
@@ -105,9 +104,8 @@ def _local(
         try:
             yield from _in_order(tasks, lambda task: pool.submit(_run_here, task), Future.result, workers)
         except BrokenProcessPool as error:
-            raise StageError(
-                "a worker process was killed, probably for lack of memory; run again, with fewer workers"
-            ) from error
+            fault = "a worker process was killed, probably for lack of memory"
+            raise StageError(f"{fault}; run again, with fewer workers") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -145,9 +143,7 @@ def _ray(
         cause = error.as_instanceof_cause()
         raise cause if isinstance(cause, StageError) else StageError(f"a Ray task failed: {error}") from error
     except ray.exceptions.RayError as error:
-        raise StageError(
-            f"the Ray cluster was lost ({error}); run again, finished shards are kept"
-        ) from error
+        raise StageError(f"the Ray cluster was lost ({error}); run again, finished shards stay") from error
     finally:
         if own:
             ray.shutdown()
@@ -165,9 +161,8 @@ def _connect(ray: Any, settings: EngineSettings) -> None:
         _reach(settings.address)
         ray.init(**options)
     except (OSError, ValueError, RuntimeError) as error:
-        raise ConfigError(
-            f"no Ray cluster at engine.address '{settings.address}': {error}; check the address"
-        ) from error
+        where = f"engine.address '{settings.address}'"
+        raise ConfigError(f"no Ray cluster at {where}: {error}; check the address") from error
 
 
 def _reach(address: str) -> None:

@@ -60,13 +60,7 @@ _TABLES = {
         "origin": _str,  # expert | model
         "embedding": pa.list_(_f32),
     },
-    "matches": {
-        "image_id": _str,
-        "topic_id": _str,
-        "coarse": _f32,
-        "fine": _f32,
-        "rank": _i32,
-    },
+    "matches": {"image_id": _str, "topic_id": _str, "coarse": _f32, "fine": _f32, "rank": _i32},
     "coverage": {
         "topic_id": _str,
         "path": _strs,

@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 
 from components.core.stage.errors import BudgetError, StageError
 
-# A server that wants a longer rest than this gets it from the orchestrator's retry, not from a sleeping
-# process.
+# A server that wants a longer rest gets it from the orchestrator's retry, not from a sleeping process.
 MAX_PAUSE_S = 600.0
 
 
@@ -29,13 +28,9 @@ class Admission:
     def __init__(self, name: str, most: int, max_tokens_total: int) -> None:
         self.window = float(most)
         self.stop_reason: StageError | None = None
-        self._name = name
-        self._most = most
-        self._budget = max_tokens_total
-        self._spent = 0
-        self._under_way = 0
-        self._resume_at = 0.0
-        self._decreased_at = 0.0
+        self._name, self._most, self._budget = name, most, max_tokens_total
+        self._spent = self._under_way = 0
+        self._resume_at = self._decreased_at = 0.0
         self._changed = asyncio.Event()
 
     def begin(self) -> None:
@@ -50,21 +45,19 @@ class Admission:
         Raises:
             Stopped: nothing may be started any more.
         """
-        await self._enter()
+        while self.stop_reason is None:
+            pause_s = self._resume_at - time.monotonic()
+            if pause_s <= 0 and self._under_way < int(self.window):
+                break
+            await self._wait(pause_s if pause_s > 0 else None)
+        if self.stop_reason is not None:
+            raise Stopped
+        self._under_way += 1
         try:
             yield time.monotonic()
         finally:
             self._under_way -= 1
             self._signal()
-
-    async def _enter(self) -> None:
-        while self.stop_reason is None:
-            pause_s = self._resume_at - time.monotonic()
-            if pause_s <= 0 and self._under_way < int(self.window):
-                self._under_way += 1
-                return
-            await self._wait(pause_s if pause_s > 0 else None)
-        raise Stopped
 
     async def sleep(self, seconds: float) -> None:
         """Sleep; a stop wakes the sleeper."""
@@ -106,9 +99,7 @@ class Admission:
         self._spent += tokens
         if self._budget and self._spent >= self._budget:
             spent = f"{self._name}: {self._spent} tokens are spent, max_tokens_total is {self._budget}"
-            advice = (
-                "Every answer is kept; raise max_tokens_total and run the stage again to go on from here."
-            )
+            advice = "Every answer is kept; raise max_tokens_total and run the stage again to go on."
             self.stop(BudgetError(f"{spent}. {advice}"))
 
     def stop(self, reason: StageError) -> None:

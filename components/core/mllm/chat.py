@@ -10,10 +10,6 @@ from pydantic import BaseModel
 
 from components.core.data.data_uri import data_uri
 
-_REPAIR = (
-    "Your last answer was not valid: {error}\nAnswer again with JSON that fits the schema, and nothing else."
-)
-
 
 @dataclass(frozen=True)
 class ChatRequest:
@@ -61,19 +57,17 @@ def chat_payload(model: str, request: ChatRequest) -> dict[str, Any]:
         "seed": request.seed,
         "max_tokens": request.max_tokens,
     }
-    if request.schema is not None:
-        schema = {
-            "name": request.schema.__name__,
-            "schema": request.schema.model_json_schema(),
-            "strict": True,
-        }
+    if (form := request.schema) is not None:
+        schema = {"name": form.__name__, "schema": form.model_json_schema(), "strict": True}
         payload["response_format"] = {"type": "json_schema", "json_schema": schema}
     return payload
 
 
 def repair_messages(text: str, error: str) -> list[dict[str, str]]:
     """The messages after an answer that does not fit its schema: the answer, and its fault."""
-    return [{"role": "assistant", "content": text}, {"role": "user", "content": _REPAIR.format(error=error)}]
+    repair = "Answer again with JSON that fits the schema, and nothing else."
+    asked = f"Your last answer was not valid: {error}\n{repair}"
+    return [{"role": "assistant", "content": text}, {"role": "user", "content": asked}]
 
 
 def by_images(requests: Sequence[ChatRequest]) -> list[int]:

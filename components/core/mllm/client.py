@@ -13,14 +13,7 @@ from pydantic import ValidationError
 
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm.admission import Admission, Stopped
-from components.core.mllm.chat import (
-    Answer,
-    ChatRequest,
-    by_images,
-    chat_payload,
-    read_chat,
-    repair_messages,
-)
+from components.core.mllm.chat import Answer, ChatRequest, by_images, chat_payload, read_chat, repair_messages
 from components.core.mllm.transport import Final, Retryable, Transport
 from components.core.mllm.usage import Usage
 from components.core.resume.journal import Journal
@@ -28,8 +21,7 @@ from components.core.stage.errors import StageError
 from components.core.stage.log import ProgressBar
 from components.core.stage.settings import Endpoint
 
-# So many requests in a row that failed after all their retries mean that the endpoint is down, not that rows
-# are bad.
+# So many requests in a row that failed after all retries: the endpoint is down, the rows are not bad.
 _MAX_FAILURES_IN_A_ROW = 8
 _EMBED_BATCH = 64
 
@@ -42,10 +34,8 @@ class MLLMClient:
     """
 
     def __init__(self, endpoint: Endpoint, journal: Journal, log: logging.Logger) -> None:
-        self.endpoint = endpoint
-        self.usage = Usage()
-        self._journal = journal
-        self._log = log
+        self.endpoint, self.usage = endpoint, Usage()
+        self._journal, self._log = journal, log
         self._name = f"{endpoint.base_url.rstrip('/')} ({endpoint.model})"
         self._admission = Admission(self._name, endpoint.max_concurrency, endpoint.max_tokens_total)
         if endpoint.max_tokens_total:
@@ -59,10 +49,9 @@ class MLLMClient:
         """Answer all requests, at most `max_concurrency` at once; `bar=False` leaves progress to the caller.
 
         Requests that show the same images are sent one after the other, whatever their order here: servers
-            keep the
-        vision encoder's output for a while. An answer that does not fit its schema is asked for once more
-        with the validation error. If that fails too, or the endpoint refuses the request, the answer carries
-        an error and the caller quarantines the row.
+        keep the vision encoder's output for a while. An answer that does not fit its schema is asked for once
+        more with the validation error. If that fails too, or the endpoint refuses the request, the answer
+        carries an error and the caller quarantines the row.
 
         Raises:
             EndpointError: credentials or model name are refused (HTTP 401, 403, 404).
@@ -85,13 +74,11 @@ class MLLMClient:
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Embeddings of `texts`: float32 of shape (len(texts), dimension), each row of length 1.
 
-        A vector may depend, in its last digits, on the other texts of its batch. So batches are cut from the
-        call's texts before those already known are left out: a restart sends the batches that it would have
-        sent.
+        A vector may depend, in its last digits, on the other texts of its batch. So batches are cut before
+        the known texts are left out: a restart sends the batches that it would have sent.
 
         Raises:
-            EndpointError, BudgetError, StageError: as `map`; an embedding cannot be missing, so any failure
-                is one.
+            EndpointError, BudgetError, StageError: as `map`, and for any embedding that fails.
         """
         unique = list(dict.fromkeys(texts))
         keys = {text: sha256_hex(canonical_json(["embed", self.endpoint.model, text])) for text in unique}
@@ -149,12 +136,10 @@ class MLLMClient:
                     await work(index)
                     # Other replies that have come are journalled before this worker builds its next request.
                     await asyncio.sleep(0)
-                except StageError as error:  # no other worker is cancelled: requests on the wire are paid for
-                    self._admission.stop(error)
+                except (StageError, Stopped) as error:
                     stopped = True
-                    return
-                except Stopped:
-                    stopped = True
+                    if isinstance(error, StageError):  # other workers' requests go on: they are paid for
+                        self._admission.stop(error)
                     return
 
         async def all_workers() -> None:
@@ -203,8 +188,7 @@ class MLLMClient:
         reply: dict[str, Any] | None = self._journal.get(key)
         if reply is not None:
             self.usage.replayed += 1
-            self.usage.prompt_tokens += reply.get("prompt_tokens", 0)
-            self.usage.completion_tokens += reply.get("completion_tokens", 0)
+            self.usage.count(reply)
             return reply
         self._asking[key] = asyncio.Event()
         try:
@@ -216,30 +200,23 @@ class MLLMClient:
         try:
             reply = await self._transport.post("/chat/completions", body, key, read_chat)
         except (Retryable, Final) as error:
-            self._count_failure(str(error))
+            self._failures_in_a_row += 1
+            if self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
+                failures = f"{self._failures_in_a_row} requests in a row failed, the last with: {error}"
+                advice = "Answered requests are kept; run the stage again when it answers."
+                raise StageError(f"{self._name}: {failures}. {advice}") from error
             failed = {"error": str(error)}
-            if isinstance(error, Final):
-                # Kept only once the endpoint answers something else: one that is set up wrongly refuses
-                # everything.
+            if isinstance(error, Final):  # kept once something is answered: a wrong set-up refuses everything
                 self._unconfirmed[key] = failed
             return failed
         self._journal.put(key, reply)
         self._failures_in_a_row = 0
         self._admission.spend(_tokens(reply))
-        self.usage.prompt_tokens += reply["prompt_tokens"]
-        self.usage.completion_tokens += reply["completion_tokens"]
+        self.usage.count(reply)
         if self._unconfirmed:
             self._journal.put_all(self._unconfirmed)
             self._unconfirmed = {}
         return reply
-
-    def _count_failure(self, error: str) -> None:
-        self._failures_in_a_row += 1
-        if self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
-            raise StageError(
-                f"{self._name}: {self._failures_in_a_row} requests in a row failed, the last with: {error}. "
-                "Answered requests are kept; run the stage again when it answers."
-            )
 
 
 def _read(request: ChatRequest, reply: dict[str, Any]) -> tuple[Any, str]:

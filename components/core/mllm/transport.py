@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -31,9 +32,7 @@ class Retryable(Exception):
 
     def __init__(self, kind: str, message: str, retry_after_s: float | None = None, overload: bool = False):
         super().__init__(message)
-        self.kind = kind
-        self.retry_after_s = retry_after_s
-        self.overload = overload
+        self.kind, self.retry_after_s, self.overload = kind, retry_after_s, overload
 
 
 class Final(Exception):
@@ -44,10 +43,7 @@ class Transport:
     """Posts JSON; every attempt is admitted by `admission` and counted in `usage`."""
 
     def __init__(self, endpoint: Endpoint, admission: Admission, usage: Usage, log: logging.Logger) -> None:
-        self._endpoint = endpoint
-        self._admission = admission
-        self._usage = usage
-        self._log = log
+        self._endpoint, self._admission, self._usage, self._log = endpoint, admission, usage, log
         self._base_url = endpoint.base_url.rstrip("/")
         self._session: aiohttp.ClientSession | None = None
 
@@ -70,8 +66,7 @@ class Transport:
             body: JSON.
             key: sent as `Idempotency-Key`. Equal requests have equal keys, over restarts too, so a server
                 that knows the header need not work twice.
-            read: turns the decoded reply into the result; raises ValueError, TypeError or LookupError where
-                it cannot.
+            read: turns the decoded reply into the result; ValueError, TypeError or LookupError if it cannot.
 
         Raises:
             Retryable: the attempts are used up, the endpoint does not answer.
@@ -98,7 +93,10 @@ class Transport:
             try:
                 value = read(await self._send(path, body, key))
             except Retryable as error:
-                self._failed(error, began)
+                self._usage.retries[error.kind] += 1
+                if error.overload and self._admission.overloaded(began):
+                    at_once = int(self._admission.window)
+                    self._log.info("%s: %s; at most %d at once now", self._base_url, error, at_once)
                 raise
             except (ValueError, TypeError, LookupError) as error:
                 self._usage.retries["invalid_body"] += 1
@@ -133,13 +131,6 @@ class Transport:
             raise Retryable(kind, f"HTTP {status}", retry_after_s(response.headers), overload)
         raise Final(f"HTTP {status}: {text}")
 
-    def _failed(self, error: Retryable, began: float) -> None:
-        self._usage.retries[error.kind] += 1
-        if error.overload and self._admission.overloaded(began):
-            self._log.info(
-                "%s: %s; at most %d at once now", self._base_url, error, int(self._admission.window)
-            )
-
     def _delay(self, state: RetryCallState) -> float:
         """Seconds: as the server asks, else exponential backoff with full jitter; 429 pauses the client."""
         error = state.outcome.exception() if state.outcome else None
@@ -159,13 +150,14 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            then = parsedate_to_datetime(value).timestamp()
-        except ValueError:
+        then, now = _timestamp(value), _timestamp(headers.get("Date", ""))
+        if then is None:
             return None
-        try:
-            now = parsedate_to_datetime(headers.get("Date", "")).timestamp()
-        except ValueError:
-            now = time.time()
-        seconds = then - now
-    return max(0.0, seconds) if seconds == seconds and seconds < float("inf") else None
+        seconds = then - (time.time() if now is None else now)
+    return max(0.0, seconds) if -math.inf <= seconds < math.inf else None
+
+
+def _timestamp(date: str) -> float | None:
+    with contextlib.suppress(ValueError):
+        return parsedate_to_datetime(date).timestamp()
+    return None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +27,11 @@ class Usage:
     completion_tokens: int = 0
     latencies_s: array[float] = field(default_factory=lambda: array("f"))
     """Seconds of each answered attempt, from sending it to the last byte of its reply."""
+
+    def count(self, reply: Mapping[str, Any]) -> None:
+        """Add the tokens of one reply."""
+        self.prompt_tokens += reply.get("prompt_tokens", 0)
+        self.completion_tokens += reply.get("completion_tokens", 0)
 
     @classmethod
     def total(cls, parts: Iterable[Usage]) -> Usage:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from components.core.objects.files import remove_leftovers, whole_file
+from components.core.data.files import atomic_file, remove_leftovers
 from components.core.objects.store import ObjectInfo, ObjectStore
 from components.core.stage.errors import ConfigError, NoInputError
 
@@ -50,7 +50,7 @@ class DirectoryStore(ObjectStore):
     def download(self, key: str, path: Path) -> None:
         if not self.exists(key):
             raise NoInputError(f"{self._path(key)}: does not exist")
-        with whole_file(path) as temporary:
+        with atomic_file(path) as temporary:
             shutil.copyfile(self._path(key), temporary)
 
     def upload(self, path: Path, key: str) -> None:
@@ -62,7 +62,7 @@ class DirectoryStore(ObjectStore):
     def _write(self, key: str, fill: Callable[[Path], object], publish: Callable[[Path, Path], None]) -> None:
         """Make what `fill` writes the object, forced to disk; leftovers of killed writers are removed."""
         path = self._path(key)
-        with whole_file(path, publish) as temporary:
+        with atomic_file(path, publish) as temporary:
             remove_leftovers(path)
             fill(temporary)
             _sync(temporary)

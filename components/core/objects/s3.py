@@ -26,8 +26,8 @@ from minio.datatypes import Object
 from minio.error import MinioException, S3Error
 from minio.sse import Sse
 
+from components.core.data.files import atomic_file, remove_leftovers
 from components.core.objects.credentials import FreshCredentials
-from components.core.objects.files import remove_leftovers, whole_file
 from components.core.objects.store import ObjectInfo, ObjectStore
 from components.core.stage.errors import ConfigError, NoInputError, StageError
 
@@ -143,7 +143,7 @@ class S3Store(ObjectStore):
 
     def download(self, key: str, path: Path) -> None:
         """Copy an object to a file, in one stream."""
-        with whole_file(path) as temporary, open(temporary, "w+b") as file:
+        with atomic_file(path) as temporary, open(temporary, "w+b") as file:
             self._receive(key, file)
         if path.stat().st_size > PART_BYTES:  # a small leftover is not worth listing the folder
             remove_leftovers(path)
@@ -253,9 +253,8 @@ def _connect() -> Minio:
     endpoint = os.environ.get(ENDPOINT_ENV, "https://s3.amazonaws.com")
     parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
-        raise ConfigError(
-            f"${ENDPOINT_ENV} is '{endpoint}'; it must be like https://host:port, without a path"
-        )
+        wanted = "it must be like https://host:port, without a path"
+        raise ConfigError(f"${ENDPOINT_ENV} is '{endpoint}'; {wanted}")
     retry = urllib3.Retry(
         total=_RETRIES, backoff_factor=_BACKOFF_S, backoff_jitter=_BACKOFF_S, allowed_methods=None,
         status_forcelist=(429, 500, 502, 503, 504), respect_retry_after_header=True,

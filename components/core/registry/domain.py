@@ -13,14 +13,15 @@ locks nor renames are needed. A store that ignores the condition is refused.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from components.core.data.manifest import file_sha256
+from components.core.data.files import file_sha256
+from components.core.data.hashing import sha256_hex
+from components.core.data.manifest import file_entry
 from components.core.objects import open_store
 from components.core.objects.numbered import create, highest, numbered
 from components.core.registry.pointer import Pointer, PointerLog, encode
@@ -49,8 +50,8 @@ class DomainRegistry:
 
     def __init__(self, root: str, domain: str) -> None:
         self._store, prefix = open_store(root)
-        self.domain = domain
-        self.root = root.rstrip("/")
+        self.domain, self.root = domain, root.rstrip("/")
+        self.uri = f"{self.root}/{domain}"
         self._base = f"{prefix.strip('/')}/{domain}/".lstrip("/")
         self._claims = f"{self._base}claims/"
         self._pointers = PointerLog(self._store, f"{self._base}pointer/")
@@ -73,7 +74,7 @@ class DomainRegistry:
         manifest = self._manifest(number)
         if manifest is None or manifest == _GIVEN_UP:
             return None
-        return Version(number, f"{self.root}/{self.domain}/{number}", manifest)
+        return Version(number, f"{self.uri}/{number}", manifest)
 
     def version(self, number: int) -> Version:
         """A version.
@@ -83,7 +84,7 @@ class DomainRegistry:
         """
         found = self.find(number)
         if found is None:
-            raise NoInputError(f"{self.root}/{self.domain}: there is no version {number}; `list` shows them")
+            raise NoInputError(f"{self.uri}: there is no version {number}; `list` shows them")
         return found
 
     def read(self, version: Version, name: str) -> bytes:
@@ -96,8 +97,7 @@ class DomainRegistry:
         if entry is None:
             raise DataError(f"{version.uri}: has no file {name}")
         data = self._store.get(self._key(version.number, name))
-        if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-            raise DataError(f"{version.uri}/{name}: checksum differs; the registry's copy is damaged")
+        _check(version, entry, sha256_hex(data))
         return data
 
     def fetch(self, version: Version, directory: Path, under: str = "") -> Path:
@@ -115,10 +115,7 @@ class DomainRegistry:
             if path.is_file() and file_sha256(path) == entry["sha256"]:
                 continue
             self._store.download(self._key(version.number, entry["name"]), path)
-            if file_sha256(path) != entry["sha256"]:
-                raise DataError(
-                    f"{version.uri}/{entry['name']}: checksum differs; the registry's copy is damaged"
-                )
+            _check(version, entry, file_sha256(path))
         return directory
 
     def publish(
@@ -144,20 +141,17 @@ class DomainRegistry:
         for name, content in sorted(files.items()):
             key = self._key(number, name)
             if isinstance(content, bytes):
-                entry = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+                listed.append({"name": name, "bytes": len(content), "sha256": sha256_hex(content)})
                 self._store.put(key, content)
             else:
-                entry = {"bytes": content.stat().st_size, "sha256": file_sha256(content)}
+                listed.append(file_entry(content, name))
                 self._store.upload(content, key)
-            listed.append({"name": name, **entry})
         self._check_stored(number, listed)
-        manifest = {
-            "domain": self.domain, "version": number, "identity": identity, "files": listed, **described,
-        }  # fmt: skip
-        if not create(self._store, self._key(number, VERSION_MANIFEST), encode(manifest)):
+        manifest = {"domain": self.domain, "version": number, "identity": identity, "files": listed}
+        if not create(self._store, self._key(number, VERSION_MANIFEST), encode({**manifest, **described})):
             raise StageError(
-                f"{self.root}/{self.domain}/{number}: given up by `prune`, or written by another attempt at "
-                "the same promotion with other content, while it was uploaded; run promotion again"
+                f"{self.uri}/{number}: given up by `prune`, or written by another attempt at the same "
+                "promotion with other content, while it was uploaded; run promotion again"
             )
         return self.version(number)
 
@@ -194,21 +188,17 @@ class DomainRegistry:
         target = now.previous if to is None else to
         self._check_conditional_writes()
         if target is None:
-            raise DataError(f"{self.root}/{self.domain}: there is no previous version to return to")
+            raise DataError(f"{self.uri}: there is no previous version to return to")
         if target not in now.history:
-            raise DataError(
-                f"{self.root}/{self.domain}: version {target} was never current; "
-                "only what passed the gate can be"
-            )
+            never = f"version {target} was never current; only what passed the gate can be"
+            raise DataError(f"{self.uri}: {never}")
         if target == now.version:
             return now
         self.version(target)
         before = next(e.previous for e in entries if e.action == "promote" and e.version == target)
         moved = replace(now, sequence=now.sequence + 1, version=target, previous=before, action="rollback")
         if not self._pointers.append(moved):
-            raise StageError(
-                f"{self.root}/{self.domain}: the pointer moved meanwhile; look again before rolling back"
-            )
+            raise StageError(f"{self.uri}: the pointer moved meanwhile; look again before rolling back")
         return moved
 
     def unfinished(self) -> list[int]:
@@ -225,7 +215,7 @@ class DomainRegistry:
             DataError: the version is published; published versions are never deleted.
         """
         if not create(self._store, self._key(number, VERSION_MANIFEST), encode(_GIVEN_UP)):
-            raise DataError(f"{self.root}/{self.domain}/{number}: is published; versions are never deleted")
+            raise DataError(f"{self.uri}/{number}: is published; versions are never deleted")
         kept = self._key(number, VERSION_MANIFEST)
         keys = [info.key for info in self._store.list(self._key(number, "")) if info.key != kept]
         for key in keys:
@@ -267,9 +257,8 @@ class DomainRegistry:
         for entry in listed:
             key = self._key(number, entry["name"])
             if key in sizes and sizes[key] != entry["bytes"]:
-                raise StageError(
-                    f"{key}: {sizes[key]} bytes arrived of {entry['bytes']}; run promotion again"
-                )
+                arrived = f"{sizes[key]} bytes arrived of {entry['bytes']}"
+                raise StageError(f"{key}: {arrived}; run promotion again")
 
     def _check_conditional_writes(self) -> None:
         """Refuse a server that ignores `If-None-Match`: of two promotions at once, both could win there."""
@@ -284,3 +273,8 @@ class DomainRegistry:
 
     def _key(self, number: int, name: str) -> str:
         return f"{self._base}{number}/{name}"
+
+
+def _check(version: Version, entry: Mapping[str, Any], sha256: str) -> None:
+    if sha256 != entry["sha256"]:
+        raise DataError(f"{version.uri}/{entry['name']}: checksum differs; the registry's copy is damaged")

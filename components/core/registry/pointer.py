@@ -45,8 +45,7 @@ class PointerLog:
     """The log below one prefix of a store."""
 
     def __init__(self, store: ObjectStore, prefix: str) -> None:
-        self._store = store
-        self._prefix = prefix
+        self._store, self._prefix = store, prefix
 
     def current(self) -> Pointer:
         """The newest entry."""
@@ -68,11 +67,9 @@ class PointerLog:
             stored = json.loads(self._store.get(key))
             return Pointer(**{**stored, "history": tuple(stored["history"])})
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(
-                f"{key}: not a pointer ({error!r}); delete it to return to the entry before it"
-            ) from error
+            fault = f"not a pointer ({error!r})"
+            raise DataError(f"{key}: {fault}; delete it to return to the entry before it") from error
 
     def append(self, entry: Pointer) -> bool:
         """Add the newest entry; False if another process took its number."""
-        data = encode({**asdict(entry), "history": list(entry.history)})
-        return create(self._store, numbered(self._prefix, entry.sequence), data)
+        return create(self._store, numbered(self._prefix, entry.sequence), encode(asdict(entry)))

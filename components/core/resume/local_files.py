@@ -128,7 +128,6 @@ class LocalFiles:
 
     def remember(self, digest: str) -> None:
         """Note that the directory is about to be saved as the index of this digest."""
-        self.root.mkdir(parents=True, exist_ok=True)  # a process that is done may have removed it
         write_json_atomic(self._record, {"uri": self._uri, "indexes": [*self._indexes()[-1:], digest]})
 
     def forget(self) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from components.core.data.files import write_json_atomic
-from components.core.resume.rank_files import launch_id, wait_for
 from components.core.resume.work_dir import WorkDir, mark_cache
-from components.core.training.launch import rank, world_size
+from components.core.training.launch import launch_id, rank, wait_for, world_size
 
 T = TypeVar("T")
 

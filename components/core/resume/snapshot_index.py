@@ -1,7 +1,7 @@
 """Index of a work directory's snapshot: every file with its pieces. Decides what is sent; does no I/O.
 
-A journal, which only grows, is cut into blocks of one size, so that only its last block is sent again. Any
-other file is one piece.
+A journal, which only grows, is cut into blocks of one size: only its last block is sent again. Any other
+file is one piece.
 """
 
 from __future__ import annotations
@@ -60,9 +60,8 @@ class Index:
             }
             return cls(str(value["writer"]), tuple(map(int, value["claims"])), files)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{where}: not an index ({error!r}); delete what is there to begin anew"
-            ) from error
+            fault = f"not an index ({error!r})"
+            raise DataError(f"{where}: {fault}; delete what is there to begin anew") from error
 
 
 def journal_blocks(end: int, before: Sequence[Piece]) -> tuple[tuple[Piece, ...], list[tuple[int, int]]]:

@@ -7,8 +7,7 @@
 One conditional write makes a snapshot visible, after all its pieces. Another machine finds the directory as
 it was at one moment: never half of it, and no checkpoint that is newer than the journals beside it.
 Objects are named by their content, so that pieces which a killed process had sent are not sent again.
-Opening a directory creates the next index. A process that was believed dead can then create none: it goes on
-without saving.
+Opening a directory creates the next index. A process that was believed dead then goes on without saving.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from components.core.data.files import atomic_file
 from components.core.data.hashing import sha256_hex
 from components.core.objects import open_store
-from components.core.objects.files import whole_file
 from components.core.objects.numbered import create, highest, numbered
 from components.core.resume.local_files import LocalFiles
 from components.core.resume.snapshot_index import (
@@ -113,10 +112,8 @@ class SnapshotStore:
         """Download what differs, remove what is not in the snapshot."""
         surplus = {name: path for name, path in self._local.files() if name not in files}
         if surplus and not self._replace:
-            raise ConfigError(
-                f"{self._local.root}: holds {len(surplus)} files that {self._uri} lacks ({min(surplus)}); "
-                "use another directory"
-            )
+            lacking = f"{len(surplus)} files that {self._uri} lacks ({min(surplus)})"
+            raise ConfigError(f"{self._local.root}: holds {lacking}; use another directory")
         self._local.forget()
         for path in surplus.values():
             path.unlink(missing_ok=True)
@@ -137,20 +134,18 @@ class SnapshotStore:
         if len(pieces) == 1:
             self._store.download(self._objects + pieces[0].sha256, path)
         else:
-            with whole_file(path) as temporary, open(temporary, "wb") as file:
+            with atomic_file(path) as temporary, open(temporary, "wb") as file:
                 for piece in pieces:
                     file.write(self._store.get(self._objects + piece.sha256))
         if not self._local.holds(name, pieces):
-            raise DataError(
-                f"{self._uri}: {name} does not match its checksum; delete what is there to begin anew"
-            )
+            damaged = f"{name} does not match its checksum"
+            raise DataError(f"{self._uri}: {damaged}; delete what is there to begin anew")
 
     def sync(self) -> None:
         """Bring the snapshot up to the local directory's state.
 
         Checkpoints are looked for before the journals are measured. So a snapshot never holds a checkpoint
-        without the entries that were made before it. Each checkpoint becomes visible once it is sent, the
-        newest first.
+        without the entries that were made before it. Checkpoints become visible once sent, the newest first.
 
         Raises:
             TakenOverError: another process has opened the directory; nothing will be saved any more.
@@ -164,10 +159,8 @@ class SnapshotStore:
         try:
             stays = {name: pieces for name, pieces in self._files.items() if self._checkpoint_of(name)}
             self._commit_changes(stays | self._send_loose())
-            for checkpoint in newest:
-                if checkpoint in links and (
-                    checkpoint == newest[0] or (self._local.root / checkpoint).is_dir()
-                ):
+            for checkpoint in links:
+                if checkpoint == newest[0] or (self._local.root / checkpoint).is_dir():
                     others = {n: p for n, p in self._files.items() if self._checkpoint_of(n) != checkpoint}
                     sent = self._send(links[checkpoint])
                     if len(sent) == len(local[checkpoint]):
@@ -175,9 +168,7 @@ class SnapshotStore:
         finally:
             self._local.unlink()
         kept = {"", *surviving(filter(None, map(self._checkpoint_of, self._files)), local)}
-        self._commit_changes(
-            {name: p for name, p in self._files.items() if self._checkpoint_of(name) in kept}
-        )
+        self._commit_changes({n: p for n, p in self._files.items() if self._checkpoint_of(n) in kept})
         # The useful objects that killed processes left are named by now.
         self._discard(self._unnamed - self._named)
         self._unnamed = set()
@@ -209,9 +200,7 @@ class SnapshotStore:
                 plain[name] = path
         sent = self._send(plain)
         changing = plain.keys() - sent.keys()
-        before = {
-            name: self._files[name] for name in changing if name in self._files and plain[name].exists()
-        }
+        before = {n: self._files[n] for n in changing if n in self._files and plain[n].exists()}
         return files | before | sent
 
     def _send_journal(self, path: Path, end: int, before: tuple[Piece, ...]) -> tuple[Piece, ...]:
@@ -247,9 +236,7 @@ class SnapshotStore:
 
         _at_once(send, sources)
         there = self._named | self._unnamed
-        return {
-            name: (piece,) for name, piece in found.items() if piece is not None and piece.sha256 in there
-        }
+        return {name: (piece,) for name, piece in found.items() if piece and piece.sha256 in there}
 
     def _has(self, digest: str) -> bool:
         """Whether the store has an object. Listings may lag behind, so an unnamed object is asked for."""

@@ -1,7 +1,6 @@
 """Work directory of a stage: journals and sub-directories that survive a kill.
 
-A directory's name covers the stage's code, settings and inputs: leftovers of another configuration are never
-met.
+A directory's name covers the stage's code, settings and inputs: another configuration has another one.
 """
 
 from __future__ import annotations
@@ -16,8 +15,7 @@ CACHE_TAG = "CACHEDIR.TAG"
 class WorkDir:
     """The directory in which one stage, with one configuration and one set of inputs, keeps its progress.
 
-    The ranks of a stage share its sub-directories. A journal belongs to one process, so every rank but the
-    first has a folder for its own.
+    The ranks of a stage share its sub-directories. Every rank but the first has a folder for its journals.
 
     Args:
         path: the directory.
@@ -70,8 +68,7 @@ class WorkDir:
 def mark_cache(path: Path) -> Path:
     """Mark a directory, created when missing, as a cache: its files can be fetched again and are not saved.
 
-    The mark is that of the Cache Directory Tagging Specification (bford.info/cachedir), which backup programs
-    know.
+    The mark is that of the Cache Directory Tagging Specification (bford.info/cachedir).
     """
     path.mkdir(parents=True, exist_ok=True)
     tag = path / CACHE_TAG

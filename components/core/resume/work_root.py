@@ -19,11 +19,10 @@ from pathlib import Path
 from types import FrameType
 
 from components.core.objects import is_object_uri
-from components.core.resume.rank_files import launch_id, wait_for
 from components.core.resume.snapshot_store import SnapshotStore, TakenOverError
 from components.core.resume.work_dir import WorkDir
 from components.core.stage.errors import ConfigError, StageError
-from components.core.training.launch import rank, world_size
+from components.core.training.launch import launch_id, rank, wait_for, world_size
 
 WORK_ROOT_ENV = "VLM_WORK_ROOT"
 WORK_LOCAL_ENV = "VLM_WORK_LOCAL"
@@ -118,22 +117,20 @@ class _Saver(threading.Thread):
 @contextmanager
 def _saving_at_sigterm(saver: _Saver) -> Iterator[None]:
     """SIGTERM saves, then ends the process; a second one ends it at once. A handler set by others stays."""
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
-    )
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
 
     def handle(number: int, frame: FrameType | None) -> None:
         signal.signal(number, signal.SIG_DFL)
         saver.end_with(number)
 
-    if ours:
-        signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGTERM, handle)
     try:
         yield
     finally:
-        if ours:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _wait_for_first(work: WorkDir) -> None:

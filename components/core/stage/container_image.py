@@ -3,8 +3,7 @@
 The image reference is part of Kubeflow's cache key and of `kfp.local`'s. It has to change when, and only
 when, the code that the stage runs changes. Released images are pinned by digest in `images/digests.yaml`. An
 unreleased tree gets a tag made from the content of its own folder, of `components/core`, and of its locked
-packages. A digest that was made from other code than the tree holds is never used, and the compiler refuses
-it by name.
+packages. A digest that was made from other code is never used, and the compiler refuses it by name.
 
 Stages and the compiler both use this. It imports the standard library alone unless a digest file exists.
 """
@@ -105,8 +104,7 @@ def _entries() -> dict[str, dict[str, str]]:
         if isinstance(entry, str):
             entry = {"image": entry, "code_version": ""}
         if not isinstance(entry, dict) or not {"image", "code_version"} <= set(entry):
-            raise ValueError(
-                f"{path}: {stage} needs 'image' and 'code_version'; `make images` writes the file"
-            )
+            needs = "'image' and 'code_version'; `make images` writes the file"
+            raise ValueError(f"{path}: {stage} needs {needs}")
         entries[stage] = {key: str(value) for key, value in entry.items()}
     return entries

@@ -110,8 +110,7 @@ def _cell(value: Any) -> str:
 
 
 def _figure(data: bytes, caption: str) -> str:
-    text = html.escape(caption)
-    alt = html.escape(caption[:120])
+    text, alt = html.escape(caption), html.escape(caption[:120])
     return f'<figure><img src="{data_uri(data)}" alt="{alt}"><figcaption>{text}</figcaption></figure>'
 
 
@@ -130,8 +129,7 @@ def histogram(
     axes.hist(values, color="#1f5fa8", **bins)
     if threshold is not None:
         axes.axvline(threshold, color="#b03030", linestyle="--", linewidth=1)
-    axes.set_xlabel(labels[0])
-    axes.set_ylabel(labels[1])
+    axes.set(xlabel=labels[0], ylabel=labels[1])
     report.figure(figure, caption)
 
 

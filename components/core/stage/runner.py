@@ -163,7 +163,6 @@ def _finish(context: StageContext, args: dict[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(context.output_params[name], encoding="utf-8")
     # kfp.local never caches a task whose Metrics artifact has no file, so the file is always written.
-    args["metrics"].parent.mkdir(parents=True, exist_ok=True)
     write_json_atomic(args["metrics"], context.metrics)
     context.report.write(args["report"])
     context.work.close()
@@ -187,6 +186,4 @@ def _write_executor_output(executor_input: dict[str, Any], context: StageContext
             metadata["sha256"] = file_sha256(written)
         metadata.update(context.metadata.get(name, {}))
         artifacts[name] = {"artifacts": [{**artifact, "metadata": metadata}]}
-    path = Path(outputs["outputFile"])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_json_atomic(path, {"artifacts": artifacts})
+    write_json_atomic(Path(outputs["outputFile"]), {"artifacts": artifacts})

@@ -8,12 +8,7 @@ from __future__ import annotations
 
 from components.core.stats.intervals import Bootstrap, Estimate, mean_estimate
 from components.core.stats.metrics import pass_at_k, percentiles, probe_scores
-from components.core.stats.paired import (
-    PairedComparison,
-    mcnemar_exact,
-    paired_comparison,
-    sign_flip_exact,
-)
+from components.core.stats.paired import PairedComparison, mcnemar_exact, paired_comparison, sign_flip_exact
 
 __all__ = [
     "Bootstrap",

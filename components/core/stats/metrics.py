@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from components.core.stats.intervals import Floats
 
 
 def pass_at_k(samples: int, correct: npt.ArrayLike, k: int) -> Floats:
     """Unbiased estimate of the chance that one of `k` responses is right: 1 - C(n-c, k)/C(n, k).
 
-    Chen et al. 2021, arXiv 2107.03374, eq. 1, as the product 1 - prod_{i=n-c+1..n} (1 - k/i), which does not
-    overflow; 1 where n - c < k.
+    Chen et al. 2021, arXiv 2107.03374, eq. 1, as the product 1 - prod_{i=n-c+1..n} (1 - k/i); 1 if n - c < k.
 
     Args:
         samples: n, responses of each item.

@@ -14,13 +14,13 @@ from components.core.stats.intervals import (
     STANDARD,
     Bootstrap,
     Estimate,
+    Floats,
     by_cluster,
     cluster_variance,
     effective_clusters,
     quantile,
 )
 
-Floats = npt.NDArray[np.float64]
 _RIGHT = 0.5
 
 
@@ -42,13 +42,9 @@ class PairedComparison:
 
     def to_json(self) -> dict[str, Any]:
         """As a dictionary; p-values have six significant digits."""
-        return {
-            "difference": self.difference.to_json(),
-            "gained": self.gained,
-            "lost": self.lost,
-            "p_value": float(f"{self.p_value:.6g}"),
-            "p_value_clustered": float(f"{self.p_value_clustered:.6g}"),
-        }
+        p_values = {name: float(f"{getattr(self, name):.6g}") for name in ("p_value", "p_value_clustered")}
+        counts = {"gained": self.gained, "lost": self.lost}
+        return {"difference": self.difference.to_json(), **counts, **p_values}
 
 
 def paired_comparison(
@@ -135,7 +131,5 @@ def sign_flip_exact(differences: npt.ArrayLike) -> float:
 
 def _fair_tosses(count: int) -> Floats:
     """Chances of 0 to `count` heads in `count` tosses of a fair coin, shape (count + 1,)."""
-    logs = [
-        math.lgamma(count + 1) - math.lgamma(n + 1) - math.lgamma(count - n + 1) for n in range(count + 1)
-    ]
-    return np.exp(np.array(logs) - count * math.log(2))
+    factorials = np.array([math.lgamma(n + 1) for n in range(count + 1)])  # their logarithms
+    return np.exp(factorials[-1] - factorials - factorials[::-1] - count * math.log(2))

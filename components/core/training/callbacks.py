@@ -37,8 +37,7 @@ class Progress(TrainerCallback):
     def __init__(self, desc: str, log: logging.Logger, tokens: Callable[[], int] | None = None) -> None:
         self._desc, self._log, self._tokens = desc, log, tokens
         self._shown: dict[str, Any] = {}
-        self.seconds = 0.0
-        self._started = 0.0
+        self.seconds = self._started = 0.0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._started = time.monotonic()
@@ -52,9 +51,7 @@ class Progress(TrainerCallback):
             self._shown["tokens/s"] = round(self._tokens() / max(self.seconds, 1e-9))
         self._bar.update(1, **self._shown)
 
-    def on_log(
-        self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any
-    ) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
             self._shown["loss"] = round(logs["loss"], 4)
 
@@ -96,10 +93,8 @@ class StopOnSignal(TrainerCallback):
             StageError: it did. Progress is saved, and the same command continues.
         """
         if self.received is not None and state.global_step < state.max_steps:
-            raise StageError(
-                f"stopped by {signal.Signals(self.received).name} after step {state.global_step} of "
-                f"{state.max_steps}; run again to continue"
-            )
+            name, done = signal.Signals(self.received).name, f"step {state.global_step} of {state.max_steps}"
+            raise StageError(f"stopped by {name} after {done}; run again to continue")
 
 
 def any_rank(flag: bool) -> bool:

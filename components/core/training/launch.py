@@ -2,8 +2,7 @@
 
 A stage whose settings have the field `processes` is started as any other. With more than one process, its
 command starts itself again for every rank and waits. The ranks find each other by torch.distributed's
-environment variables, as under `torchrun`. Rank 0 alone writes outputs, report and metrics; the runner gives
-the others a scratch directory.
+environment variables, as under `torchrun`. Rank 0 alone writes outputs, report and metrics.
 
 SIGTERM and SIGINT go on to every rank, which save and stop in their own time. When one rank fails, the others
 are stopped, and the stage ends with the failed rank's exit code. When the command itself is killed, its ranks
@@ -41,6 +40,18 @@ def rank() -> int:
 def world_size() -> int:
     """Processes that the stage runs as. accelerate knows their number only once a trainer has been made."""
     return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def launch_id() -> str:
+    """Id of the launch that started this rank; "" without one. In a file's name it tells attempts apart."""
+    return os.environ.get(LAUNCH_ENV, "")
+
+
+def wait_for(path: Path) -> Path:
+    """`path`, once another rank has written it. The launcher stops the ranks if one of them fails."""
+    while not path.exists():
+        time.sleep(_POLL_S)
+    return path
 
 
 def processes_wanted(config: Settings) -> int:
@@ -96,10 +107,8 @@ def exit_code(codes: Sequence[int]) -> int:
     """The stage's exit code from its ranks': a permanent error's first, then rank 0's, then any failure's."""
     failed = [code for code in codes if code]
     permanent = [code for code in failed if code in PERMANENT_EXIT_CODES]
-    for code in (*permanent, codes[0], *failed):
-        if code:
-            return code if code > 0 else 128 - code
-    return 0
+    code = next(filter(None, (*permanent, codes[0], *failed)), 0)
+    return code if code >= 0 else 128 - code
 
 
 def _wait(ranks: Sequence[subprocess.Popen[bytes]], log: logging.Logger) -> int:

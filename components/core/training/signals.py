@@ -47,10 +47,8 @@ def handling(handler: Callable[[int], None], once: bool = False) -> Iterator[Non
 def die_with_parent() -> Callable[[], None] | None:
     """For `Popen(preexec_fn=...)`: the kernel kills the child when the thread that started it ends.
 
-    A killed run must not leave work going on beside its successor.
-
-    Returns:
-        None where the system is not Linux. The function makes two system calls and takes no lock.
+    A killed run must not leave work going on beside its successor. None where the system is not Linux.
+    The function makes two system calls and takes no lock.
     """
     if sys.platform != "linux":
         return None

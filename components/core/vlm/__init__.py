@@ -1,8 +1,7 @@
 """Vision-language models: one way to load them, to write their prompts and to sample from them.
 
 Every stage that trains, samples or evaluates uses these functions. So prompt format, image limits and
-decoding are the same in all of them. A name is loaded when it is first asked for: strings and tokens need no
-torch.
+decoding are the same in all of them. A name is loaded when it is asked for: strings need no torch.
 """
 
 from __future__ import annotations

@@ -52,11 +52,9 @@ def prompt_text(processor: Any, text: str | Sequence[Mapping[str, Any]], images:
 
     Args:
         processor: a multimodal processor with a chat template.
-        text: the question text (see `format_question`), a user turn's content parts, or a conversation's
-            messages up to a user turn.
+        text: the question (see `format_question`), a user turn's parts, or messages up to a user turn.
         images: number of image placeholders before a text.
     """
-    turns: list[dict[str, Any]]
     if isinstance(text, str):
         turns = build_conversation([(text, None)], images)
     elif text and "role" in text[0]:

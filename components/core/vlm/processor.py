@@ -75,16 +75,14 @@ class ImageQwen3VLProcessor(Qwen3VLProcessor):
 def load_processor(path: str | Path) -> ProcessorMixin:
     """Load the processor of a checkpoint directory.
 
-    With torchvision this is `AutoProcessor`; without it an image-only `Qwen3VLProcessor` on the PIL image
-    backend.
+    With torchvision this is `AutoProcessor`; without it an image-only `Qwen3VLProcessor` on PIL.
 
     Raises:
         DataError: ``path`` is no directory with a processor and a tokenizer.
     """
     if not (Path(path) / "tokenizer_config.json").is_file():
-        raise DataError(
-            f"{path} has no tokenizer_config.json; give the directory of a saved model and processor"
-        )
+        wanted = "the directory of a saved model and processor"
+        raise DataError(f"{path} has no tokenizer_config.json; give {wanted}")
     if is_torchvision_available():
         return AutoProcessor.from_pretrained(path)
     processor = ImageQwen3VLProcessor.from_pretrained(path)
@@ -102,7 +100,6 @@ def build_processor(
     temporal_patch_size: int = 2,
     min_pixels: int = 65_536,
     max_pixels: int = 16_777_216,
-    chat_template: str = CHATML_TEMPLATE,
 ) -> ImageQwen3VLProcessor:
     """Processor for a new model; patch and merge sizes as in its vision config, pixels in total."""
     image_processor = Qwen2VLImageProcessorPil(
@@ -113,8 +110,8 @@ def build_processor(
         image_mean=[0.5, 0.5, 0.5],
         image_std=[0.5, 0.5, 0.5],
     )
-    tokenizer.chat_template = chat_template
-    return ImageQwen3VLProcessor(image_processor, tokenizer, chat_template=chat_template)
+    tokenizer.chat_template = CHATML_TEMPLATE
+    return ImageQwen3VLProcessor(image_processor, tokenizer, chat_template=CHATML_TEMPLATE)
 
 
 def vision_token_count(processor: Any, height: int, width: int) -> int:

@@ -2,8 +2,7 @@
 
 `GenerationMixin.generate` repeats the whole prompt, pictures included, for every returned sequence. Here a
 prompt is encoded once, its key-value cache is repeated for the samples, and rows that have ended leave the
-batch. Every random draw belongs to (seed, item, sample, position), so a result does not depend on the batch
-it happened to be in.
+batch. Every random draw belongs to (seed, item, sample, position), so a result does not depend on its batch.
 """
 
 from __future__ import annotations
@@ -89,17 +88,14 @@ def generate(
         for n, shown in zip(text_lengths, pictures, strict=True)
     ]
     order = sorted(range(len(items)), key=lambda i: (-lengths[i], i))
+    drawn = draws_of or (lambda i: np.random.default_rng([seed, i]).random((num_samples, max_new_tokens)))
     results: list[list[Completion]] = [[] for _ in items]
     step = max(1, batch_size // num_samples)
     for start in range(0, len(order), step):
         chosen = order[start : start + step]
         draws = None
         if temperature > 0:
-            drawn = draws_of or (
-                lambda i: np.random.default_rng([seed, i]).random((num_samples, max_new_tokens))
-            )
-            draws = np.stack([drawn(i) for i in chosen])
-            draws = torch.from_numpy(draws.reshape(len(chosen) * num_samples, max_new_tokens))
+            draws = torch.from_numpy(np.concatenate([drawn(i) for i in chosen]))
         inputs = processor(
             text=[prompts[i] for i in chosen],
             images=[picture for i in chosen for picture in pictures[i]] or None,
@@ -110,9 +106,8 @@ def generate(
         rows = _decode(model, inputs, num_samples, max_new_tokens, temperature, draws, suppressed, ends)
         texts = processor.tokenizer.batch_decode([ids for ids, _ in rows], skip_special_tokens=True)
         for row, ((ids, finished), text) in enumerate(zip(rows, texts, strict=True)):
-            results[chosen[row // num_samples]].append(
-                Completion(text.strip(), len(ids), finished, tuple(ids))
-            )
+            completion = Completion(text.strip(), len(ids), finished, tuple(ids))
+            results[chosen[row // num_samples]].append(completion)
         if on_batch is not None:
             on_batch(len(chosen))
     return results
@@ -165,12 +160,8 @@ def _decode(
         if bool(done.any()):
             keep = (~done).nonzero().view(-1)
             cache.batch_select_indices(keep)
-            tokens, mask, next_position, active = (
-                tokens[keep],
-                mask[keep],
-                next_position[keep],
-                active[keep.cpu()],
-            )
+            tokens, mask, next_position = (t[keep] for t in (tokens, mask, next_position))
+            active = active[keep.cpu()]
         mask = torch.cat([mask, mask.new_ones(len(mask), 1)], dim=1)
         output = model(
             input_ids=tokens[:, None],

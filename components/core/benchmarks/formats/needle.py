@@ -51,7 +51,7 @@ _HOW = (
     "on a bright and windy morning", "although the evening was cold", "because the road was closed",
     "when the geese came back", "in the company of an old friend", "until the bells began to ring",
 )  # fmt: skip
-_PARAGRAPH = 7
+_PARAGRAPH = 7  # sentences
 
 
 class NeedleSettings(Settings):
@@ -97,15 +97,12 @@ class NeedleReader(BenchmarkReader):
         self.settings = parse_settings(NeedleSettings, path.read_text(encoding="utf-8"), str(path))
         self.kind = self.settings.kind
         self.digest = fingerprint(path)
-        self._files: list[Path] = []
-        if self.settings.pictures:
-            folder = path.parent / self.settings.pictures
-            self._files = sorted(file for file in folder.glob("*") if file.is_file())
-            if not self._files:
-                raise NoInputError(f"{path}: no pictures in {folder}; fill it or leave `pictures` empty")
+        folder = path.parent / self.settings.pictures
+        self._files = sorted(filter(Path.is_file, folder.glob("*"))) if self.settings.pictures else []
+        if self.settings.pictures and not self._files:
+            raise NoInputError(f"{path}: no pictures in {folder}; fill it or leave `pictures` empty")
         grid = (self.settings.lengths, self.settings.depths, range(self.settings.per_cell))
-        cells = [Cell(*place) for place in itertools.product(*grid)]
-        self._cells = {cell.item_id: cell for cell in cells}
+        self._cells = {cell.item_id: cell for cell in itertools.starmap(Cell, itertools.product(*grid))}
         self.items = list(self._items())
 
     def load(self, picture: tuple[str, int]) -> bytes:
@@ -161,7 +158,8 @@ class NeedleReader(BenchmarkReader):
         for fact in facts[1:]:
             hay.insert(rng.randrange(size + 1), fact)
         hay.insert(round(cell.depth * len(hay)), facts[0])
-        return f"{_paragraphs(hay)}\n\nWhat is the access code of the {names[0]}?", codes[0]
+        paragraphs = [" ".join(hay[i : i + _PARAGRAPH]) for i in range(0, len(hay), _PARAGRAPH)]
+        return "\n\n".join([*paragraphs, f"What is the access code of the {names[0]}?"]), codes[0]
 
     def _plates(self, cell: Cell) -> list[tuple[int, str, str]]:
         """Place, colour and number of the plate that is asked for, then of the others."""
@@ -181,11 +179,6 @@ def _sentences(words: int, rng: random.Random) -> list[str]:
         words -= len(sentence.split())
         made.append(sentence)
     return made
-
-
-def _paragraphs(text: list[str]) -> str:
-    """Sentences as paragraphs of seven."""
-    return "\n\n".join(" ".join(text[i : i + _PARAGRAPH]) for i in range(0, len(text), _PARAGRAPH))
 
 
 def _codes(rng: random.Random, count: int) -> list[str]:

@@ -27,34 +27,29 @@ class PopeReader(BenchmarkReader):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        files = (
-            sorted(f for f in path.iterdir() if f.suffix in (".json", ".jsonl")) if path.is_dir() else [path]
-        )
-        self._root = path if path.is_dir() else path.parent
         self.digest = fingerprint(path)
-        several = len(files) > 1
-        self.items = [
-            item for file in files for item in self._items(file, f"{file.stem}/" if several else "")
-        ]
+        self._root, files = path.parent, [path]
+        if path.is_dir():
+            self._root, files = path, sorted(f for f in path.iterdir() if f.suffix in (".json", ".jsonl"))
+        self.items = [item for file in files for item in self._items(file, several=len(files) > 1)]
 
     def load(self, picture: str) -> bytes:
         """Encoded picture of this name."""
         return self._find(picture).read_bytes()
 
-    def _items(self, file: Path, prefix: str) -> Iterator[BenchmarkItem]:
+    def _items(self, file: Path, several: bool) -> Iterator[BenchmarkItem]:
+        prefix = f"{file.stem}/" if several else ""
         strategy = re.search(r"random|popular|adversarial", file.stem)
-        for place, row in enumerate(_rows(file)):
+        for place, row in enumerate(_rows(file), 1):
             try:
                 question, name, label = row["text"], str(row["image"]), str(row["label"]).strip().lower()
             except KeyError as error:
-                raise DataError(
-                    f"{file}, probe {place + 1}: no {error}; POPE has image, text, label"
-                ) from None
+                raise DataError(f"{file}, probe {place}: no {error}; POPE has image, text, label") from None
             if label not in _LABELS:
-                raise DataError(f"{file}, probe {place + 1}: label {label!r} is neither yes nor no")
+                raise DataError(f"{file}, probe {place}: label {label!r} is neither yes nor no")
             self._find(name)
             yield BenchmarkItem(
-                item_id=f"{prefix}{row.get('question_id', place + 1)}",
+                item_id=f"{prefix}{row.get('question_id', place)}",
                 question=str(question),
                 answer=_LABELS[label],
                 image_group=name,
@@ -70,9 +65,8 @@ class PopeReader(BenchmarkReader):
                 found = (root / folder / candidate).resolve()
                 if found.is_relative_to(root) and found.is_file():
                     return found
-        raise NoInputError(
-            f"{self.path}: no picture {name!r}; put COCO's pictures into {self._root / 'images'}"
-        )
+        wanted = self._root / "images"
+        raise NoInputError(f"{self.path}: no picture {name!r}; put COCO's pictures into {wanted}")
 
 
 def _names(name: str) -> list[str]:
@@ -87,13 +81,9 @@ def _names(name: str) -> list[str]:
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     """Objects of a file: one a line, or one list of them."""
     text = file.read_text(encoding="utf-8-sig")
+    is_list = text.lstrip().startswith("[")
     try:
-        rows = (
-            json.loads(text)
-            if text.lstrip().startswith("[")
-            else map(json.loads, filter(str.strip, text.splitlines()))
-        )
-        for row in rows:
+        for row in json.loads(text) if is_list else map(json.loads, filter(str.strip, text.splitlines())):
             if not isinstance(row, dict):
                 raise DataError(f"{file}: expected objects, found {type(row).__name__}")
             yield row

@@ -9,7 +9,6 @@ Files reach gigabytes, so the reader keeps where rows start, not pictures.
 from __future__ import annotations
 
 import base64
-import binascii
 import csv
 import io
 import re
@@ -47,11 +46,8 @@ class TsvReader(BenchmarkReader):
         records = _records(path)
         _, _, header = next(records, (0, 0, []))
         self._header = [name.strip() for name in header]
-        missing = {"index", "question"} - set(self._header)
-        if missing:
-            raise DataError(
-                f"{path}: no column {', '.join(sorted(missing))}; VLMEvalKit's TSV has index and question"
-            )
+        if missing := ", ".join(sorted({"index", "question"} - set(self._header))):
+            raise DataError(f"{path}: no column {missing}; VLMEvalKit's TSV has index and question")
         self._column = next((name for name in ("image", "image_path") if name in self._header), "")
         self.items = list(self._items(records))
 
@@ -63,7 +59,7 @@ class TsvReader(BenchmarkReader):
             return self._file(cell, index).read_bytes()
         try:
             return base64.b64decode(cell, validate=True)
-        except (binascii.Error, ValueError) as error:
+        except ValueError as error:
             raise DataError(f"{self.path}, row {index}: the image is not base64 ({error})") from error
 
     def _items(self, records: Iterator[tuple[int, int, list[str]]]) -> Iterator[BenchmarkItem]:
@@ -71,7 +67,7 @@ class TsvReader(BenchmarkReader):
         counts: dict[str, int] = {}  # row -> its own pictures
         hashes: dict[str, str] = {}
         cells: dict[str, list[str]] = {}  # row -> the rows it refers to
-        rows: list[dict[str, str]] = []
+        rows: dict[str, dict[str, str]] = {}
         for start, end, values in records:
             if len(values) != len(self._header):
                 raise DataError(
@@ -84,14 +80,12 @@ class TsvReader(BenchmarkReader):
                 raise DataError(f"{self.path}: index {index} occurs twice")
             self._spans[index] = (start, end)
             listed = _listed(cell)
-            references = self._column == "image" and any(len(entry) <= REFERENCE_CHARS for entry in listed)
-            if references:
+            if self._column == "image" and any(len(entry) <= REFERENCE_CHARS for entry in listed):
                 cells[index] = listed
             else:
                 counts[index], hashes[index] = len(listed), sha256_hex(cell)[:32]
-            rows.append(row)
-        for row in rows:
-            index = row["index"].strip()
+            rows[index] = row
+        for index, row in rows.items():
             stored = self._resolved(index, cells, counts)
             if self._column and not stored:
                 self.skipped += 1

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components.core.answers import agree, anls, edit_distance, extract, normalise, relaxed_accuracy
+from components.core.answers import agree, anls, extract, normalise, relaxed_accuracy
+from components.core.answers.comparison import edit_distance
 
 TYPES = st.sampled_from(["choice", "number", "yes_no", "span", "open"])
 CHOICES = ("red", "dark red", "blue")
