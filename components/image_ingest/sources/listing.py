@@ -54,7 +54,7 @@ def write_listing(entries: Iterable[Entry], path: Path, chunk_files: int) -> Lis
     """Write a listing in chunks of `chunk_files` entries."""
     digest = hashlib.sha256()
     rows = chunks = 0
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+    with pa.ipc.new_file(str(path), _SCHEMA) as writer:
         for chunk in in_batches(entries, chunk_files):
             batch = pa.RecordBatch.from_pylist([_row(entry) for entry in chunk], schema=_SCHEMA)
             for column in batch.columns:
