@@ -67,7 +67,7 @@ class Round:
 
 @dataclass(frozen=True)
 class RefusedProposal:
-    """A proposal that became no topic: one of `REASONS`, and the topic it was taken for, with their cosine."""
+    """A proposal that became no topic: one of `REASONS`, and the topic it was taken for, with the cosine."""
 
     parent: Topic
     name: str
