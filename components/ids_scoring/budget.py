@@ -27,13 +27,10 @@ def information_density(scores: np.ndarray, weights: Sequence[float]) -> np.ndar
         (n,) float64 from 0 to 10.
     """
     weight = np.asarray(weights, dtype=np.float64)
-    if weight.shape != (len(DIMENSIONS),) or (weight < 0).any() or not weight.sum():
-        raise ValueError(
-            f"need {len(DIMENSIONS)} non-negative weights that are not all 0, got {list(weights)}"
-        )
-    rows = np.asarray(scores, dtype=np.float64).reshape(-1, len(DIMENSIONS))
-    density: np.ndarray = rows @ (weight / weight.sum())
-    return density
+    count = len(DIMENSIONS)
+    if weight.shape != (count,) or (weight < 0).any() or not weight.sum():
+        raise ValueError(f"need {count} non-negative weights that are not all 0, got {list(weights)}")
+    return np.asarray(scores, dtype=np.float64).reshape(-1, count) @ (weight / weight.sum())
 
 
 def by_bands(ids: np.ndarray, edges: Sequence[float], questions: Sequence[int]) -> np.ndarray:
@@ -53,9 +50,7 @@ def by_total(
 
     Args:
         ids: (n,) scores, not negative.
-        total: questions over all images.
-        n_min: fewest questions of an image.
-        n_max: most questions of an image.
+        total: questions over all images; each gets `n_min` to `n_max`.
         tie_break: image ids, which make the result independent of the images' order; positions by default.
 
     Returns:
@@ -98,8 +93,7 @@ def _scale(score: np.ndarray, total: int, n_min: int, n_max: int) -> float:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if summed(corners[middle]) <= total else (low, middle - 1)
     corner, following = float(corners[low]), float(corners[min(low + 1, len(corners) - 1)])
-    # Growing shares are found between corners: on a corner, rounding decides on which side of a bound a share
-    # is.
+    # Growing shares are found between corners: on a corner, rounding decides their side of a bound.
     middle_shares = (corner + following) / 2 * score
     slope = float(score[(n_min < middle_shares) & (middle_shares < n_max)].sum())
     return corner + (total - summed(corner)) / slope if slope and following > corner else corner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, model_validator
 
 from components.core.data.mapping import EngineSettings
 from components.core.stage.settings import OPERATIONAL, Endpoint, Settings
@@ -41,7 +41,7 @@ class Budget(Settings):
     """`bands`: by the score alone. `total`: a given number over all images, in proportion to their scores."""
     band_edges: tuple[float, ...] = (3.0, 6.0, 8.0)
     """Lower edges of the second and later bands, rising."""
-    band_questions: tuple[int, ...] = (1, 3, 5, 8)
+    band_questions: tuple[NonNegativeInt, ...] = (1, 3, 5, 8)
     """Questions of an image in each band; one more entry than edges."""
     total: int = Field(default=0, ge=0)
     """With `total`: the exact number of questions over all images."""
@@ -52,14 +52,11 @@ class Budget(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if len(self.band_questions) != len(self.band_edges) + 1:
-            raise ValueError(
-                f"{len(self.band_edges)} band_edges need {len(self.band_edges) + 1} band_questions"
-            )
+        edges = len(self.band_edges)
+        if len(self.band_questions) != edges + 1:
+            raise ValueError(f"{edges} band_edges need {edges + 1} band_questions")
         if any(low >= high for low, high in pairwise(self.band_edges)):
             raise ValueError("band_edges must rise")
-        if any(n < 0 for n in self.band_questions):
-            raise ValueError("band_questions must not be negative")
         if self.n_min > self.n_max:
             raise ValueError(f"n_min {self.n_min} is above n_max {self.n_max}")
         if self.mode == "total" and not self.total:

@@ -30,11 +30,7 @@ class ImageScore(BaseModel):
 
 
 class MLLMScorer(DensityScorer):
-    """Sends one request an image; answers are journalled, so no image is paid for twice.
-
-    As many images are scored at once as the endpoint's `max_concurrency` allows, with `batch_images` in
-    memory.
-    """
+    """Sends one request an image, `max_concurrency` at once; with a journal, no image is paid for twice."""
 
     def __init__(self, config: Config, ctx: StageContext) -> None:
         assert config.endpoint is not None  # the settings refuse `mllm` without an endpoint
@@ -52,14 +48,8 @@ class MLLMScorer(DensityScorer):
         return self._client.usage.metrics("scorer")
 
     def _request(self, image_id: str, data: bytes) -> ChatRequest:
-        return ChatRequest(
-            key=image_id,
-            prompt=self._prompt,
-            schema=ImageScore,
-            images=(data,),
-            seed=self._config.seed,
-            max_tokens=self._config.max_answer_tokens,
-        )
+        seed, limit = self._config.seed, self._config.max_answer_tokens
+        return ChatRequest(image_id, self._prompt, ImageScore, (data,), seed=seed, max_tokens=limit)
 
 
 def _result(answer: Answer) -> ScoredImage | Unscored:

@@ -1,8 +1,7 @@
 """The `proxy` scorer: recognised text and image statistics instead of a model's judgement.
 
 It is for runs without a model: no image statistic knows the meaning of a picture. Every scale below is a
-    choice of
-this implementation and comes from no paper.
+choice of this implementation and comes from no paper.
 """
 
 from __future__ import annotations
@@ -70,9 +69,8 @@ class ProxyScorer(DensityScorer):
     def __init__(self, config: Config, ctx: StageContext) -> None:
         self._engine = config.engine
         if importlib.util.find_spec("rapidocr_onnxruntime") is None:
-            raise ConfigError(
-                "ids_scoring.scorer: 'proxy' needs the package rapidocr-onnxruntime; install it or use 'mllm'"
-            )
+            needed = "the package rapidocr-onnxruntime; install it or use 'mllm'"
+            raise ConfigError(f"ids_scoring.scorer: 'proxy' needs {needed}")
 
     def score(self, images: Iterable[tuple[str, bytes]]) -> Iterator[tuple[str, ScoredImage]]:
         for scored in map_tasks(_score_task, in_batches(images, _TASK_IMAGES), None, self._engine):

@@ -32,10 +32,8 @@ def write_report(
     """Fill the report.
 
     Args:
-        scorer: the scorer's name.
-        scores: (n, 4) dimension scores, columns as `DIMENSIONS`.
-        ids: (n,) scores.
-        questions: (n,) questions allotted.
+        scorer: its name.
+        scores: (n, 4), columns as `DIMENSIONS`; `ids` and `questions` are (n,).
         examples: (image, caption) of low, middle and high density.
         rejected: images that could not be scored.
     """
@@ -62,10 +60,5 @@ def write_report(
 
 def _dimension(name: str, values: np.ndarray) -> dict[str, Any]:
     low, median, high = np.quantile(values, [0.1, 0.5, 0.9])
-    return {
-        "dimension": name,
-        "mean": float(values.mean()),
-        "10 %": float(low),
-        "median": float(median),
-        "90 %": float(high),
-    }
+    quantiles = {"10 %": float(low), "median": float(median), "90 %": float(high)}
+    return {"dimension": name, "mean": float(values.mean()), **quantiles}

@@ -30,25 +30,21 @@ _WRITE_ROWS = 20_000
 def run(config: Config, ctx: StageContext) -> None:
     """Score every image, combine the dimensions, allot questions.
 
-    Scores are kept in a journal by image. So memory holds four numbers an image, and a restart scores the
-    rest.
+    A journal keeps the scores by image: memory holds four numbers an image, and a restart scores the rest.
 
     Raises:
         ConfigError: the budget cannot be met by this number of images, or the proxy's package is missing.
         DataError: no image could be scored.
     """
     images = ctx.dataset("images", table="images")
-    _allot(
-        np.ones(images.rows), None, config.budget
-    )  # fails before the first request rather than after the last
+    _allot(np.ones(images.rows), None, config.budget)  # fails before the first request, not after the last
     scorer = SCORERS[config.scorer](config, ctx)
     scored = ctx.work.journal("scored")
     rejected = _score(scorer, images, scored, ctx)
     keys = [row["image_id"] for row in images.rows_iter(["image_id"]) if row["image_id"] in scored]
     if not keys:
-        raise DataError(
-            f"none of {images.rows} images could be scored; first: {rejected[0] if rejected else 'no images'}"
-        )
+        first = rejected[0] if rejected else "no images"
+        raise DataError(f"none of {images.rows} images could be scored; first: {first}")
     scores = np.array([scored.get(key)["scores"] for key in keys], dtype=np.float64)
     ids = information_density(scores, config.weights.as_tuple())
     questions = _allot(ids, keys, config.budget)
@@ -63,10 +59,8 @@ def run(config: Config, ctx: StageContext) -> None:
     ctx.log.info("scored images", extra=counts)
     store = ImageStore(images)
     examples = {
-        name: [
-            (store.get(keys[i]), f"{ids[i]:.2f}: {scored.get(keys[i])['caption']}"[:300]) for i in positions
-        ]
-        for name, positions in example_positions(ids).items()
+        name: [(store.get(keys[i]), f"{ids[i]:.2f}: {scored.get(keys[i])['caption']}"[:300]) for i in shown]
+        for name, shown in example_positions(ids).items()
     }
     write_report(ctx.report, scorer.name, scores, ids, questions, examples, len(rejected))
 
@@ -106,12 +100,6 @@ def _allot(ids: np.ndarray, keys: list[str] | None, budget: Budget) -> np.ndarra
 
 
 def _row(image_id: str, entry: dict[str, Any], scorer: str, density: float, n_qa: int) -> dict[str, Any]:
-    return {
-        "image_id": image_id,
-        **dict(zip(DIMENSIONS, entry["scores"], strict=True)),
-        "ids": density,
-        "rationale": entry["rationale"],
-        "caption": entry["caption"],
-        "scorer": scorer,
-        "n_qa": n_qa,
-    }
+    scores = dict(zip(DIMENSIONS, entry["scores"], strict=True))
+    texts = {"rationale": entry["rationale"], "caption": entry["caption"]}
+    return {"image_id": image_id, **scores, "ids": density, **texts, "scorer": scorer, "n_qa": n_qa}

@@ -5,6 +5,8 @@ A picture's draw depends on its id alone. It is the same in every run, and other
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from components.core.data.hashing import sha256_hex
 from components.core.data.pins import fingerprint, split_pin
 from components.core.stage.errors import DataError, NoInputError
@@ -20,25 +22,18 @@ def split_of(image_id: str, heldout_fraction: float) -> str:
     return "heldout" if position < heldout_fraction else "train"
 
 
+@dataclass(frozen=True)
 class Seen:
-    """Pictures that the promoted model was trained on; a sample of them comes again.
+    """Pictures that the promoted model was trained on; with new data alone, it would forget them."""
 
-    New data alone would make a model forget the old: a replay sample keeps it.
-
-    Args:
-        ids: SHA-256 digests of the stored bytes, as hexadecimal text.
-        replay_share: share of them that come again.
-    """
-
-    def __init__(self, ids: frozenset[str], replay_share: float) -> None:
-        self._ids, self._replay_share = ids, replay_share
-
-    def __contains__(self, image_id: str) -> bool:
-        return image_id in self._ids
+    ids: frozenset[str]
+    """SHA-256 digests of the stored bytes, as hexadecimal text."""
+    replay_share: float
+    """Share of them that come again."""
 
     def replays(self, image_id: str) -> bool:
         """Whether a seen picture is in the replay sample."""
-        return int(sha256_hex(f"replay {image_id}")[:8], 16) < self._replay_share * 16**8
+        return int(sha256_hex(f"replay {image_id}")[:8], 16) < self.replay_share * 16**8
 
 
 def read_seen(reference: str, replay_share: float) -> Seen:

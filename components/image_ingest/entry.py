@@ -82,7 +82,6 @@ class Source(Protocol):
 
     def entries(self) -> Iterator[Entry]:
         """Every entry, in an order that depends on the content alone, with bounded memory."""
-        ...
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The bytes of each entry, one picture at a time in memory; remote ones are fetched several at once.
@@ -90,11 +89,9 @@ class Source(Protocol):
         Raises:
             StageError: the source cannot be reached now; a retry may succeed.
         """
-        ...
 
     def uri(self, entry: Entry) -> str:
         """Origin of the picture, for the `images` table; the same on every machine that sees the source."""
-        ...
 
 
 def printable(name: str) -> str:

@@ -8,10 +8,11 @@ from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from PIL import Image
 
-from components.core.stage.report import Report, figure_axes
+from components.core.stage.report import Report, histogram
 from components.image_ingest.entry import Reason
 
 _SHOWN_IMAGES = 12
@@ -43,9 +44,8 @@ class Summary:
         if len(self._shown) == _SHOWN_IMAGES and image_id < self._shown[0][0]:
             return
         item = (image_id, self.kept, _thumbnail(data), f"{name} {width}x{height} {split}")
-        heapq.heappush(self._shown, item)
-        if len(self._shown) > _SHOWN_IMAGES:
-            heapq.heappop(self._shown)
+        add = heapq.heappush if len(self._shown) < _SHOWN_IMAGES else heapq.heapreplace
+        add(self._shown, item)
 
     def reject(self, rows: Sequence[dict[str, str]]) -> None:
         """Count rejected rows."""
@@ -80,11 +80,9 @@ class Summary:
         if not self.longer_sides:
             return
         report.heading("Kept images")
-        figure, axes = figure_axes(height=2.6)
-        axes.hist(self.longer_sides, bins=30, range=(0, max(self.longer_sides) * 1.1), color="#1f5fa8")
-        axes.set_xlabel("longer side of the stored image, px")
-        axes.set_ylabel("images")
-        report.figure(figure, "Sizes of kept images")
+        labels = ("longer side of the stored image, px", "images")
+        bins: dict[str, Any] = {"bins": 30, "range": (0, max(self.longer_sides) * 1.1)}
+        histogram(report, self.longer_sides, "Sizes of kept images", labels=labels, height=2.6, **bins)
         in_order = sorted(self._shown, key=lambda item: item[1])
         report.images([(picture, caption) for _, _, picture, caption in in_order])
 

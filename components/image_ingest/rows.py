@@ -30,21 +30,15 @@ def contents(source: Source, entries: Sequence[Entry], findings: pa.Table) -> It
             continue
         data = next(read)
         if isinstance(data, Rejection) or sha256_hex(data) != ids[row]:
-            raise StageError(
-                f"{source.uri(entry)}: changed while the stage ran; run it again when the source is at rest"
-            )
+            told = "changed while the stage ran; run it again when the source is at rest"
+            raise StageError(f"{source.uri(entry)}: {told}")
         yield data
 
 
 def image_rows(
     source: Source, entries: Sequence[Entry], findings: pa.Table, heldout_fraction: float, summary: Summary
 ) -> pa.Table:
-    """Rows of the `images` table, which are counted in the summary too.
-
-    Args:
-        entries: of the images that stay.
-        findings: theirs.
-    """
+    """Rows of the `images` table for the images that stay; counted in the summary too."""
     ids = findings["image_id"].to_pylist()
     splits = [split_of(id_, heldout_fraction) for id_ in ids]
     widths, heights = findings["width"].to_pylist(), findings["height"].to_pylist()
@@ -68,12 +62,7 @@ def rejected_rows(
     repeats: Mapping[int, Repeat],
     describe: Callable[[Repeat], str],
 ) -> list[dict[str, str]]:
-    """Rows of the `rejected` table, in the entries' order.
-
-    Args:
-        repeats: images that repeat another one, by row.
-        describe: names the image that another repeats.
-    """
+    """Rows of the `rejected` table, in order; `repeats` are by row, `describe` gives their detail."""
     reasons, details = findings["reason"].to_pylist(), findings["detail"].to_pylist()
     for row, repeat in repeats.items():
         reasons[row], details[row] = repeat.reason.value, describe(repeat)

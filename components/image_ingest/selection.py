@@ -74,7 +74,7 @@ class Selection:
         ids = [bytes.fromhex(id_) for id_ in images["image_id"].to_pylist()]
         found = self._chooser.choose(ids, rows, number * self._listing.chunk_files + good)
         for row, id_ in enumerate(ids):
-            if row in found or id_.hex() not in self._seen:
+            if row in found or id_.hex() not in self._seen.ids:
                 continue
             if self._seen.replays(id_.hex()):
                 self.replayed += 1

@@ -66,20 +66,17 @@ def _benchmark_images(config: Config, ctx: StageContext) -> BenchmarkImages:
     found, skipped = collect(images(), config)
     for name in skipped[:5]:
         ctx.log.warning("not compared with the images: %s", name)
-    ctx.log.info(
-        "benchmark images to keep out", extra={"distinct": len(found.names), "not_compared": len(skipped)}
-    )
+    counts = {"distinct": len(found.names), "not_compared": len(skipped)}
+    ctx.log.info("benchmark images to keep out", extra=counts)
     return found
 
 
 def _nothing_left(uri: str, summary: Summary, folder: Path) -> StageError:
+    total = summary.counts.total()
     if set(summary.counts) == {Reason.DOWNLOAD_FAILED.value}:
         shutil.rmtree(folder)  # so that the next attempt asks again
-        return StageError(
-            f"{uri}: none of {summary.counts.total()} URLs could be downloaded; try again later"
-        )
-    counts = dict(summary.counts.most_common())
-    return DataError(f"{uri}: none of {summary.counts.total()} entries is usable: {counts}")
+        return StageError(f"{uri}: none of {total} URLs could be downloaded; try again later")
+    return DataError(f"{uri}: none of {total} entries is usable: {dict(summary.counts.most_common())}")
 
 
 def _tell(config: Config, ctx: StageContext, summary: Summary, selection: Selection) -> None:
@@ -94,12 +91,9 @@ def _tell(config: Config, ctx: StageContext, summary: Summary, selection: Select
         told = f"{fewer}: nothing to train on yet."
         ctx.log.info(told)
         ctx.report.text(told)
-    counts = summary.counts
-    ctx.log.info(
-        "kept %d new images of %d entries; %d are known", summary.kept, counts.total(), counts["known"]
-    )
-    if summary.kept and not counts["heldout"] and config.heldout_fraction:
-        ctx.log.warning(
-            "no image is held out: too few images for heldout_fraction %g", config.heldout_fraction
-        )
+    counts, share = summary.counts, config.heldout_fraction
+    told = "kept %d new images of %d entries; %d are known"
+    ctx.log.info(told, summary.kept, counts.total(), counts["known"])
+    if summary.kept and not counts["heldout"] and share:
+        ctx.log.warning("no image is held out: too few images for heldout_fraction %g", share)
     summary.write(ctx.report)

@@ -53,8 +53,7 @@ class ExpertLabel(ExpertTopic):
     """A first-level topic, always written by an expert."""
 
     dimension: Literal["domain", "capability"]
-    """`domain`: what the pictures are about. `capability`: what is asked of the model (reading, counting,
-    ...)."""
+    """`domain`: what the pictures are about. `capability`: the model's task (reading, counting, ...)."""
     children: Annotated[tuple[ExpertChild, ...], AfterValidator(_unique)] = ()
     """Second-level topics the expert insists on; the model adds to them."""
 
@@ -69,9 +68,8 @@ class Config(Settings):
     edits: tuple[Edit, ...] = ()
     """Experts' changes to proposed topics. What an expert wrote is changed in `experts`."""
     previous: str = Field(default="", json_schema_extra=READ_PATH)
-    """Directory (or `s3://` prefix) of an earlier `label_tree` output to go on from; `#sha256=<fingerprint>`
-    after it pins its content. Topics that had a place in it keep their children, and only new ones are asked
-    for theirs. Empty: grow everything."""
+    """Directory or `s3://` prefix of an earlier `label_tree` output, pinned (`#sha256=<fingerprint>`) or not.
+    Its topics keep their children, and only new ones are asked for theirs. Empty: grow everything."""
     regrow: tuple[str, ...] = ()
     """Paths (names joined by " > ") of topics in `previous` that are asked for more children nevertheless,
     together with everything below them; what they have is kept."""
@@ -108,16 +106,13 @@ class Config(Settings):
             if key in written:
                 raise ValueError(f"edits: '{edit.path}' was written by an expert; change it under experts")
             if len(key) == 1 and edit.name and path_key(edit.name) not in written:
-                raise ValueError(
-                    f"edits: '{edit.path}' becomes '{edit.name}', which is not among the experts"
-                )
+                change = f"'{edit.path}' becomes '{edit.name}'"
+                raise ValueError(f"edits: {change}, which is not among the experts")
         gone = [" > ".join(key) for key in written if edits.removes(key)]
         if gone:
             raise ValueError(f"edits: remove what experts ask for: {', '.join(sorted(gone))}")
         if self.regrow and not self.previous:
-            raise ValueError(
-                "regrow: there is no previous tree to regrow; set previous or leave regrow empty"
-            )
+            raise ValueError("regrow: no previous tree to regrow; set previous or leave regrow empty")
         return self
 
 

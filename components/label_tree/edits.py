@@ -20,14 +20,11 @@ class Edit(Settings):
     """An expert's change to a topic that the model proposed; holds in every later run."""
 
     path: str
-    """Names from the first level down, joined by " > ". Names above the topic may be those before or after an
-    edit."""
+    """Names from the first level down, joined by " > "; above the topic those before or after an edit."""
     name: str = ""
-    """New name; empty keeps it. On the first level, where `experts` has the new name, everything below moves
-    along."""
+    """New name; empty keeps it. On the first level, `experts` must list it; everything below moves along."""
     description: str = ""
-    """New description; empty keeps it. Of a removed topic: its content, by which near-duplicates are
-    recognised."""
+    """New description; empty keeps it. Of a removed topic: its content, to recognise near-duplicates by."""
     remove: bool = False
     """Take the topic and everything below it out, and let neither it nor a near-duplicate of it come back."""
 
@@ -68,19 +65,16 @@ class Edits:
             if key in indexed.sources:
                 raise ValueError(f"edits: '{edit.path}' is changed twice; write one edit")
             indexed.sources[key] = edit
-            if edit.name:
-                indexed._names[key] = clean_name(edit.name)
             target = (*above, name_key(clean_name(edit.name or names[-1])))
             if edit.name:
+                indexed._names[key] = clean_name(edit.name)
                 targets[target] = edit.path
             if edit.description:
                 indexed._descriptions[target] = clean_text(edit.description, MAX_DESCRIPTION_CHARS)
         for key in targets.keys() & indexed.sources.keys():
-            if indexed.sources[key].path != targets[key]:
-                raise ValueError(
-                    f"edits: '{targets[key]}' takes the name that '{indexed.sources[key].path}' changes; "
-                    "use another name"
-                )
+            new, old = targets[key], indexed.sources[key].path
+            if new != old:
+                raise ValueError(f"edits: '{new}' takes the name that '{old}' changes; use another name")
         return indexed
 
     def removes(self, key: Key) -> bool:
@@ -98,9 +92,7 @@ class Edits:
     def apply(self, path: Sequence[str], description: str) -> tuple[tuple[str, ...], str] | None:
         """Path and description of a topic after the edits; None if it, or a topic above it, is removed."""
         new = self.new_path(path)
-        above = path_key(new[:-1])
-        own = name_key(path[-1]) if path else ""
-        if self.removes((*above, own)):
+        if self.removes((*path_key(new[:-1]), *path_key(path[-1:]))):
             return None
         return new, self._descriptions.get(path_key(new), description)
 

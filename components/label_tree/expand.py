@@ -67,10 +67,7 @@ class Round:
 
 @dataclass(frozen=True)
 class RefusedProposal:
-    """A proposal that did not become a topic.
-
-    `reason` is one of `REASONS`; `into` is the topic it was taken for, at this cosine, where there is one.
-    """
+    """A proposal that became no topic: one of `REASONS`, and the topic it was taken for, with the cosine."""
 
     parent: Topic
     name: str
@@ -109,8 +106,8 @@ def grow(start: Start, limits: GrowthLimits, ask: Ask, embed: Embed, edits: Edit
     budget is full, when its answer was unusable, or when less than `min_new_share` of its proposals was new.
 
     Args:
-        start: the topics there are, parents first, and which of them keep their children as they are.
-        limits: see `GrowthLimits`.
+        start: the topics there are, and which of them keep their children as they are.
+        limits: when to stop.
         ask: branches -> an answer each, None where the model gave none that could be used.
         embed: texts -> (n, d) unit vectors.
         edits: experts' changes, which apply to proposals as well.
@@ -163,12 +160,12 @@ class _Grower:
         candidates = []
         for branch, children in zip(branches, proposals, strict=True):
             for place, child in enumerate(children):
-                reason, topic = self._read(branch, place, child)
-                if topic is None:
-                    name = clean_text(child.name, MAX_NAME_CHARS)
-                    self.growth.refused.append(RefusedProposal(branch.parent, name, reason))
-                else:
+                topic = self._read(branch, place, child)
+                if isinstance(topic, Topic):
                     candidates.append(topic)
+                else:
+                    name = clean_text(child.name, MAX_NAME_CHARS)
+                    self.growth.refused.append(RefusedProposal(branch.parent, name, reason=topic))
         parents = {branch.parent.topic_id: branch.parent for branch in branches}
         new = Counter(topic.parent_id for topic in self._merge(candidates, parents))
         failed, proposed = sum(answer is None for answer in answers), sum(map(len, proposals))
@@ -181,17 +178,15 @@ class _Grower:
                 open_parents.append(branch.parent)
         return open_parents
 
-    def _read(self, branch: Branch, place: int, child: TopicChild) -> tuple[str, Topic | None]:
+    def _read(self, branch: Branch, place: int, child: TopicChild) -> Topic | str:
         """A proposal as a topic after the experts' edits, or the reason why it is none."""
         if place >= branch.wanted:
-            return "over_budget", None
+            return "over_budget"
         topic = propose(branch.parent, child.name, child.description)
         if topic is None:
-            return "no_name", None
+            return "no_name"
         edited = self._edits.apply(topic.path, topic.description)
-        if edited is None:
-            return "removed_by_expert", None
-        return "", replace(topic, path=edited[0], description=edited[1])
+        return replace(topic, path=edited[0], description=edited[1]) if edited else "removed_by_expert"
 
     def _merge(self, candidates: Sequence[Topic], parents: dict[str, Topic]) -> list[Topic]:
         """Add the candidates that are new to the growth and return them; the others are refused."""

@@ -1,11 +1,12 @@
-"""Names of topics: how they are cleaned, compared and turned into stable ids. Standard library only."""
+"""Names of topics: how they are cleaned, compared and turned into stable ids."""
 
 from __future__ import annotations
 
-import hashlib
 import re
 import unicodedata
 from collections.abc import Sequence
+
+from components.core.data.hashing import sha256_hex
 
 MAX_NAME_CHARS = 80
 MAX_DESCRIPTION_CHARS = 300
@@ -41,9 +42,5 @@ def name_key(text: str) -> str:
 
 
 def topic_id(dimension: str, path: Sequence[str]) -> str:
-    """Stable id of a topic: SHA-256 (hex) over its dimension and the compared form of every name on its path.
-
-    It depends on nothing else, so the same topic keeps its id in every run and however the tree around it
-    grows.
-    """
-    return hashlib.sha256("\x1f".join([dimension, *map(name_key, path)]).encode()).hexdigest()
+    """Id of a topic, the same in every run: SHA-256 over its dimension and the keys of its path's names."""
+    return sha256_hex("\x1f".join([dimension, *map(name_key, path)]))

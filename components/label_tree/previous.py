@@ -120,12 +120,10 @@ def lookalikes(
 ) -> list[tuple[Topic, Topic, float]]:
     """New topics of experts, each with the topic of the earlier tree that it resembles, and the cosine.
 
-    Neither is merged: an expert's topic never is, and a topic that was there stays until an expert removes
-        it.
+    Neither is merged: an expert's topic never is, and an earlier topic stays until an expert removes it. The
+    first `planted` of the topics are the experts'.
 
     Args:
-        start: from `carry_over`.
-        planted: how many of `start.topics`, from the first on, are the experts'.
         vectors: (at least len(start.topics), d) unit vectors, in their order.
         threshold: cosine from which two topics are named.
     """
@@ -142,24 +140,19 @@ class KnownVectors:
     """Embeds texts, taking the vectors of texts that the earlier tree embedded from there."""
 
     def __init__(self, embed: Embed, texts: Sequence[str], vectors: Vectors) -> None:
-        self._embed = embed
-        self._vectors = vectors
-        self._row = {text: row for row, text in enumerate(texts)}
+        self._embed, self._width = embed, vectors.shape[1]
+        self._known = dict(zip(texts, vectors, strict=True))
 
     @property
     def same_embedder(self) -> bool:
         """Whether the embedder gives a few of the known texts the vectors that they have; asks it."""
-        texts = list(self._row)[:_PROBED_TEXTS]
-        known = self._vectors[[self._row[text] for text in texts]]
-        fresh = self._embed(texts)
+        texts = list(self._known)[:_PROBED_TEXTS]
+        known, fresh = np.array([self._known[text] for text in texts]), self._embed(texts)
         return fresh.shape == known.shape and bool((np.sum(fresh * known, axis=1) >= _SAME_EMBEDDER).all())
 
     def __call__(self, texts: Sequence[str]) -> Vectors:
         """(len(texts), d) unit vectors."""
-        missing = list(dict.fromkeys(text for text in texts if text not in self._row))
-        fresh = self._embed(missing) if missing else self._vectors[:0]
-        new_row = {text: row for row, text in enumerate(missing)}
-        result: Vectors = np.empty((len(texts), self._vectors.shape[1]), np.float32)
-        for row, text in enumerate(texts):
-            result[row] = self._vectors[self._row[text]] if text in self._row else fresh[new_row[text]]
-        return result
+        missing = list(dict.fromkeys(text for text in texts if text not in self._known))
+        fresh = dict(zip(missing, self._embed(missing), strict=True)) if missing else {}
+        rows = [self._known[text] if text in self._known else fresh[text] for text in texts]
+        return np.array(rows, np.float32).reshape(len(texts), self._width)

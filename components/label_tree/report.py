@@ -15,11 +15,7 @@ MAX_ROWS_SHOWN = 200
 
 
 def write_report(
-    report: Report,
-    growth: Growth,
-    start: Start,
-    edits: Edits,
-    alike: Sequence[tuple[Topic, Topic, float]] = (),
+    report: Report, growth: Growth, start: Start, edits: Edits, alike: Sequence[tuple[Topic, Topic, float]]
 ) -> None:
     """Fill `report` from a grown tree; `alike` as `previous.lookalikes` gives it."""
     report.heading("Topics")
@@ -36,19 +32,9 @@ def write_report(
         _edits(report, growth, edits)
     report.heading("Rounds")
     report.text("A branch closes when its budget is full or when too little of what it proposed was new.")
-    report.table(
-        [
-            {
-                "level": r.level,
-                "round": r.round + 1,
-                "branches asked": r.asked,
-                "unusable answers": r.failed,
-                "proposed": r.proposed,
-                "new": r.new,
-            }
-            for r in growth.rounds
-        ]
-    )
+    columns = ("level", "round", "branches asked", "unusable answers", "proposed", "new")
+    rows = [(r.level, r.round + 1, r.asked, r.failed, r.proposed, r.new) for r in growth.rounds]
+    report.table([dict(zip(columns, row, strict=True)) for row in rows])
     _refused(report, growth)
 
 
@@ -85,19 +71,13 @@ def _previous(report: Report, start: Start, alike: Sequence[tuple[Topic, Topic, 
         f"{len(start.earlier)} of its topics are in this tree, {len(start.left)} are not; "
         f"{len(start.earlier) - len(start.settled)} were asked for more children."
     )
-    gone = [{"topic": SEPARATOR.join(left.topic.path), "reason": left.reason} for left in start.left]
+    gone = [{"topic": left.topic.full_name, "reason": left.reason} for left in start.left]
     _list(report, "topics left behind", gone)
     if alike:
-        report.text(
-            "New expert topics that resemble a topic of the previous tree. Both are kept; "
-            "an edit removes one."
-        )
+        kept = "Both are kept; an edit removes one."
+        report.text(f"New expert topics that resemble a topic of the previous tree. {kept}")
         rows = [
-            {
-                "expert": SEPARATOR.join(new.path),
-                "previous": SEPARATOR.join(old.path),
-                "cosine": round(cosine, 4),
-            }
+            {"expert": new.full_name, "previous": old.full_name, "cosine": round(cosine, 4)}
             for new, old, cosine in alike
         ]
         _list(report, "lookalikes", rows)
@@ -122,7 +102,7 @@ def _refused(report: Report, growth: Growth) -> None:
         {
             "proposed": SEPARATOR.join((*refused.parent.path, refused.name)),
             "reason": refused.reason,
-            "taken for": SEPARATOR.join(refused.into.path) if refused.into else "",
+            "taken for": refused.into.full_name if refused.into else "",
             "cosine": round(refused.similarity, 4) if refused.into else "",
         }
         for refused in growth.refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -33,12 +34,8 @@ def run(config: Config, ctx: StageContext) -> None:
     """
     teacher = MLLMClient(config.model, ctx.work.journal("children"), ctx.log)
     embedder = MLLMClient(config.embedder, ctx.work.journal("embeddings"), ctx.log)
-    limits = GrowthLimits(
-        max_children={2: config.max_children_l2, 3: config.max_children_l3},
-        rounds=config.rounds,
-        min_new_share=config.min_new_share,
-        merge_similarity=config.merge_similarity,
-    )
+    budget = {2: config.max_children_l2, 3: config.max_children_l3}
+    limits = GrowthLimits(budget, config.rounds, config.min_new_share, config.merge_similarity)
 
     def ask(branches: Sequence[Branch]) -> list[TopicChildren | None]:
         requests = [_request(config, branch) for branch in branches]
@@ -46,7 +43,7 @@ def run(config: Config, ctx: StageContext) -> None:
         answers = teacher.map(requests, desc=f"level {level}, round {branches[0].round + 1}")
         for branch, answer in zip(branches, answers, strict=True):
             if answer.error:
-                ctx.log.warning("no children of '%s': %s", SEPARATOR.join(branch.parent.path), answer.error)
+                ctx.log.warning("no children of '%s': %s", branch.parent.full_name, answer.error)
         return [answer.value for answer in answers]
 
     edits = Edits.of(config.edits)
@@ -54,10 +51,8 @@ def run(config: Config, ctx: StageContext) -> None:
     growth = grow(start, limits, ask, embed, edits)
     counts = {level: sum(topic.level == level for topic in growth.topics) for level in (1, 2, 3)}
     if not counts[3]:
-        raise DataError(
-            "label_tree: no third-level topic came of it; look at the answers of "
-            f"{config.model.model} and at max_children_l2, max_children_l3 and merge_similarity"
-        )
+        look = f"answers of {config.model.model} and at max_children_l2, max_children_l3 and merge_similarity"
+        raise DataError(f"label_tree: no third-level topic came of it; look at the {look}")
     with ctx.writer("label_tree", table="label_tree") as writer:
         writer.write(_table(growth))
     with ctx.writer("rejected", table="rejected") as writer:
@@ -98,10 +93,8 @@ def _start(config: Config, ctx: StageContext, edits: Edits, embedder: MLLMClient
     known = KnownVectors(embedder.embed, [topic.text for topic in earlier], vectors)
     if known.same_embedder:
         return start, known
-    ctx.log.warning(
-        "the previous tree was embedded by another model than %s; its topics are embedded again",
-        config.embedder.model,
-    )
+    told = "the previous tree was embedded by another model than %s; its topics are embedded again"
+    ctx.log.warning(told, config.embedder.model)
     return start, embedder.embed
 
 
@@ -129,21 +122,11 @@ def _fetch(uri: str, folder: Path) -> Path:
 
 
 def _request(config: Config, branch: Branch) -> ChatRequest:
-    prompt, _ = render(
-        __file__,
-        "expand.jinja",
-        domain=config.domain,
-        dimension=branch.parent.dimension,
-        path=branch.parent.path,
-        description=branch.parent.description,
-        siblings=[topic.name for topic in branch.siblings],
-        children=[topic.name for topic in branch.children],
-        wanted=branch.wanted,
-    )
+    prompt, _ = render(__file__, "expand.jinja", domain=config.domain, branch=branch)
     return ChatRequest(
-        key=f"{branch.parent.topic_id}:{branch.round}",
-        prompt=prompt,
-        schema=TopicChildren,
+        f"{branch.parent.topic_id}:{branch.round}",
+        prompt,
+        TopicChildren,
         temperature=config.temperature,
         seed=branch.round,
         max_tokens=config.max_answer_tokens,
@@ -156,23 +139,16 @@ def _table(growth: Growth) -> pa.Table:
     topics = [growth.topics[index] for index in order]
     vectors = np.ascontiguousarray(growth.vectors[order], np.float32)
     offsets = np.arange(len(topics) + 1, dtype=np.int32) * vectors.shape[1]
-    columns = {
-        "topic_id": [topic.topic_id for topic in topics],
-        "path": [list(topic.path) for topic in topics],
-        "level": [topic.level for topic in topics],
-        "name": [topic.name for topic in topics],
-        "description": [topic.description for topic in topics],
-        "dimension": [topic.dimension for topic in topics],
-        "parent_id": [topic.parent_id for topic in topics],
-        "origin": [topic.origin for topic in topics],
-        "embedding": pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel())),
-    }
-    return pa.Table.from_pydict(columns, schema=SCHEMAS["label_tree"])
+    schema = SCHEMAS["label_tree"]
+    names = [name for name in schema.names if name != "embedding"]  # as the topics' own attributes
+    columns: dict[str, Any] = {name: [getattr(topic, name) for topic in topics] for name in names}
+    columns["embedding"] = pa.ListArray.from_arrays(pa.array(offsets), pa.array(vectors.ravel()))
+    return pa.Table.from_pydict(columns, schema=schema)
 
 
 def _rejected(refused: RefusedProposal) -> dict[str, str]:
     """Row of the `rejected` table; `id` is that of the parent that was asked."""
     detail = SEPARATOR.join((*refused.parent.path, refused.name))
     if refused.into is not None:
-        detail += f" -> {SEPARATOR.join(refused.into.path)} (cosine {refused.similarity:.4f})"
+        detail += f" -> {refused.into.full_name} (cosine {refused.similarity:.4f})"
     return {"id": refused.parent.topic_id, "reason": refused.reason, "detail": detail}

@@ -1,12 +1,11 @@
 """The topic tree as data: planting the experts' topics and merging near-duplicates. Pure.
 
-A tree is a list of topics in a fixed order (parents before children) beside a matrix with one unit vector a
-topic.
+A tree is a list of topics, parents before children, beside a matrix with one unit vector a topic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from components.label_tree.config import ExpertLabel, ExpertTopic
+from components.label_tree.edits import SEPARATOR
 from components.label_tree.names import MAX_DESCRIPTION_CHARS, clean_name, clean_text, name_key, topic_id
 
 Vectors = NDArray[np.float32]
@@ -45,6 +45,11 @@ class Topic:
         return self.path[-1]
 
     @property
+    def full_name(self) -> str:
+        """The names of the path, joined as people write them."""
+        return SEPARATOR.join(self.path)
+
+    @property
     def level(self) -> int:
         """1, 2 or 3."""
         return len(self.path)
@@ -69,12 +74,9 @@ def plant(experts: Iterable[ExpertLabel]) -> list[Topic]:
     topics: list[Topic] = []
     level: list[tuple[tuple[str, ...], str, ExpertTopic]] = [((), e.dimension, e) for e in experts]
     while level:
-        below: list[tuple[tuple[str, ...], str, ExpertTopic]] = []
-        for above, dimension, expert in level:
-            topic = _topic(above, expert.name, expert.description, dimension, "expert")
-            topics.append(topic)
-            below += [(topic.path, dimension, child) for child in getattr(expert, "children", ())]
-        level = below
+        planted = [(_topic(above, e.name, e.description, kind, "expert"), e) for above, kind, e in level]
+        topics += [topic for topic, _ in planted]
+        level = [(t.path, t.dimension, child) for t, e in planted for child in getattr(e, "children", ())]
     return topics
 
 
@@ -86,9 +88,8 @@ def propose(parent: Topic, name: str, description: str) -> Topic | None:
 
 
 def _topic(above: tuple[str, ...], name: str, description: str, dimension: str, origin: str) -> Topic:
-    return Topic(
-        (*above, clean_name(name)), clean_text(description, MAX_DESCRIPTION_CHARS), dimension, origin
-    )
+    description = clean_text(description, MAX_DESCRIPTION_CHARS)
+    return Topic((*above, clean_name(name)), description, dimension, origin)
 
 
 def merge(
@@ -111,8 +112,7 @@ def merge(
         candidates: proposals, in the order that decides who is first.
         vectors: (len(candidates), d) unit vectors.
         threshold: cosine from which two topics are the same.
-        block_rows: candidates compared at a time, so that the matrix of all similarities is never held. No
-            effect on the result.
+        block_rows: candidates compared at a time, which bounds memory. No effect on the result.
 
     Returns:
         Indices of the accepted candidates, ascending, and one `Merge` for each of the others.
@@ -128,8 +128,7 @@ def merge(
         earlier = list(accepted)
         within = vectors[start:stop] @ vectors[start:stop].T
         here: list[int] = []
-        for row in range(stop - start):
-            topic = candidates[start + row]
+        for row, topic in enumerate(candidates[start:stop]):
             options: list[tuple[float, Topic]] = []
             if len(tree):
                 options.append((float(best[row]), tree[where[row]]))
@@ -168,10 +167,10 @@ def in_reading_order(topics: Sequence[Topic]) -> list[int]:
     children: dict[str, list[int]] = {}
     for index, topic in enumerate(topics):
         children.setdefault(topic.parent_id, []).append(index)
-    order: list[int] = []
-    stack = list(reversed(children.get("", [])))
-    while stack:
-        index = stack.pop()
-        order.append(index)
-        stack.extend(reversed(children.get(topics[index].topic_id, [])))
-    return order
+
+    def below(topic_id: str) -> Iterator[int]:
+        for index in children.get(topic_id, ()):
+            yield index
+            yield from below(topics[index].topic_id)
+
+    return list(below(""))

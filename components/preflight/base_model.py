@@ -20,9 +20,7 @@ _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 def starting_model(config: Config, promotion_section: str) -> tuple[str, str]:
     """Path of the model, and of the list of pictures that it has seen ("" if there is none).
 
-    Args:
-        config: settings of preflight.
-        promotion_section: settings of promotion as JSON: they name registry and domain.
+    The promotion section, JSON, names registry and domain.
 
     Raises:
         ConfigError: `start_from: promoted` without promotion's settings, or with an unreadable registry.
@@ -34,10 +32,9 @@ def starting_model(config: Config, promotion_section: str) -> tuple[str, str]:
     if not root:
         raise ConfigError("preflight.start_from: promoted needs promotion.registry")
     if is_object_uri(root):
-        raise ConfigError(
-            f"preflight.start_from: promoted needs a registry on a mounted volume, and {root} is an object "
-            "store; fetch the model with `vlm-posttrain registry fetch` and name it as preflight.base_model"
-        )
+        needed = f"a registry on a mounted volume, and {root} is an object store"
+        advice = "fetch the model with `vlm-posttrain registry fetch` and name it as preflight.base_model"
+        raise ConfigError(f"preflight.start_from: promoted needs {needed}; {advice}")
     registry = DomainRegistry(root, promotion.get("domain", "default"))
     current = registry.pointer().version
     if not current:
@@ -119,13 +116,10 @@ def _check_tokenizer(path: Path, config: dict[str, Any], problems: list[str]) ->
     if tokenizer.is_file() and image_token is not None:
         added = {token["id"] for token in _json(tokenizer, problems).get("added_tokens", [])}
         if image_token not in added:
-            problems.append(
-                f"config.json's image_token_id {image_token} is no special token of the tokenizer"
-            )
-    in_config = any(
-        "chat_template" in _json(path / name, [])
-        for name in ("tokenizer_config.json", "processor_config.json")
-    )
+            token = f"config.json's image_token_id {image_token}"
+            problems.append(f"{token} is no special token of the tokenizer")
+    settings = ("tokenizer_config.json", "processor_config.json")
+    in_config = any("chat_template" in _json(path / name, []) for name in settings)
     if not _any_of(path, _TEMPLATE_FILES) and not in_config:
         problems.append(f"no chat template ({', '.join(_TEMPLATE_FILES)}, or in tokenizer_config.json)")
 

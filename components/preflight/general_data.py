@@ -38,18 +38,14 @@ def open_checked(path: Path, table: str) -> Dataset:
 def check_general_data(root: Path, checked_samples: int, max_unusable_share: float = 0.0) -> str:
     """Check `<root>/images` and `<root>/samples`, or sets in a format that the training stage reads.
 
-    Args:
-        root: the general data.
-        checked_samples: how many samples to check, from the first on.
-        max_unusable_share: share of them that may break a rule; training rejects those.
+    Of the first `checked_samples`, a `max_unusable_share` may break a rule; training rejects those.
 
     Returns:
         A line for the report.
 
     Raises:
         NoInputError: a part is missing or empty.
-        DataError: unknown format, wrong schema, or too many samples that break a rule; the message counts
-            them and shows the first ones.
+        DataError: unknown format, wrong schema, or too many samples that break a rule; shows the first ones.
     """
     if root.exists() and not is_dataset(root) and not (root / "samples").exists():
         return _check_sets(root, open_general(root, verify=False), checked_samples, max_unusable_share)
@@ -59,11 +55,10 @@ def check_general_data(root: Path, checked_samples: int, max_unusable_share: flo
     known = {key for batch in batches for key in batch["image_id"].to_pylist()}
     rows = samples.rows_iter(["sample_id", "messages", "image_ids"], batch_rows=4096)
     problems: list[str] = []
-    count = 0
     for row in islice(rows, checked_samples):
-        count += 1
         if problem := sample_problem(row["messages"], row["image_ids"], known):
             problems.append(f"sample {row['sample_id']}: {problem}")
+    count = min(samples.rows, checked_samples)
     unusable = _unusable(root, problems, count, max_unusable_share)
     return f"{samples.rows:,} samples ({count:,} checked), {images.rows:,} images{unusable}"
 

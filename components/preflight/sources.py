@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import get_args
 
 from components.core.answers import AnswerType
-from components.core.benchmarks import Format, Kind, open_benchmark
+from components.core.benchmarks import Format, open_benchmark
 from components.core.benchmarks.base import BenchmarkItem
 from components.core.benchmarks.kinds import kind_for
 from components.core.data.manifest import MANIFEST_NAME
@@ -17,6 +17,7 @@ from components.core.data.pins import local_path
 from components.core.objects import is_object_uri, open_store
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.core.vlm.messages import numbered_images
+from components.preflight.config import BenchmarkSource
 from components.preflight.general_data import open_checked
 
 _ANSWER_TYPES = get_args(AnswerType)
@@ -25,18 +26,12 @@ _SHARD_ENDINGS = (".tar", ".parquet")
 
 
 def check_images(uri: str, extensions: Sequence[str]) -> str:
-    """Check that a source holds pictures, by their names; stops at the first one.
-
-    Args:
-        uri: a folder, an archive, a Parquet file, a list of URLs, or `s3://bucket/prefix`.
-        extensions: endings of pictures' names; empty takes any file.
+    """Check that a source holds pictures, by the endings of their names; stops at the first one.
 
     Raises:
         NoInputError: nothing there is named like a picture or like a shard of pictures.
     """
-    endings = tuple(ending.lower() for ending in extensions)
-    if endings:
-        endings += _SHARD_ENDINGS
+    endings = tuple(ending.lower() for ending in (*extensions, *_SHARD_ENDINGS)) if extensions else ()
     if is_object_uri(uri):
         store, prefix = open_store(uri)
         names: Iterator[str] = (item.key for item in store.list(prefix))
@@ -65,7 +60,7 @@ def _files_below(root: Path) -> Iterator[str]:
                 yield (Path(folder) / name).relative_to(root).as_posix()
 
 
-def check_benchmark(path: Path, format: Format = "auto", kind: Kind = "auto", name: str = "") -> str:
+def check_benchmark(source: BenchmarkSource) -> str:
     """Check that a benchmark has a known format, and that its items can be asked and scored.
 
     Raises:
@@ -73,10 +68,11 @@ def check_benchmark(path: Path, format: Format = "auto", kind: Kind = "auto", na
         DataError: another format, or unusable items; names the first of them.
         ConfigError: the kind is not set and cannot be derived.
     """
-    if format == "dataset" or (path / MANIFEST_NAME).is_file():
+    path = local_path(source.uri)
+    if source.format == "dataset" or (path / MANIFEST_NAME).is_file():
         open_checked(path, "benchmark")
-    benchmark = open_benchmark(path, format)
-    kind = kind_for(name or path.stem, benchmark) if kind == "auto" else kind
+    benchmark = open_benchmark(path, source.format)
+    kind = kind_for(source.name, benchmark) if source.kind == "auto" else source.kind
     seen: set[str] = set()
     problems: list[str] = []
     for item in benchmark.items:
@@ -118,7 +114,6 @@ def check_disk(paths: Iterable[Path], min_free_gib: float) -> str:
     free = {str(place): shutil.disk_usage(place).free / 2**30 for place in places}
     low = [f"{place} has {gib:.1f} GiB free" for place, gib in free.items() if gib < min_free_gib]
     if low:
-        raise ConfigError(
-            f"{'; '.join(low)}; free space up to {min_free_gib:g} GiB or lower preflight.min_free_disk_gib"
-        )
+        advice = f"free space up to {min_free_gib:g} GiB or lower preflight.min_free_disk_gib"
+        raise ConfigError(f"{'; '.join(low)}; {advice}")
     return f"{min(free.values()):.1f} GiB free"

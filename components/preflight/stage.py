@@ -13,7 +13,7 @@ from components.core.stage.errors import ConfigError, DataError, EndpointError, 
 from components.core.stage.settings import Settings, parse_settings, stage_config
 from components.preflight.base_model import check_base_model, starting_model
 from components.preflight.component import IO
-from components.preflight.config import BenchmarkSource, Config
+from components.preflight.config import Config
 from components.preflight.endpoints import find_probes, probe
 from components.preflight.general_data import check_general_data
 from components.preflight.sources import check_benchmark, check_disk, check_images
@@ -35,7 +35,8 @@ def run(config: Config, ctx: StageContext) -> None:
         if section := ctx.params[f"section_{name}"]:
             checks.add("settings", name, partial(_check_section, name, section, valid))
     checks.add("images", config.images, partial(check_images, config.images, config.image_extensions))
-    checks.add("general data", config.general_data, partial(_check_general_data, config))
+    data, limits = config.general_data, (config.checked_samples, config.max_unusable_share)
+    checks.add("general data", data, lambda: check_general_data(local_path(data), *limits))
     try:
         model, seen = starting_model(config, ctx.params["section_promotion"])
     except ConfigError as error:
@@ -44,7 +45,7 @@ def run(config: Config, ctx: StageContext) -> None:
         types = config.supported_model_types
         checks.add("base model", model, lambda: check_base_model(local_path(model), types))
     for item in config.benchmarks:
-        checks.add(f"benchmark {item.name} ({item.role})", item.uri, partial(_check_benchmark, item))
+        checks.add(f"benchmark {item.name} ({item.role})", item.uri, partial(check_benchmark, item))
     places = [ctx.work.path, *ctx.outputs.values()]
     checks.add("disk", "work and outputs", partial(check_disk, places, config.min_free_disk_gib))
     if config.probe_endpoints:
@@ -68,15 +69,6 @@ def _check_section(name: str, section: str, valid: dict[str, Settings]) -> str:
     """Parse a section's JSON; its typed settings go into `valid`."""
     valid[name] = parse_settings(stage_config(SECTIONS[name].stage), section, name)
     return type(valid[name]).__module__
-
-
-def _check_general_data(config: Config) -> str:
-    root = local_path(config.general_data)
-    return check_general_data(root, config.checked_samples, config.max_unusable_share)
-
-
-def _check_benchmark(benchmark: BenchmarkSource) -> str:
-    return check_benchmark(local_path(benchmark.uri), benchmark.format, benchmark.kind, benchmark.name)
 
 
 class _Checks:

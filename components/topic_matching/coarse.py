@@ -26,18 +26,13 @@ class Match:
     fine: float
 
 
+@dataclass(frozen=True)
 class Matcher:
-    """Matches captions to one label tree.
+    """Matches captions, (n, d) unit vectors, to one label tree; blocks as in `search.TopicSearch`."""
 
-    Args:
-        topics: the label tree.
-        block_captions: see `search.TopicSearch`.
-        block_topics: likewise.
-    """
-
-    def __init__(self, topics: Topics, block_captions: int = 2048, block_topics: int = 4096) -> None:
-        self.topics = topics
-        self._blocks = {"block_queries": block_captions, "block_topics": block_topics}
+    topics: Topics
+    block_captions: int = 2048
+    block_topics: int = 4096
 
     def candidates(
         self, captions: Floats, per_dimension: int, min_similarity: float
@@ -53,18 +48,16 @@ class Matcher:
             min_similarity: cosine below which a second-level topic is not taken.
 
         Returns:
-            For each caption its candidates, without duplicates: by dimension, then nearest branch, then the
-                tree's order.
+            Distinct candidates of each caption: by dimension, then nearest branch, then the tree's order.
         """
         found: list[list[Candidate]] = [[] for _ in captions]
         for branches, search in self._by_dimension:
             where, scores = search.top(captions, per_dimension)
-            for row in range(len(captions)):
-                for column, score in zip(where[row].tolist(), scores[row].tolist(), strict=True):
-                    if score >= min_similarity:
-                        found[row].extend(
-                            Candidate(leaf, score) for leaf in self.topics.leaves_of_branch[branches[column]]
-                        )
+            for own, columns, cosines in zip(found, where.tolist(), scores.tolist(), strict=True):
+                for column, cosine in zip(columns, cosines, strict=True):
+                    if cosine >= min_similarity:
+                        leaves = self.topics.leaves_of_branch[branches[column]]
+                        own.extend(Candidate(leaf, cosine) for leaf in leaves)
         return found
 
     def nearest(self, captions: Floats, max_topics: int, min_similarity: float) -> list[list[Match]]:
@@ -75,28 +68,22 @@ class Matcher:
         for row, caption in enumerate(captions):
             chosen = [leaves[column] for column in where[row].tolist()]
             coarse = vectors[[self.topics.branch(leaf) for leaf in chosen]] @ caption
-            matches.append(
-                [
-                    Match(leaf, float(above), score)
-                    for leaf, above, score in zip(chosen, coarse, scores[row].tolist(), strict=True)
-                    if score >= min_similarity
-                ]
-            )
+            found = zip(chosen, coarse.tolist(), scores[row].tolist(), strict=True)
+            matches.append([Match(*match) for match in found if match[-1] >= min_similarity])
         return matches
 
     @cached_property
     def _by_dimension(self) -> list[tuple[list[int], TopicSearch]]:
         """The second-level topics of each dimension, and a search over them; domains first."""
-        dimensions = self.topics.dimensions
-        groups = [
-            [branch for branch in self.topics.leaves_of_branch if dimensions[branch] == dimension]
-            for dimension in sorted(set(dimensions), reverse=True)
-        ]
-        return [(group, self._search(group)) for group in groups if group]
+        groups: dict[str, list[int]] = {}
+        for branch in self.topics.leaves_of_branch:
+            groups.setdefault(self.topics.dimensions[branch], []).append(branch)
+        return [(group, self._search(group)) for _, group in sorted(groups.items(), reverse=True)]
 
     @cached_property
     def _leaf_search(self) -> TopicSearch:
         return self._search(self.topics.leaves)
 
     def _search(self, topics: list[int]) -> TopicSearch:
-        return TopicSearch(self.topics.vectors[topics], **self._blocks)
+        blocks = {"block_queries": self.block_captions, "block_topics": self.block_topics}
+        return TopicSearch(self.topics.vectors[topics], **blocks)

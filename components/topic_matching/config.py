@@ -15,8 +15,7 @@ class Config(Settings):
     embedder: Endpoint
     """The model that embeds captions; the same one that embedded the label tree."""
     fine: bool = True
-    """Let the model choose third-level topics; off: the third-level topics nearest to the caption are
-    taken."""
+    """Let the model choose third-level topics; off: those nearest to the caption are taken."""
     coarse_topics: int = Field(default=3, ge=1)
     """Second-level topics of each dimension whose children become candidates."""
     max_topics: int = Field(default=4, ge=1)

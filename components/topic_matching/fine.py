@@ -61,14 +61,11 @@ def choose(
             paths = [topics.paths[candidate.topic] for candidate in some]
             prompt, _ = render(__file__, "choose.jinja", paths=paths, max_topics=config.max_topics)
             image_id, limit = row["image_id"], config.max_answer_tokens
-            requests.append(
-                ChatRequest(image_id, prompt, TopicChoice, (images.get(image_id),), max_tokens=limit)
-            )
+            pictures = (images.get(image_id),)
+            requests.append(ChatRequest(image_id, prompt, TopicChoice, pictures, max_tokens=limit))
     answers = {answer.key: answer for answer in teacher.map(requests, desc=desc)}
     return [
-        _outcome(row, answers[row["image_id"]], some, config.max_topics)
-        if some
-        else no_candidate(config, row)
+        _outcome(config, row, answers[row["image_id"]], some) if some else no_candidate(config, row)
         for row, some in zip(rows, offered, strict=True)
     ]
 
@@ -79,12 +76,12 @@ def no_candidate(config: Config, row: dict[str, Any]) -> Outcome:
     return Outcome(row["image_id"], row["caption"], reason="no_candidate", detail=detail)
 
 
-def _outcome(row: dict[str, Any], answer: Answer, some: Sequence[Candidate], max_topics: int) -> Outcome:
+def _outcome(config: Config, row: dict[str, Any], answer: Answer, some: Sequence[Candidate]) -> Outcome:
     chosen: Sequence[Match] | None = ()
     if answer.value is None:
         detail = answer.error or ""
         reason = "endpoint_refused" if detail.startswith("endpoint:") else "unusable_answer"
-    elif (chosen := read_choice(answer.value, some, max_topics)) is None:
+    elif (chosen := read_choice(answer.value, some, config.max_topics)) is None:
         reason, detail = "unusable_answer", f"chose only numbers that none of the {len(some)} candidates has"
     elif not chosen:
         reason, detail = "no_topic", f"the model chose none of {len(some)} candidates"
@@ -96,9 +93,8 @@ def _outcome(row: dict[str, Any], answer: Answer, some: Sequence[Candidate], max
 def read_choice(choice: TopicChoice, candidates: Sequence[Candidate], max_topics: int) -> list[Match] | None:
     """The chosen topics, best first (ties: the candidates' order), at most `max_topics`.
 
-    A number that is on no candidate is ignored, a repeated one counts with its highest score. None is
-    returned when numbers were given but none of them is a candidate's: such an answer says nothing, not even
-    "none".
+    A number that is on no candidate is ignored, a repeated one counts with its highest score. None: numbers
+    were given but none of them is a candidate's, so the answer says nothing, not even "none".
     """
     scores: dict[int, float] = {}
     for pick in choice.topics:

@@ -39,16 +39,13 @@ class Tally:
         if outcome.reason:
             self.reasons[outcome.reason] += 1
             if len(self.unmatched) < MAX_IMAGES_LISTED:
-                self.unmatched.append(
-                    {"image_id": outcome.image_id, "reason": outcome.reason, "detail": outcome.detail}
-                )
+                row = {"image_id": outcome.image_id, "reason": outcome.reason, "detail": outcome.detail}
+                self.unmatched.append(row)
         else:
             self.topics_per_image[len(outcome.matches)] += 1
             self.coverage.add((match.topic, match.fine) for match in outcome.matches)
         if len(self.examples) < MAX_EXAMPLES and outcome.reason in ("", "no_topic", "no_candidate"):
-            lines = [
-                f"{match.fine:.2f}  {_PATH.join(topics.paths[match.topic])}" for match in outcome.matches
-            ]
+            lines = [f"{one.fine:.2f}  {_PATH.join(topics.paths[one.topic])}" for one in outcome.matches]
             caption = "\n".join([outcome.caption, *(lines or ["no topic"])])
             self.examples.append((images.get(outcome.image_id), caption))
 
@@ -133,17 +130,14 @@ def _without_images(report: Report, topics: Topics, coverage: Coverage) -> None:
     report.heading(f"Topics without images ({len(empty)} of {len(topics.leaves)})")
     if not empty:
         return
+    paths = [_PATH.join(topics.paths[leaf]) for leaf in empty]
     rows = [
-        {
-            "topic_id": topics.ids[leaf],
-            "dimension": topics.dimensions[leaf],
-            "path": _PATH.join(topics.paths[leaf]),
-        }
-        for leaf in empty
+        {"topic_id": topics.ids[leaf], "dimension": topics.dimensions[leaf], "path": path}
+        for leaf, path in zip(empty, paths, strict=True)
     ]
     inner = Report("topics without images")
-    for row in rows[:MAX_ROWS_SHOWN]:
-        inner.text(row["path"])
+    for path in paths[:MAX_ROWS_SHOWN]:
+        inner.text(path)
     report.details(f"The first {min(len(empty), MAX_ROWS_SHOWN)}", inner)
     label = f"All {len(empty)} topics without images (CSV)"
     report.download(label, "topics_without_images.csv", csv_text(rows))

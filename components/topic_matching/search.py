@@ -121,13 +121,9 @@ class TopicSearch:
 
     def _exhaustive(self, query: Floats, m: int) -> tuple[Ints, Doubles]:
         """The best `m` topics of one query, every inner product in double precision."""
-        scores = np.concatenate(
-            [
-                np.einsum("td,d->t", block.astype(np.float64), query.astype(np.float64))
-                for start in range(0, len(self.topics), _EXHAUSTIVE_TOPICS)
-                for block in [self.topics[start : start + _EXHAUSTIVE_TOPICS]]
-            ]
-        )
+        starts = range(_EXHAUSTIVE_TOPICS, len(self.topics), _EXHAUSTIVE_TOPICS)
+        blocks, wide = np.split(self.topics, starts), query.astype(np.float64)
+        scores = np.concatenate([np.einsum("td,d->t", block.astype(np.float64), wide) for block in blocks])
         order = np.argsort(-scores, kind="stable")[:m]
         return order, scores[order]
 
@@ -159,8 +155,7 @@ def _below_group_best(scores: Floats, wanted: int) -> Floats:
     best = scores[:, :groups].copy()
     for start in range(groups, columns - groups + 1, groups):
         np.maximum(best, scores[:, start : start + groups], out=best)
-    weakest: Floats = np.partition(best, -wanted, axis=1)[:, -wanted]
-    return np.nextafter(weakest, np.float32(-np.inf))
+    return np.nextafter(np.partition(best, -wanted, axis=1)[:, -wanted], np.float32(-np.inf))
 
 
 def _key(scores: Floats, indices: Ints) -> Ints:

@@ -30,17 +30,16 @@ def run(config: Config, ctx: StageContext) -> None:
     except ValueError as error:
         raise DataError(f"label_tree: {error}; run label_tree again") from error
     if not topics.leaves:
-        raise DataError(
-            "label_tree: no topics below the first level to match images to; run label_tree again"
-        )
+        problem = "no topics below the first level to match images to"
+        raise DataError(f"label_tree: {problem}; run label_tree again")
     images = ImageStore(ctx.dataset("images", table="images"))
     ids = ctx.dataset("ids", table="ids")
     embedder = MLLMClient(config.embedder, ctx.work.journal("embeddings"), ctx.log)
     teacher = MLLMClient(config.model, ctx.work.journal("choices"), ctx.log)
-    match = partial(
-        _match, config, Matcher(topics, config.block_images, config.block_topics), images, embedder, teacher
-    )
+    matcher = Matcher(topics, config.block_images, config.block_topics)
+    match = partial(_match, config, matcher, images, embedder, teacher)
     tally = Tally(Coverage(topics))
+    no_caption = partial(Outcome, caption="", reason="no_caption", detail=_NO_CAPTION)
     with (
         ctx.writer("matches", table="matches") as matches,
         ctx.writer("rejected", table="rejected") as rejected,
@@ -50,15 +49,10 @@ def run(config: Config, ctx: StageContext) -> None:
             described = [row for row in rows if row["caption"].strip()]
             found = match(described, f"images {tally.images + 1} on") if described else []
             by_id = {outcome.image_id: outcome for outcome in found}
-            outcomes = [
-                by_id.get(row["image_id"])
-                or Outcome(row["image_id"], "", reason="no_caption", detail=_NO_CAPTION)
-                for row in rows
-            ]
+            outcomes = [by_id.get(row["image_id"]) or no_caption(row["image_id"]) for row in rows]
             matches.write([row for outcome in outcomes for row in _match_rows(outcome, topics)])
-            rejected.write(
-                [{"id": o.image_id, "reason": o.reason, "detail": o.detail} for o in outcomes if o.reason]
-            )
+            refused = [outcome for outcome in outcomes if outcome.reason]
+            rejected.write([{"id": o.image_id, "reason": o.reason, "detail": o.detail} for o in refused])
             for outcome in outcomes:
                 tally.add(outcome, topics, images)
     with ctx.writer("coverage", table="coverage") as coverage:
@@ -83,10 +77,8 @@ def _match(
     captions = embedder.embed([row["caption"].strip() for row in rows])
     width = matcher.topics.vectors.shape[1]
     if captions.shape[1] != width:
-        raise DataError(
-            f"captions have {captions.shape[1]} dimensions, the label tree's topics {width}; "
-            "give label_tree and topic_matching the same embedder"
-        )
+        found = f"captions have {captions.shape[1]} dimensions, the label tree's topics {width}"
+        raise DataError(f"{found}; give label_tree and topic_matching the same embedder")
     if config.fine:
         offered = matcher.candidates(captions, config.coarse_topics, config.min_similarity)
         return choose(config, rows, offered, matcher.topics, images, teacher, desc)

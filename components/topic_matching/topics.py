@@ -37,9 +37,7 @@ class Topics:
         if len(widths) != 1:
             raise ValueError(f"topics need embeddings of one length, found lengths {sorted(widths)}")
         position = {topic_id: index for index, topic_id in enumerate(ids)}
-        orphans = [
-            topic for topic, parent in zip(ids, above, strict=True) if parent and parent not in position
-        ]
+        orphans = [own for own, parent in zip(ids, above, strict=True) if parent and parent not in position]
         if orphans:
             raise ValueError(f"{len(orphans)} topics without their parent, the first is {orphans[0]}")
         return cls(
@@ -52,11 +50,7 @@ class Topics:
 
     @cached_property
     def leaves(self) -> list[int]:
-        """Indices, in the tree's order, of the topics that images are matched to.
-
-        They are the third level, and second-level topics without children, which stand for themselves: their
-        children may all have been merged into other branches.
-        """
+        """Topics that images are matched to: the third level, and the second level's without children."""
         inner = set(self.parents)
         return [index for index, path in enumerate(self.paths) if len(path) > 1 and index not in inner]
 

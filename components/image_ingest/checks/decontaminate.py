@@ -38,10 +38,7 @@ class BenchmarkImages:
     def find(self, image: Stored, hash_: np.uint64, bits: int) -> str | None:
         """The benchmark item whose picture equals this one, or nearly; None if there is none.
 
-        Args:
-            image: the picture in stored form.
-            hash_: its perceptual hash.
-            bits: Hamming distance that still counts, `OFF` for equal pixels only.
+        `hash_` is the picture's own, `bits` the Hamming distance that still counts; `OFF`: equal pixels only.
         """
         if not self.names:
             return None
@@ -90,10 +87,8 @@ def collect(images: Iterable[tuple[str, bytes]], config: Config) -> tuple[Benchm
         if isinstance(image, Rejection):
             skipped.append(f"{name} ({image.reason})")
             continue
-        size = (image.width, image.height)
-        found.append(
-            (phash(image.thumbnail)[0], size, coarse(image.thumbnail), pixel_digest(image.pixels), name)
-        )
+        size, small = (image.width, image.height), image.thumbnail
+        found.append((phash(small)[0], size, coarse(small), pixel_digest(image.pixels), name))
     if not found:
         return BenchmarkImages(), skipped
     hashes, sizes, means, pixels, names = zip(*found, strict=True)

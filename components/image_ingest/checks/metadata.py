@@ -19,9 +19,7 @@ _WEBP_FLAGS = 0x08 | 0x04  # EXIF and XMP bits of the VP8X header
 def strip_metadata(data: bytes, image_format: str) -> bytes | None:
     """The file without its metadata; `data` itself if it had none; None if its structure is not understood.
 
-    Args:
-        data: a complete file that decodes.
-        image_format: Pillow's name of its format; only JPEG, PNG and WEBP are handled.
+    `data` is a complete file that decodes, of Pillow's format JPEG, PNG or WEBP; others are not understood.
     """
     strip = {"JPEG": _strip_jpeg, "PNG": _strip_png, "WEBP": _strip_webp}.get(image_format)
     try:

@@ -1,8 +1,7 @@
 """Decoding and hashing, in parallel: chunk by chunk, each chunk's findings committed to a file.
 
-A chunk file holds facts about its pictures. It keeps bytes only where they differ from the source's, so the
-work directory stays small. A chunk file exists whole or not at all; a killed scan continues with the missing
-ones.
+A chunk file holds facts about its pictures, and bytes only where they differ from the source's. It exists
+whole or not at all; a killed scan continues with the missing ones.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import pyarrow as pa
 from components.core.data.files import atomic_file
 from components.core.data.mapping import map_tasks
 from components.image_ingest.checks.decontaminate import BenchmarkImages
-from components.image_ingest.checks.verify import Stored, verify
+from components.image_ingest.checks.verify import Stored, too_large, verify
 from components.image_ingest.config import Config
 from components.image_ingest.duplicates.phash import phash, to_signed
 from components.image_ingest.entry import Entry, Reason, Rejection, Source
@@ -65,17 +64,13 @@ def scan_chunk(job: Scan, number: int) -> Path:
     if path.exists():
         return path
     rows = list(_findings(job, job.listing.read(number)))
-    with (
-        atomic_file(path) as temporary,
-        pa.OSFile(str(temporary), "wb") as file,
-        pa.ipc.new_file(file, FINDINGS) as writer,
-    ):
+    with atomic_file(path) as temporary, pa.ipc.new_file(str(temporary), FINDINGS) as writer:
         writer.write_table(pa.Table.from_pylist(rows, schema=FINDINGS))
     return path
 
 
 def _findings(job: Scan, entries: list[Entry]) -> Iterator[dict[str, object]]:
-    rejections = [entry.rejection or _too_large(entry, job.config) for entry in entries]
+    rejections = [entry.rejection or too_large(entry.size, job.config) for entry in entries]
     pairs = zip(entries, rejections, strict=True)
     contents = iter(job.source.read([entry for entry, rejection in pairs if rejection is None]))
     for rejection in rejections:
@@ -87,16 +82,9 @@ def _findings(job: Scan, entries: list[Entry]) -> Iterator[dict[str, object]]:
             yield {"reason": outcome.reason.value, "detail": outcome.detail}
 
 
-def _too_large(entry: Entry, config: Config) -> Rejection | None:
-    if entry.size <= config.max_file_bytes:
-        return None
-    return Rejection(Reason.TOO_LARGE_FILE, f"{entry.size} bytes, limit {config.max_file_bytes}")
-
-
 def _facts(job: Scan, image: Stored) -> dict[str, object]:
     hash_ = phash(image.thumbnail)
-    found = job.benchmarks.find(image, hash_[0], job.config.decontamination_bits)
-    if found is not None:
+    if found := job.benchmarks.find(image, hash_[0], job.config.decontamination_bits):
         return {"reason": Reason.IN_BENCHMARK.value, "detail": found}
     return {
         "reason": "",

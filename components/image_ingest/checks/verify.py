@@ -83,63 +83,65 @@ def verify(data: bytes, config: Config) -> Stored | Rejection:
     """
     if not data:
         return Rejection(Reason.EMPTY_FILE, "0 bytes")
-    if len(data) > config.max_file_bytes:
-        return Rejection(Reason.TOO_LARGE_FILE, f"{len(data)} bytes, limit {config.max_file_bytes}")
+    if rejection := too_large(len(data), config):
+        return rejection
+    Image.MAX_IMAGE_PIXELS = config.max_pixels
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        return _verify(data, config)
-
-
-def _verify(data: bytes, config: Config) -> Stored | Rejection:
-    Image.MAX_IMAGE_PIXELS = config.max_pixels
-    try:
-        image = Image.open(io.BytesIO(data), formats=config.formats)
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        return Rejection(Reason.TOO_MANY_PIXELS, str(error))
-    except UnidentifiedImageError:
-        return _unidentified(data, config)
-    except Exception as error:  # noqa: BLE001 - damaged headers raise nearly anything, and one file must not stop a run
-        return Rejection(_damage(data, error), _explain(error))
-    with image:
-        width, height = image.size
-        if width * height > config.max_pixels:
-            return Rejection(Reason.TOO_MANY_PIXELS, f"{width}x{height}, limit {config.max_pixels} pixels")
-        if _bounded_short_side(width, height, config.max_side_px) < config.min_side_px:
-            return Rejection(Reason.TOO_SMALL, f"{width}x{height}, shorter side below {config.min_side_px}")
         try:
-            return _store(image, data, config)
-        except Exception as error:  # noqa: BLE001 - as above, for the pixels
-            return Rejection(_damage(data, error), _explain(error))
+            with Image.open(io.BytesIO(data), formats=config.formats) as image:
+                return _out_of_bounds(*image.size, config) or _store(image, data, config)
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            return Rejection(Reason.TOO_MANY_PIXELS, str(error))
+        except UnidentifiedImageError:
+            return _unidentified(data, config)
+        except Exception as error:  # noqa: BLE001 - damage raises nearly anything; one file must not stop a run
+            return Rejection(_damage(data, error), f"{type(error).__name__}: {error}"[:300])
+
+
+def too_large(size: int, config: Config) -> Rejection | None:
+    """Why a file of `size` bytes is refused, None if it is not."""
+    limit = config.max_file_bytes
+    return Rejection(Reason.TOO_LARGE_FILE, f"{size} bytes, limit {limit}") if size > limit else None
+
+
+def _out_of_bounds(width: int, height: int, config: Config) -> Rejection | None:
+    if width * height > config.max_pixels:
+        return Rejection(Reason.TOO_MANY_PIXELS, f"{width}x{height}, limit {config.max_pixels} pixels")
+    scale = min(1.0, config.max_side_px / max(width, height))
+    if max(1, round(min(width, height) * scale)) < config.min_side_px:
+        return Rejection(Reason.TOO_SMALL, f"{width}x{height}, shorter side below {config.min_side_px}")
+    return None
 
 
 def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
     # MPO: a JPEG with more pictures behind it
-    source_format = "JPEG" if image.format == "MPO" else str(image.format)
-    oversize = max(image.size) > config.max_side_px
+    jpeg = image.format in ("JPEG", "MPO")
+    size, side = image.size, config.max_side_px
+    oversize = max(size) > side
     turned = image.getexif().get(_ORIENTATION, 1) != 1
-    size = image.size
     stored = None
     if _is_plain(image) and not turned and not oversize:
-        stored = strip_metadata(data, source_format)
-    if stored is not None and source_format == "JPEG":
+        stored = strip_metadata(data, str(image.format))
+    if stored is not None and jpeg:
         # Every fault of a JPEG's scans shows in their entropy decoding, which a reduced decode does to the
         # last bit too. It leaves out the inverse transforms at full size and colour, which take any input.
         image.draft("L", (_DRAFT_PX, _DRAFT_PX))
-    elif oversize and source_format == "JPEG":
-        image.draft(None, (config.max_side_px, config.max_side_px))
+    elif oversize and jpeg:
+        image.draft(None, (side, side))
     image.load()
     if stored is not None:
-        decoded = None if source_format == "JPEG" else image
         changed, thumbnail = stored is not data, luminance_thumbnail(image)
-        return Stored(sha256_hex(stored), stored, changed, source_format, *size, thumbnail, decoded)
+        decoded = None if jpeg else image
+        return Stored(sha256_hex(stored), stored, changed, str(image.format), *size, thumbnail, decoded)
     flat = _flatten(ImageOps.exif_transpose(image) if turned else image)
     if oversize:
-        flat.thumbnail((config.max_side_px, config.max_side_px), Image.Resampling.LANCZOS)
-    source_format = source_format if source_format == "JPEG" else "PNG"
-    stored = _encode(flat, source_format, image.info.get("icc_profile"), config.jpeg_quality)
+        flat.thumbnail((side, side), Image.Resampling.LANCZOS)
+    stored_format = "JPEG" if jpeg else "PNG"
+    stored = _encode(flat, stored_format, image.info.get("icc_profile"), config.jpeg_quality)
     thumbnail = luminance_thumbnail(flat)
-    return Stored(sha256_hex(stored), stored, True, source_format, *flat.size, thumbnail, flat)
+    return Stored(sha256_hex(stored), stored, True, stored_format, *flat.size, thumbnail, flat)
 
 
 def _is_plain(image: Image.Image) -> bool:
@@ -162,9 +164,8 @@ def _flatten(image: Image.Image) -> Image.Image:
         base, top = (0.0, 65535.0) if image.mode.startswith("I;16") else (low, max(high - low, 1e-12))
         return Image.fromarray(np.clip((values - base) / top * 255.0, 0, 255).astype(np.uint8))
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
+        white = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
     return image.convert("L" if image.mode == "1" else "RGB")
 
 
@@ -173,10 +174,9 @@ def _encode(image: Image.Image, image_format: str, icc_profile: bytes | None, jp
     clean = Image.frombytes(image.mode, image.size, image.tobytes())  # without the file's info dictionary
     # A profile describes the source's colour space; after a change of mode it would be a wrong one.
     profile = icc_profile if icc_profile and image.mode == "RGB" and icc_profile[16:20] == b"RGB " else None
-    if image_format == "JPEG":
-        clean.save(buffer, "JPEG", quality=jpeg_quality, subsampling=0, icc_profile=profile)
-    else:
-        clean.save(buffer, "PNG", compress_level=6, icc_profile=profile)
+    jpeg = {"quality": jpeg_quality, "subsampling": 0}
+    options = jpeg if image_format == "JPEG" else {"compress_level": 6}
+    clean.save(buffer, image_format, icc_profile=profile, **options)
     return buffer.getvalue()
 
 
@@ -206,8 +206,6 @@ def _unidentified(data: bytes, config: Config) -> Rejection:
 
 def _damage(data: bytes, error: Exception | None) -> Reason:
     """Whether a file that does not decode stops short or is broken inside."""
-    if isinstance(error, (Image.DecompressionBombWarning, Image.DecompressionBombError)):
-        return Reason.TOO_MANY_PIXELS
     ends = {"JPEG": b"\xff\xd9", "PNG": b"IEND\xaeB`\x82"}
     name = sniff(data)
     if name in ends:
@@ -219,11 +217,3 @@ def _damage(data: bytes, error: Exception | None) -> Reason:
     else:
         cut = "truncat" in str(error).lower() or "not enough" in str(error).lower()
     return Reason.TRUNCATED if cut else Reason.UNREADABLE
-
-
-def _bounded_short_side(width: int, height: int, max_side_px: int) -> int:
-    return max(1, round(min(width, height) * min(1.0, max_side_px / max(width, height))))
-
-
-def _explain(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]

@@ -32,8 +32,7 @@ class Repeat:
 class Chooser:
     """Remembers every kept image and every image of the catalogue, and says of new ones whether they stay.
 
-    Args:
-        measures: what counts as near, besides equal bytes.
+    Ids are SHA-256 digests of the stored bytes; `rows` holds the same images under each of the measures.
     """
 
     def __init__(self, measures: Sequence[Nearness]) -> None:
@@ -42,12 +41,7 @@ class Chooser:
         self._positions = Growing(np.int64)
 
     def add_known(self, ids: Sequence[bytes], rows: Sequence[np.ndarray]) -> None:
-        """Add images of the catalogue.
-
-        Args:
-            ids: SHA-256 digests.
-            rows: the images under each measure.
-        """
+        """Add images of the catalogue."""
         self._add(ids, rows, np.full(len(ids), -1))
 
     def choose(
@@ -55,10 +49,7 @@ class Chooser:
     ) -> dict[int, Repeat]:
         """The repeats among some more images, by row; the other images stay, and are remembered.
 
-        Args:
-            ids: SHA-256 digests of the stored bytes.
-            rows: the images under each measure.
-            positions: (n,) int64, place of each image in the listing.
+        `positions`, (n,) int64, are the images' places in the listing.
         """
         result: dict[int, Repeat] = {}
         first: dict[bytes, int] = {}

@@ -26,12 +26,7 @@ _BLOCK = 8192  # members compared at once
 
 
 class VectorIndex(Nearness):
-    """Unit vectors compared by cosine; two bytes for each number of each member.
-
-    Args:
-        dimension: length of the vectors.
-        min_cosine: similarity from which on two count as near.
-    """
+    """Unit vectors compared by cosine, near from `min_cosine` on; two bytes for each number of a member."""
 
     def __init__(self, dimension: int, min_cosine: float) -> None:
         self._members = Growing(np.float16, (dimension,))
@@ -55,8 +50,7 @@ class VectorIndex(Nearness):
     def within(self, queries: np.ndarray) -> np.ndarray:
         """Which queries are near each other; (n, n) bool."""
         left = np.asarray(queries, dtype=np.float32)
-        near: np.ndarray = left @ left.T >= self._min_cosine
-        return near
+        return np.asarray(left @ left.T >= self._min_cosine)
 
     def measure(self, query: np.ndarray, member: int) -> str:
         """The cosine."""
@@ -68,8 +62,7 @@ class VectorIndex(Nearness):
 class Preprocess:
     """Whole pictures, squeezed to the encoder's size and normalised as its `preprocessor_config.json` says.
 
-    transformers' own image processors need torchvision. They also crop the sides, in which near duplicates
-    may differ.
+    transformers' own image processors need torchvision, and crop sides in which near duplicates may differ.
     """
 
     size: tuple[int, int]
@@ -79,11 +72,7 @@ class Preprocess:
 
     @classmethod
     def read(cls, path: Path) -> Preprocess:
-        """From an encoder's directory.
-
-        Raises:
-            OSError, ValueError, KeyError: no such file, or not one of an image processor.
-        """
+        """From an encoder's directory; OSError, ValueError or KeyError if it has no such file."""
         settings = json.loads((path / "preprocessor_config.json").read_text(encoding="utf-8"))
         size = settings.get("crop_size") or settings["size"]
         if isinstance(size, int):
@@ -129,14 +118,12 @@ class VisionEncoder:
             self._preprocess = Preprocess.read(path)
             model = AutoModel.from_pretrained(path, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
-            raise ConfigError(
-                f"{path}: no vision encoder with a preprocessor_config.json: {error}"
-            ) from error
-        device = settings.device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = model.to(device).eval()
-        self._device, self._batch = device, settings.batch_images
+            told = "no vision encoder with a preprocessor_config.json"
+            raise ConfigError(f"{path}: {told}: {error}") from error
+        available = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = available if settings.device == "auto" else settings.device
+        self._model = model.to(self._device).eval()
+        self._batch = settings.batch_images
         self.dimension = self._batch_of([Image.new("RGB", (64, 64))]).shape[1]
 
     def embed(self, images: Iterable[bytes]) -> np.ndarray:
@@ -151,10 +138,8 @@ class VisionEncoder:
 
         inputs = {"pixel_values": torch.from_numpy(self._preprocess(images)).to(self._device)}
         with torch.inference_mode():
-            vectors = _features(self._model, inputs).float()
-            vectors = torch.nn.functional.normalize(vectors, dim=-1)
-        array: np.ndarray = vectors.cpu().numpy().astype(np.float16)
-        return array
+            vectors = torch.nn.functional.normalize(_features(self._model, inputs).float(), dim=-1)
+        return np.asarray(vectors.cpu().numpy().astype(np.float16))
 
 
 def _features(model: Any, inputs: Any) -> Any:
@@ -168,10 +153,7 @@ def _features(model: Any, inputs: Any) -> Any:
 
 def kept_vectors(path: Path, images: Iterable[bytes], encoder: VisionEncoder) -> np.ndarray:
     """Embeddings from a file, which is written if it is missing."""
-    if path.exists():
-        vectors: np.ndarray = np.load(path)
-        return vectors
-    vectors = encoder.embed(images)
-    with atomic_file(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, vectors)
-    return vectors
+    if not path.exists():
+        with atomic_file(path) as temporary, open(temporary, "wb") as file:
+            np.save(file, encoder.embed(images))
+    return np.asarray(np.load(path))

@@ -1,8 +1,7 @@
 """Exact near-duplicate search among 64-bit hashes: every pair within the Hamming radius is found.
 
-Pigeonhole principle: if 64 bits are cut into r + 1 bands, two hashes at distance <= r agree in at least one
-    band
-completely. So only hashes that share a band's value are compared. The block sizes below bound the memory for
+Pigeonhole principle: if 64 bits are cut into r + 1 bands, two hashes at distance <= r agree in one whole band
+at least. So only hashes that share a band's value are compared. The block sizes below bound the memory for
 any number of hashes, however alike they are.
 """
 
@@ -27,11 +26,7 @@ def hamming(left: np.ndarray, right: np.ndarray | np.uint64) -> np.ndarray:
 
 
 class HashIndex(Nearness):
-    """A growing set of hashes that finds the earliest member within `radius` of a query.
-
-    Args:
-        radius: Hamming distance that still counts as near, 0 to 63.
-    """
+    """A growing set of hashes; those at a Hamming distance of at most `radius`, 0 to 63, are near."""
 
     def __init__(self, radius: int) -> None:
         if not 0 <= radius < HASH_BITS:
@@ -42,9 +37,8 @@ class HashIndex(Nearness):
         self._bands = [
             (np.uint64(low), np.uint64((1 << int(high - low)) - 1)) for low, high in itertools.pairwise(edges)
         ]
-        self._sorted: list[tuple[np.ndarray, np.ndarray]] = [
-            (np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64)) for _ in self._bands
-        ]
+        empty = (np.empty(0, dtype=np.uint64), np.empty(0, dtype=np.int64))
+        self._sorted: list[tuple[np.ndarray, np.ndarray]] = [empty] * len(self._bands)
         self._sorted_in = 0
 
     def __len__(self) -> int:
@@ -62,11 +56,11 @@ class HashIndex(Nearness):
         self._sorted_in = len(self._members)
         for number, (shift, mask) in enumerate(self._bands):
             keys, where = self._sorted[number]
-            new_keys = (hashes >> shift) & mask
-            order = np.argsort(new_keys, kind="stable")
-            slots = np.searchsorted(keys, new_keys[order], side="right")
+            new = (hashes >> shift) & mask
+            order = np.argsort(new, kind="stable")
+            slots = np.searchsorted(keys, new[order], side="right")
             self._sorted[number] = (
-                np.insert(keys, slots, new_keys[order]),
+                np.insert(keys, slots, new[order]),
                 np.insert(where, slots, positions[order]),
             )
 
@@ -86,9 +80,10 @@ class HashIndex(Nearness):
                 np.minimum.at(first, query[near], member[near])
         recent = members[self._sorted_in :]
         for start in range(0, len(queries) if len(recent) else 0, _ROWS):
-            near = hamming(queries[start : start + _ROWS, None], recent) <= self.radius
+            rows = slice(start, start + _ROWS)
+            near = hamming(queries[rows, None], recent) <= self.radius
             found = np.where(near.any(axis=1), near.argmax(axis=1) + self._sorted_in, none)
-            np.minimum(first[start : start + _ROWS], found, out=first[start : start + _ROWS])
+            first[rows] = np.minimum(first[rows], found)
         first[first == none] = -1
         return first
 
@@ -96,9 +91,8 @@ class HashIndex(Nearness):
         """Which queries are within the radius of each other; (n, n) bool."""
         near = np.empty((len(queries), len(queries)), dtype=bool)
         for start in range(0, len(queries), _ROWS):
-            near[start : start + _ROWS] = (
-                hamming(queries[start : start + _ROWS, None], queries) <= self.radius
-            )
+            rows = slice(start, start + _ROWS)
+            near[rows] = hamming(queries[rows, None], queries) <= self.radius
         return near
 
     def measure(self, query: np.ndarray, member: int) -> str:

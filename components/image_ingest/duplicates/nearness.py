@@ -10,12 +10,7 @@ import numpy as np
 
 
 class Growing:
-    """A NumPy array that rows are appended to, at a constant cost a row: capacity grows by half.
-
-    Args:
-        dtype: of the elements.
-        shape: of one row.
-    """
+    """A NumPy array to which rows of `shape` are appended, at a constant cost a row: it grows by half."""
 
     def __init__(self, dtype: Any, shape: tuple[int, ...] = ()) -> None:
         self._rows: np.ndarray = np.empty((1024, *shape), dtype=dtype)

@@ -16,14 +16,9 @@ LOW_FREQUENCIES = 8
 """The hash keeps the lowest 8 x 8 frequencies: 64 bits."""
 
 
-def _dct_basis() -> np.ndarray:
-    """First rows of the DCT-II matrix: basis[k, n] = 2 cos(pi k (2n + 1) / 2N), shape (8, 32)."""
-    n = np.arange(THUMBNAIL_PX)
-    k = np.arange(LOW_FREQUENCIES)[:, None]
-    return 2.0 * np.cos(np.pi * k * (2 * n + 1) / (2 * THUMBNAIL_PX))
-
-
-_BASIS = _dct_basis()
+_K, _N = np.arange(LOW_FREQUENCIES)[:, None], np.arange(THUMBNAIL_PX)
+# First rows of the DCT-II matrix: basis[k, n] = 2 cos(pi k (2n + 1) / 2N), shape (8, 32).
+_BASIS = 2.0 * np.cos(np.pi * _K * (2 * _N + 1) / (2 * THUMBNAIL_PX))
 
 
 def luminance_thumbnail(image: Image.Image) -> np.ndarray:
@@ -35,14 +30,7 @@ def luminance_thumbnail(image: Image.Image) -> np.ndarray:
 
 
 def phash(thumbnails: np.ndarray) -> np.ndarray:
-    """Hashes of luminance thumbnails.
-
-    Args:
-        thumbnails: (n, 32, 32) luminance, any real dtype.
-
-    Returns:
-        (n,) uint64, the lowest frequency in the highest bit.
-    """
+    """(n,) uint64 hashes of (n, 32, 32) real luminance; the highest bit is the lowest frequency's."""
     planes = np.asarray(thumbnails, dtype=np.float64).reshape(-1, THUMBNAIL_PX, THUMBNAIL_PX)
     low = (_BASIS @ planes @ _BASIS.T).reshape(len(planes), LOW_FREQUENCIES**2)
     bits = low > np.median(low, axis=1, keepdims=True)

@@ -37,13 +37,12 @@ def open_source(uri: str, config: Config, work: Path) -> Source:
         return ObjectSource(uri, mark_cache(work / "objects"))
     if is_object_uri(uri):
         if kind not in _SHARDS.values():
-            raise ConfigError(
-                f"{uri}: an object store holds objects, tar or parquet, not source_kind '{kind}'"
-            )
-        suffix = f".{kind}"
-        shards = Shards(copy_shards(uri, suffix, mark_cache(work / "shards")), suffix, uri)
+            held = "an object store holds objects, tar or parquet"
+            raise ConfigError(f"{uri}: {held}, not source_kind '{kind}'")
+        root = copy_shards(uri, f".{kind}", mark_cache(work / "shards"))
     else:
-        shards = Shards(Path(uri), f".{kind}", uri)
+        root = Path(uri)
+    shards = Shards(root, f".{kind}", uri)
     if kind == "tar":
         return TarSource(shards, config.sidecar_suffixes)
     if kind == "parquet":

@@ -32,8 +32,7 @@ class AddressRefused(OSError):
     """A connection to a private, loopback, link-local or otherwise inner address was refused."""
 
     def __init__(self) -> None:
-        # Without the address: aiohttp joins errors of several addresses of a host into one only if they are
-        # alike.
+        # Without the address: aiohttp joins the errors of a host's addresses into one only if they are alike.
         super().__init__("the host is at an address that is not public")
 
 
@@ -62,14 +61,7 @@ def is_public(address: str) -> bool:
 
 
 def _public_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket for a connection to a resolved address, as aiohttp's `socket_factory` makes them.
-
-    Args:
-        address: family, type, protocol, canonical name and socket address, as `getaddrinfo` gives them.
-
-    Raises:
-        AddressRefused: the address is not public.
-    """
+    """A socket for an address of `getaddrinfo`, if it is public: aiohttp's `socket_factory`."""
     family, kind, protocol, _, place = address
     if not is_public(place[0]):
         raise AddressRefused
@@ -86,9 +78,8 @@ def check_url(url: str, settings: UrlSettings) -> Rejection | None:
     except ValueError as error:
         return Rejection(Reason.REFUSED_URL, f"not a URL: {error}")
     if parts.scheme not in settings.schemes:
-        return Rejection(
-            Reason.REFUSED_URL, f"scheme '{parts.scheme}'; allowed: {', '.join(settings.schemes)}"
-        )
+        allowed = ", ".join(settings.schemes)
+        return Rejection(Reason.REFUSED_URL, f"scheme '{parts.scheme}'; allowed: {allowed}")
     if parts.username is not None:
         return Rejection(Reason.REFUSED_URL, "carries a user name")
     if not host or not any(fnmatchcase(host, pattern.lower()) for pattern in settings.hosts):
@@ -116,8 +107,7 @@ async def _fetch_all(
         limit_per_host=settings.connections_per_host,
         socket_factory=None if settings.allow_private_addresses else _public_socket,
     )
-    # No proxy from the environment: the address check would see the proxy's address, and the proxy connect
-    # anywhere.
+    # No proxy from the environment: the check would see its address alone, and it connects anywhere.
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=aiohttp.ClientTimeout(total=settings.timeout_s, sock_connect=settings.connect_timeout_s),
@@ -132,24 +122,20 @@ async def _fetch_all(
 async def _fetch(
     session: aiohttp.ClientSession, url: str, folder: Path, settings: UrlSettings, max_bytes: int
 ) -> Rejection | None:
-    """Fetch one URL, with retries."""
     problem = ""
     for attempt in range(settings.retries + 1):
         if attempt:
             await asyncio.sleep(_FIRST_PAUSE_S * 2 ** (attempt - 1))
         try:
             return await _follow(session, url, folder, settings, max_bytes)
-        except AddressRefused as error:
-            return Rejection(Reason.REFUSED_ADDRESS, str(error))
         except _TooLarge as error:
             return Rejection(Reason.TOO_LARGE_FILE, str(error))
-        except aiohttp.ClientConnectorError as error:
-            if isinstance(error.os_error, AddressRefused):
-                return Rejection(Reason.REFUSED_ADDRESS, str(error.os_error))
-            problem = type(error).__name__
         except (aiohttp.InvalidURL, ValueError) as error:
             return Rejection(Reason.REFUSED_URL, f"not a URL: {error}"[:300])
-        except (_Retry, aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (_Retry, aiohttp.ClientError, OSError) as error:
+            cause = getattr(error, "os_error", error)  # the connector wraps the refusal
+            if isinstance(cause, AddressRefused):
+                return Rejection(Reason.REFUSED_ADDRESS, str(cause))
             problem = str(error) if isinstance(error, _Retry) else type(error).__name__
     return Rejection(Reason.DOWNLOAD_FAILED, f"{problem} after {settings.retries + 1} attempts")
 

@@ -32,8 +32,7 @@ class FolderSource:
 
     def _below(self, folder: str, inside: Path) -> Iterator[Entry]:
         with os.scandir(self.root / folder) as found:
-            # A folder sorts as its name with the slash that its files carry: the order is that of whole
-            # paths.
+            # A folder sorts by its name with a slash, as its files do: the order is that of whole paths.
             here = sorted(
                 (f"{item.name}/" if item.is_dir(follow_symlinks=False) else item.name, item.is_symlink())
                 for item in found
@@ -41,13 +40,15 @@ class FolderSource:
             )
         for name, link in here:
             path = f"{folder}{name}"
+            file = self.root / path
             if name.endswith("/"):
                 yield from self._below(path, inside)
-            elif link and not _ends_inside(self.root / path, inside):
+            elif link and not (file.is_file() and file.resolve().is_relative_to(inside)):
+                # Links to folders are refused too: the folder would be walked twice.
                 rejection = Rejection(Reason.UNSAFE_PATH, "a link that leads out of the folder, or nowhere")
                 yield Entry(printable(path), path, rejection=rejection)
-            elif (self.root / path).is_file():
-                stat = (self.root / path).stat()
+            elif file.is_file():
+                stat = file.stat()
                 yield Entry(printable(path), path, stat.st_size, stamp=str(stat.st_mtime_ns))
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
@@ -61,11 +62,6 @@ class FolderSource:
     def uri(self, entry: Entry) -> str:
         """The file's path."""
         return f"{self.root}/{entry.name}"
-
-
-def _ends_inside(link: Path, inside: Path) -> bool:
-    """Whether a link leads to a file within the folder (a folder behind a link would be walked twice)."""
-    return link.is_file() and link.resolve().is_relative_to(inside)
 
 
 @dataclass(frozen=True)

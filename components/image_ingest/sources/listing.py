@@ -1,7 +1,4 @@
-"""The listing of a source, in a file: chunks of entries that any process reads by number.
-
-The listing may have millions of entries; memory holds one chunk.
-"""
+"""The listing of a source, in a file: chunks of entries that any process reads by number, one in memory."""
 
 from __future__ import annotations
 
@@ -57,7 +54,7 @@ def write_listing(entries: Iterable[Entry], path: Path, chunk_files: int) -> Lis
     """Write a listing in chunks of `chunk_files` entries."""
     digest = hashlib.sha256()
     rows = chunks = 0
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, _SCHEMA) as writer:
+    with pa.ipc.new_file(str(path), _SCHEMA) as writer:
         for chunk in in_batches(entries, chunk_files):
             batch = pa.RecordBatch.from_pylist([_row(entry) for entry in chunk], schema=_SCHEMA)
             for column in batch.columns:
@@ -70,16 +67,9 @@ def write_listing(entries: Iterable[Entry], path: Path, chunk_files: int) -> Lis
 
 
 def _row(entry: Entry) -> dict[str, object]:
-    rejection = entry.rejection
-    return {
-        "name": entry.name,
-        "at": os.fsencode(entry.at),
-        "size": entry.size,
-        "offset": entry.offset,
-        "stamp": entry.stamp,
-        "reason": rejection.reason.value if rejection else "",
-        "detail": rejection.detail if rejection else "",
-    }
+    row = {name: getattr(entry, name) for name in ("name", "size", "offset", "stamp")}
+    reason, detail = (entry.rejection.reason.value, entry.rejection.detail) if entry.rejection else ("", "")
+    return {**row, "at": os.fsencode(entry.at), "reason": reason, "detail": detail}
 
 
 def _entry(row: dict[str, str | int | bytes]) -> Entry:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -17,8 +19,7 @@ from components.image_ingest.sources.folder import Shards
 Value = bytes | dict[str, Any] | None
 _USUAL = ("image", "bytes", "img", "jpg", "png", "webp", "image_bytes")
 _BATCH_ROWS = 16
-# Pictures are compressed already: a column that would unfold to a hundred times its size is a decompression
-# bomb.
+# Pictures are compressed already: a column that unfolds to a hundred times its size is a decompression bomb.
 _MAX_RATIO, _RATIO_FROM_BYTES = 100, 2**28
 
 
@@ -71,15 +72,10 @@ class ParquetSource:
 
 
 def image_column(schema: pa.Schema, wanted: str, name: str) -> str:
-    """The column that holds pictures.
-
-    Args:
-        schema: of the file.
-        wanted: its name, or empty for the first of the usual names, else the only column of a fitting type.
-        name: of the file, for messages.
+    """The column that holds pictures: `wanted`, or the first of the usual names, or the only fitting one.
 
     Raises:
-        ConfigError: there is none, or it holds something else.
+        ConfigError: there is none, or it holds something else; names the file `name`.
     """
     fitting = [field.name for field in schema if _holds_images(field.type)]
     usual = [column for column in _USUAL if column in fitting]
@@ -100,12 +96,11 @@ def _holds_images(kind: pa.DataType) -> bool:
 
 
 def _bytes_of(value: Value) -> bytes | Rejection:
-    if not isinstance(value, dict):
-        return value or b""
-    data = value.get("bytes")
-    if data is None and value.get("path"):
-        return Rejection(Reason.UNREADABLE, "the row names a path and holds no bytes")
-    return data or b""
+    if isinstance(value, dict):
+        if value.get("bytes") is None and value.get("path"):
+            return Rejection(Reason.UNREADABLE, "the row names a path and holds no bytes")
+        value = value.get("bytes")
+    return value or b""
 
 
 def _bomb(group: pq.RowGroupMetaData, column: str) -> Rejection | None:
@@ -126,17 +121,16 @@ class _Cursor:
         # Unbuffered reading would take a whole row group's column at once, gigabytes where groups are large.
         self._file = pq.ParquetFile(path, buffer_size=2**20, pre_buffer=False)
         self._column = image_column(self._file.schema_arrow, wanted, path)
-        counts = [
-            self._file.metadata.row_group(g).num_rows for g in range(self._file.metadata.num_row_groups)
-        ]
-        self._starts = [sum(counts[:g]) for g in range(len(counts) + 1)]
+        metadata = self._file.metadata
+        counts = (metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+        self._starts = list(accumulate(counts, initial=0))
         self._group, self._at = -1, 0
         self._batch: pa.RecordBatch | None = None
         self._batches: Iterator[pa.RecordBatch] = iter(())
 
     def value(self, row: int) -> Value:
         """The value at a row."""
-        group = next(g for g in range(len(self._starts) - 1) if row < self._starts[g + 1])
+        group = bisect_right(self._starts, row) - 1
         if group != self._group or row < self._at:
             self._batches = self._file.iter_batches(_BATCH_ROWS, row_groups=[group], columns=[self._column])
             self._group, self._at, self._batch = group, self._starts[group], None
@@ -145,8 +139,7 @@ class _Cursor:
             self._batch = next(self._batches, None)
             if self._batch is None:
                 raise pa.ArrowInvalid("fewer rows than the footer says")
-        value: Value = self._batch.column(0)[row - self._at].as_py()
-        return value
+        return self._batch.column(0)[row - self._at].as_py()
 
 
 @lru_cache(maxsize=1)

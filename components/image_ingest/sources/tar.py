@@ -39,14 +39,12 @@ class TarSource:
                         cast(Any, archive).members.clear()  # tarfile would remember every one
                         if member.size < 0:
                             raise tarfile.ReadError(f"a member of {member.size} bytes")
-                        if not (member.isdir() or _is_hidden(member.name) or self._is_sidecar(member.name)):
+                        name = member.name
+                        if not (member.isdir() or _is_hidden(name) or name.lower().endswith(self.sidecars)):
                             yield _entry(shard, member)
             except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
                 detail = f"from here on: {type(error).__name__}: {error}"[:300]
                 yield Entry(shard.name, shard.at, rejection=Rejection(Reason.DAMAGED_ARCHIVE, detail))
-
-    def _is_sidecar(self, name: str) -> bool:
-        return name.lower().endswith(self.sidecars)
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The members' bytes."""

@@ -35,12 +35,10 @@ class UrlSource:
 
     def entries(self) -> Iterator[Entry]:
         """The list's lines, in order; a row without an allowed URL is refused."""
+        none = Rejection(Reason.REFUSED_URL, "no URL in this row")
         for number, url in enumerate(self._urls(), start=1):
             name = printable(url)[:_MAX_NAME] or f"row {number}"
-            rejection = (
-                check_url(url, self.settings) if url else Rejection(Reason.REFUSED_URL, "no URL in this row")
-            )
-            yield Entry(name, url, rejection=rejection)
+            yield Entry(name, url, rejection=check_url(url, self.settings) if url else none)
 
     def _urls(self) -> Iterator[str]:
         with open(self.path, encoding="utf-8", errors="surrogateescape", newline="") as file:
@@ -60,10 +58,8 @@ class UrlSource:
         try:
             names = reader.fieldnames or ()
             if column not in names:
-                columns = ", ".join(names)
-                raise DataError(
-                    f"{self.path}: no column '{column}' among {columns}; set image_ingest.urls.column"
-                )
+                missing = f"no column '{column}' among {', '.join(names)}"
+                raise DataError(f"{self.path}: {missing}; set image_ingest.urls.column")
             yield from ((row[column] or "").strip() for row in reader)
         except csv.Error as error:
             raise DataError(f"{self.path}: not a table of text, line {reader.line_num}: {error}") from error
