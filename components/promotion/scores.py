@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, model_validator
 
 from components.core.stage.errors import DataError
 
@@ -24,10 +24,8 @@ METRICS = (
 """The summary's columns; a metric that was not measured stays a column."""
 
 
-class Measure(BaseModel):
+class Measure(BaseModel, frozen=True):
     """An estimate with its interval, over `n` items."""
-
-    model_config = ConfigDict(frozen=True)
 
     value: float
     low: float
@@ -43,28 +41,22 @@ class Measure(BaseModel):
         return self
 
 
-class Source(BaseModel):
+class Source(BaseModel, frozen=True):
     """A benchmark that was asked, as the scores' settings name it."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     role: str
     digest: str
 
 
-class ScoresSettings(BaseModel):
+class ScoresSettings(BaseModel, frozen=True):
     """The part of the scores' settings that promotion reads."""
-
-    model_config = ConfigDict(frozen=True)
 
     benchmarks: list[Source] = []
 
 
-class Scores(BaseModel):
+class Scores(BaseModel, frozen=True):
     """The scores of one model."""
-
-    model_config = ConfigDict(frozen=True)
 
     label: str
     checkpoint_digest: str
@@ -99,7 +91,7 @@ def parse_scores(content: bytes, problem: str) -> Scores:
     """
     try:
         return Scores.model_validate(json.loads(content))
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         raise DataError(f"{problem} ({error})") from error
 
 

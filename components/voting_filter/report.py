@@ -115,7 +115,7 @@ def write_report(report: Report, tally: Tally, outcome: Outcome, images: ImageSt
     for title, examples in tally.examples.items():
         if examples:
             report.heading(title)
-            report.images([(images.get(i), _caption(*voted)) for i, *voted in examples if i in images])
+            report.images([(images.get(i), _caption(b, d)) for i, b, d in examples if i in images])
 
 
 def _shares(report: Report, values: list[float], threshold: float, name: str) -> None:
