@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, model_validator
+from pydantic import BaseModel, FiniteFloat, NonNegativeInt, model_validator
 
 from components.core.stage.errors import DataError
 
@@ -27,17 +26,15 @@ METRICS = (
 class Measure(BaseModel, frozen=True):
     """An estimate with its interval, over `n` items."""
 
-    value: float
-    low: float
-    high: float
-    n: int
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    n: NonNegativeInt
 
     @model_validator(mode="after")
     def _is_an_interval(self) -> Measure:
-        if not all(map(math.isfinite, (self.value, self.low, self.high))):
-            raise ValueError("value, low and high must be finite")
-        if self.low > self.high or self.n < 0:
-            raise ValueError(f"low {self.low} above high {self.high}, or n {self.n} negative")
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} above high {self.high}")
         return self
 
 

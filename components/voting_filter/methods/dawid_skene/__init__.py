@@ -129,15 +129,10 @@ def _by_one_coin(ballots: Sequence[Ballot], raters: Sequence[str], config: Confi
     types = sorted({ballot.answer_type for ballot in ballots})
     forms = sorted({_form(ballot) for ballot in ballots})
     starts = [0, *accumulate(len(own.answers) for own in answers)]
-    votes = [
-        (
-            item,
-            types.index(ballots[item].answer_type) * len(raters) + rater,
-            NO_ANSWER if place == NO_ANSWER else starts[item] + place,
-        )
-        for item, rater, place in _votes(ballots, answers, raters)
-    ]
-    items, rated, chosen = np.array(votes, dtype=np.int64).T
+    items, voters, places = np.array(_votes(ballots, answers, raters), dtype=np.int64).T
+    type_of = np.array([types.index(ballot.answer_type) for ballot in ballots], dtype=np.int64)
+    rated = type_of[items] * len(raters) + voters
+    chosen = np.where(places == NO_ANSWER, NO_ANSWER, np.array(starts)[items] + places)
     rater_types = [(voter, kind) for kind in types for voter in raters]
     model = fit_one_coin(
         OneCoinVotes(
