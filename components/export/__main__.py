@@ -49,8 +49,8 @@ def export(
         DataError: the checkpoint or a benchmark is unusable, or `output` holds something else.
     """
     source = open_checkpoint(checkpoint)
-    provenance: dict[str, Any] = {"made_by": "components.export", "checkpoint": source.digest}
-    provenance |= {"scheme": scheme, "group_size": group_size}
+    made_of = {"checkpoint": source.digest, "scheme": scheme, "group_size": group_size}
+    provenance = {"made_by": "components.export", **made_of}
     if (output / MANIFEST_NAME).is_file():
         return _finished(output, provenance)
     if output.exists() and any(output.iterdir()):
@@ -62,17 +62,13 @@ def export(
 
     log.info("quantising", extra={"scheme": scheme, "of": str(checkpoint)})
     layers = quantise(checkpoint, staging, scheme, group_size)
-    sizes = {"before_mb": size_bytes(checkpoint) / 1e6, "after_mb": size_bytes(staging) / 1e6}
+    weights = {"before_mb": checkpoint, "after_mb": staging}
+    sizes = {name: round(size_bytes(folder) / 1e6, 3) for name, folder in weights.items()}
     found = {
         label: measure(label, path, (checkpoint, staging), limit, max_new_tokens, log)
         for label, path in benchmarks.items()
     }
-    figures = {
-        **provenance,
-        "layers": layers,
-        **{key: round(mb, 3) for key, mb in sizes.items()},
-        "benchmarks": found,
-    }
+    figures = provenance | {"layers": layers, **sizes, "benchmarks": found}
     _write(staging, name, scheme, figures, max_model_tokens)
     commit_checkpoint(staging, provenance=provenance, extra={"layers": layers})
     if output.exists():
@@ -94,27 +90,17 @@ def _write(output: Path, name: str, scheme: Scheme, figures: dict[str, Any], max
     for label, row in figures["benchmarks"].items():
         value, low, high = (100 * row["change"]["difference"][key] for key in ("value", "low", "high"))
         before, after = (round(100 * row[f"accuracy_{when}"], 2) for when in ("before", "after"))
-        interval = f"{low:.2f} to {high:.2f}"
-        rows.append(
-            {
-                "benchmark": label,
-                "items": row["items"],
-                "before %": before,
-                "after %": after,
-                "change, points": round(value, 2),
-                "95 % interval": interval,
-            }
-        )
+        change, interval = round(value, 2), f"{low:.2f} to {high:.2f}"
+        counted = {"benchmark": label, "items": row["items"], "before %": before, "after %": after}
+        rows.append(counted | {"change, points": change, "95 % interval": interval})
         lines.append(
             f"- {label} ({row['items']} items): {before} % before, {after} % after "
-            f"(change {round(value, 2)} points, {interval})"
+            f"(change {change} points, {interval})"
         )
     write_json_atomic(output / "export.json", figures)
     report = Report(f"{name}, {scheme}")
-    report.text(
-        f"{figures['before_mb']:.1f} MB before, {figures['after_mb']:.1f} MB after; "
-        f"{figures['layers']} layers quantised."
-    )
+    sizes = f"{figures['before_mb']:.1f} MB before, {figures['after_mb']:.1f} MB after"
+    report.text(f"{sizes}; {figures['layers']} layers quantised.")
     report.heading("Accuracy on the same items")
     report.table(rows) if rows else report.text("No benchmark was given.")
     report.write(output / "report.html")
@@ -131,17 +117,16 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--checkpoint", type=Path, required=True, help="directory of a finished checkpoint")
-    parser.add_argument("--output", type=Path, required=True, help="directory to write")
-    parser.add_argument("--scheme", choices=get_args(Scheme), default="int8")
-    parser.add_argument(
-        "--benchmark", action="append", default=[], metavar="NAME=DIR", help="measure on it; repeatable"
-    )
-    parser.add_argument("--group-size", type=int, default=128, help="columns that share a scale (int4)")
-    parser.add_argument("--limit", type=int, default=0, help="most items of each benchmark; 0 for all")
-    parser.add_argument("--max-new-tokens", type=int, default=64)
-    parser.add_argument("--max-model-tokens", type=int, default=32768, help="context length in the recipe")
-    parser.add_argument("--name", default="domain-expert", help="model name that the server announces")
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True, help="directory of a finished checkpoint")
+    add("--output", type=Path, required=True, help="directory to write")
+    add("--scheme", choices=get_args(Scheme), default="int8")
+    add("--benchmark", action="append", default=[], metavar="NAME=DIR", help="measure on it; repeatable")
+    add("--group-size", type=int, default=128, help="columns that share a scale (int4)")
+    add("--limit", type=int, default=0, help="most items of each benchmark; 0 for all")
+    add("--max-new-tokens", type=int, default=64)
+    add("--max-model-tokens", type=int, default=32768, help="context length in the recipe")
+    add("--name", default="domain-expert", help="model name that the server announces")
     options = vars(parser.parse_args(arguments))
     log = logs.get_logger("export")
     benchmarks = options.pop("benchmark")

@@ -53,18 +53,10 @@ def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) 
     if getattr(model.config, "quantization_config", None) is not None:
         raise DataError(f"{source}: is quantised already; export the checkpoint that it was made from")
     group = None if scheme == "int8" else group_size
-    weights = QuantizationArgs(
-        num_bits=BITS[scheme],
-        type="int",
-        symmetric=True,
-        strategy="group" if group else "channel",
-        group_size=group,
-    )
-    config = QuantizationConfig(
-        config_groups={"linear": QuantizationScheme(targets=["Linear"], weights=weights)},
-        ignore=list(KEPT),
-        format="pack-quantized",
-    )
+    block = {"strategy": "group" if group else "channel", "group_size": group}
+    weights = QuantizationArgs(num_bits=BITS[scheme], type="int", symmetric=True, **block)
+    groups = {"linear": QuantizationScheme(targets=["Linear"], weights=weights)}
+    config = QuantizationConfig(config_groups=groups, ignore=list(KEPT), format="pack-quantized")
     apply_quantization_config(model, config)
     layers = {
         name: m for name, m in model.named_modules() if getattr(m, "quantization_scheme", None) is not None

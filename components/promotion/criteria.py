@@ -64,10 +64,8 @@ def judge(
         lengths: by criterion's name: `length`, `length_vs_incumbent`.
         criteria: the gate.
     """
-    findings: list[Finding] = []
-    for comparison in comparisons:
-        findings += _against(comparison, criteria)
-    return [*findings, *(_length(name, measured, criteria) for name, measured in lengths.items())]
+    paired = (finding for comparison in comparisons for finding in _against(comparison, criteria))
+    return [*paired, *(_length(name, measured, criteria) for name, measured in lengths.items())]
 
 
 def passes(findings: Sequence[Finding]) -> bool:
@@ -85,16 +83,12 @@ def _against(comparison: ReferenceComparison, criteria: Criteria) -> list[Findin
     bootstrap, by = Bootstrap(criteria.confidence, criteria.resamples), f"by the {criteria.rule}"
 
     def criterion(name: str, threshold: float, rule: str, measured: Mapping[str, Any] | str) -> Finding:
-        stated: dict[str, Any] = {
-            "name": name if is_base else f"{name}_vs_{comparison.reference}",
-            "rule": rule,
-            "reference": label,
-            "threshold": threshold,
-        }
+        full_name = name if is_base else f"{name}_vs_{comparison.reference}"
+        stated: dict[str, Any] = {"name": full_name, "rule": rule, "reference": label, "threshold": threshold}
         if isinstance(measured, str):
             return _unmeasured(stated, measured, criteria)
-        at_least = measured["low" if criteria.rule == "interval" else "measured"] >= threshold
-        at_most = measured["high" if criteria.rule == "interval" else "measured"] <= threshold
+        lowest, highest = ("low", "high") if criteria.rule == "interval" else ("measured", "measured")
+        at_least, at_most = measured[lowest] >= threshold, measured[highest] <= threshold
         gained = measured["measured"] >= threshold and measured["low"] > 0
         passed = {"domain_gain": gained, "hallucination": at_most}.get(name, at_least)
         return Finding(**stated, passed=passed, **measured)

@@ -41,16 +41,12 @@ def lineage(
     pictures = sorted({row["image_id"] for row in rows if row["split"] == "train"})
     listed = "".join(f"{image_id}\n" for image_id in pictures).encode()
     made = qa_kept.manifest.get("provenance") or {}
-    origin = ("stage", "code_version", "config_hash", "inputs")
+    origin = {key: made[key] for key in ("stage", "code_version", "config_hash", "inputs") if key in made}
     record = {
         "checkpoint": trained,
         "evaluation": {name: provenance(dataset.path) for name, dataset in predictions.items()},
         "general_data": general_data,
-        "qa_kept": {
-            "digest": kept,
-            "rows": qa_kept.rows,
-            **{key: made[key] for key in origin if key in made},
-        },
+        "qa_kept": {"digest": kept, "rows": qa_kept.rows, **origin},
         "training_images": {
             "file": TRAINING_IMAGES,
             "count": len(pictures),

@@ -14,9 +14,6 @@ from components.core.data.dataset import Dataset
 from components.core.stage.errors import DataError
 from components.promotion.scores import Scores
 
-_COLUMNS = ("benchmark", "group", "image_group", "model", "sample_no", "extracted", "score")
-_RIGHT = 0.5
-
 
 class Answer(NamedTuple):
     """One model's greedy answer to one unit: an item, or all rotations of a circular one."""
@@ -76,7 +73,8 @@ def read_answers(dataset: Dataset, scores: Scores) -> dict[Key, Answer]:
     """
     answers: dict[Key, Answer] = {}
     sources = {source.name: source for source in scores.sources}
-    for row in dataset.rows_iter(columns=_COLUMNS):
+    columns = ("benchmark", "group", "image_group", "model", "sample_no", "extracted", "score")
+    for row in dataset.rows_iter(columns):
         if row["sample_no"] != 0:
             continue
         if row["model"] != scores.label or row["benchmark"] not in sources:
@@ -104,20 +102,17 @@ def compare(
     """Match two runs unit by unit, over the benchmarks that both answered in one version (equal digests)."""
     old, new = ({source.name: source for source in scores.sources} for scores, _ in (before, after))
     common = {name for name, source in new.items() if name in old and old[name].digest == source.digest}
-    matched: dict[str, list[tuple[Answer, Answer]]] = {}
+    matched: dict[str, list[tuple[Answer, Answer]]] = {"domain": [], "general": [], "hallucination": []}
     for key in sorted(after[1]):
         if key[0] in common and key in before[1]:
             matched.setdefault(new[key[0]].role, []).append((before[1][key], after[1][key]))
-    notes = {}
-    for role in ("domain", "general", "hallucination"):
-        if role not in matched:
-            asked = any(source.role == role for source in new.values())
-            notes[role] = f"{label} answered another version of the benchmark" if asked else "no benchmark"
+    asked = {source.role for source in new.values()}
+    other = f"{label} answered another version of the benchmark"
+    notes = {role: other if role in asked else "no benchmark" for role, pairs in matched.items() if not pairs}
     domain, general = (
-        _paired([(b.score, a.score, a.group) for b, a in matched.get(role, [])])
-        for role in ("domain", "general")
+        _paired([(b.score, a.score, a.group) for b, a in matched[role]]) for role in ("domain", "general")
     )
-    absent, probes = _probes(matched.get("hallucination", []))
+    absent, probes = _probes(matched["hallucination"])
     return ReferenceComparison(reference, label, domain, general, absent, probes, notes)
 
 
@@ -146,6 +141,6 @@ def _probes(answered: Sequence[tuple[Answer, Answer]]) -> tuple[PairedScores | N
 
 
 def _truth(answer: Answer) -> str:
-    if not answer.said or answer.score >= _RIGHT:
+    if not answer.said or answer.score >= 0.5:
         return answer.said
     return "no" if answer.said == "yes" else "yes"

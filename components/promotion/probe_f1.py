@@ -21,13 +21,8 @@ def f1_difference(probes: PairedProbes, bootstrap: Bootstrap) -> tuple[float, fl
     """
     _, cluster = np.unique(np.asarray(probes.groups), return_inverse=True)
     groups, truth = int(cluster.max()) + 1, probes.truth_yes
-    counted = (
-        probes.before_yes & truth,
-        probes.before_yes,
-        probes.after_yes & truth,
-        probes.after_yes,
-        truth,
-    )
+    before_yes, after_yes = probes.before_yes, probes.after_yes
+    counted = (before_yes & truth, before_yes, after_yes & truth, after_yes, truth)
     per_cluster = [np.bincount(cluster, weights=values, minlength=groups) for values in counted]
     sums = np.stack(per_cluster, axis=1).astype(np.float64)
     before, after = (float(f1[0]) for f1 in _f1_of(sums.sum(axis=0, keepdims=True)))

@@ -32,8 +32,7 @@ def write_report(
         "Differences are final model minus reference over the same items, in points; intervals are clustered "
         "by picture. p: exact McNemar test (items), exact sign flips (pictures)."
     )
-    figure = _forest(findings)
-    if figure is not None:
+    if figure := _forest(findings):
         report.figure(figure, "Differences with intervals; the red mark is what each criterion asks for.")
     report.heading("What every training stage did")
     report.table(
@@ -41,8 +40,7 @@ def write_report(
         for row in summary["rows"]
     )
     report.text("Shares in percent, response length in tokens; intervals in brackets, n items.")
-    figure = _plot(summary)
-    if figure is not None:
+    if figure := _plot(summary):
         report.figure(figure, "Every metric by stage, with its interval.")
 
 
@@ -60,8 +58,6 @@ def _scale(metric: str) -> int:
 
 
 def _finding_row(finding: Finding) -> dict[str, Any]:
-    outcome = {True: "pass", False: "fail", None: "skipped"}[finding.passed]
-
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.2f}"
 
@@ -69,7 +65,7 @@ def _finding_row(finding: Finding) -> dict[str, Any]:
     tests = "" if finding.p_value is None else f"{finding.p_value:.2g}, {finding.p_value_clustered:.2g}"
     return {
         "criterion": finding.name,
-        "outcome": outcome,
+        "outcome": {True: "pass", False: "fail", None: "skipped"}[finding.passed],
         "rule": finding.rule,
         "reference": number(finding.reference_value),
         "final": number(finding.candidate_value),

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, FiniteFloat, NonNegativeInt, model_validator
 
 from components.core.stage.errors import DataError
 
@@ -24,47 +23,37 @@ METRICS = (
 """The summary's columns; a metric that was not measured stays a column."""
 
 
-class Measure(BaseModel):
+class Measure(BaseModel, frozen=True):
     """An estimate with its interval, over `n` items."""
 
-    model_config = ConfigDict(frozen=True)
-
-    value: float
-    low: float
-    high: float
-    n: int
+    value: FiniteFloat
+    low: FiniteFloat
+    high: FiniteFloat
+    n: NonNegativeInt
 
     @model_validator(mode="after")
     def _is_an_interval(self) -> Measure:
-        if not all(map(math.isfinite, (self.value, self.low, self.high))):
-            raise ValueError("value, low and high must be finite")
-        if self.low > self.high or self.n < 0:
-            raise ValueError(f"low {self.low} above high {self.high}, or n {self.n} negative")
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} above high {self.high}")
         return self
 
 
-class Source(BaseModel):
+class Source(BaseModel, frozen=True):
     """A benchmark that was asked, as the scores' settings name it."""
-
-    model_config = ConfigDict(frozen=True)
 
     name: str
     role: str
     digest: str
 
 
-class ScoresSettings(BaseModel):
+class ScoresSettings(BaseModel, frozen=True):
     """The part of the scores' settings that promotion reads."""
-
-    model_config = ConfigDict(frozen=True)
 
     benchmarks: list[Source] = []
 
 
-class Scores(BaseModel):
+class Scores(BaseModel, frozen=True):
     """The scores of one model."""
-
-    model_config = ConfigDict(frozen=True)
 
     label: str
     checkpoint_digest: str
@@ -99,7 +88,7 @@ def parse_scores(content: bytes, problem: str) -> Scores:
     """
     try:
         return Scores.model_validate(json.loads(content))
-    except (ValueError, ValidationError) as error:
+    except ValueError as error:
         raise DataError(f"{problem} ({error})") from error
 
 

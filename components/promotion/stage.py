@@ -66,9 +66,8 @@ def run(config: Config, ctx: StageContext) -> None:
             "provenance": {key: ctx.provenance[key] for key in ("stage", "code_version", "inputs")},
         }
         identity = sha256_hex(canonical_json([request, before.sequence]))
-        version = registry.publish(
-            identity, _files(config, ctx, checkpoint, runs, verdict) | _seen(ctx, registry, before), described
-        )
+        files = _files(config, ctx, checkpoint, runs, verdict) | _seen(ctx, registry, before)
+        version = registry.publish(identity, files, described)
     _conclude(ctx, registry, version, is_new)
 
 
@@ -95,8 +94,7 @@ def _judge(
     criteria, final = config.criteria, runs[CANDIDATE]
     candidate = final, read_answers(_predictions(ctx, CANDIDATE, checkpoint), final)
     comparisons: list[ReferenceComparison] = []
-    yardstick = runs[criteria.length_reference]
-    lengths = {"length": _lengths(criteria.length_reference, final, yardstick)}
+    lengths = {"length": _lengths(criteria.length_reference, final, runs[criteria.length_reference])}
     if "base" in criteria.against:
         base = runs["base"], read_answers(_predictions(ctx, "base", None), runs["base"])
         comparisons.append(compare("base", "base", base, candidate))
@@ -144,9 +142,8 @@ def _files(
     verdict: dict[str, Any],
 ) -> dict[str, Path | bytes]:
     """Everything that a version holds, by its name there."""
-    evaluated = {
-        stage: ctx.dataset(f"predictions_{stage}", table="predictions") for stage in ("base", CANDIDATE)
-    }
+    answered = ("base", CANDIDATE)
+    evaluated = {stage: ctx.dataset(f"predictions_{stage}", table="predictions") for stage in answered}
     qa_kept = ctx.dataset("qa_kept", table="qa_kept")
     record, pictures = lineage(checkpoint.path, evaluated, qa_kept, ctx.params.get("general_data", ""))
     given = {name: ctx.params.get(f"section_{name}", "") for name in IO.sections}

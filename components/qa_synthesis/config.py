@@ -30,8 +30,7 @@ class ReasoningPaths(Settings):
     """Rejection sampling of reasoning for items whose answer can be verified (Kimi-VL, arXiv 2504.07491)."""
 
     samples: int = Field(default=0, ge=0, le=64)
-    """Reasoning paths sampled for each choice, number, yes/no and span item; 0 leaves reasoning as it was
-    written."""
+    """Reasoning paths sampled for each choice, number, yes/no and span item; 0 samples none."""
     temperature: float = Field(default=1.0, gt=0, le=2)
     """Sampling temperature; above 0, or all paths would be the same."""
     path_tokens: int = Field(default=512, ge=32)
@@ -44,7 +43,7 @@ class Config(Settings):
     """Settings of the stage `qa_synthesis`."""
 
     endpoint: Endpoint
-    """The teacher: writes, evolves and judges items."""
+    """The teacher: writes, evolves and judges items, and reasons about them."""
     evolution_rounds: int = Field(default=3, ge=0, le=10)
     """Rounds of evolution after the first draft; 0 keeps the draft."""
     directions: Directions = Directions()
@@ -80,9 +79,8 @@ class Config(Settings):
     max_answer_chars: int = Field(default=600, ge=1, le=1000)
     """Longest answer that is accepted, in characters."""
     chunk_images: int = Field(default=256, ge=1)
-    """Images whose requests are under way together: bounds memory. Every step of a chunk waits for the one
-    before it, so several times the endpoint's `max_concurrency` keeps a fast endpoint busy. Does not change
-    the output."""
+    """Images whose requests are under way together: bounds memory, and does not change the output. Several
+    times the endpoint's `max_concurrency` keeps a fast endpoint busy."""
     report_images: int = Field(default=8, ge=0)
     """Images shown with their items in the report."""
 

@@ -21,19 +21,11 @@ def generate(
         without any usable answer is rejected under its own id, an item that is malformed or was never written
         under `<image_id>#<position>`.
     """
+    rules = {"answer_types": config.answer_types, "abilities": ABILITIES}
     requests, prompt_hash = [], ""
     for task in tasks:
-        prompt, prompt_hash = render(
-            __file__,
-            "generate.jinja",
-            count=task.count,
-            topics=[topic.text for topic in task.topics],
-            aspects=task.aspects,
-            types=task.types,
-            absent=task.absent,
-            answer_types=config.answer_types,
-            abilities=ABILITIES,
-        )
+        asked = {**vars(task), "topics": [topic.text for topic in task.topics]}
+        prompt, prompt_hash = render(__file__, "generate.jinja", **asked, **rules)
         room = config.item_tokens * (task.count + 1)
         requests.append(task.request(["generate"], prompt, QAItems, config.temperature, room))
     drafted: list[list[ImageQuestion]] = []

@@ -7,22 +7,16 @@ eliminated and its parent stays. The history keeps the version that lost, with t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from components.core.data.hashing import rng_for
 from components.core.mllm.prompts import render
 from components.qa_synthesis.config import Config, Directions
 from components.qa_synthesis.image_question import ImageQuestion, Malformed, validate
 from components.qa_synthesis.plan import Ask, Task
-from components.qa_synthesis.schemas import (
-    ABILITIES,
-    TASK_FORMS,
-    EvolvedItem,
-    Judgement,
-    QAEvolved,
-    QAJudged,
-)
+from components.qa_synthesis.schemas import ABILITIES, TASK_FORMS, EvolvedItem, Judgement, QAEvolved, QAJudged
 
 VERDICTS = (
     "kept",  # the new version replaced its parent; every other verdict leaves the parent in place
@@ -49,11 +43,7 @@ class Attempt:
 
 
 def evolve_round(
-    tasks: Sequence[Task],
-    items: Sequence[Sequence[ImageQuestion]],
-    round_no: int,
-    config: Config,
-    ask: Ask,
+    tasks: Sequence[Task], items: Sequence[Sequence[ImageQuestion]], round_no: int, config: Config, ask: Ask
 ) -> list[list[ImageQuestion]]:
     """Evolve all `items` of all images once; they are aligned with `tasks`, and rounds count from 1.
 
@@ -106,20 +96,15 @@ def _rewrite(
     drawn = [
         [(item, draw_direction(item.qa_id, round_no, config.directions)) for item in own] for own in items
     ]
+    rules = {"answer_types": config.answer_types, "abilities": ABILITIES, "forms": TASK_FORMS}
     requests, prompt_hash = [], ""
     for task, own in zip(tasks, drawn, strict=True):
         if own:
-            prompt, prompt_hash = render(
-                __file__,
-                "evolve.jinja",
-                drawn=own,
-                answer_types=config.answer_types,
-                abilities=ABILITIES,
-                forms=TASK_FORMS,
-            )
+            prompt, prompt_hash = render(__file__, "evolve.jinja", drawn=own, **rules)
             room = config.item_tokens * (len(own) + 1)
             requests.append(task.request(["evolve", round_no], prompt, QAEvolved, config.temperature, room))
     answers = iter(ask(requests))
+    check = partial(validate, config=config, round=round_no, prompt_hash=prompt_hash)
     attempts = []
     for own, stay in zip(drawn, fixed, strict=True):
         taken = {item.qa_id for item, _ in own} | stay
@@ -129,9 +114,7 @@ def _rewrite(
         missing = (answer.error if answer else "") or ""
         attempts.append(
             [
-                _attempt(
-                    parent, direction, by_index.get(number), missing, taken, round_no, prompt_hash, config
-                )
+                _attempt(parent, direction, by_index.get(number), missing, taken, check)
                 for number, (parent, direction) in enumerate(own, start=1)
             ]
         )
@@ -144,22 +127,12 @@ def _attempt(
     version: EvolvedItem | None,
     missing: str,
     taken: set[str],
-    round_no: int,
-    prompt_hash: str,
-    config: Config,
+    check: Callable[..., ImageQuestion | Malformed],
 ) -> Attempt:
     """One attempt. A question whose id is `taken` already is a duplicate; a new one's id is added."""
     if version is None:
         return Attempt(parent, direction, verdict="missing", detail=missing)
-    child = validate(
-        version,
-        parent.image_id,
-        config,
-        topic_id=parent.topic_id,
-        round=round_no,
-        parent_id=parent.qa_id,
-        prompt_hash=prompt_hash,
-    )
+    child = check(version, parent.image_id, topic_id=parent.topic_id, parent_id=parent.qa_id)
     if isinstance(child, Malformed):
         return Attempt(parent, direction, version, "malformed", f"{child.reason}: {child.detail}")
     if child.qa_id in taken:
@@ -176,10 +149,8 @@ def _judge(
     requests, prompt_hash = [], ""
     for task, own, positions in zip(tasks, attempts, open_positions, strict=True):
         if positions:
-            pairs = [
-                {"direction": own[p].direction, "before": own[p].parent, "after": own[p].child}
-                for p in positions
-            ]
+            tried = [own[position] for position in positions]
+            pairs = [{"direction": a.direction, "before": a.parent, "after": a.child} for a in tried]
             prompt, prompt_hash = render(__file__, "judge.jinja", pairs=pairs)
             room = config.item_tokens * (len(positions) + 1)
             requests.append(task.request(["judge", round_no], prompt, QAJudged, 0.0, room))
@@ -196,17 +167,14 @@ def settle(
     attempt: Attempt, judgement: Judgement | None, round_no: int, min_score: int, judge_prompt_hash: str = ""
 ) -> ImageQuestion:
     """The version that goes on, with the round in its history: the child if it won, else the parent."""
-    verdict, score, reason = attempt.verdict, 0, attempt.detail
-    if not verdict and judgement is None:
-        verdict = "unjudged"
-    elif not verdict and judgement is not None:
+    if attempt.verdict or judgement is None:
+        verdict, score, reason = attempt.verdict or "unjudged", 0, attempt.detail
+    elif judgement.answerable_without_image:
+        verdict, score, reason = "answerable_without_image", 0, judgement.reason
+    else:
+        good_enough = "kept" if judgement.score >= min_score else "low_score"
+        verdict = good_enough if judgement.improved else "not_improved"
         score, reason = judgement.score, judgement.reason
-        if judgement.answerable_without_image:
-            verdict, score = "answerable_without_image", 0
-        elif not judgement.improved:
-            verdict = "not_improved"
-        else:
-            verdict = "kept" if judgement.score >= min_score else "low_score"
     parent, child = attempt.parent, attempt.child
     entry = {
         "round": round_no,

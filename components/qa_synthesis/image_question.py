@@ -49,7 +49,6 @@ REASONS = (
 # ... A text in an image can make the teacher write them; in training they would end a turn or stand for
 # another image.
 _RESERVED = re.compile(r"<\|[^|<>]{1,40}\|>|</?(?:image|video|img|s)>", re.IGNORECASE)
-_SPACE = re.compile(r"\s+")
 _NO_ANSWER = {"number": "not_a_number", "yes_no": "not_yes_no", "choice": "answer_not_among_choices"}
 _WORDING = (
     "qa_id",
@@ -107,12 +106,12 @@ class Malformed:
 
 def question_key(question: str) -> str:
     """Two questions are the same if they differ only in case, spacing and closing punctuation."""
-    return _SPACE.sub(" ", question).strip().rstrip("?.! ").casefold()
+    return one_line(question).rstrip("?.! ").casefold()
 
 
 def one_line(text: str) -> str:
     """Text on one line: prompts number items by line, so a line break could forge another item."""
-    return _SPACE.sub(" ", text).strip()
+    return " ".join(text.split())
 
 
 def has_reserved(*texts: str) -> bool:
@@ -132,15 +131,14 @@ def validate(
     question, answer = one_line(draft.question), one_line(draft.answer)
     answer_type = draft.answer_type.strip().lower().replace("/", "_").replace("-", "_")
     choices = tuple(one_line(choice) for choice in draft.choices) if answer_type == "choice" else ()
-    texts = (question, answer, *choices, draft.reasoning, *draft.objects, *draft.skills)
-    longest = max(map(len, (question, *choices)))
     if not question:
         return Malformed("empty_question", answer)
     if not answer:
         return Malformed("empty_answer", question)
+    longest = max(map(len, (question, *choices)))
     if longest > config.max_question_chars or len(answer) > config.max_answer_chars:
         return Malformed("too_long", question[:200])
-    if has_reserved(*texts):
+    if has_reserved(question, answer, *choices, draft.reasoning, *draft.objects, *draft.skills):
         return Malformed("reserved_token", question)
     if answer_type not in config.answer_types:
         return Malformed("unknown_answer_type", f"{draft.answer_type}: {question}")

@@ -31,9 +31,7 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
         report.text(
             "Verdict on every new version, by round; all but 'kept' leave the previous version in place."
         )
-        report.table(
-            [{"round": r, **{v: counts[f"evolution_{r}_{v}"] for v in VERDICTS}} for r in rounds if r > 0]
-        )
+        report.table({"round": r, **{v: counts[f"evolution_{r}_{v}"] for v in VERDICTS}} for r in rounds[1:])
     if counts["paths_sampled"]:
         report.heading("Reasoning paths")
         with_path, without = counts["reasoning_sampled"], counts["reasoning_no_correct_path"]
@@ -51,16 +49,12 @@ def write_report(report: Report, counts: Counter[str], samples: Sequence[Sample]
     for image, items in samples:
         report.images([(image, f"{len(items)} items")])
         report.table(
-            [
-                {
-                    "question": " ".join([item.question, *lettered(item.choices)]),
-                    "answer": item.answer,
-                    "type": item.answer_type,
-                    "round": item.round,
-                    "verdicts": ", ".join(
-                        f"{e['direction']}: {e['verdict']}" for e in evolution(item.history)
-                    ),
-                }
-                for item in items
-            ]
+            {
+                "question": " ".join([item.question, *lettered(item.choices)]),
+                "answer": item.answer,
+                "type": item.answer_type,
+                "round": item.round,
+                "verdicts": ", ".join(f"{e['direction']}: {e['verdict']}" for e in evolution(item.history)),
+            }
+            for item in items
         )

@@ -14,7 +14,7 @@ from components.qa_synthesis.config import Config
 from components.qa_synthesis.draft import generate
 from components.qa_synthesis.evolution import evolve_round
 from components.qa_synthesis.image_question import ImageQuestion, evolution, reasoning
-from components.qa_synthesis.plan import ASPECTS, Task, TopicBook, plan
+from components.qa_synthesis.plan import ASPECTS, TopicBook, plan
 from components.qa_synthesis.reasoning_paths import sample_reasoning
 from components.qa_synthesis.report import Sample, write_report
 
@@ -22,10 +22,8 @@ from components.qa_synthesis.report import Sample, write_report
 def run(config: Config, ctx: StageContext) -> None:
     """Write items about every image that has a budget, a chunk of images at a time."""
     images = ctx.dataset("images", table="images")
-    budgets = {
-        row["image_id"]: row
-        for row in ctx.dataset("ids", table="ids").rows_iter(["image_id", "n_qa", *ASPECTS])
-    }
+    scored = ctx.dataset("ids", table="ids").rows_iter(["image_id", "n_qa", *ASPECTS])
+    budgets = {row["image_id"]: row for row in scored}
     topics = TopicBook(ctx.dataset("label_tree", table="label_tree"), ctx.dataset("matches", table="matches"))
     client = MLLMClient(config.endpoint, ctx.work.journal("teacher"), ctx.log)
     ask = partial(client.map, bar=False)
@@ -43,7 +41,7 @@ def run(config: Config, ctx: StageContext) -> None:
             if config.reasoning_paths.samples:
                 items = sample_reasoning(tasks, items, config, ask)
             for task, own in zip(tasks, items, strict=True):
-                qa.write([_row(item, task, config) for item in own])
+                qa.write([_row(item, task.split, config.endpoint.model) for item in own])
                 count_items(own, counts)
                 if own and len(samples) < config.report_images:
                     samples.append((task.image, own))
@@ -59,23 +57,15 @@ def run(config: Config, ctx: StageContext) -> None:
     if counts["paths_sampled"]:
         ctx.metrics["paths_correct_share"] = counts["paths_correct"] / counts["paths_sampled"]
     ctx.metrics.update({name: float(value) for name, value in sorted(counts.items())})
-    ctx.log.info(
-        "wrote question-answer items", extra={"items": counts["items"], "rejected": counts["rejected"]}
-    )
+    written = {name: counts[name] for name in ("items", "rejected")}
+    ctx.log.info("wrote question-answer items", extra=written)
     write_report(ctx.report, counts, samples, config)
 
 
-def _row(item: ImageQuestion, task: Task, config: Config) -> dict[str, Any]:
-    version = item.version()
-    del version["form"]
-    return {
-        **version,
-        "image_id": item.image_id,
-        "topic_id": item.topic_id,
-        "split": task.split,
-        "history": canonical_json(list(item.history)),
-        "generator": config.endpoint.model,
-    }
+def _row(item: ImageQuestion, split: str, generator: str) -> dict[str, Any]:
+    row = item.version() | {"image_id": item.image_id, "topic_id": item.topic_id, "split": split}
+    del row["form"]
+    return row | {"history": canonical_json(list(item.history)), "generator": generator}
 
 
 def count_items(items: list[ImageQuestion], counts: Counter[str]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -90,15 +91,13 @@ def poll(
     with ctx.writer("votes", table="votes") as votes, ctx.writer("rejected", table="rejected") as rejected:
         total = -(-qa.rows // config.chunk_items)
         for rows in ctx.progress(_chunks(qa, config.chunk_items), total=total, desc="chunks of items"):
-            asked = _ask_all(
-                [row for row in rows if row["image_id"] in images], images, config, clients, known
-            )
-            own = cast_ballots(rows, asked)
-            ballots += own
-            by_id = {row["qa_id"]: ballot for row, ballot in zip(rows, own, strict=True)}
+            shown = [row for row in rows if row["image_id"] in images]
+            asked = _ask_all(shown, images, config, clients, known)
+            own = dict(zip((row["qa_id"] for row in rows), cast_ballots(rows, asked), strict=True))
+            ballots += own.values()
             cast = [vote for vote in asked if isinstance(vote, CastVote)]
             lost = [vote for vote in asked if isinstance(vote, LostVote)]
-            votes.write([{**vars(vote), "agrees": by_id[vote.qa_id].agrees(vote.answer)} for vote in cast])
+            votes.write([vars(vote) | {"agrees": own[vote.qa_id].agrees(vote.answer)} for vote in cast])
             rejected.write([vars(vote) for vote in lost])
             reasons.update(vote.reason for vote in lost)
     ctx.metrics.update(Usage.total(client.usage for client in clients.values()).metrics("voters"))
@@ -106,9 +105,8 @@ def poll(
 
 
 def _chunks(qa: Dataset, size: int) -> Iterator[list[Row]]:
-    columns = ["qa_id", "image_id", "question", "answer", "answer_type", "choices"]
     seen: set[str] = set()
-    for batch in qa.iter_batches(columns, size):
+    for batch in qa.iter_batches(["qa_id", "image_id", "question", "answer", "answer_type", "choices"], size):
         rows = batch.to_pylist()
         for row in rows:
             if row["qa_id"] in seen:
@@ -136,17 +134,13 @@ def _ask_all(
         return seeing + collect_blind(rows, model, ask, known[model], answer_tokens=room)
 
     with ThreadPoolExecutor(len(clients)) as pool:
-        return [vote for own in pool.map(votes, clients) for vote in own]
+        return list(chain.from_iterable(pool.map(votes, clients)))
 
 
 def batches(rows: Sequence[Row], size: int) -> list[list[Row]]:
     """Consecutive rows of one image, at most `size` together: the questions of one request."""
-    return [
-        own[start : start + size]
-        for _, group in groupby(rows, key=lambda row: row["image_id"])
-        for own in [list(group)]
-        for start in range(0, len(own), size)
-    ]
+    groups = (list(group) for _, group in groupby(rows, key=itemgetter("image_id")))
+    return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
 
 
 def collect(
@@ -180,11 +174,8 @@ def collect(
         )
     votes: list[AskedVote] = []
     for group, answer in zip(groups, ask(requests), strict=True):
-        given: dict[int, str] = {}
-        if isinstance(answer.value, VoteAnswers):
-            given = {
-                item.index: item.answer for item in reversed(answer.value.answers)
-            }  # repeated: the first
+        replies = reversed(answer.value.answers) if isinstance(answer.value, VoteAnswers) else ()
+        given = {reply.index: reply.answer for reply in replies}  # of repeated ones the first
         tokens = round((answer.prompt_tokens + answer.completion_tokens) / len(group))
         for number, row in enumerate(group, start=1):
             if answer.error is not None:
@@ -226,18 +217,18 @@ def collect_blind(
 
 def cast_ballots(rows: Sequence[Row], asked: Sequence[AskedVote]) -> list[Ballot]:
     """The ballot of each row, in order, with its votes in the order of `asked`."""
-    votes: dict[tuple[str, bool], list[Vote]] = {}
+    votes: defaultdict[tuple[str, bool], list[Vote]] = defaultdict(list)
     for vote in asked:
         if isinstance(vote, CastVote):
-            votes.setdefault((vote.qa_id, vote.blind), []).append(Vote(vote.voter, vote.answer))
+            votes[vote.qa_id, vote.blind].append(Vote(vote.voter, vote.answer))
     return [
         Ballot(
             question=row["question"],
             answers=(row["answer"],),
             answer_type=row["answer_type"],
             choices=tuple(row["choices"]),
-            votes=tuple(votes.get((row["qa_id"], False), ())),
-            blind=tuple(votes.get((row["qa_id"], True), ())),
+            votes=tuple(votes[row["qa_id"], False]),
+            blind=tuple(votes[row["qa_id"], True]),
         )
         for row in rows
     ]

@@ -47,7 +47,6 @@ _MOST_RELIABLE = 0.98  # nobody is so reliable that one slip settles a question
 _EPSILON = 1e-9
 
 Floats = NDArray[np.float64]
-_Question = tuple[str, str, tuple[str, ...]]
 _Form = tuple[str, int]
 
 
@@ -77,10 +76,11 @@ def independence(ballots: Sequence[Ballot], settled: Sequence[str]) -> Independe
         ballots: all items with their votes and blind votes.
         settled: for each the answer that the seeing votes settled on, normalised; "" where they did not.
     """
-    groups: dict[_Question, list[int]] = defaultdict(list)
+    groups: dict[tuple[str, str, tuple[str, ...]], list[int]] = defaultdict(list)
     for place, ballot in enumerate(ballots):
         if ballot.blind and settled[place]:
-            groups[_question(ballot)].append(place)
+            words = " ".join(ballot.question.casefold().split())
+            groups[words, ballot.answer_type, ballot.choices].append(place)
     if not groups:
         return Independence([0.0] * len(ballots))
     right = _reliability(ballots, settled)
@@ -176,9 +176,8 @@ def _share(if_known: Floats, if_guessed: Floats) -> tuple[float, float, Floats]:
         odds = np.log(known) - np.log(1 - known) + if_known - if_guessed
         posterior = np.asarray(expit(odds))
         likelihood = float(np.logaddexp(np.log(known) + if_known, np.log(1 - known) + if_guessed).sum())
-        likelihood += PRIOR_QUESTIONS * float(
-            PRIOR_KNOWN * np.log(known) + (1 - PRIOR_KNOWN) * np.log(1 - known)
-        )
+        prior = PRIOR_KNOWN * np.log(known) + (1 - PRIOR_KNOWN) * np.log(1 - known)
+        likelihood += PRIOR_QUESTIONS * float(prior)
         if likelihood - before < _EPSILON:
             return likelihood, known, posterior
         before = likelihood
@@ -193,10 +192,6 @@ def _sequence(successes: Floats, trials: Floats, a: Floats, b: Floats) -> Floats
         - gammaln(trials + a + b)
         - (gammaln(a) + gammaln(b) - gammaln(a + b))
     )
-
-
-def _question(ballot: Ballot) -> _Question:
-    return " ".join(ballot.question.casefold().split()), ballot.answer_type, ballot.choices
 
 
 def chance_level(ballot: Ballot) -> float:

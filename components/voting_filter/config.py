@@ -14,11 +14,10 @@ class Config(Settings):
     """Settings of the stage `voting_filter`."""
 
     voters: list[Endpoint] = Field(min_length=1)
-    """The models that vote; three or more different ones, and not the model that wrote the items, make the
-    vote mean something."""
+    """The models that vote: three or more different ones, and not the model that wrote the items."""
     blind_voters: int | list[str] = 5
-    """Who also answers without the image: the first so many of `voters`, or the names of their models; 0
-    turns blind votes off."""
+    """Who also answers without the image: the first so many of `voters` (all, if there are fewer), or the
+    names of their models; 0 for none."""
     method: str = "dawid_skene"
     """How votes become a decision: the name of a module in `methods/`. `dawid_skene` estimates how reliable
     each voter is for each type of answer, `majority` counts every vote the same."""
@@ -55,12 +54,10 @@ class Config(Settings):
     @model_validator(mode="after")
     def _voters_are_different(self) -> Config:
         names = Counter(voter.model for voter in self.voters)
-        twice = [name for name, count in names.items() if count > 1]
-        if twice:
+        if twice := [name for name, count in names.items() if count > 1]:
             raise ValueError(f"voters must be different models; named more than once: {', '.join(twice)}")
-        if isinstance(self.blind_voters, list) and (
-            unknown := [n for n in self.blind_voters if n not in names]
-        ):
+        named = self.blind_voters if isinstance(self.blind_voters, list) else []
+        if unknown := [name for name in named if name not in names]:
             raise ValueError(f"blind_voters names models that are not among the voters: {', '.join(unknown)}")
         if isinstance(self.blind_voters, int) and self.blind_voters < 0:
             raise ValueError("blind_voters must not be negative")

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import Any
 
 from components.core.answers import lettered
 from components.core.data.image_store import ImageStore
 from components.core.stage.report import Report, histogram
-from components.voting_filter.ballot import AUTHOR, REASONS, Ballot, Decision, Outcome
+from components.voting_filter.ballot import AUTHOR, REASONS, Ballot, Decision, Independence, Outcome
 from components.voting_filter.config import Config
 
-Row = dict[str, Any]
-
-
-Example = tuple[Row, Ballot, Decision]
-"""An item to show."""
+Example = tuple[str, Ballot, Decision]
+"""An item to show: its image's id, its votes and its fate."""
 
 
 @dataclass
@@ -24,31 +20,31 @@ class Tally:
     """Counts for the report and the metrics, gathered item by item."""
 
     voters: list[str]
+    most_examples: int
+    lost: Counter[str]
     kept: int = 0
     agreements: list[float] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
-    lost: Counter[str] = field(default_factory=Counter)
-    by_type: dict[str, Counter[str]] = field(default_factory=dict)
+    by_type: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     cast: Counter[tuple[str, bool]] = field(default_factory=Counter)
     agreeing: Counter[tuple[str, bool]] = field(default_factory=Counter)
     examples: dict[str, list[Example]] = field(default_factory=lambda: {"Kept": [], "Rejected": []})
 
-    def add(self, row: Row, ballot: Ballot, decision: Decision, most_examples: int) -> None:
+    def add(self, image_id: str, ballot: Ballot, decision: Decision) -> None:
         """Count one decided item."""
         self.agreements.append(decision.agreement)
-        kind = self.by_type.setdefault(row["answer_type"], Counter())
-        kind["items"] += 1
-        kind[decision.reason or "kept"] += 1
-        self.kept += not decision.reason
+        self.by_type[ballot.answer_type].update(["items", decision.reason or "kept"])
         if decision.reason:
             self.reasons[decision.reason] += 1
+        else:
+            self.kept += 1
         for blind, votes in ((False, ballot.votes), (True, ballot.blind)):
             for vote in votes:
                 self.cast[vote.voter, blind] += 1
                 self.agreeing[vote.voter, blind] += ballot.agrees(vote.answer)
         examples = self.examples["Rejected" if decision.reason else "Kept"]
-        if len(examples) < most_examples:
-            examples.append((row, ballot, decision))
+        if len(examples) < self.most_examples:
+            examples.append((image_id, ballot, decision))
 
     @property
     def rejected(self) -> int:
@@ -96,37 +92,30 @@ def write_report(report: Report, tally: Tally, outcome: Outcome, images: ImageSt
     if posteriors:
         _shares(report, posteriors, config.posterior_threshold, "P(the proposed answer is right)")
     report.table(
-        [
-            {
-                "voter": voter,
-                "votes": tally.cast[voter, False],
-                "agrees with the proposed answer": tally.share(voter, False),
-                "blind votes": tally.cast[voter, True],
-                "agrees blind": tally.share(voter, True),
-            }
-            for voter in tally.voters
-        ]
+        {
+            "voter": voter,
+            "votes": tally.cast[voter, False],
+            "agrees with the proposed answer": tally.share(voter, False),
+            "blind votes": tally.cast[voter, True],
+            "agrees blind": tally.share(voter, True),
+        }
+        for voter in tally.voters
     )
-    _write_reliability(report, outcome)
-    _write_blind(report, outcome, config)
+    if outcome.reliabilities:
+        _write_reliability(report, outcome)
+    if outcome.independence.forms:
+        _write_blind(report, outcome.independence, config)
     report.heading("Answer types")
+    given = [reason for reason in REASONS if tally.reasons[reason]]
     report.table(
-        [
-            {
-                "answer type": kind,
-                "items": n["items"],
-                "kept": n["kept"],
-                "kept share": round(n["kept"] / n["items"], 3),
-            }
-            | {reason: n[reason] for reason in REASONS if tally.reasons[reason]}
-            for kind, n in sorted(tally.by_type.items())
-        ]
+        {"answer type": kind, "items": n["items"], "kept": n["kept"]}
+        | {"kept share": round(n["kept"] / n["items"], 3), **{reason: n[reason] for reason in given}}
+        for kind, n in sorted(tally.by_type.items())
     )
     for title, examples in tally.examples.items():
         if examples:
             report.heading(title)
-            shown = [example for example in examples if example[0]["image_id"] in images]
-            report.images([(images.get(example[0]["image_id"]), _caption(*example)) for example in shown])
+            report.images([(images.get(i), _caption(b, d)) for i, b, d in examples if i in images])
 
 
 def _shares(report: Report, values: list[float], threshold: float, name: str) -> None:
@@ -143,49 +132,39 @@ def _shares(report: Report, values: list[float], threshold: float, name: str) ->
 
 def _write_reliability(report: Report, outcome: Outcome) -> None:
     """Voters by answer types, the author of the proposed answers first."""
-    if not outcome.reliabilities:
-        return
     report.heading("Reliability of the voters")
-    report.text(
-        "Estimated probability of a right answer, with the number of votes; "
-        f"{AUTHOR} gave the proposed answers."
-    )
+    estimated = "Estimated probability of a right answer, with the number of votes"
+    report.text(f"{estimated}; {AUTHOR} gave the proposed answers.")
     kinds = sorted({one.answer_type for one in outcome.reliabilities})
     cells = {(o.voter, o.answer_type): f"{o.probability:.3f} ({o.votes})" for o in outcome.reliabilities}
     voters = sorted({voter for voter, _ in cells}, key=lambda voter: (voter != AUTHOR, voter))
     report.table([{"voter": v} | {kind: cells.get((v, kind), "") for kind in kinds} for v in voters])
 
 
-def _write_blind(report: Report, outcome: Outcome, config: Config) -> None:
+def _write_blind(report: Report, blind: Independence, config: Config) -> None:
     """Shares of questions that nobody needs the image for."""
-    blind = outcome.independence
-    if not blind.forms:
-        return
     report.heading("Questions that need no image")
     _shares(report, blind.items, config.independence_threshold, "P(known without the image)")
     report.table(
-        [
-            {
-                "answer type": form.answer_type,
-                "options": form.options or "",
-                "different questions": form.questions,
-                "estimated share known without the image": round(form.known, 3),
-            }
-            for form in blind.forms
-        ]
+        {
+            "answer type": form.answer_type,
+            "options": form.options or "",
+            "different questions": form.questions,
+            "estimated share known without the image": round(form.known, 3),
+        }
+        for form in blind.forms
     )
 
 
-def _caption(row: Row, ballot: Ballot, decision: Decision) -> str:
-    lines = [row["question"]]
-    if row["choices"]:
-        lines.append(", ".join(lettered(row["choices"])))
-    lines.append(f"proposed: {row['answer']}")
-    lines.append("votes: " + (", ".join(vote.answer for vote in ballot.votes) or "none"))
-    if ballot.blind:
-        lines.append("blind: " + ", ".join(vote.answer for vote in ballot.blind))
-    verdict = [f"agreement {decision.agreement:.2f}"]
-    if decision.posterior is not None:
-        verdict.append(f"right with {decision.posterior:.2f}")
-    lines.append(", ".join([*verdict, *([decision.reason] if decision.reason else [])]))
-    return "\n".join(lines)
+def _caption(ballot: Ballot, decision: Decision) -> str:
+    votes, blind = (", ".join(vote.answer for vote in given) for given in (ballot.votes, ballot.blind))
+    likely = "" if decision.posterior is None else f"right with {decision.posterior:.2f}"
+    lines = (
+        ballot.question,
+        ", ".join(lettered(ballot.choices)),
+        f"proposed: {ballot.reference}",
+        f"votes: {votes or 'none'}",
+        f"blind: {blind}" if ballot.blind else "",
+        ", ".join(filter(None, (f"agreement {decision.agreement:.2f}", likely, decision.reason))),
+    )
+    return "\n".join(filter(None, lines))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-from components.core.data.dataset import DatasetWriter
 from components.core.data.image_store import ImageStore
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError
 from components.voting_filter.ask import poll
-from components.voting_filter.ballot import Ballot, Decision, Outcome
+from components.voting_filter.ballot import Ballot, Outcome
 from components.voting_filter.blind import independence
 from components.voting_filter.config import Config
 from components.voting_filter.methods import load_method
@@ -27,7 +25,7 @@ def run(config: Config, ctx: StageContext) -> None:
         ctx.log.warning("fewer than three voters: one of them alone can decide on an item")
     images = ImageStore(ctx.dataset("images", table="images"))
     ballots, lost = poll(qa, images, config, ctx)
-    tally = Tally(voters=[voter.model for voter in config.voters], lost=lost)
+    tally = Tally([voter.model for voter in config.voters], config.report_items, lost)
     outcome = decide(ballots, config)
     with (
         ctx.writer("qa_kept", table="qa_kept") as kept,
@@ -36,8 +34,13 @@ def run(config: Config, ctx: StageContext) -> None:
         for row, ballot, decision in zip(qa.rows_iter(), ballots, outcome.decisions, strict=True):
             if row["image_id"] not in images:
                 decision = replace(decision, reason="image_missing")
-            _write(row, decision, kept, rejected)
-            tally.add(row, ballot, decision, config.report_items)
+            decided = row | {"agreement": decision.agreement, "difficulty": decision.difficulty}
+            if decision.reason:
+                why = {"reason": decision.reason, "voted_answer": decision.voted_answer}
+                rejected.write([decided | why])
+            else:
+                kept.write([decided])
+            tally.add(row["image_id"], ballot, decision)
     if not tally.kept:
         raise DataError(
             f"no item of {qa.rows} was kept ({dict(tally.reasons)}); check the voters and the thresholds"
@@ -62,11 +65,3 @@ def decide(ballots: Sequence[Ballot], config: Config) -> Outcome:
         for decision, probability in zip(outcome.decisions, blind.items, strict=True)
     ]
     return replace(outcome, decisions=decisions, independence=blind)
-
-
-def _write(row: dict[str, Any], decision: Decision, kept: DatasetWriter, rejected: DatasetWriter) -> None:
-    row = {**row, "agreement": decision.agreement, "difficulty": decision.difficulty}
-    if decision.reason:
-        rejected.write([{**row, "reason": decision.reason, "voted_answer": decision.voted_answer}])
-    else:
-        kept.write([row])

@@ -22,8 +22,6 @@ from components.voting_filter.methods.dawid_skene.one_coin import OneCoinVotes, 
 
 NO_ANSWER = -1
 _LABELS = ("no", "yes")
-_ITERATIONS = 100
-_SURE = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,19 +50,14 @@ def decide(ballots: Sequence[Ballot], config: Config) -> Outcome:
             reliabilities += rated
             for place, belief in zip(places, found, strict=True):
                 beliefs[place] = belief
-    decisions = [
-        ballot.decide(
-            belief.answer,
-            ballot.agreement > 0 and belief.posterior >= config.posterior_threshold,
-            config.min_votes,
-            belief.posterior,
-        )
-        for ballot, belief in zip(ballots, beliefs, strict=True)
-    ]
+    decisions = []
+    for ballot, belief in zip(ballots, beliefs, strict=True):
+        confirmed = ballot.agreement > 0 and belief.posterior >= config.posterior_threshold
+        decisions.append(ballot.decide(belief.answer, confirmed, config.min_votes, belief.posterior))
+    least = f"{config.posterior_threshold:.0%}"
     return Outcome(
         decisions,
-        "their answer is right with a probability of at least "
-        f"{config.posterior_threshold:.0%}, given the votes",
+        f"their answer is right with a probability of at least {least}, given the votes",
         reliabilities=tuple(sorted(reliabilities, key=lambda r: (r.answer_type, r.voter))),
     )
 
@@ -92,13 +85,11 @@ def candidates(ballot: Ballot) -> Candidates:
     answers = [ballot.normalised(ballot.reference)]
     place: dict[str, int] = {"": NO_ANSWER}
     for form, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        if form in place:
-            continue
-        same = next((i for i, known in enumerate(answers) if i and ballot.same(form, known)), 0)
-        if not same:
-            answers.append(form)
-            same = len(answers) - 1
-        place[form] = same
+        if form not in place:
+            alike = (i for i, known in enumerate(answers) if i and ballot.same(form, known))
+            place[form] = next(alike, len(answers))
+            if place[form] == len(answers):
+                answers.append(form)
     votes = (0 if agrees[vote.answer] else place[forms[vote.answer]] for vote in ballot.votes)
     return Candidates(tuple(answers), tuple(votes))
 
@@ -121,7 +112,6 @@ def _by_confusion(ballots: Sequence[Ballot], raters: Sequence[str], config: Conf
         voters,
         labels,
         (len(ballots), len(raters), 2),
-        max_iterations=_ITERATIONS,
         tolerance=-np.inf,
         pseudo_votes=np.array([[right, wrong], [wrong, right]]),
     )
@@ -130,8 +120,7 @@ def _by_confusion(ballots: Sequence[Ballot], raters: Sequence[str], config: Conf
     ]
     cast = np.bincount(voters, minlength=len(raters))
     share = np.einsum("vkk,k->v", model.errors, model.priors / model.priors.sum())
-    rated = [(voter, "yes_no") for voter in raters]
-    return beliefs, _reliabilities(rated, cast, share)
+    return beliefs, _reliabilities([(voter, "yes_no") for voter in raters], cast, share)
 
 
 def _by_one_coin(ballots: Sequence[Ballot], raters: Sequence[str], config: Config) -> Beliefs:
@@ -140,15 +129,10 @@ def _by_one_coin(ballots: Sequence[Ballot], raters: Sequence[str], config: Confi
     types = sorted({ballot.answer_type for ballot in ballots})
     forms = sorted({_form(ballot) for ballot in ballots})
     starts = [0, *accumulate(len(own.answers) for own in answers)]
-    votes = [
-        (
-            item,
-            types.index(ballots[item].answer_type) * len(raters) + rater,
-            NO_ANSWER if place == NO_ANSWER else starts[item] + place,
-        )
-        for item, rater, place in _votes(ballots, answers, raters)
-    ]
-    items, rated, chosen = np.array(votes, dtype=np.int64).T
+    items, voters, places = np.array(_votes(ballots, answers, raters), dtype=np.int64).T
+    type_of = np.array([types.index(ballot.answer_type) for ballot in ballots], dtype=np.int64)
+    rated = type_of[items] * len(raters) + voters
+    chosen = np.where(places == NO_ANSWER, NO_ANSWER, np.array(starts)[items] + places)
     rater_types = [(voter, kind) for kind in types for voter in raters]
     model = fit_one_coin(
         OneCoinVotes(
@@ -173,11 +157,11 @@ def _votes(
     ballots: Sequence[Ballot], answers: Sequence[Candidates], raters: Sequence[str]
 ) -> list[tuple[int, int, int]]:
     """(item, rater, candidate) of every item's author, who is rater 0, and of every vote."""
-    number = {voter: i for i, voter in enumerate(raters)}
     votes = []
     for item, (ballot, own) in enumerate(zip(ballots, answers, strict=True)):
-        votes.append((item, number[AUTHOR], 0 if own.answers[0] else NO_ANSWER))
-        votes += [(item, number[v.voter], place) for v, place in zip(ballot.votes, own.votes, strict=True)]
+        voters = (AUTHOR, *(vote.voter for vote in ballot.votes))
+        places = (0 if own.answers[0] else NO_ANSWER, *own.votes)
+        votes += [(item, raters.index(name), place) for name, place in zip(voters, places, strict=True)]
     return votes
 
 
@@ -189,7 +173,7 @@ def _form(ballot: Ballot) -> tuple[str, int]:
 def _belief(answers: Sequence[str], shares: NDArray[np.float64], proposed: str) -> Belief:
     best = int(shares.argmax())
     posterior = float(shares[answers.index(proposed)]) if proposed else 0.0
-    return Belief(posterior, answers[best] if shares[best] > _SURE else "")
+    return Belief(posterior, answers[best] if shares[best] > 0.5 else "")
 
 
 def _reliabilities(
