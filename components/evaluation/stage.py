@@ -162,11 +162,7 @@ def _rows(
 
 
 def _settings(
-    config: Config,
-    questions: Questions,
-    prompts: Sequence[str],
-    engine: dict[str, Any],
-    judge: Judge | None,
+    config: Config, questions: Questions, prompts: Sequence[str], engine: dict[str, Any], judge: Judge | None
 ) -> dict[str, Any]:
     """What the numbers depend on beside the model."""
     return {

@@ -128,12 +128,7 @@ def train(
     from components.core.vlm.tokens import banned_token_ids
     from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, measure
     from components.hybrid_rl.rollouts.sampler import PromptSampler
-    from components.hybrid_rl.trainer import (
-        HybridAdvantage,
-        HybridTrainer,
-        end_tokens,
-        training_set,
-    )
+    from components.hybrid_rl.trainer import HybridAdvantage, HybridTrainer, end_tokens, training_set
     from components.hybrid_rl.trl_config import grpo_config
 
     cpu_ranks_load()

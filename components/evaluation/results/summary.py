@@ -156,10 +156,7 @@ def _probe_metrics(
         return _over(items, np.asarray(probes)[chosen].tolist(), np.asarray(values, dtype=float), bootstrap)
 
     every = np.arange(len(probes))
-    metrics = {
-        "probe_accuracy": of(every, np.where(truth, yes, no)),
-        "probe_yes_ratio": of(every, yes),
-    }
+    metrics = {"probe_accuracy": of(every, np.where(truth, yes, no)), "probe_yes_ratio": of(every, yes)}
     if absent := hallucinations(items, scored, probes):
         metrics["hallucination_rate"] = _over(items, list(absent), list(absent.values()), bootstrap)
     if truth.any():
