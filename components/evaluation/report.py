@@ -106,7 +106,7 @@ def _benchmark_rows(questions: Questions, results: Results) -> list[dict[str, ob
             "questions": found.n,
         }
         for source in questions.sources
-        if (found := results.by_benchmark[source["name"]])
+        for found in [results.by_benchmark[source["name"]]]
     ]
 
 
