@@ -230,21 +230,16 @@ def read_questions(
         ConfigError: the list is not valid.
         NoInputError, DataError: see `Questions.add_benchmark`; or there is nothing to ask.
     """
-    listed = parse_benchmarks(benchmarks)
-    questions = Questions()
+    listed, questions = parse_benchmarks(benchmarks), Questions()
+    no_heldout = "no kept question is about a held-out image"
     for benchmark in listed:
         questions.add_benchmark(benchmark, limit)
     if not any(benchmark.role == "domain" for benchmark in listed):
         questions.add_voted_heldout(images, qa_kept, limit)
         if not questions.of_role("domain"):
-            log.warning(
-                "no domain benchmark is given and no kept question is about a held-out image: "
-                "no domain scores"
-            )
+            log.warning("no domain benchmark is given and %s: no domain scores", no_heldout)
     if not questions.items:
-        raise DataError(
-            "nothing to evaluate: no benchmark is given and no kept question is about a held-out image"
-        )
+        raise DataError(f"nothing to evaluate: no benchmark is given and {no_heldout}")
     return questions
 
 
