@@ -16,9 +16,7 @@ from components.evaluation.items import Item, Questions
 def prompt_for(item: Item, style: str) -> str:
     """The prompt of an item; placeholders ``<image n>`` stay where the question has them.
 
-    Args:
-        item: what is asked.
-        style: plain writes hint, question and options as in training; instructed fills the kind's template.
+    Style plain writes hint, question and options as in training; instructed fills the kind's template.
     """
     question = (f"Hint: {item.hint}\n" if item.hint else "") + format_question(item.question, item.choices)
     return question if style == "plain" else _filled(item, question)[0]
@@ -108,16 +106,11 @@ def ask(
 def _by_picture(items: Sequence[Item], chosen: Sequence[int]) -> list[int]:
     """The chosen items, the largest pictures first, items about one picture together."""
     first_seen: dict[tuple[str, str], int] = {}
-    for i in chosen:
-        first_seen.setdefault((items[i].benchmark, items[i].image_group), i)
-    return sorted(
-        chosen, key=lambda i: (-items[i].pixels, first_seen[items[i].benchmark, items[i].image_group], i)
-    )
+    places = {i: first_seen.setdefault((items[i].benchmark, items[i].image_group), i) for i in chosen}
+    return sorted(chosen, key=lambda i: (-items[i].pixels, places[i], i))
 
 
 def _parts(questions: Questions, index: int, prompt: str) -> Parts:
-    """The question with its pictures where the prompt names them, else before the text."""
     pictures = questions.pictures(questions.items[index])
-    return [
-        pictures[part] if isinstance(part, int) else part for part in content_parts(prompt, len(pictures))
-    ]
+    parts = content_parts(prompt, len(pictures))
+    return [pictures[part] if isinstance(part, int) else part for part in parts]

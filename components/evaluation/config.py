@@ -82,13 +82,9 @@ class Config(Settings):
     """Items answered between two saves; what a kill costs at most."""
 
     @model_validator(mode="after")
-    def _engine_is_complete(self) -> Self:
+    def _consistent(self) -> Self:
         if self.engine == "endpoint" and self.endpoint is None:
             raise ValueError("engine 'endpoint' needs `endpoint`: base_url and model")
-        return self
-
-    @model_validator(mode="after")
-    def _enough_samples(self) -> Self:
         if self.samples_per_item and any(not 1 <= k <= self.samples_per_item for k in self.pass_k):
             raise ValueError(
                 f"pass_k {list(self.pass_k)} needs 1 <= k <= samples_per_item ({self.samples_per_item})"

@@ -119,14 +119,20 @@ class Questions:
             self._add(benchmark, voted, "agreement", limit)
 
     def _add(self, benchmark: BenchmarkRef, reader: BenchmarkReader, kind: str, limit: int | None) -> None:
-        rotated = rules_of(kind).rotates and _is_rotated(reader.items)
+        # VLMEvalKit's circular files hold the rotations of their items themselves.
+        ids = [row.item_id for row in reader.items if row.item_id.isdigit()]
+        rotated = rules_of(kind).rotates and any(int(key) >= ROTATION_STRIDE for key in ids)
         source = len(self._loaders)
         self._loaders.append(reader.load)
         items: list[Item] = []
         problems: list[str] = []
         for row in _choose(reader.items, limit, rotated):
             where = f"benchmark '{benchmark.name}', item {row.item_id!r}"
-            _check_placeholders(row.question, len(row.pictures), where)
+            for number in numbered_images(row.question):
+                if not 1 <= number <= len(row.pictures):
+                    raise DataError(
+                        f"{where}: it names <image {number}> but has {len(row.pictures)} pictures"
+                    )
             try:
                 sizes = [reader.size(picture) for picture in row.pictures]
                 items += build_items(_blank(benchmark, kind, row, source, sizes), row, rotated)
@@ -185,20 +191,8 @@ def rotations(item: Item) -> list[Item]:
     ]
 
 
-def _is_rotated(rows: Sequence[BenchmarkItem]) -> bool:
-    """Whether a file holds the rotations of its items, at indices `ROTATION_STRIDE` apart."""
-    return any(row.item_id.isdigit() and int(row.item_id) >= ROTATION_STRIDE for row in rows)
-
-
 def _rotation_group(item_id: str) -> str:
     return str(int(item_id) % ROTATION_STRIDE)
-
-
-def _check_placeholders(question: str, pictures: int, where: str) -> None:
-    """Refuse a question in which an ``<image n>`` names none of its pictures."""
-    for number in numbered_images(question):
-        if not 1 <= number <= pictures:
-            raise DataError(f"{where}: it names <image {number}> but has {pictures} pictures")
 
 
 def _blank(
@@ -236,21 +230,16 @@ def read_questions(
         ConfigError: the list is not valid.
         NoInputError, DataError: see `Questions.add_benchmark`; or there is nothing to ask.
     """
-    listed = parse_benchmarks(benchmarks)
-    questions = Questions()
+    listed, questions = parse_benchmarks(benchmarks), Questions()
+    no_heldout = "no kept question is about a held-out image"
     for benchmark in listed:
         questions.add_benchmark(benchmark, limit)
     if not any(benchmark.role == "domain" for benchmark in listed):
         questions.add_voted_heldout(images, qa_kept, limit)
         if not questions.of_role("domain"):
-            log.warning(
-                "no domain benchmark is given and no kept question is about a held-out image: "
-                "no domain scores"
-            )
+            log.warning("no domain benchmark is given and %s: no domain scores", no_heldout)
     if not questions.items:
-        raise DataError(
-            "nothing to evaluate: no benchmark is given and no kept question is about a held-out image"
-        )
+        raise DataError(f"nothing to evaluate: no benchmark is given and {no_heldout}")
     return questions
 
 

@@ -16,7 +16,6 @@ from components.evaluation.results.confusion import confusion, outcomes
 from components.evaluation.results.figures import accuracy_bars, confusion_plot, difference_plot, needle_plot
 from components.evaluation.results.summary import RIGHT, Answered, Results
 
-_TOKENS = "mean_response_tokens"
 _LONGEST_QUESTION = 400
 _CLOSED: dict[AnswerType, str] = {"yes_no": "yes/no questions", "choice": "multiple choice"}
 
@@ -90,31 +89,25 @@ def _title_of(name: str) -> str:
 def _metric_rows(metrics: Mapping[str, Estimate]) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = []
     for name, estimate in metrics.items():
-        unit, scale = ("", 1) if name == _TOKENS else (" %", 100)
-        value, low, high = (
-            f"{scale * number:.1f}{unit}" for number in (estimate.value, estimate.low, estimate.high)
-        )
-        rows.append(
-            {"metric": _title_of(name), "value": value, "low": low, "high": high, "items": estimate.n}
-        )
+        unit, scale = ("", 1) if name == "mean_response_tokens" else (" %", 100)
+        shown = {key: f"{scale * getattr(estimate, key):.1f}{unit}" for key in ("value", "low", "high")}
+        rows.append({"metric": _title_of(name), **shown, "items": estimate.n})
     return rows
 
 
 def _benchmark_rows(questions: Questions, results: Results) -> list[dict[str, object]]:
-    rows: list[dict[str, object]] = []
-    for source in questions.sources:
-        found = results.by_benchmark[source["name"]]
-        rows.append(
-            {
-                "benchmark": source["name"],
-                "counts as": source["role"],
-                "kind": source["kind"],
-                "accuracy": f"{100 * found.value:.1f} %",
-                "interval": f"{100 * found.low:.1f} to {100 * found.high:.1f} %",
-                "questions": found.n,
-            }
-        )
-    return rows
+    return [
+        {
+            "benchmark": source["name"],
+            "counts as": source["role"],
+            "kind": source["kind"],
+            "accuracy": f"{100 * found.value:.1f} %",
+            "interval": f"{100 * found.low:.1f} to {100 * found.high:.1f} %",
+            "questions": found.n,
+        }
+        for source in questions.sources
+        for found in [results.by_benchmark[source["name"]]]
+    ]
 
 
 def _difference_rows(metrics: Mapping[str, PairedComparison]) -> list[dict[str, object]]:
@@ -193,9 +186,8 @@ def _choose_examples(items: Sequence[Item], indices: Iterable[int], count: int) 
 
 def _caption(item: Item, response: str, who: str = "") -> str:
     options = "".join(f"\n{chr(65 + n)}. {choice}" for n, choice in enumerate(item.choices))
-    question = item.question
-    if len(question) > _LONGEST_QUESTION:
-        question = f"{question[:_LONGEST_QUESTION]} …"
+    cut = " …" if len(item.question) > _LONGEST_QUESTION else ""
+    question = item.question[:_LONGEST_QUESTION] + cut
     more = f" · first of {len(item.pictures)} pictures" if len(item.pictures) > 1 else ""
     said = f"{who} said" if who else "said"
     return (

@@ -58,10 +58,8 @@ def run(config: Config, ctx: StageContext) -> None:
         rows = _rows(label, questions, greedy, samples)
         while batch := list(islice(rows, _WRITE_ROWS)):
             writer.write(batch)
-    scores = {"label": label, "checkpoint_digest": digest, **results.to_json()}
-    scores["settings"] = _settings(
-        config, questions, prompts, ctx.work.journal("answers").get("engine"), judge
-    )
+    settings = _settings(config, questions, prompts, ctx.work.journal("answers").get("engine"), judge)
+    scores = {"label": label, "checkpoint_digest": digest, **results.to_json(), "settings": settings}
     if comparison is not None:
         scores["comparison"] = comparison.to_json()
     write_json_atomic(ctx.outputs["scores"], scores)
@@ -70,10 +68,9 @@ def run(config: Config, ctx: StageContext) -> None:
     if matrix.categories:
         ctx.metadata["confusion"] = matrix.to_kfp()
     ctx.outputs["summary"].write_text(markdown(label, results, comparison), encoding="utf-8")
-    for name, estimate in results.metrics.items():
-        ctx.metrics |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-        interval = (name, estimate.value, estimate.low, estimate.high)
-        ctx.log.info("%s = %.4f [%.4f, %.4f]", *interval, extra={"n": estimate.n})
+    for name, found in results.metrics.items():
+        ctx.metrics |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
+        ctx.log.info("%s = %.4f [%.4f, %.4f]", name, found.value, found.low, found.high, extra={"n": found.n})
     ctx.metrics["items"] = len(questions.items)
     evaluated = EvaluatedModel(label, questions, greedy, results)
     write_report(ctx.report, evaluated, comparison, other, config.confidence, config.report_examples)
@@ -96,7 +93,7 @@ def _model(ctx: StageContext) -> tuple[Path, str]:
 def _ask(
     config: Config, ctx: StageContext, questions: Questions, prompts: Sequence[str], path: Path
 ) -> tuple[dict[int, list[Response]], dict[int, list[Response]]]:
-    """The greedy response to every item, and the samples of the pass@k items."""
+    """The greedy response to every item, and the samples of the pass@k items, by item index."""
     journal, label = ctx.work.journal("answers"), ctx.params["label"]
 
     @lru_cache(maxsize=1)
@@ -130,13 +127,11 @@ def _score(
     judge: Judge | None,
 ) -> tuple[Answered, dict[int, Answered]]:
     """Responses with their scores: greedy ones by item, samples by item index. The judge is asked once."""
-    size = len(questions.items)
-    flat = [(i, answers[i][0]) for i in range(size)]
-    flat += [(i, response) for i in sorted(drawn) for response in drawn[i]]
-    scored = score_all([questions.items[i] for i, _ in flat], [response.text for _, response in flat], judge)
-    pairs = [(response, found) for (_, response), found in zip(flat, scored, strict=True)]
-    rest = iter(pairs[size:])
-    return pairs[:size], {i: [next(rest) for _ in drawn[i]] for i in sorted(drawn)}
+    items, indices = questions.items, sorted(drawn)
+    asked = [*items, *(items[i] for i in indices for _ in drawn[i])]
+    said = [answers[i][0] for i in range(len(items))] + [r for i in indices for r in drawn[i]]
+    pairs = iter(zip(said, score_all(asked, [response.text for response in said], judge), strict=True))
+    return list(islice(pairs, len(items))), {i: list(islice(pairs, len(drawn[i]))) for i in indices}
 
 
 def _rows(
@@ -162,11 +157,7 @@ def _rows(
 
 
 def _settings(
-    config: Config,
-    questions: Questions,
-    prompts: Sequence[str],
-    engine: dict[str, Any],
-    judge: Judge | None,
+    config: Config, questions: Questions, prompts: Sequence[str], engine: dict[str, Any], judge: Judge | None
 ) -> dict[str, Any]:
     """What the numbers depend on beside the model."""
     return {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, field_validator, model_validator
 
+from components.core.answers import AnswerType
 from components.core.stage.settings import Settings, nearest
 from components.hybrid_rl.rewards import Weight, built_in
 
@@ -45,11 +46,8 @@ class Guards(Settings):
 class Prompts(Settings):
     """Which questions are trained on, and in which order."""
 
-    answer_types: list[Literal["choice", "number", "yes_no", "span", "open"]] = Field(
-        default=["choice", "number", "yes_no", "span", "open"], min_length=1
-    )
-    """Types of answer that are trained on. Kimi k1.5 (arXiv 2501.12599, section 2.1) leaves out choice and
-    yes/no questions, because a guess is rewarded too often."""
+    answer_types: list[AnswerType] = Field(default=list(get_args(AnswerType)), min_length=1)
+    """Types trained on. Kimi k1.5 (section 2.1) drops choice and yes/no: a guess is rewarded too often."""
     max_candidates: int = Field(default=4096, ge=1)
     """Questions, drawn evenly over answer types, for which the policy's pass rate is measured."""
     pass_rate_samples: int = Field(default=8, ge=0)
@@ -67,9 +65,8 @@ class Prompts(Settings):
     curriculum_finish: float = Field(default=0.5, ge=0, le=1)
     """Share of the steps after which all questions are open."""
     refresh_every_steps: int = Field(default=0, ge=0)
-    """Steps after which the present policy's pass rates are measured anew; 0 never does. They set the
-    curriculum's order and the running success rates; questions outside the kept range are closed until a
-    later measurement."""
+    """Steps between new measurements of the pass rates, 0 for none. They order the curriculum and set the
+    running success rates; questions outside the kept range are closed until a later measurement."""
     prioritised: bool = True
     """Draw questions in proportion to one minus their running success rate; otherwise evenly."""
     success_decay: float = Field(default=0.5, ge=0, lt=1)
@@ -128,8 +125,7 @@ class Config(Settings):
     """Sampling temperature of rollouts."""
 
     advantage: Literal["pass_at_k", "pass_at_1", "blend", "pass_at_k_then_1", "adaptive"] = "pass_at_k_then_1"
-    """How correctness becomes an advantage (arXiv 2508.10751). `adaptive`: pass@k for the groups whose
-    answers vary least, pass@1 for the others."""
+    """How correctness becomes an advantage. `adaptive`: pass@k where answers vary least, else pass@1."""
     adaptive_share: float = Field(default=0.5, ge=0, le=1)
     """Share of a batch's groups, those of lowest entropy, that get the pass@k advantage under `adaptive`."""
     k: int = Field(default=4, ge=1)
@@ -137,9 +133,8 @@ class Config(Settings):
     switch_at: float = Field(default=0.5, ge=0, le=1)
     """Share of the steps after which `pass_at_k_then_1` changes to pass@1."""
     weights: dict[str, Weight] = Field(default={}, validate_default=True)
-    """Weight of each built-in reward in the advantage, by the reward's name: a number, or a ramp over
-    training. A reward that is not named has the weight that stands in its file
-    (`components/hybrid_rl/rewards`)."""
+    """Weight of each built-in reward in the advantage, by its name: a number, or a ramp over training. A
+    reward that is not named has the weight in its file (`components/hybrid_rl/rewards`)."""
     extra_rewards: list[ExtraReward] = []
     """Rewards of the user's own."""
     batch_normalise: bool = True
@@ -217,7 +212,6 @@ class Config(Settings):
             raise ValueError("prompts.min_pass_rate must lie below prompts.max_pass_rate")
         names = [extra.name for extra in self.extra_rewards]
         if len(set(names)) != len(names) or self.weights.keys() & set(names):
-            raise ValueError(
-                f"extra_rewards need names of their own, other than {', '.join(sorted(self.weights))}"
-            )
+            taken = ", ".join(sorted(self.weights))
+            raise ValueError(f"extra_rewards need names of their own, other than {taken}")
         return self

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from components.core.data.image_store import ImageStore
-from components.core.stage.report import Report, figure_axes
+from components.core.stage.report import Report, figure_axes, histogram
 from components.hybrid_rl.config import Config
 from components.hybrid_rl.rollouts.guards import GUARDS
 from components.hybrid_rl.rollouts.prompts import Prompt
@@ -46,33 +46,25 @@ def write_report(
     )
     rates = [prompt.pass_rate for prompt in rated if prompt.pass_rate >= 0]
     if rates:
-        figure, axes = figure_axes(height=2.4)
-        axes.hist(rates, bins=np.linspace(0, 1, config.prompts.pass_rate_samples + 2), color="#1f5fa8")
-        axes.set_xlabel("pass rate of the starting policy")
-        axes.set_ylabel("questions")
-        report.figure(figure, "Pass rates of the candidates.")
+        labels = ("pass rate of the starting policy", "questions")
+        bins = np.linspace(0, 1, config.prompts.pass_rate_samples + 2)
+        histogram(report, rates, "Pass rates of the candidates.", labels=labels, height=2.4, bins=bins)
     report.heading("Training")
-    curves: list[tuple[str, list[str]]] = [
-        (
-            "Share of right rollouts (pass@1), and of groups where one of k is right (pass@k)",
-            ["pass_at_1", "pass_at_k"],
-        ),
-        ("Mean response length in tokens", ["response_tokens"]),
-        ("Distinct answers in a group", ["distinct_clusters"]),
-        ("Entropy over the meanings of a group's answers", ["answer_entropy"]),
-        ("Share of responses that trip a guard", [f"guard_{kind}" for kind in GUARDS]),
-        ("Entropy of the policy per token", ["entropy"]),
-        ("Share of importance ratios clipped", ["clip_ratio/low_mean", "clip_ratio/high_mean"]),
-    ]
-    if config.kl_coefficient:
-        curves.append(("KL divergence to the start", ["kl"]))
     signals = sorted(name for name in steps[-1] if name.startswith("signal_")) if steps else []
-    raw = [name.replace("signal_", "reward_", 1) for name in signals]
-    curves[1:1] = [
-        ("Mean raw reward by component", raw),
-        ("Mean size of each component's weighted advantage", signals),
-    ]
-    for caption, names in curves:
+    pass_rates = "Share of right rollouts (pass@1), and of groups where one of k is right (pass@k)"
+    curves = {
+        pass_rates: ["pass_at_1", "pass_at_k"],
+        "Mean raw reward by component": [name.replace("signal_", "reward_", 1) for name in signals],
+        "Mean size of each component's weighted advantage": signals,
+        "Mean response length in tokens": ["response_tokens"],
+        "Distinct answers in a group": ["distinct_clusters"],
+        "Entropy over the meanings of a group's answers": ["answer_entropy"],
+        "Share of responses that trip a guard": [f"guard_{kind}" for kind in GUARDS],
+        "Entropy of the policy per token": ["entropy"],
+        "Share of importance ratios clipped": ["clip_ratio/low_mean", "clip_ratio/high_mean"],
+        "KL divergence to the start": ["kl"] if config.kl_coefficient else [],
+    }
+    for caption, names in curves.items():
         _curve(report, steps, names, caption)
     if rollouts:
         report.heading("Rollouts")
@@ -84,8 +76,8 @@ def write_report(
 def smooth(values: Sequence[float | None], window: int) -> np.ndarray:
     """Running mean over the last `window` values without missing ones; NaN where all are missing."""
     result = []
-    for i in range(len(values)):
-        recent = [v for v in values[max(0, i + 1 - window) : i + 1] if v is not None and not np.isnan(v)]
+    for end in range(1, len(values) + 1):
+        recent = [v for v in values[max(0, end - window) : end] if v is not None and not np.isnan(v)]
         result.append(np.mean(recent) if recent else np.nan)
     return np.array(result)
 
@@ -96,13 +88,10 @@ def _curve(report: Report, steps: Sequence[dict[str, Any]], names: Sequence[str]
         return
     window = max(1, len(steps) // 20)
     figure, axes = figure_axes(height=2.6)
+    places = [entry["step"] for entry in steps]
     for name in shown:
-        values = smooth([entry.get(name) for entry in steps], window)
-        axes.plot(
-            [entry["step"] for entry in steps],
-            values,
-            label=name.removeprefix("reward_").removeprefix("signal_"),
-        )
+        label = name.removeprefix("reward_").removeprefix("signal_")
+        axes.plot(places, smooth([entry.get(name) for entry in steps], window), label=label)
     axes.set_xlabel("step")
     if len(shown) > 1:
         axes.legend(fontsize=8, frameon=False)

@@ -30,6 +30,7 @@ def run(config: Config, ctx: StageContext) -> None:
     images = ctx.dataset("images", table="images")
     kept = ctx.dataset("qa_kept", table="qa_kept")
 
+    from transformers import AutoConfig
     from transformers.utils import logging as transformers_logging
 
     from components.core.data.image_store import ImageStore
@@ -43,9 +44,8 @@ def run(config: Config, ctx: StageContext) -> None:
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     scorer = Scorer(config)
-    found = candidates(
-        kept.rows_iter(), config.prompts.max_candidates, config.seed, config.prompts.answer_types
-    )
+    limit, answer_types = config.prompts.max_candidates, config.prompts.answer_types
+    found = candidates(kept.rows_iter(), limit, config.seed, answer_types)
     if not found:
         raise DataError(
             "qa_kept has no training questions; check the voting filter's report and the images' split"
@@ -62,7 +62,8 @@ def run(config: Config, ctx: StageContext) -> None:
     scorer.close()
 
     output = ctx.outputs["checkpoint"]
-    model.to(_stored_dtype(start.path) or saved_dtype)
+    # Stored as the start is, so that training does not double the size.
+    model.to(AutoConfig.from_pretrained(start.path).dtype or saved_dtype)
     model.save_pretrained(output)
     processor.save_pretrained(output)
     extra = {"stage": "hybrid_rl", "steps": config.max_steps, "trained_from": start.digest}
@@ -87,10 +88,9 @@ def choose_prompts(
 
     rated = found
     if config.prompts.pass_rate_samples or config.weights["perception"] != 0.0:
+        batches = SharedBatches(ctx.work, "pass_rates")
         with ProgressBar(len(found), "pass rates", ctx.log) as bar:
-            rated = measure(
-                found, model, processor, store, config, SharedBatches(ctx.work, "pass_rates"), bar.update
-            )
+            rated = measure(found, model, processor, store, config, batches, bar.update)
     chosen = select(rated, config.prompts, config.prompts_per_step)
     ctx.log.info("chose prompts", extra={"candidates": len(rated), "kept": len(chosen)})
     if not chosen or (len(chosen) < config.prompts_per_step and config.prompts.on_too_few == "fail"):
@@ -128,12 +128,7 @@ def train(
     from components.core.vlm.tokens import banned_token_ids
     from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, measure
     from components.hybrid_rl.rollouts.sampler import PromptSampler
-    from components.hybrid_rl.trainer import (
-        HybridAdvantage,
-        HybridTrainer,
-        end_tokens,
-        training_set,
-    )
+    from components.hybrid_rl.trainer import HybridAdvantage, HybridTrainer, end_tokens, training_set
     from components.hybrid_rl.trl_config import grpo_config
 
     cpu_ranks_load()
@@ -163,14 +158,14 @@ def train(
         sampler.observe(scored.success)
 
     def measured(step: int, asked: Sequence[Prompt]) -> Sequence[Prompt]:
+        batches = SharedBatches(ctx.work, f"pass_rates_{step}")
         model.eval()
         try:
-            return measure(
-                asked, model, processor, store, config, SharedBatches(ctx.work, f"pass_rates_{step}")
-            )
+            return measure(asked, model, processor, store, config, batches)
         finally:
             model.train()
 
+    advantage = HybridAdvantage(scorer, end_tokens(model, processor), [settle, recorder, note_errors])
     stop = StopOnSignal(ctx.log, config.updates_per_generation)
     refresh_every = config.prompts.refresh_every_steps
     with stop.installed():
@@ -178,9 +173,7 @@ def train(
             opmd_tau=config.opmd_tau if config.loss == "opmd" else None,
             model=model,
             processing_class=processor,
-            reward_funcs=[
-                HybridAdvantage(scorer, end_tokens(model, processor), [settle, recorder, note_errors])
-            ],
+            reward_funcs=[advantage],
             args=grpo_config(config, str(root), world_size(), banned_token_ids(processor.tokenizer)),
             train_dataset=training_set(prompts, store),
             callbacks=[
@@ -196,13 +189,6 @@ def train(
         trainer.train(resume_from_checkpoint=str(saved) if saved else None)
     stop.raise_if_early(trainer.state)
     return list(trainer.state.log_history)
-
-
-def _stored_dtype(path: Path) -> Any:
-    """The weight type a checkpoint is stored in, so that training does not double its size."""
-    from transformers import AutoConfig
-
-    return AutoConfig.from_pretrained(path).dtype
 
 
 def _fill_metrics(

@@ -26,15 +26,10 @@ from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
 from components.core.vlm import generate, open_image
 from components.hybrid_rl.losses.opmd import opmd_loss
+from components.hybrid_rl.rollouts import shared_prompt
 from components.hybrid_rl.rollouts.prompts import Prompt
 from components.hybrid_rl.rollouts.rollout import make_rollout
 from components.hybrid_rl.rollouts.sampler import GenerationSampler, PromptSampler
-from components.hybrid_rl.rollouts.shared_prompt import (
-    OncePerPrompt,
-    pictures_by_row,
-    response_logps,
-    supported,
-)
 from components.hybrid_rl.scoring import Scored, Scorer, metrics
 
 Observer = Callable[[Scored, int], None]
@@ -60,11 +55,10 @@ class HybridAdvantage:
     ) -> list[float]:
         """Advantages of this process's rollouts. Every process calls it with its share of a generation."""
         lists = {name: values for name, values in columns.items() if isinstance(values, list)}
+        rows = [{name: values[i] for name, values in lists.items()} for i in range(len(completions))]
         rollouts = [
-            make_rollout(
-                {name: values[i] for name, values in lists.items()}, text[0]["content"], ids, self.end_tokens
-            )
-            for i, (text, ids) in enumerate(zip(completions, completion_ids, strict=True))
+            make_rollout(row, text[0]["content"], ids, self.end_tokens)
+            for row, text, ids in zip(rows, completions, completion_ids, strict=True)
         ]
         singles = gather_object(self.scorer.singles(rollouts))
         scored = self.scorer.score(singles, trainer_state.global_step / max(trainer_state.max_steps, 1))
@@ -101,7 +95,9 @@ class HybridTrainer(GRPOTrainer):
         super().__init__(processing_class=self._processor, **kwargs)
         sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
         policy = self.accelerator.unwrap_model(self.model)
-        self._shares_prompts = not sharded and not self.args.gradient_checkpointing and supported(policy)
+        self._shares_prompts = (
+            not sharded and not self.args.gradient_checkpointing and shared_prompt.supported(policy)
+        )
         self._rows: list[dict[str, Any]] = []  # of the generation under way
         self._group = torch.empty(0, dtype=torch.long)  # the prompt that each row of the batch belongs to
 
@@ -119,7 +115,7 @@ class HybridTrainer(GRPOTrainer):
         self._group = torch.tensor(group, device=self.accelerator.device)
         try:
             if self._shares_prompts:
-                self.processing_class = OncePerPrompt(self._processor, group)
+                self.processing_class = shared_prompt.OncePerPrompt(self._processor, group)
             output = super()._generate_and_score_completions(inputs)
         finally:
             self.processing_class = self._processor
@@ -181,10 +177,8 @@ class HybridTrainer(GRPOTrainer):
         )
         return loss / (self.current_gradient_accumulation_steps if self.model.training else 1)
 
-    def _get_per_token_logps_and_entropies(
-        self, model: Any, input_ids: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        found = self._per_token_logps(model, input_ids, *args, **kwargs)
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[Any, Any, Any]:
+        found = self._per_token_logps(*args, **kwargs)
         self._logps = found[0]
         return found
 
@@ -201,19 +195,17 @@ class HybridTrainer(GRPOTrainer):
                 model, input_ids, attention_mask, logits_to_keep, **kwargs
             )
         backbone = self.accelerator.unwrap_model(model).model
-        pictures = pictures_by_row(kwargs["pixel_values"], kwargs["image_grid_thw"], kwargs["num_images"])
+        pictures = shared_prompt.pictures_by_row(
+            kwargs["pixel_values"], kwargs["image_grid_thw"], kwargs["num_images"]
+        )
+        batch = (input_ids, attention_mask, kwargs["mm_token_type_ids"], pictures)
         parts = []
         size = kwargs.get("batch_size") or len(input_ids)
         for start in range(0, len(input_ids), size):
             rows = slice(start, start + size)
+            group, *own = (values[rows] for values in (self._group, *batch))
             with self.accelerator.autocast():
-                own = (
-                    input_ids[rows],
-                    attention_mask[rows],
-                    kwargs["mm_token_type_ids"][rows],
-                    pictures[rows],
-                )
-                parts.append(response_logps(model, backbone, self._group[rows], logits_to_keep, *own))
+                parts.append(shared_prompt.response_logps(model, backbone, group, logits_to_keep, *own))
         logps, entropies = zip(*parts, strict=True)
         return torch.cat(logps), torch.cat(entropies) if kwargs.get("compute_entropy") else None, None
 
@@ -223,13 +215,11 @@ def training_set(prompts: Sequence[Prompt], store: ImageStore) -> Dataset:
     dataset = Dataset.from_list([prompt.row() for prompt in prompts])
 
     def fetch(batch: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        pictures = {
-            image_id: open_image(store.get(image_id)) for image_id in dict.fromkeys(batch["image_id"])
-        }
+        pictures = {key: open_image(store.get(key)) for key in dict.fromkeys(batch["image_id"])}
         return {
             **batch,
             "prompt": [[{"role": "user", "content": question}] for question in batch["question"]],
-            "images": [[pictures[image_id]] for image_id in batch["image_id"]],
+            "images": [[pictures[key]] for key in batch["image_id"]],
         }
 
     dataset.set_transform(fetch)

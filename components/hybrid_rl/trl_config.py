@@ -18,12 +18,8 @@ def grpo_config(
 ) -> GRPOConfig:
     """Our settings in TRL's terms.
 
-    Args:
-        config: the stage's settings.
-        output_dir: where checkpoints go.
-        processes: training processes.
-        vision_tokens: token ids by name that no response may contain. TRL itself bans the image token alone,
-            and nothing under vLLM.
+    `vision_tokens` are ids by name of tokens that no response may contain. TRL itself bans the image token
+    alone, and nothing under vLLM.
 
     Raises:
         ConfigError: a generation's rollouts cannot be shared out evenly over processes and micro batches.

@@ -11,7 +11,14 @@ from components.core.benchmarks.rules import UNREAD, Item, Scored
 from components.core.data.dataset import Dataset
 from components.core.stage.errors import DataError
 from components.core.stats import Bootstrap, PairedComparison, paired_comparison
-from components.evaluation.results.summary import RIGHT, cluster_of, hallucinations, probe_indices, to_json
+from components.evaluation.results.summary import (
+    RIGHT,
+    accuracies,
+    cluster_of,
+    hallucinations,
+    probe_indices,
+    to_json,
+)
 from components.evaluation.scoring import Unit, aggregate
 
 _COLUMNS = ("benchmark", "item_id", "model", "sample_no", "response", "extracted", "stage", "score")
@@ -75,39 +82,23 @@ def compare(
 ) -> RunComparison:
     """Compare on the items that both runs answered; a circular group takes part if all its rotations do."""
     theirs = [other.answers[i][1] if i in other.answers else UNREAD for i in range(len(items))]
-    pairs = [
-        (ours, their)
-        for ours, their in zip(aggregate(items, scored), aggregate(items, theirs), strict=True)
-        if all(i in other.answers for i in ours.indices)
-    ]
-    metrics: dict[str, PairedComparison] = {}
-    for role in ("domain", "general"):
-        if chosen := [pair for pair in pairs if pair[0].role == role]:
-            metrics[f"{role}_accuracy"] = _paired(chosen, bootstrap)
+    before = {unit.indices: unit.score for unit in aggregate(items, theirs)}
+
+    def change(units: Sequence[Unit]) -> PairedComparison:
+        # Predictions hold scores as float32; both runs' scores are rounded alike.
+        old = np.array([before[unit.indices] for unit in units], dtype=np.float32)
+        new = np.array([unit.score for unit in units], dtype=np.float32)
+        return paired_comparison(old, new, [cluster_of(unit.item) for unit in units], bootstrap)
+
+    both = [unit for unit in aggregate(items, scored) if all(i in other.answers for i in unit.indices)]
+    metrics, by_category = accuracies(both, change)
     probes = [i for i in probe_indices(items) if i in other.answers]
     if now := hallucinations(items, scored, probes):
         then = hallucinations(items, theirs, list(now))
         metrics["hallucination_rate"] = paired_comparison(
             [then[i] for i in now], list(now.values()), [cluster_of(items[i]) for i in now], bootstrap
         )
-    by_category: dict[str, dict[str, PairedComparison]] = {}
-    for name in dict.fromkeys(ours.benchmark for ours, _ in pairs):
-        own = [pair for pair in pairs if pair[0].benchmark == name]
-        by_category[name] = {
-            category: _paired([pair for pair in own if pair[0].category == category], bootstrap)
-            for category in sorted({ours.category for ours, _ in own})
-        }
     right = {i: (scored[i].score >= RIGHT, theirs[i].score >= RIGHT) for i in other.answers}
     better = sorted(i for i, (new, old) in right.items() if new and not old)
     worse = sorted(i for i, (new, old) in right.items() if old and not new)
     return RunComparison(other.label, metrics, by_category, better, worse, len(other.answers))
-
-
-def _paired(pairs: Sequence[tuple[Unit, Unit]], bootstrap: Bootstrap) -> PairedComparison:
-    # Predictions hold scores as float32; both runs' scores are rounded alike.
-    return paired_comparison(
-        np.asarray([old.score for _, old in pairs], dtype=np.float32),
-        np.asarray([new.score for new, _ in pairs], dtype=np.float32),
-        [cluster_of(new) for new, _ in pairs],
-        bootstrap,
-    )

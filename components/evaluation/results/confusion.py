@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from components.core.answers import AnswerType, normalise
+from components.core.answers import AnswerType
 from components.core.benchmarks.rules import Item, Scored
 
 NONE = "(none)"
@@ -39,9 +39,9 @@ def confusion(
         for item, answer in zip(items, scored, strict=True)
         if item.answer_type in types
     )
-    names = {name for pair in seen for name in pair} - {NONE}
     if not seen:
         return Confusion((), ())
+    names = {name for pair in seen for name in pair} - {NONE}
     order = (*sorted(names, key=lambda name: (len(name) == 1, name == "no", name)), NONE)
     return Confusion(order, tuple(tuple(seen[true, said] for said in order) for true in order))
 
@@ -53,14 +53,11 @@ def outcomes(items: Sequence[Item], scored: Sequence[Scored], right: float) -> l
         outcome = "right" if answer.score >= right else "wrong" if answer.extracted else "no answer"
         rows.setdefault((item.benchmark, item.category), Counter())[outcome] += 1
     return [
-        {
-            "benchmark": benchmark,
-            "category": category,
-            **{name: tally[name] for name in ("right", "wrong", "no answer")},
-        }
+        {"benchmark": benchmark, "category": category}
+        | {name: tally[name] for name in ("right", "wrong", "no answer")}
         for (benchmark, category), tally in sorted(rows.items())
     ]
 
 
 def _name(answer: str, item: Item) -> str:
-    return normalise(answer, item.answer_type, item.choices) or NONE if answer else NONE
+    return item.normalised(answer) or NONE if answer else NONE

@@ -14,17 +14,13 @@ _BAR, _INK, _WORSE, _BETTER = "#7fa8d1", "#1c2430", "#b5403a", "#2b7a4b"
 
 def accuracy_bars(categories: Mapping[str, Estimate]) -> Any:
     """Accuracy by category with its intervals as whiskers."""
-    names = list(categories)
-    figure, axes = figure_axes(7.0, 0.6 + 0.32 * len(names))
-    values = [categories[name].value for name in names]
-    below = [categories[name].value - categories[name].low for name in names]
-    above = [categories[name].high - categories[name].value for name in names]
-    rows = range(len(names))
-    axes.barh(rows, values, xerr=[below, above], color=_BAR, ecolor=_INK, capsize=2)
-    axes.set_yticks(rows, [f"{name} (n = {categories[name].n})" for name in names])
+    estimates, rows = categories.values(), range(len(categories))
+    figure, axes = figure_axes(7.0, 0.6 + 0.32 * len(rows))
+    whiskers = [[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]]
+    axes.barh(rows, [e.value for e in estimates], xerr=whiskers, color=_BAR, ecolor=_INK, capsize=2)
+    axes.set_yticks(rows, [f"{name} (n = {estimate.n})" for name, estimate in categories.items()])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1)
-    axes.set_xlabel("accuracy")
+    axes.set(xlim=(0, 1), xlabel="accuracy")
     return figure
 
 
@@ -53,13 +49,12 @@ def confusion_plot(matrix: Confusion) -> Any:
     _write_cells(axes, [[str(count) for count in row] for row in matrix.counts], shares)
     axes.set_xticks(range(size), matrix.categories)
     axes.set_yticks(range(size), matrix.categories)
-    axes.set_xlabel("said")
-    axes.set_ylabel("true")
+    axes.set(xlabel="said", ylabel="true")
     return figure
 
 
 def needle_plot(table: Mapping[str, Any]) -> Any:
-    """Accuracy by length of the haystack and depth of the needle, as `NeedleTable.to_json` writes it."""
+    """Accuracy by length of the haystack and depth of the needle, a table of `needle_table`."""
     lengths, depths, accuracy = table["lengths"], table["depths"], table["accuracy"]
     figure, axes = figure_axes(1.8 + 0.7 * len(depths), 1.2 + 0.45 * len(lengths))
     shown = [[float("nan") if value is None else value for value in row] for row in accuracy]
@@ -68,8 +63,7 @@ def needle_plot(table: Mapping[str, Any]) -> Any:
     _write_cells(axes, texts, [[0.0] * len(depths)] * len(lengths))
     axes.set_xticks(range(len(depths)), [f"{depth:.0%}" for depth in depths])
     axes.set_yticks(range(len(lengths)), [f"{length:,}" for length in lengths])
-    axes.set_xlabel("depth of the needle")
-    axes.set_ylabel("length")
+    axes.set(xlabel="depth of the needle", ylabel="length")
     return figure
 
 

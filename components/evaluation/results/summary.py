@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from components.core.stats import (
 )
 from components.evaluation.engines import Response
 from components.evaluation.scoring import Unit, aggregate
+
+T = TypeVar("T")
 
 RIGHT = 0.5
 """From this score on an answer counts as right where right and wrong are counted."""
@@ -73,12 +75,13 @@ def summarise(
         samples: scores of the sampled responses of some domain items, by item index, equally many each.
         pass_k: the k of pass@k.
     """
+
+    def accuracy(units: Sequence[Unit]) -> Estimate:
+        return _mean([unit.item for unit in units], [unit.score for unit in units], bootstrap)
+
     scored = [found for _, found in greedy]
     units = aggregate(items, scored)
-    metrics: dict[str, Estimate] = {}
-    for role in ("domain", "general"):
-        if chosen := [unit for unit in units if unit.role == role]:
-            metrics[f"{role}_accuracy"] = _accuracy(chosen, bootstrap)
+    metrics, by_category = accuracies(units, accuracy)
     stages = Counter(found.stage for found in scored)
     details: dict[str, Any] = {
         "extraction": {stage: stages[stage] / len(scored) for stage in sorted(stages)},
@@ -91,41 +94,40 @@ def summarise(
         sampled = sorted(samples)
         count = len(samples[sampled[0]])
         correct = [sum(drawn.score >= RIGHT for drawn in samples[i]) for i in sampled]
-        for k in pass_k:
-            metrics[f"pass_at_{k}"] = _over(items, sampled, pass_at_k(count, correct, k), bootstrap)
-    if indices := [i for i, item in enumerate(items) if item.role == "domain"]:
-        tokens = [greedy[i][0].tokens for i in indices]
-        metrics["mean_response_tokens"] = _over(items, indices, tokens, bootstrap, bounds=None)
+        asked = [items[i] for i in sampled]
+        metrics |= {f"pass_at_{k}": _mean(asked, pass_at_k(count, correct, k), bootstrap) for k in pass_k}
+    if domain := [i for i, item in enumerate(items) if item.role == "domain"]:
+        tokens = [greedy[i][0].tokens for i in domain]
+        metrics["mean_response_tokens"] = _mean([items[i] for i in domain], tokens, bootstrap, bounds=None)
         details["response_tokens"] = {**percentiles(tokens), "max": float(max(tokens))}
-    by_benchmark, by_category, needles = {}, {}, {}
-    for name in dict.fromkeys(unit.benchmark for unit in units):
-        own = [unit for unit in units if unit.benchmark == name]
-        by_benchmark[name] = _accuracy(own, bootstrap)
-        by_category[name] = {
-            category: _accuracy([unit for unit in own if unit.category == category], bootstrap)
-            for category in sorted({unit.category for unit in own})
-        }
-        indices = [i for i, item in enumerate(items) if item.benchmark == name]
-        table = needle_table([items[i] for i in indices], [scored[i] for i in indices])
-        if table.lengths:
-            needles[name] = asdict(table)
-    if needles:
+    by_benchmark = {name: accuracy([u for u in units if u.item.benchmark == name]) for name in by_category}
+    tables = {name: needle_table(items, scored, name) for name in by_category}
+    if needles := {name: table for name, table in tables.items() if table["lengths"]}:
         details["needle"] = needles
     return Results(metrics, by_benchmark, by_category, details)
 
 
-def _accuracy(units: Sequence[Unit], bootstrap: Bootstrap) -> Estimate:
-    return mean_estimate([unit.score for unit in units], [cluster_of(unit) for unit in units], bootstrap)
+def accuracies(
+    units: Sequence[Unit], value: Callable[[list[Unit]], T]
+) -> tuple[dict[str, T], dict[str, dict[str, T]]]:
+    """`value` of the units of role domain and of role general, and of those of each benchmark and category."""
+    metrics, by_category = {}, {}
+    for role in ("domain", "general"):
+        if chosen := [unit for unit in units if unit.item.role == role]:
+            metrics[f"{role}_accuracy"] = value(chosen)
+    for name in dict.fromkeys(unit.item.benchmark for unit in units):
+        own = [unit for unit in units if unit.item.benchmark == name]
+        categories = sorted({unit.item.category for unit in own})
+        by_category[name] = {c: value([unit for unit in own if unit.item.category == c]) for c in categories}
+    return metrics, by_category
 
 
-def _over(
-    items: Sequence[Item], indices: Sequence[int], values: Any, bootstrap: Bootstrap, **bounds: Any
-) -> Estimate:
-    return mean_estimate(values, [cluster_of(items[i]) for i in indices], bootstrap, **bounds)
+def _mean(items: Sequence[Item], values: Any, bootstrap: Bootstrap, **bounds: Any) -> Estimate:
+    return mean_estimate(values, [cluster_of(item) for item in items], bootstrap, **bounds)
 
 
-def cluster_of(item: Item | Unit) -> str:
-    """The picture an item or unit is about; two benchmarks may name theirs alike."""
+def cluster_of(item: Item) -> str:
+    """The picture an item is about; two benchmarks may name theirs alike."""
     return f"{item.benchmark}\x1f{item.image_group}"
 
 
@@ -153,15 +155,13 @@ def _probe_metrics(
     counted = {"n": len(probes), **probe_scores(yes, no, truth)}
 
     def of(chosen: Any, values: Any) -> Estimate:
-        return _over(items, np.asarray(probes)[chosen].tolist(), np.asarray(values, dtype=float), bootstrap)
+        return _mean([items[probes[n]] for n in chosen], np.asarray(values, dtype=float), bootstrap)
 
     every = np.arange(len(probes))
-    metrics = {
-        "probe_accuracy": of(every, np.where(truth, yes, no)),
-        "probe_yes_ratio": of(every, yes),
-    }
+    metrics = {"probe_accuracy": of(every, np.where(truth, yes, no)), "probe_yes_ratio": of(every, yes)}
     if absent := hallucinations(items, scored, probes):
-        metrics["hallucination_rate"] = _over(items, list(absent), list(absent.values()), bootstrap)
+        asked = [items[i] for i in absent]
+        metrics["hallucination_rate"] = _mean(asked, list(absent.values()), bootstrap)
     if truth.any():
         metrics["probe_present_accuracy"] = of(np.flatnonzero(truth), yes[truth])
     if "f1" in counted:
@@ -175,32 +175,21 @@ def _probe_metrics(
     return metrics, counted
 
 
-@dataclass(frozen=True)
-class NeedleTable:
-    """Share of needles found by length (rows) and depth (columns)."""
+def needle_table(items: Sequence[Item], scored: Sequence[Scored], benchmark: str) -> dict[str, Any]:
+    """Accuracy and number of a benchmark's items, by length (rows) and depth (columns) of the needle.
 
-    lengths: tuple[int, ...]
-    """Words, or pictures; ascending."""
-    depths: tuple[float, ...]
-    """0 at the start, 1 at the end; ascending."""
-    accuracy: tuple[tuple[float | None, ...], ...]
-    """Accuracy by row and column, None for a cell without items."""
-    counts: tuple[tuple[int, ...], ...]
-    """Items by row and column."""
-
-
-def needle_table(items: Sequence[Item], scored: Sequence[Scored]) -> NeedleTable:
-    """Table of the items that have a place in a grid; others are left out."""
+    Lengths (words, or pictures) and depths (0 at the start, 1 at the end) ascend. A cell without items has
+    accuracy None. Items without a place in the grid are left out.
+    """
     cells: dict[tuple[int, float], list[float]] = {}
     for item, found in zip(items, scored, strict=True):
-        if item.grid is not None:
+        if item.benchmark == benchmark and item.grid is not None:
             cells.setdefault(item.grid, []).append(found.score)
-    lengths = tuple(sorted({length for length, _ in cells}))
-    depths = tuple(sorted({depth for _, depth in cells}))
+    lengths, depths = sorted({length for length, _ in cells}), sorted({depth for _, depth in cells})
     table = [[cells.get((length, depth), []) for depth in depths] for length in lengths]
-    return NeedleTable(
-        lengths,
-        depths,
-        tuple(tuple(sum(cell) / len(cell) if cell else None for cell in row) for row in table),
-        tuple(tuple(len(cell) for cell in row) for row in table),
-    )
+    return {
+        "lengths": lengths,
+        "depths": depths,
+        "accuracy": [[sum(cell) / len(cell) if cell else None for cell in row] for row in table],
+        "counts": [[len(cell) for cell in row] for row in table],
+    }

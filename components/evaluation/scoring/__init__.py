@@ -22,11 +22,8 @@ class Unit(NamedTuple):
 
     indices: tuple[int, ...]
     """Places of its items in the list of all items."""
-    benchmark: str
-    role: str
-    unit_id: str
-    image_group: str
-    category: str
+    item: Item
+    """The first of them."""
     score: float
 
 
@@ -65,14 +62,6 @@ def aggregate(items: Sequence[Item], scored: Sequence[Scored]) -> list[Unit]:
     for index, item in enumerate(items):
         groups.setdefault((item.benchmark, item.group or item.item_id), []).append(index)
     return [
-        Unit(
-            indices=tuple(indices),
-            benchmark=benchmark,
-            role=items[indices[0]].role,
-            unit_id=group,
-            image_group=items[indices[0]].image_group,
-            category=items[indices[0]].category,
-            score=min(scored[i].score for i in indices),
-        )
-        for (benchmark, group), indices in groups.items()
+        Unit(tuple(indices), items[indices[0]], min(scored[i].score for i in indices))
+        for indices in groups.values()
     ]

@@ -38,11 +38,7 @@ def standardise(values: Floats, valid: NDArray[np.bool_]) -> Floats:
 
 
 def component_advantages(
-    rewards: Mapping[str, Floats],
-    group_size: int,
-    scored: NDArray[np.bool_],
-    modes: Sequence[Mode],
-    k: int,
+    rewards: Mapping[str, Floats], group_size: int, scored: NDArray[np.bool_], modes: Sequence[Mode], k: int
 ) -> dict[str, Floats]:
     """Each component's advantages, normalised within groups of `group_size` consecutive rollouts.
 

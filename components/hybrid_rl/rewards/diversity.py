@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from itertools import pairwise
+from typing import Any, TypeVar
 
-from components.core.answers import agree
 from components.hybrid_rl.rewards import Group, Rollout, group_reward
 
 T = TypeVar("T")
@@ -35,13 +35,8 @@ def distinctness(cluster_of: Sequence[int]) -> list[float]:
 def clusters(items: Sequence[T], similarity: Callable[[T, T], float], threshold: float) -> list[int]:
     """Single-link clusters: the connected components of the graph of pairs more similar than `threshold`.
 
-    Args:
-        items: of any type.
-        similarity: symmetric; called once a pair.
-        threshold: pairs with `similarity > threshold` join.
-
-    Returns:
-        A cluster number per item, counted from 0 in order of first appearance.
+    `similarity` is symmetric and called once a pair. Returns a cluster number per item, counted from 0 in
+    order of first appearance.
     """
     label = list(range(len(items)))
     for i in range(len(items)):
@@ -56,23 +51,15 @@ def answer_similarity(a: Rollout, b: Rollout) -> float:
     """1 when the extracted answers agree by answer type, else 0. Two responses without an answer agree."""
     if not a.answer or not b.answer:
         return float(a.answer == b.answer)
-    return float(agree(a.answer, b.answer, a.answer_type, a.choices))
+    return float(a.same(a.answer, b.answer))
 
 
 def word_similarity(a: Rollout, b: Rollout) -> float:
     """Jaccard overlap of the responses' word bigrams (of the words, where one has no bigram)."""
-    words_a, words_b = a.response.lower().split(), b.response.lower().split()
-    grams_a, grams_b = (
-        set(zip(words_a, words_a[1:], strict=False)),
-        set(zip(words_b, words_b[1:], strict=False)),
-    )
-    if not grams_a or not grams_b:
-        return _overlap(set(words_a), set(words_b))
-    return _overlap(grams_a, grams_b)
-
-
-def _overlap(a: set[T], b: set[T]) -> float:
-    return len(a & b) / len(a | b) if a or b else 1.0
+    words = [rollout.response.lower().split() for rollout in (a, b)]
+    grams: list[set[Any]] = [set(pairwise(own)) for own in words]
+    own, other = grams if all(grams) else map(set, words)
+    return len(own & other) / len(own | other) if own or other else 1.0
 
 
 SIMILARITIES: dict[str, Similarity] = {"answer": answer_similarity, "words": word_similarity}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from components.core.answers import agree
 from components.hybrid_rl.config import Config
 from components.hybrid_rl.rewards import Rollout, rollout_reward
 from components.hybrid_rl.rewards.correctness import correctness
@@ -20,7 +19,7 @@ def perception(rollout: Rollout, config: Config) -> float | None:
     blank = rollout.blank_answer
     if blank is None:
         return None
-    same = bool(blank) and agree(rollout.answer, blank, rollout.answer_type, rollout.choices)
+    same = bool(blank) and rollout.same(rollout.answer, blank)
     if correctness(rollout, config):
         return 0.0 if same else 1.0
     return -1.0 if same else 0.0

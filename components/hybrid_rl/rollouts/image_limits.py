@@ -24,20 +24,16 @@ def image_limits(processor: Any) -> dict[str, int]:
 
 
 def check_same_limits(trainer: Any, rollout: Path) -> None:
-    """Compare the trainer's processor with the one that the rollout engine loads from the checkpoint.
-
-    Args:
-        trainer: processor of the update.
-        rollout: checkpoint that the engine loads.
+    """Compare the processor of the update with the one that the rollout engine loads from its checkpoint.
 
     Raises:
         ConfigError: with every limit that differs, and both values.
     """
     ours, theirs = image_limits(trainer), image_limits(load_processor(rollout))
     differing = [
-        f"{name} is {ours[name]} in training and {theirs[name]} in rollouts"
-        for name in ours
-        if ours[name] != theirs[name]
+        f"{name} is {value} in training and {theirs[name]} in rollouts"
+        for name, value in ours.items()
+        if value != theirs[name]
     ]
     if differing:
         raise ConfigError(

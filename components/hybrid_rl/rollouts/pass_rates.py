@@ -41,19 +41,14 @@ def measure(
     """
     samples = config.prompts.pass_rate_samples
     ask_blank = config.weights["perception"] != 0.0 and any(prompt.blank_answer is None for prompt in prompts)
-    size = max(1, config.prompts.pass_rate_batch_size // max(1, samples))
-    ask = partial(
-        generate,
-        model,
-        processor,
-        max_new_tokens=config.max_completion_tokens,
-        batch_size=size * max(1, samples),
-    )
+    longest, each = config.max_completion_tokens, max(1, samples)
+    size = max(1, config.prompts.pass_rate_batch_size // each)
+    ask = partial(generate, model, processor, max_new_tokens=longest, batch_size=size * each)
 
     def answer(number: int, batch: Sequence[Prompt]) -> dict[str, Any]:
         items = [(store.get(prompt.image_id), prompt.question) for prompt in batch]
-        sampled: list[list[Completion]] = [[] for _ in batch]
-        unseen: list[list[Completion]] = [[] for _ in batch]
+        nothing: list[list[Completion]] = [[] for _ in batch]
+        sampled = unseen = nothing
         if samples:
             seed = seed_for(config.seed, "pass_rate", number)
             sampled = ask(items, temperature=config.temperature, num_samples=samples, seed=seed)
@@ -94,10 +89,8 @@ class RefreshPassRates(TrainerCallback):
     Questions that the policy by now always or never solves are closed (`select`). The data loader has fetched
     one draw ahead; the draws after it follow the new rates.
 
-    Args:
-        every: steps between measurements; 0 never measures.
-        measure: returns the prompts with their rates after a step.
-        at_least: questions to keep open.
+    `every` counts steps; 0 never measures. `measure` gives the prompts their rates after a step. At least
+    `at_least` questions stay open.
     """
 
     def __init__(
@@ -108,8 +101,8 @@ class RefreshPassRates(TrainerCallback):
         measure: Callable[[int, Sequence[Prompt]], Sequence[Prompt]],
         at_least: int = 1,
     ) -> None:
-        self.sampler, self.prompts, self.every, self.measure = sampler, list(prompts), every, measure
-        self.at_least = at_least
+        self.sampler, self.prompts, self.every = sampler, list(prompts), every
+        self.measure, self.at_least = measure, at_least
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Measure, where it is time."""

@@ -47,9 +47,7 @@ def candidates(
     """At most `limit` questions of the training split, drawn as evenly over kinds of answer as they last.
 
     Args:
-        rows: of table qa_kept.
-        limit: most questions returned.
-        seed: of the draw. The same rows in another order give the same questions.
+        rows: of table qa_kept. The same rows in another order give the same questions.
         answer_types: types to draw from; None for all.
 
     Returns:
@@ -57,9 +55,8 @@ def candidates(
     """
     found = []
     for row in rows:
-        if row["split"] != "train" or not row["answer"].strip():
-            continue
-        if answer_types is not None and row["answer_type"] not in answer_types:
+        wanted = answer_types is None or row["answer_type"] in answer_types
+        if not (wanted and row["split"] == "train" and row["answer"].strip()):
             continue
         choices = tuple(row["choices"] or ())
         found.append(
@@ -89,31 +86,18 @@ def select(prompts: Sequence[Prompt], settings: Prompts, at_least: int) -> list[
     kept = _balanced([p for p in prompts if p.pass_rate < 0 or low < p.pass_rate < high])
     if len(kept) < at_least and settings.on_too_few == "fill":
         rest = [p for p in prompts if p.prompt_id not in kept]
-        rest.sort(
-            key=lambda p: (
-                max(low - p.pass_rate, p.pass_rate - high),
-                -p.pass_rate,
-                p.difficulty,
-                p.prompt_id,
-            )
-        )
+        far = {p.prompt_id: max(low - p.pass_rate, p.pass_rate - high) for p in rest}
+        rest.sort(key=lambda p: (far[p.prompt_id], -p.pass_rate, p.difficulty, p.prompt_id))
         kept |= {p.prompt_id for p in rest[: at_least - len(kept)]}
     return [p for p in prompts if p.prompt_id in kept]
 
 
 def _balanced(prompts: Sequence[Prompt]) -> set[str]:
     """Ids without the yes/no prompts that have no counterpart; the surest and the most hopeless go first."""
-    polar: dict[str, list[Prompt]] = {"yes_no yes": [], "yes_no no": []}
-    for prompt in prompts:
-        if (own := polar.get(_kind(prompt))) is not None:
-            own.append(prompt)
-    room = min(len(own) for own in polar.values())
-    dropped = {
-        p.prompt_id
-        for own in polar.values()
-        for p in sorted(own, key=lambda p: (abs(p.pass_rate - 0.5), p.prompt_id))[room:]
-    }
-    return {p.prompt_id for p in prompts} - dropped
+    undecided = sorted(prompts, key=lambda p: (abs(p.pass_rate - 0.5), p.prompt_id))
+    polar = [[p.prompt_id for p in undecided if _kind(p) == f"yes_no {said}"] for said in ("yes", "no")]
+    room = min(map(len, polar))
+    return {p.prompt_id for p in prompts}.difference(*(own[room:] for own in polar))
 
 
 def _kind(prompt: Prompt) -> str:

@@ -15,6 +15,9 @@ from components.hybrid_rl.scoring import Scored
 Steps = Sequence[tuple[int, list[dict[str, Any]]]]
 """The recorded rollouts: (step, rows) in order."""
 
+_FIELDS = ("prompt_id", "image_id", "question", "reference", "answer_type", "response", "answer", "tokens")
+"""A rollout's part of a recorded row."""
+
 
 class RolloutRecorder:
     """Keeps some rollouts of some steps in a journal: an observer of scored batches."""
@@ -25,9 +28,8 @@ class RolloutRecorder:
     def __call__(self, scored: Scored, step: int) -> None:
         """Keep the first rollouts of a batch, beginning with another group each time."""
         every, count = self._config.rollouts_every_steps, self._config.rollouts_kept_per_step
-        if not PartialState().is_main_process or not count:
-            return
-        if step % every and step != self._config.max_steps - 1:
+        due = not step % every or step == self._config.max_steps - 1
+        if not (PartialState().is_main_process and count and due):
             return
         start = (step // every) % len(scored.clusters) * scored.group_size
         total = len(scored.rollouts)
@@ -36,22 +38,13 @@ class RolloutRecorder:
 
     def steps(self) -> Steps:
         """Everything kept so far, by earlier attempts too."""
-        keys = {step: f"{step:08d}" for step in range(self._config.max_steps)}
-        return [(step, self._journal.get(key)) for step, key in keys.items() if key in self._journal]
+        found = ((step, self._journal.get(f"{step:08d}")) for step in range(self._config.max_steps))
+        return [(step, rows) for step, rows in found if rows is not None]
 
 
 def _row(scored: Scored, i: int) -> dict[str, Any]:
-    rollout = scored.rollouts[i]
-    return {
-        "prompt_id": rollout.prompt_id,
-        "image_id": rollout.image_id,
-        "question": rollout.question,
-        "reference": rollout.reference,
-        "answer_type": rollout.answer_type,
+    return {name: getattr(scored.rollouts[i], name) for name in _FIELDS} | {
         "sample_no": i % scored.group_size,
-        "response": rollout.response,
-        "answer": rollout.answer,
-        "tokens": rollout.tokens,
         "advantage": round(float(scored.advantages[i]), 4),
         "correct": float(scored.rewards["correctness"][i]) == 1.0,
     }

@@ -35,7 +35,6 @@ def make_rollout(
 ) -> Rollout:
     """A rollout from a row of the training set and a generated response."""
     choices = tuple(str(choice) for choice in (prompt["choices"] or ()))
-    blank = prompt.get("blank_answer")
     return Rollout(
         prompt_id=str(prompt["prompt_id"]),
         image_id=str(prompt["image_id"]),
@@ -47,5 +46,5 @@ def make_rollout(
         answer=extract(response, prompt["answer_type"], choices),
         tokens=len(token_ids),
         truncated=not token_ids or token_ids[-1] not in end_tokens,
-        blank_answer=None if blank is None else str(blank),
+        blank_answer=prompt.get("blank_answer"),
     )

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -104,16 +103,8 @@ class PromptSampler:
         self._easy_first = order[open_[order]]
 
     def save(self, checkpoint: Path) -> None:
-        """Write the state into a checkpoint."""
-        write_json_atomic(checkpoint / self.FILE, self.state_dict())
-
-    def restore(self, checkpoint: Path) -> None:
-        """Go on from the state in a checkpoint."""
-        self.load_state_dict(json.loads((checkpoint / self.FILE).read_text(encoding="utf-8")))
-
-    def state_dict(self) -> dict[str, Any]:
-        """The whole changing state, JSON-able."""
-        return {
+        """Write the whole changing state into a checkpoint."""
+        state = {
             "ids": self.ids,
             "drawn": self.drawn,
             "success": self.success.tolist(),
@@ -122,20 +113,22 @@ class PromptSampler:
             "pending": self.pending(),
             "rng": self._rng.bit_generator.state,
         }
+        write_json_atomic(checkpoint / self.FILE, state)
 
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a saved state.
+    def restore(self, checkpoint: Path) -> None:
+        """Go on from the state in a checkpoint.
 
         Raises:
             ValueError: the state belongs to other questions.
         """
-        if list(state["ids"]) != self.ids:
+        state = json.loads((checkpoint / self.FILE).read_text(encoding="utf-8"))
+        if state["ids"] != self.ids:
             raise ValueError("the sampler's state belongs to another set of questions")
-        self.drawn = int(state["drawn"])
+        self.drawn = state["drawn"]
         self.success = np.asarray(state["success"], dtype=np.float64)
         self.visits = np.asarray(state["visits"], dtype=np.int64)
         self._easy_first = np.asarray(state["easy_first"], dtype=np.int64)
-        self._pending = deque([list(indices) for indices in state["pending"]])
+        self._pending = deque(state["pending"])
         self._rng.bit_generator.state = state["rng"]
 
 

@@ -51,9 +51,7 @@ def response_logps(
         backbone: its model without head, unwrapped.
         group: shape (B,); rows with the same number have the same prompt and pictures.
         response_tokens: C.
-        input_ids: shape (B, P + C); prompts padded on the left, responses on the right.
-        attention_mask: shape (B, P + C).
-        mm_token_type_ids: shape (B, P + C).
+        input_ids: shape (B, P + C), as the mask and the types; prompts padded left, responses right.
         pictures: of each row, at least one.
 
     Returns:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -65,8 +64,8 @@ def test_table_by_length_and_depth(any_item):
     cells = [(100, 0.0, 1.0), (100, 0.0, 0.0), (100, 1.0, 1.0), (200, 0.0, 0.0)]
     items = [any_item(item_id=str(n), grid=(length, depth)) for n, (length, depth, _) in enumerate(cells)]
     scored = [Scored("", "rules", value) for _, _, value in cells]
-    table = needle_table([*items, any_item(item_id="other")], [*scored, Scored("", "none", 0.0)])
-    assert table.lengths == (100, 200) and table.depths == (0.0, 1.0)
-    assert table.accuracy == ((0.5, 1.0), (0.0, None))
-    assert table.counts == ((2, 1), (1, 0))
-    assert json.loads(json.dumps(asdict(table)))["accuracy"] == [[0.5, 1.0], [0.0, None]]
+    table = needle_table([*items, any_item(item_id="other")], [*scored, Scored("", "none", 0.0)], "b")
+    assert table["lengths"] == [100, 200] and table["depths"] == [0.0, 1.0]
+    assert table["accuracy"] == [[0.5, 1.0], [0.0, None]]
+    assert table["counts"] == [[2, 1], [1, 0]]
+    assert json.loads(json.dumps(table))["accuracy"] == [[0.5, 1.0], [0.0, None]]

@@ -128,7 +128,7 @@ def test_units_keep_their_order_and_their_items(any_item):
     ]
     scored = [Scored("A", "exact", s) for s in (1.0, 0.5, 0.0, 1.0)]
     units = aggregate(items, scored)
-    assert [(u.benchmark, u.unit_id, u.indices, u.score) for u in units] == [
+    assert [(u.item.benchmark, u.item.group, u.indices, u.score) for u in units] == [
         ("b", "1", (0, 2), 0.0),
         ("b", "2", (1,), 0.5),
         ("another", "1", (3,), 1.0),

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 
@@ -193,7 +192,7 @@ def test_running_success_decays():
     assert s.success[0] == 0.5
 
 
-def test_state_goes_through_json_and_continues_exactly():
+def test_state_goes_through_json_and_continues_exactly(tmp_path):
     a, b = sampler(), sampler()
     for s in (a, b):
         s.draw(3)
@@ -202,7 +201,8 @@ def test_state_goes_through_json_and_continues_exactly():
     for s in (a, b):
         s.observe({s.ids[i]: 0.5 for i in first})
     c = sampler()
-    c.load_state_dict(json.loads(json.dumps(b.state_dict())))
+    b.save(tmp_path)
+    c.restore(tmp_path)
     assert c.pending() == a.pending()
     assert [c.draw(3) for _ in range(5)] == [a.draw(3) for _ in range(5)]
 
@@ -215,13 +215,14 @@ def test_state_comes_back_from_a_checkpoint(tmp_path):
     assert second.pending() == first.pending() and second.draw(2) == first.draw(2)
 
 
-def test_closed_questions_are_not_drawn_until_they_are_opened_again():
+def test_closed_questions_are_not_drawn_until_they_are_opened_again(tmp_path):
     s = sampler(n=6, curriculum_start=1.0)
     rates = {f"p{i}": i / 6 for i in range(6)}
     s.refresh(rates, [1 - rate for rate in rates.values()], kept=["p1", "p4"])
     assert s.open_questions() == 2 and set(s.draw(2)) == {1, 4}
     again = sampler(n=6, curriculum_start=1.0)
-    again.load_state_dict(json.loads(json.dumps(s.state_dict())))
+    s.save(tmp_path)
+    again.restore(tmp_path)
     assert set(again.draw(2)) == {1, 4}
     s.refresh(rates, [1 - rate for rate in rates.values()], kept=list(rates))
     assert len(set(s.draw(6))) == 6
@@ -244,10 +245,11 @@ def test_refreshed_rates_close_what_the_policy_always_or_never_solves():
     assert s.success.tolist() == [0.0, 0.3, 1.0, 0.6]
 
 
-def test_rollouts_of_other_questions_are_refused():
+def test_rollouts_of_other_questions_are_refused(tmp_path):
     s = sampler()
     s.draw(2)
     with pytest.raises(ValueError, match="oldest draw"):
         s.observe({"unknown": 1.0})
+    s.save(tmp_path)
     with pytest.raises(ValueError, match="another set"):
-        sampler(n=3).load_state_dict(s.state_dict())
+        sampler(n=3).restore(tmp_path)
