@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
 from components.core.stage.errors import ConfigError
 from components.core.vlm import load_model
 from components.curriculum_sft.config import Config
-
-Part = Literal["vision", "projector", "language"]
-
-
-def part_of(name: str) -> Part:
-    """The part of the model that a parameter belongs to."""
-    if ".visual." not in f".{name}":
-        return "language"
-    return "projector" if "merger" in name else "vision"
+from components.curriculum_sft.training.optimizer import part_of
 
 
 def trainable_model(path: Path, config: Config) -> nn.Module:

@@ -12,7 +12,7 @@ them to the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import distributed, nn
@@ -20,13 +20,20 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import AdamW, Muon, Optimizer
 
 from components.curriculum_sft.config import Config, PartRates
-from components.curriculum_sft.training.model import part_of
 
 BETAS = (0.9, 0.95)
 # Tables that are looked up and the output head are matrices by shape only: AdamW's, as in Muon's own recipe.
 _NOT_MATRICES = ("embed_tokens", "pos_embed", "lm_head")
 
 Named = Sequence[tuple[str, nn.Parameter]]
+Part = Literal["vision", "projector", "language"]
+
+
+def part_of(name: str) -> Part:
+    """The part of the model that a parameter belongs to."""
+    if ".visual." not in f".{name}":
+        return "language"
+    return "projector" if "merger" in name else "vision"
 
 
 def takes_muon(name: str, parameter: nn.Parameter) -> bool:
