@@ -27,11 +27,7 @@ def read_general(found: Iterable[Row | BadRecord]) -> tuple[list[Row], list[Row]
 
 
 def mixed_samples(
-    domain: list[Row],
-    general: Iterable[Row | BadRecord],
-    config: Config,
-    planner: Planner,
-    track: Track,
+    domain: list[Row], general: Iterable[Row | BadRecord], config: Config, planner: Planner, track: Track
 ) -> tuple[list[Row], list[Row]]:
     """Checked samples of the mixture, and rows of `rejected`.
 
@@ -52,11 +48,7 @@ def mixed_samples(
 
 
 def all_samples(
-    domain: list[Row],
-    general: Iterable[Row | BadRecord],
-    config: Config,
-    planner: Planner,
-    track: Track,
+    domain: list[Row], general: Iterable[Row | BadRecord], config: Config, planner: Planner, track: Track
 ) -> tuple[list[Row], list[Row]]:
     """Checked samples of the general data and of the domain, unmixed, and rows of `rejected`."""
     read, rejected = read_general(general)

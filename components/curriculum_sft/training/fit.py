@@ -46,12 +46,7 @@ Train = Callable[[Config, Path, Path, list[Row]], tuple[Any, Fitted]]
 
 
 def train_phases(
-    phases: Sequence[Config],
-    rows: list[Row],
-    start: Path,
-    processor: Any,
-    train: Train,
-    ctx: StageContext,
+    phases: Sequence[Config], rows: list[Row], start: Path, processor: Any, train: Train, ctx: StageContext
 ) -> tuple[Any, Fitted]:
     """Train every phase that is not done; returns the last one's trainer, and all curves as one.
 

@@ -12,21 +12,20 @@ them to the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import distributed, nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import AdamW, Muon, Optimizer
 
-from components.curriculum_sft.config import Config, PartRates
+from components.curriculum_sft.config import Config, Part, PartRates
 
 BETAS = (0.9, 0.95)
 # Tables that are looked up and the output head are matrices by shape only: AdamW's, as in Muon's own recipe.
 _NOT_MATRICES = ("embed_tokens", "pos_embed", "lm_head")
 
 Named = Sequence[tuple[str, nn.Parameter]]
-Part = Literal["vision", "projector", "language"]
 
 
 def part_of(name: str) -> Part:
