@@ -8,7 +8,6 @@ from pydantic import Field, model_validator
 
 from components.core.stage.settings import Settings
 
-
 Part = Literal["vision", "projector", "language"]
 
 

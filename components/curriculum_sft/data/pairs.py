@@ -9,8 +9,7 @@ A pair says which of two responses to the same question about the same picture i
 - verbose: the short answer over the same answer with its reasoning
 - format: the asked-for form over the same content without it
 
-Own answers matter most: texts that a model would never write teach it little (Tajwar et al., arXiv
-    2404.14367).
+Own answers matter most: a model learns little from texts that it would never write (arXiv 2404.14367).
 """
 
 from __future__ import annotations

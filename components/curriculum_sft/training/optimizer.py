@@ -133,8 +133,8 @@ class MuonAdamW(Optimizer):
         """The parts' states, in order, in a form that does not depend on the number of processes.
 
         Over several processes rank 0 gives the states that were last gathered. Before that, and on other
-        ranks, there
-        are the groups alone: accelerate reads a new optimizer's state on every rank and writes it back.
+        ranks, there are the groups alone: accelerate reads a new optimizer's state on every rank and writes
+        it back.
         """
         return {"parts": [self._state_of(part) for part in self._parts]}
 
