@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from components.curriculum_sft.training.fit import Fitted
     from components.curriculum_sft.training.trainer import Setup
 
-# Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at
-# once.
+# Modules that load torch are imported where they are used: wrong settings and inputs are reported at once.
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -50,9 +49,8 @@ def run(config: Config, ctx: StageContext) -> None:
     from components.curriculum_sft.training.trainer import Setup
 
     transformers_logging.disable_progress_bar()
-    ctx.log.info(
-        "training", extra={"objective": config.objective, "start": str(start), "threads": set_threads()}
-    )
+    begun = {"objective": config.objective, "start": str(start), "threads": set_threads()}
+    ctx.log.info("training", extra=begun)
     processor = load_processor(start)
     pictures = PictureStores([*(ImageStore(images) for images in image_sets), *general.stores])
     planner = planner_for(start, processor, image_sets, general, config, ctx.work.journal("lengths"))
@@ -144,8 +142,7 @@ def pairs_of(
                 load_model(start, "float32", attn=config.attention),
                 processor,
                 pictures,
-                samples=settings.own_samples,
-                max_new_tokens=settings.own_max_tokens,
+                settings,
                 seed=config.seed,
                 divided=SharedBatches(ctx.work, "own_answers"),
                 on_batch=bar.update,

@@ -69,11 +69,8 @@ def settle(rows: list[Row], rejected: list[Row], config: Config) -> None:
             f"to reject:\n  {describe(rejected)}"
         )
     if not rows:
-        reasons = dict(Counter(row["reason"] for row in rejected))
-        raise DataError(
-            f"nothing to train on: {reasons or 'no samples were built'}"
-            + (f"\n  {describe(rejected)}" if rejected else "")
-        )
+        reasons = dict(Counter(row["reason"] for row in rejected)) or "no samples were built"
+        raise DataError(f"nothing to train on: {reasons}\n  {describe(rejected)}".rstrip())
 
 
 def describe(rejected: list[Row], shown: int = 5) -> str:

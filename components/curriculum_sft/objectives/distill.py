@@ -41,12 +41,12 @@ def questions_of(rows: Iterable[Row], limit: int, seed: int) -> list[Row]:
     """Questions to distil on: every answer of a sample becomes one, after the turns before it.
 
     Args:
-        rows: checked samples: `messages` (JSON), `image_ids`, `length`, `sample_id`, `source`.
+        rows: checked samples: `messages` (JSON), `image_ids`, `length`, `sample_id`.
         limit: most questions, drawn evenly over samples; 0 for all.
         seed: of the draw.
 
     Returns:
-        Rows {sample_id, messages, image_ids, reference, source, length}. `messages` end with a user turn.
+        Rows {sample_id, messages, image_ids, reference, length}. `messages` end with a user turn.
         `image_ids` are the pictures shown up to it. `reference` is the sample's own answer, `length` the
         whole sample's (an upper bound).
     """
@@ -64,7 +64,6 @@ def questions_of(rows: Iterable[Row], limit: int, seed: int) -> list[Row]:
                     "messages": json.dumps(before, ensure_ascii=False),
                     "image_ids": row["image_ids"][:shown],
                     "reference": words(parts_of(turns[answers[chosen]])),
-                    "source": row["source"],
                     "length": row["length"],
                 }
             )
@@ -154,7 +153,7 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
             number = self.state.global_step * passes + self._step % passes
             ranks = self.accelerator.num_processes
             batch = self._supervised.batch(number * ranks + self.accelerator.process_index)
-            batch = {name: value for name, value in batch.items() if name != "sample_ids"}
+            batch.pop("sample_ids")
             batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
             tokens = self.accelerator.gather((batch["labels"][:, 1:] != IGNORED).sum()).sum()
             # DDP takes the mean over the ranks, and every pass is a part of the step.
