@@ -55,7 +55,7 @@ def flops_per_token(model: Any, vision_share: float) -> float:
 
 
 def utilisation(trainer: Any, rows: Sequence[Row], tokens_per_s: float, config: Config) -> dict[str, float]:
-    """Metrics `mfu` (on a GPU whose peak is known) and `packing_fill` (of packs), for this process's speed."""
+    """Metrics `mfu` (on a GPU whose peak is known) and `packing_fill` (of packs), of this process."""
     measured = {}
     peak = peak_flops(torch.cuda.get_device_name()) if torch.cuda.is_available() else 0.0
     if peak and tokens_per_s:
