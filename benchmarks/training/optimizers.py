@@ -38,6 +38,7 @@ from components.curriculum_sft.data.checks import partition, planner_for
 from components.curriculum_sft.objectives.sft import sft_trainer
 from components.curriculum_sft.stage import samples_of
 from components.curriculum_sft.training.fit import fit
+from components.curriculum_sft.training.trainer import Setup
 
 ARMS: dict[str, dict[str, Any]] = {
     "muon 2e-3": {},
@@ -77,9 +78,8 @@ def train(arm: str, config: Config) -> tuple[list[float], int]:
         lengths = Journal(Path(folder) / "lengths.jsonl")
         planner = planner_for(base, processor, [images], GeneralData(), config, lengths)
         rows, _ = partition(samples_of(config, kept), planner)
-        trainer = sft_trainer(
-            base, processor, rows, PictureStores([ImageStore(images)]), config, Path(folder)
-        )
+        pictures = PictureStores([ImageStore(images)])
+        trainer = sft_trainer(Setup(base, processor, rows, pictures, config, Path(folder)))
         fitted = fit(trainer, Path(folder), config, {}, logs.get_logger(arm))
     return [entry["loss"] for entry in fitted.history if "loss" in entry], fitted.tokens
 

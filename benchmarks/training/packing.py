@@ -35,6 +35,7 @@ from components.curriculum_sft.data.checks import Planner, partition
 from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.objectives.sft import sft_trainer
 from components.curriculum_sft.packing.plan import fill, plan_epoch, vision_imbalance
+from components.curriculum_sft.training.trainer import Setup
 from demo import general
 from demo.base_model import MIN_PIXELS, build_config, build_model
 from demo.base_settings import ModelSizes
@@ -186,7 +187,7 @@ def run_packed(
         learning_rate=5e-5, save_steps=10**6, **{"precision": "float32", **settings},
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        trainer = sft_trainer(start, processor, rows, Pictures(pictures), config, Path(folder))
+        trainer = sft_trainer(Setup(start, processor, rows, Pictures(pictures), config, Path(folder)))
         started = time.perf_counter()
         trainer.train()
         seconds = time.perf_counter() - started

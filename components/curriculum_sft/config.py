@@ -8,6 +8,8 @@ from pydantic import Field, model_validator
 
 from components.core.stage.settings import Settings
 
+Part = Literal["vision", "projector", "language"]
+
 
 class Freeze(Settings):
     """Parts of the model that keep their weights."""
@@ -30,7 +32,7 @@ class PartRates(Settings):
     language: float = Field(default=0.0, ge=0)
     """The language model, its embeddings and head."""
 
-    def of(self, part: Literal["vision", "projector", "language"], common: float) -> float:
+    def of(self, part: Part, common: float) -> float:
         """The rate of a part."""
         return float(getattr(self, part)) or common
 
@@ -55,8 +57,7 @@ class Mixture(Settings):
     """Measure of the shares: supervised answers, samples, or tokens (vision tokens included)."""
     weights: dict[str, float] = {}
     """Weights of the general sets among each other, by name: file or folder below `general_data`, or the
-    column `source` of the table `samples`. Weight 0 leaves a set out. Without any weights the sets are
-    one."""
+    column `source` of the table `samples`. Weight 0 leaves a set out. Without weights the sets are one."""
     text_image_ratio: float = Field(default=0.0, ge=0)
     """Wanted text tokens a vision token, e.g. 1.0 (Kimi-VL, arXiv 2504.07491), by thinning; 0 is off."""
     max_passes: float = Field(default=1.0, ge=1, le=100)
@@ -196,9 +197,8 @@ class Config(Settings):
     final_rate_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of the peak at which the cosine schedule ends."""
     phases: list[Phase] = []
-    """Parts trained one after another (sft objective), each with its own optimizer state and schedule.
-    Kimi-VL (arXiv 2504.07491, section 2.4): 32K tokens with 2e-5 to 2e-6, then 128K with 1e-5 to 1e-6. Empty
-    is one phase."""
+    """Parts trained one after another (sft objective), each with its own optimizer state and schedule; none
+    is one. Kimi-VL (arXiv 2504.07491, 2.4): 32K tokens with 2e-5 to 2e-6, then 128K with 1e-5 to 1e-6."""
     warmup_share: float = Field(default=0.03, ge=0, lt=1)
     """Share of the steps in which the learning rate rises from 0."""
     weight_decay: float = Field(default=0.01, ge=0)
@@ -251,7 +251,7 @@ class Config(Settings):
     """Training samples shown with their images in the report."""
 
     @model_validator(mode="after")
-    def _optimizer_fits(self) -> Config:
+    def _weights_fit(self) -> Config:
         if self.optimizer == "muon" and self.objective == "dpo":
             raise ValueError("optimizer: muon is for the sft and distill objectives; use adamw with dpo")
         if self.optimizer == "muon" and self.lora is not None:
@@ -262,6 +262,8 @@ class Config(Settings):
             raise ValueError("learning_rates by part are for whole weights without sharding")
         if self.lora is not None and self.sharding != "none":
             raise ValueError("sharding is for whole weights; leave it at none with lora")
+        if self.lora is None and all(self.freeze.model_dump().values()):
+            raise ValueError("every part is frozen and there are no adapters: nothing would be trained")
         return self
 
     @model_validator(mode="after")
@@ -276,9 +278,7 @@ class Config(Settings):
                 f"({self.max_length_tokens})"
             )
         if self.attention == "eager":
-            raise ValueError(
-                "pack_tokens needs attention sdpa or flash_attention_2: eager mixes packed samples"
-            )
+            raise ValueError("pack_tokens needs attention sdpa or flash_attention_2: eager mixes samples")
         return self
 
     @model_validator(mode="after")
@@ -287,8 +287,7 @@ class Config(Settings):
             raise ValueError("final_rate_share is for the cosine schedule")
         if self.phases and self.objective != "sft":
             raise ValueError("phases are for the sft objective")
-        if self.phases:
-            self.by_phase()
+        self.by_phase()  # each checks its settings
         return self
 
     def by_phase(self) -> list[Config]:
@@ -298,9 +297,3 @@ class Config(Settings):
         common = self.model_dump() | {"phases": []}
         own = [{name: value for name, value in phase.model_dump().items() if value} for phase in self.phases]
         return [Config.model_validate(common | changed) for changed in own]
-
-    @model_validator(mode="after")
-    def _trains_something(self) -> Config:
-        if self.lora is None and self.freeze.vision and self.freeze.projector and self.freeze.language:
-            raise ValueError("every part is frozen and there are no adapters: nothing would be trained")
-        return self

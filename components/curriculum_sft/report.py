@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from components.core.stage.context import StageContext
@@ -72,31 +73,27 @@ def write_report(
         report.heading("Answers before and after")
         report.images([(pictures.get(one.row["image_ids"][0]), _answers(one)) for one in asked])
     report.heading("Samples")
-    report.images(
-        [(pictures.get(row["image_ids"][0]), _caption(row)) for row in _shown(rows, config.report_samples)]
-    )
+    shown = _shown(rows, config.report_samples)
+    report.images([(pictures.get(row["image_ids"][0]), _caption(row)) for row in shown])
 
 
 def _sources(rows: list[Row]) -> list[dict[str, Any]]:
     """Rows and tokens of every source and set, the largest first."""
-    counts: Counter[tuple[str, str]] = Counter()
-    tokens, vision = counts.copy(), counts.copy()
+    total = max(sum(row["length"] for row in rows), 1)
+    sets: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        name = row["source"], row.get("set", "")
-        counts[name] += 1
-        tokens[name] += row["length"]
-        vision[name] += row["vision_tokens"]
+        sets.setdefault((row["source"], row.get("set", "")), []).append(row)
     return [
         {
-            "source": name[0],
-            "set": name[1],
-            "rows": count,
-            "share": count / len(rows),
-            "tokens": tokens[name],
-            "share of tokens": tokens[name] / max(tokens.total(), 1),
-            "vision tokens": vision[name],
+            "source": source,
+            "set": name,
+            "rows": len(own),
+            "share": len(own) / len(rows),
+            "tokens": sum(row["length"] for row in own),
+            "share of tokens": sum(row["length"] for row in own) / total,
+            "vision tokens": sum(row["vision_tokens"] for row in own),
         }
-        for name, count in counts.most_common()
+        for (source, name), own in sorted(sets.items(), key=lambda item: -len(item[1]))
     ]
 
 
@@ -109,18 +106,15 @@ def _curve(report: Any, log: list[dict[str, float]], keys: Iterable[str], title:
     for key, points in lines.items():
         if points:
             axes.plot(*zip(*points, strict=True), label=key.removeprefix(PREFIX))
-    axes.set_xlabel("step")
-    axes.set_ylabel(axis or (title if len(lines) == 1 else ""))
+    axes.set(xlabel="step", ylabel=axis or (title if len(lines) == 1 else ""))
     if axis or len(lines) > 1:
         axes.legend(frameon=False)
     report.figure(figure, title)
 
 
-def _answers(asked: Asked) -> str:
-    return (
-        f"[{asked.row['source']}] {asked.question}\nbefore: {asked.before}\nafter: {asked.after}\n"
-        f"trained on: {asked.reference}"
-    )
+def _answers(one: Asked) -> str:
+    question = f"[{one.row['source']}] {one.question}"
+    return f"{question}\nbefore: {one.before}\nafter: {one.after}\ntrained on: {one.reference}"
 
 
 def _shown(rows: list[Row], count: int) -> list[Row]:
@@ -129,8 +123,7 @@ def _shown(rows: list[Row], count: int) -> list[Row]:
     for row in rows:
         if row["image_ids"]:
             by_source.setdefault(row["source"], []).append(row)
-    rounds = [row for i in range(count) for own in by_source.values() for row in own[i : i + 1]]
-    return rounds[:count]
+    return [row for turn in zip_longest(*by_source.values()) for row in turn if row][:count]
 
 
 def _caption(row: Row) -> str:

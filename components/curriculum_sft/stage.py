@@ -20,9 +20,9 @@ from components.curriculum_sft.config import Config
 if TYPE_CHECKING:
     from components.curriculum_sft.data.samples import Row
     from components.curriculum_sft.training.fit import Fitted
+    from components.curriculum_sft.training.trainer import Setup
 
-# Modules that load torch are imported where they are used: wrong settings and missing inputs are reported at
-# once.
+# Modules that load torch are imported where they are used: wrong settings and inputs are reported at once.
 
 
 def run(config: Config, ctx: StageContext) -> None:
@@ -46,11 +46,11 @@ def run(config: Config, ctx: StageContext) -> None:
     from components.curriculum_sft.training.model import save_model
     from components.curriculum_sft.training.probes import Probes
     from components.curriculum_sft.training.throughput import utilisation
+    from components.curriculum_sft.training.trainer import Setup
 
     transformers_logging.disable_progress_bar()
-    ctx.log.info(
-        "training", extra={"objective": config.objective, "start": str(start), "threads": set_threads()}
-    )
+    begun = {"objective": config.objective, "start": str(start), "threads": set_threads()}
+    ctx.log.info("training", extra=begun)
     processor = load_processor(start)
     pictures = PictureStores([*(ImageStore(images) for images in image_sets), *general.stores])
     planner = planner_for(start, processor, image_sets, general, config, ctx.work.journal("lengths"))
@@ -75,8 +75,8 @@ def run(config: Config, ctx: StageContext) -> None:
 
     def train(phase: Config, begin: Path, directory: Path, own: list[Row]) -> tuple[Any, Fitted]:
         # Verifying a model reads it whole: only the one that teaches.
-        teacher = base_model(ctx) if phase.objective == "distill" else begin
-        trainer = make_trainer(begin, processor, own, pictures, phase, directory, teacher)
+        teacher = base_model(ctx) if phase.objective == "distill" else None
+        trainer = make_trainer(Setup(begin, processor, own, pictures, phase, directory, teacher))
         probes.watch(trainer)
         return trainer, fit(trainer, directory, phase, ctx.provenance, ctx.log)
 
@@ -142,8 +142,7 @@ def pairs_of(
                 load_model(start, "float32", attn=config.attention),
                 processor,
                 pictures,
-                samples=settings.own_samples,
-                max_new_tokens=settings.own_max_tokens,
+                settings,
                 seed=config.seed,
                 divided=SharedBatches(ctx.work, "own_answers"),
                 on_batch=bar.update,
@@ -159,34 +158,16 @@ def pairs_of(
     )
 
 
-def make_trainer(
-    start: Path,
-    processor: Any,
-    rows: list[Row],
-    pictures: Any,
-    config: Config,
-    directory: Path,
-    teacher: Path,
-) -> Any:
-    """The trainer of the configured objective, from its file in `objectives`.
-
-    Args:
-        start: checkpoint to train.
-        processor: its processor.
-        rows: checked samples or pairs (see `checks.partition`).
-        pictures: encoded images by id.
-        config: settings of the phase.
-        directory: for the trainer's checkpoints.
-        teacher: checkpoint that distillation comes back to.
-    """
-    if config.objective == "sft":
+def make_trainer(setup: Setup) -> Any:
+    """The trainer of the configured objective, from its file in `objectives`."""
+    if setup.config.objective == "sft":
         from components.curriculum_sft.objectives.sft import sft_trainer
 
-        return sft_trainer(start, processor, rows, pictures, config, directory)
-    if config.objective == "dpo":
+        return sft_trainer(setup)
+    if setup.config.objective == "dpo":
         from components.curriculum_sft.objectives.dpo import dpo_trainer
 
-        return dpo_trainer(start, processor, rows, pictures, config, directory)
+        return dpo_trainer(setup)
     from components.curriculum_sft.objectives.distill import distillation_trainer
 
-    return distillation_trainer(start, processor, rows, pictures, config, directory, teacher)
+    return distillation_trainer(setup)

@@ -39,11 +39,10 @@ class PictureStores:
         Raises:
             DataError: no dataset holds it.
         """
-        for store in self._stores:
-            if image_id in store:
-                data: bytes = store.get(image_id)
-                return data
-        raise DataError(f"image {image_id} is in none of the image datasets")
+        store = next((store for store in self._stores if image_id in store), None)
+        if store is None:
+            raise DataError(f"image {image_id} is in none of the image datasets")
+        return bytes(store.get(image_id))
 
 
 class _Collator:
@@ -58,10 +57,8 @@ class _Collator:
     ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
         """The model's inputs and a mask of the answers' tokens; no pixel values without any image."""
         texts = [self.processor.apply_chat_template(turns, tokenize=False) for turns in conversations]
-        given = {"images": images} if any(images) else {}
-        batch = dict(
-            self.processor(text=texts, padding=True, padding_side="right", return_tensors="pt", **given)
-        )
+        given = {"text": texts} | ({"images": images} if any(images) else {})
+        batch = dict(self.processor(**given, padding=True, padding_side="right", return_tensors="pt"))
         answers = torch.zeros_like(batch["input_ids"])
         for ids, mask in zip(batch["input_ids"], answers, strict=True):
             for start, stop in answer_spans(ids.tolist(), self._header, self._end):
@@ -72,8 +69,7 @@ class _Collator:
 class ConversationCollator(_Collator):
     """Multi-turn samples to a padded batch whose labels are the assistant's tokens, their end token included.
 
-    Works with every ChatML template: an answer is what stands between ``<|im_start|>assistant\\n`` and the
-        next
+    Works with every ChatML template: an answer stands between ``<|im_start|>assistant\\n`` and the next
     ``<|im_end|>``. Input rows hold `messages` (JSON), `sample_id`, and image ids in `images` or `image_ids`.
     The batch adds `sample_ids`.
 
@@ -81,8 +77,7 @@ class ConversationCollator(_Collator):
         processor: of the model.
         pictures: encoded images by id.
         stand_in: give a batch without any image one more row, of a blank image and without labels. The ranks
-            of sharded training exchange the vision tower's weights and gradients: all have to use it, or
-            none.
+            of sharded training exchange the vision tower's weights: all have to use it, or none.
     """
 
     def __init__(self, processor: Any, pictures: Pictures, *, stand_in: bool = False) -> None:
@@ -149,15 +144,10 @@ def answer_counter(tokenizer: Any) -> Callable[[Sequence[int]], int]:
 
 
 def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
-    """Half-open spans of assistant answers in a ChatML token sequence, each with its end token.
+    """Half-open spans (start, stop) of assistant answers in a ChatML token sequence, each with its end token.
 
-    Args:
-        ids: token ids of one conversation.
-        header: ids of the assistant's turn header.
-        end: id of the end-of-turn token.
-
-    Returns:
-        (start, stop) in order; an answer without its end token runs to the end of the sequence.
+    An answer begins after `header`, the ids of the assistant's turn header, and stops after the id `end`.
+    Without its end token it runs to the end of the sequence.
     """
     ids, header = list(ids), list(header)
     spans: list[tuple[int, int]] = []

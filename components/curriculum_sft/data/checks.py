@@ -96,14 +96,11 @@ class Planner:
         if self.vocabulary and max(ids) >= self.vocabulary:
             raise BadRecord("unknown_token", f"token {max(ids)}, the model has {self.vocabulary} embeddings")
         if self.image_token is not None and (written := list(ids).count(self.image_token)) != images:
-            raise BadRecord(
-                "placeholder_mismatch", f"the chat template writes {written} of {images} placeholders"
-            )
+            detail = f"the chat template writes {written} of {images} placeholders"
+            raise BadRecord("placeholder_mismatch", detail)
         if self.count_answers is not None and (seen := self.count_answers(ids)) != answers:
-            raise BadRecord(
-                "answer_lost",
-                f"{seen} of {answers} answers stand behind a turn's header; strip line breaks before them",
-            )
+            detail = f"{seen} of {answers} answers stand behind a header; strip line breaks before them"
+            raise BadRecord("answer_lost", detail)
 
     def _vision(self, image_id: str) -> int:
         if image_id not in self.sizes:
@@ -165,8 +162,8 @@ def partition(
         if bad:
             rejected.append({"id": row["sample_id"], "reason": bad.reason, "detail": bad.detail})
         else:
-            length, vision = max(planned.length for planned in checked), checked[0].vision_tokens
-            good.append({**row, "length": length, "vision_tokens": vision})
+            length = max(planned.length for planned in checked)
+            good.append({**row, "length": length, "vision_tokens": checked[0].vision_tokens})
     return good, rejected
 
 

@@ -1,10 +1,8 @@
 """The mixture of domain and general samples: shares of sources, and the ratio of text to vision tokens. Pure.
 
 Kimi-VL (arXiv 2504.07491, section 2.4) trains on text and image tokens at about 1 : 1, next to shares of
-sources. One
-factor meets both: the side that the shares leave too large (text or vision) is drawn less often, by the same
-    factor in
-every source.
+sources. One factor meets both: the side that the shares leave too large (text or vision) is drawn less often,
+by the same factor in every source.
 """
 
 from __future__ import annotations
@@ -12,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, compress
 
 from components.core.data.hashing import rng_for
 from components.core.stage.errors import ConfigError, DataError
@@ -43,10 +42,8 @@ def mix(
     """Draw samples so that about `domain_share` of what `mixture.by` counts comes from the domain.
 
     Sources that are too large for their share are thinned by a seeded draw of whole samples. With
-    `mixture.max_passes`
-    above 1 the others are repeated instead: no sample comes again before all of its source came once. A
-        source reaches
-    its share, or misses it by less than one sample.
+    `mixture.max_passes` above 1 the others are repeated instead: no sample comes again before all of its
+    source came once. A source reaches its share, or misses it by less than one sample.
 
     Args:
         domain: domain samples.
@@ -65,15 +62,13 @@ def mix(
         DataError: a source that should have a share has no samples.
     """
     mixture = mixture or Mixture()
-    domain = shuffled(domain, seed, DOMAIN)
-    general = capped(general, max_general_samples, seed)
     weights = mixture.weights or {GENERAL: 1.0}
     total = sum(weights.values())
-    shares = {
-        DOMAIN: domain_share,
-        **{name: (1 - domain_share) * weight / total for name, weight in weights.items()},
-    }
-    pools = {DOMAIN: domain, **(_sets(general, mixture) if domain_share < 1 else {})}
+    shares = {DOMAIN: domain_share}
+    shares |= {name: (1 - domain_share) * weight / total for name, weight in weights.items()}
+    pools = {DOMAIN: shuffled(domain, seed, DOMAIN)}
+    if domain_share < 1:
+        pools |= _sets(capped(general, max_general_samples, seed), mixture)
     pools = {name: rows for name, rows in pools.items() if shares[name] > 0}
     if empty := [name for name, rows in pools.items() if not rows]:
         raise DataError(
@@ -129,48 +124,54 @@ def _drawn(pools: dict[str, list[Row]], shares: dict[str, float], mixture: Mixtu
     def excess(row: Row) -> float:
         return row["length"] - row["vision_tokens"] - ratio * row["vision_tokens"] if ratio else 0.0
 
-    halves: list[tuple[Group, list[Row]]] = []
+    halves: dict[Group, list[Row]] = {}
     for name, rows in pools.items():
         for heavy in (False, True):
             if half := [row for row in rows if (excess(row) > 0) == heavy]:
-                halves.append((Group(name, heavy, sum(map(cost, half)), sum(map(excess, half))), half))
+                halves[Group(name, heavy, sum(map(cost, half)), sum(map(excess, half)))] = half
     try:
-        plan = plan_rates([group for group, _ in halves], shares, max_passes=mixture.max_passes)
+        plan = plan_rates(list(halves), shares, max_passes=mixture.max_passes)
     except UnreachableError as error:
         found = ", ".join(f"{name} {token_ratio(rows):.3g}" for name, rows in pools.items())
         raise ConfigError(
             f"curriculum_sft.mixture.text_image_ratio: {ratio:g} text tokens a vision token cannot be had at "
             f"these shares, there is too much {'text' if error.excess > 0 else 'vision'} whatever is left "
-            f"out (whole, they have: {found}); add data of the other kind, or change the ratio, domain_share "
-            "or weights"
+            f"out (whole, they have: {found}); add other data, or change the ratio, domain_share or weights"
         ) from error
-    drawn = [(group, rows, rate) for (group, rows), rate in zip(halves, plan.rates, strict=True)]
-    whole = [each for each, thinned in zip(drawn, plan.thinned, strict=True) if not thinned]
-    thin = [each for each, thinned in zip(drawn, plan.thinned, strict=True) if thinned]
-    taken = [_take(rows, rate * group.cost, cost, seed, group.name) for group, rows, rate in whole]
+    rates = dict(zip(halves, plan.rates, strict=True))
+    thinned = list(compress(halves, plan.thinned))
+    taken = [
+        _take(rows, rates[group] * group.cost, cost, seed, group)
+        for group, rows in halves.items()
+        if group not in thinned
+    ]
     # Whole samples miss the plan a little: the thinned sides make up for it.
     left = sum(sum(map(excess, part)) for part in taken)
-    planned = sum(rate * group.excess for group, _, rate in thin)
+    planned = sum(rates[group] * group.excess for group in thinned)
     correction = max(0.0, -left / planned) if planned else 0.0
-    for group, rows, rate in thin if correction else ():
-        target = abs(rate * group.excess) * correction
-        taken.append(_take(rows, target, lambda row: abs(excess(row)), seed, group.name))
-    return [row for part in taken for row in part]
+    for group in thinned if correction else ():
+        target = abs(rates[group] * group.excess) * correction
+        taken.append(_take(halves[group], target, lambda row: abs(excess(row)), seed, group))
+    return list(chain.from_iterable(taken))
 
 
-def _take(rows: list[Row], target: float, measure: Measure, seed: int, name: str) -> list[Row]:
+def _take(rows: list[Row], target: float, measure: Measure, seed: int, group: Group) -> list[Row]:
     """Whole passes over `rows`, then the longest prefix that stays within the target; one sample at least."""
+
+    def in_order(number: int) -> list[Row]:
+        return shuffled(rows, seed, f"{group.source} {group.text_heavy} {number}") if number else rows
+
     total = sum(map(measure, rows))
     rounding = _ROUNDING * max(total, 1.0)
     taken: list[Row] = []
     passes = 0
     while total > 0 and target >= total - rounding:
-        taken += rows if not passes else shuffled(rows, seed, f"{name} {passes}")
+        taken += in_order(passes)
         target, passes = target - total, passes + 1
     if passes and target <= rounding:
         return taken
     reached = 0.0
-    for row in shuffled(rows, seed, f"{name} {passes}") if passes else rows:
+    for row in in_order(passes):
         reached += measure(row)
         if taken and reached > target + rounding:
             break
@@ -189,11 +190,6 @@ class Group:
     """Sum of the shares' measure: answers, samples or tokens."""
     excess: float = 0.0
     """Σ (text tokens − ratio · vision tokens): at least 0 on the text-heavy side, at most 0 on the other."""
-
-    @property
-    def name(self) -> str:
-        """Names its draws."""
-        return f"{self.source} {self.text_heavy}"
 
 
 @dataclass(frozen=True)

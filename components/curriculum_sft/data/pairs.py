@@ -9,8 +9,7 @@ A pair says which of two responses to the same question about the same picture i
 - verbose: the short answer over the same answer with its reasoning
 - format: the asked-for form over the same content without it
 
-Own answers matter most: texts that a model would never write teach it little (Tajwar et al., arXiv
-    2404.14367).
+Own answers matter most: a model learns little from texts that it would never write (arXiv 2404.14367).
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _OPPOSITE = {"yes": "no", "no": "yes"}
 _BATCH = 64
 
 
-def questions_to_ask(kept: Iterable[Mapping[str, Any]], limit: int, seed: int) -> list[dict[str, Any]]:
+def questions_to_ask(kept: Iterable[Row], limit: int, seed: int) -> list[Row]:
     """At most `limit` items of the train split, drawn evenly over kinds of answer."""
     return draw_evenly(
         (dict(row) for row in kept if row["split"] == "train"),
@@ -46,32 +45,30 @@ def questions_to_ask(kept: Iterable[Mapping[str, Any]], limit: int, seed: int) -
 
 
 def ask(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
     model: Any,
     processor: Any,
     pictures: Pictures,
+    settings: Preferences,
     *,
-    samples: int,
-    max_new_tokens: int,
     seed: int,
     divided: SharedBatches,
     on_batch: Callable[[int], object],
 ) -> dict[str, list[str]]:
     """The starting model's responses by `qa_id`, sampled at temperature 1; those that were cut are left out.
 
-    Batches are cut from the whole list and seeded by their place; `divided` shares them out among the
-    processes.
+    Batches are seeded by their place in the whole list; `divided` shares them out among the processes.
     """
 
-    def answer(number: int, batch: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    def answer(number: int, batch: Sequence[Row]) -> dict[str, list[str]]:
         answered = generate(
             model,
             processor,
             [(pictures.get(r["image_id"]), format_question(r["question"], r["choices"])) for r in batch],
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=settings.own_max_tokens,
             temperature=1.0,
-            num_samples=samples,
-            batch_size=_BATCH * samples,
+            num_samples=settings.own_samples,
+            batch_size=_BATCH * settings.own_samples,
             seed=seed_for(seed, "own answers", number),
         )
         return {
@@ -84,9 +81,9 @@ def ask(
 
 
 def build_pairs(
-    kept: Iterable[Mapping[str, Any]],
-    rejected: Iterable[Mapping[str, Any]],
-    votes: Iterable[Mapping[str, Any]],
+    kept: Iterable[Row],
+    rejected: Iterable[Row],
+    votes: Iterable[Row],
     settings: Preferences,
     *,
     reasoning_share: float,
@@ -95,20 +92,15 @@ def build_pairs(
 ) -> list[Row]:
     """Build and choose preference pairs from the train split.
 
-    "No" is chosen in `settings.denial_share` of the yes/no pairs. Pairs against hallucination alone would
-    teach the model to deny everything.
-
     Args:
-        kept: rows of `qa_kept`.
-        rejected: rows of `qa_rejected`.
-        votes: rows of `votes`.
+        kept: rows of `qa_kept`; `rejected` of `qa_rejected`, `votes` of `votes`.
         settings: which pairs, and how many.
         reasoning_share: share of answers written with their reasoning, as in fine-tuning.
         seed: of every draw.
         own: responses of the starting model by `qa_id` (see `ask`).
 
     Returns:
-        At most `settings.max_pairs` rows {sample_id, image_ids, prompt, chosen, rejected, why, answer_type,
+        At most `settings.max_pairs` rows {sample_id, image_ids, prompt, chosen, rejected, why, polarity,
         source}, in one seeded order.
     """
     kept = [row for row in kept if row["split"] == "train"]
@@ -120,11 +112,10 @@ def build_pairs(
     ]
     if settings.contrast:
         wrong += _contrast(kept, reasoning_share, seed)
-    verbose_count = round(settings.max_pairs * settings.verbose_share)
-    format_count = round(settings.max_pairs * settings.format_share)
-    verbose = _unique(_verbose(kept, seed))[:verbose_count]
-    formats = _unique(_format(kept, reasoning_share, seed))[:format_count]
-    room = settings.max_pairs - len(verbose) - len(formats)
+    most = settings.max_pairs
+    verbose = _unique(_verbose(kept, seed))[: round(most * settings.verbose_share)]
+    formats = _unique(_format(kept, reasoning_share, seed))[: round(most * settings.format_share)]
+    room = most - len(verbose) - len(formats)
     chosen = _wrong_answers(_unique(wrong), room, settings.denial_share, seed)
     return shuffled(chosen + verbose + formats, seed, "pairs")
 
@@ -136,27 +127,22 @@ def _wrong_answers(pairs: list[Row], room: int, denial_share: float, seed: int) 
     for pair in pairs:
         (polar[pair["polarity"]] if pair["polarity"] else others).append(pair)
     # At most two thirds are yes/no: counting, reading and colours need their corrections too.
-    count = min(room, max(room - len(others), round(room * 2 / 3)))
+    most = max(room - len(others), round(room * 2 / 3))
     shares = {"no": denial_share, "yes": 1.0 - denial_share}
-    for answer, share in shares.items():
-        if share:
-            count = min(count, int(len(polar[answer]) / share))
+    count = min(room, most, *(int(len(polar[answer]) / share) for answer, share in shares.items() if share))
     balanced: list[Row] = []
     for answer, share in shares.items():
-        ranked = sorted(shuffled(polar[answer], seed, answer), key=_remoteness)
-        balanced += ranked[: int(count * share)]
-    ranked = sorted(shuffled(others, seed, "others"), key=_remoteness)
-    return balanced + ranked[: room - len(balanced)]
+        balanced += _ranked(polar[answer], seed, answer)[: int(count * share)]
+    return balanced + _ranked(others, seed, "others")[: room - len(balanced)]
 
 
-def _remoteness(pair: Row) -> int:
-    """Rank of the rejected response by its distance from the model's own words."""
-    return {"own": 0, "contrast": 2}.get(pair["why"], 1)
+def _ranked(pairs: list[Row], seed: int, name: str) -> list[Row]:
+    """Shuffled, and then by the rejected response's distance from the model's own words."""
+    distance = {"own": 0, "contrast": 2}
+    return sorted(shuffled(pairs, seed, name), key=lambda pair: distance.get(pair["why"], 1))
 
 
-def _own(
-    kept: list[Mapping[str, Any]], own: Mapping[str, list[str]], pairing: str, seed: int
-) -> Iterable[Row]:
+def _own(kept: list[Row], own: Mapping[str, list[str]], pairing: str, seed: int) -> Iterable[Row]:
     """A right response over a wrong one for each question that the model answered wrongly.
 
     A question without a right response takes the voted answer in the wrong one's style. Never the shortest on
@@ -179,21 +165,18 @@ def _own(
         elif right:
             chosen = str(draw.choice(right))
         else:
-            reasoned = ANSWER_MARK in rejected
-            chosen = format_response(row["answer"], row["reasoning"] if reasoned else "")
+            chosen = format_response(row["answer"], row["reasoning"] if ANSWER_MARK in rejected else "")
         yield _pair(row, chosen, rejected, "own", polarity=_polarity(row, row["answer"]))
 
 
-def _outvoted(rows: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
+def _outvoted(rows: Iterable[Row]) -> Iterable[Row]:
     for row in rows:
         voted = row["voted_answer"]
         if voted and not agree(voted, row["answer"], row["answer_type"], row["choices"]):
             yield _pair(row, voted, row["answer"], "outvoted", polarity=_polarity(row, voted))
 
 
-def _dissent(
-    kept: list[Mapping[str, Any]], votes: Iterable[Mapping[str, Any]], reasoning_share: float, seed: int
-) -> Iterable[Row]:
+def _dissent(kept: list[Row], votes: Iterable[Row], reasoning_share: float, seed: int) -> Iterable[Row]:
     by_id = {row["qa_id"]: row for row in kept}
     seen: set[tuple[str, str]] = set()
     for vote in votes:
@@ -204,28 +187,28 @@ def _dissent(
         if not form or (row["qa_id"], form) in seen:
             continue
         seen.add((row["qa_id"], form))
-        # The canonical form of a closed answer is an answer; that of a free one is folded text, which nobody
-        # wrote.
+        # The canonical form of a closed answer is an answer; that of a free one is text that nobody wrote.
         wrong = vote["answer"] if row["answer_type"] in ("span", "open") else form
         yield _answer_pair(row, wrong, "dissent", reasoning_share, seed)
 
 
-def _contrast(kept: list[Mapping[str, Any]], reasoning_share: float, seed: int) -> Iterable[Row]:
+def _contrast(kept: list[Row], reasoning_share: float, seed: int) -> Iterable[Row]:
     for row in kept:
         opposite = _OPPOSITE.get(_polarity(row, row["answer"]))
         if opposite:
             yield _answer_pair(row, opposite, "contrast", reasoning_share, seed)
 
 
-def _verbose(kept: list[Mapping[str, Any]], seed: int) -> list[Row]:
-    rows = [row for row in kept if row["reasoning"]]
+def _verbose(kept: list[Row], seed: int) -> list[Row]:
     pairs = [
-        _pair(row, row["answer"], format_response(row["answer"], row["reasoning"]), "verbose") for row in rows
+        _pair(row, row["answer"], format_response(row["answer"], row["reasoning"]), "verbose")
+        for row in kept
+        if row["reasoning"]
     ]
     return shuffled(pairs, seed, "verbose")
 
 
-def _format(kept: list[Mapping[str, Any]], reasoning_share: float, seed: int) -> list[Row]:
+def _format(kept: list[Row], reasoning_share: float, seed: int) -> list[Row]:
     pairs = []
     for row in kept:
         letter = row["answer"].strip().upper()
@@ -240,20 +223,20 @@ def _format(kept: list[Mapping[str, Any]], reasoning_share: float, seed: int) ->
     return shuffled(pairs, seed, "format")
 
 
-def _answer_pair(row: Mapping[str, Any], wrong: str, why: str, reasoning_share: float, seed: int) -> Row:
+def _answer_pair(row: Row, wrong: str, why: str, reasoning_share: float, seed: int) -> Row:
     """Right over wrong final answer, both in the item's style in fine-tuning: only the answer differs."""
     chosen = response_of(row, reasoning_share, seed)
     reasoning = row["reasoning"] if chosen != format_response(row["answer"]) else ""
     return _pair(row, chosen, format_response(wrong, reasoning), why, polarity=_polarity(row, row["answer"]))
 
 
-def _polarity(row: Mapping[str, Any], answer: str) -> str:
+def _polarity(row: Row, answer: str) -> str:
     """ "yes" or "no" for an answer to a yes/no question, "" otherwise."""
     form = normalise(answer, "yes_no", ()) if row["answer_type"] == "yes_no" else ""
     return form if form in _OPPOSITE else ""
 
 
-def _pair(row: Mapping[str, Any], chosen: str, rejected: str, why: str, polarity: str = "") -> Row:
+def _pair(row: Row, chosen: str, rejected: str, why: str, polarity: str = "") -> Row:
     return {
         "sample_id": f"{why}-{content_id(row['qa_id'], chosen, rejected)}",
         "image_ids": [row["image_id"]],

@@ -27,11 +27,7 @@ def read_general(found: Iterable[Row | BadRecord]) -> tuple[list[Row], list[Row]
 
 
 def mixed_samples(
-    domain: list[Row],
-    general: Iterable[Row | BadRecord],
-    config: Config,
-    planner: Planner,
-    track: Track,
+    domain: list[Row], general: Iterable[Row | BadRecord], config: Config, planner: Planner, track: Track
 ) -> tuple[list[Row], list[Row]]:
     """Checked samples of the mixture, and rows of `rejected`.
 
@@ -52,11 +48,7 @@ def mixed_samples(
 
 
 def all_samples(
-    domain: list[Row],
-    general: Iterable[Row | BadRecord],
-    config: Config,
-    planner: Planner,
-    track: Track,
+    domain: list[Row], general: Iterable[Row | BadRecord], config: Config, planner: Planner, track: Track
 ) -> tuple[list[Row], list[Row]]:
     """Checked samples of the general data and of the domain, unmixed, and rows of `rejected`."""
     read, rejected = read_general(general)
@@ -77,11 +69,8 @@ def settle(rows: list[Row], rejected: list[Row], config: Config) -> None:
             f"to reject:\n  {describe(rejected)}"
         )
     if not rows:
-        reasons = dict(Counter(row["reason"] for row in rejected))
-        raise DataError(
-            f"nothing to train on: {reasons or 'no samples were built'}"
-            + (f"\n  {describe(rejected)}" if rejected else "")
-        )
+        reasons = dict(Counter(row["reason"] for row in rejected)) or "no samples were built"
+        raise DataError(f"nothing to train on: {reasons}\n  {describe(rejected)}".rstrip())
 
 
 def describe(rejected: list[Row], shown: int = 5) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,12 +45,11 @@ def domain_samples(
     samples = []
     for image_id, items in by_image.items():
         order = rng_for("question order", seed, image_id).permutation(len(items))
-        shuffled = [items[i] for i in order]
-        parts = -(-len(shuffled) // questions_per_sample)
+        parts = math.ceil(len(items) / questions_per_sample)
         for part in range(parts):
             turns = [
                 (format_question(row["question"], row["choices"]), response_of(row, reasoning_share, seed))
-                for row in shuffled[part::parts]
+                for row in (items[i] for i in order[part::parts])
             ]
             samples.append(sample(f"{image_id[:16]}-{part}", turns, image_id))
     return samples
@@ -57,10 +57,9 @@ def domain_samples(
 
 def sample(sample_id: str, turns: list[tuple[str, str]], image_id: str, source: str = "domain") -> Row:
     """One row of the table `samples` about one image."""
-    messages = json.dumps(build_conversation(turns), ensure_ascii=False)
     return {
         "sample_id": sample_id,
-        "messages": messages,
+        "messages": json.dumps(build_conversation(turns), ensure_ascii=False),
         "image_ids": [image_id],
         "source": source,
         "weight": 1.0,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,13 @@ from components.core.data.hashing import rng_for, seed_for
 from components.core.stage.errors import DataError
 from components.core.vlm import generate, load_model, open_image
 from components.core.vlm.messages import images_in, parts_of, words
-from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.batches import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.data.mixture import GENERAL, mix
 from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.training.order import GenerationOrder, LengthGroupedOrder
 from components.curriculum_sft.training.probes import bare, inference
 from components.curriculum_sft.training.trainer import (
+    Setup,
     StageTrainerMixin,
     samples_per_step,
     trainer_arguments,
@@ -42,12 +41,12 @@ def questions_of(rows: Iterable[Row], limit: int, seed: int) -> list[Row]:
     """Questions to distil on: every answer of a sample becomes one, after the turns before it.
 
     Args:
-        rows: checked samples: `messages` (JSON), `image_ids`, `length`, `sample_id`, `source`.
+        rows: checked samples: `messages` (JSON), `image_ids`, `length`, `sample_id`.
         limit: most questions, drawn evenly over samples; 0 for all.
         seed: of the draw.
 
     Returns:
-        Rows {sample_id, messages, image_ids, reference, source, length}. `messages` end with a user turn.
+        Rows {sample_id, messages, image_ids, reference, length}. `messages` end with a user turn.
         `image_ids` are the pictures shown up to it. `reference` is the sample's own answer, `length` the
         whole sample's (an upper bound).
     """
@@ -65,7 +64,6 @@ def questions_of(rows: Iterable[Row], limit: int, seed: int) -> list[Row]:
                     "messages": json.dumps(before, ensure_ascii=False),
                     "image_ids": row["image_ids"][:shown],
                     "reference": words(parts_of(turns[answers[chosen]])),
-                    "source": row["source"],
                     "length": row["length"],
                 }
             )
@@ -155,7 +153,7 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
             number = self.state.global_step * passes + self._step % passes
             ranks = self.accelerator.num_processes
             batch = self._supervised.batch(number * ranks + self.accelerator.process_index)
-            batch = {name: value for name, value in batch.items() if name != "sample_ids"}
+            batch.pop("sample_ids")
             batch = {name: value.to(self.accelerator.device) for name, value in batch.items()}
             tokens = self.accelerator.gather((batch["labels"][:, 1:] != IGNORED).sum()).sum()
             # DDP takes the mean over the ranks, and every pass is a part of the step.
@@ -173,41 +171,32 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
         return loss, entropy, tokens
 
 
-def distillation_trainer(
-    start: Path,
-    processor: Any,
-    rows: list[Row],
-    pictures: Pictures,
-    config: Config,
-    directory: Path,
-    teacher: Path,
-) -> StageDistillationTrainer:
+def distillation_trainer(setup: Setup) -> StageDistillationTrainer:
     """A trainer for the questions of general samples, with samples trained on by likelihood beside them.
-
-    Args: see `stage.make_trainer`; rows are samples, unmixed.
 
     Raises:
         DataError: there is no general sample to distil on, or not enough for one step.
     """
-    settings = config.distillation
-    domain = [row for row in rows if row["source"] != GENERAL]
-    general = [row for row in rows if row["source"] == GENERAL]
+    config, settings = setup.config, setup.config.distillation
+    sharded = config.sharding != "none"
+    domain = [row for row in setup.rows if row["source"] != GENERAL]
+    general = [row for row in setup.rows if row["source"] == GENERAL]
     # Sharded ranks use the vision tower all together or not at all.
-    asked_of = [row for row in general if row["image_ids"] or config.sharding == "none"]
+    asked_of = [row for row in general if row["image_ids"] or not sharded]
     asked = questions_of(asked_of, settings.max_questions, config.seed)
     if len(asked) < samples_per_step(config):
         raise DataError(
-            f"{len(asked)} general questions{' with pictures' if config.sharding != 'none' else ''} are "
-            "fewer than one "
-            f"step takes ({samples_per_step(config)}); give more general_data, or lower batch_samples"
+            f"{len(asked)} general questions{' with pictures' if sharded else ''} are fewer than one step "
+            f"takes ({samples_per_step(config)}); give more general_data, or lower batch_samples"
         )
-    mixed: list[Row] = []
+    supervised = None
     if settings.supervised_samples:
         mixed = mix(
             domain, general, domain_share=config.domain_share, seed=config.seed, mixture=config.mixture
         )
+        supervised = Supervised(mixed, setup.collator(), settings.supervised_samples, config.seed)
     arguments = DistillationConfig(
-        **trainer_arguments(config, directory),
+        **trainer_arguments(setup),
         beta=settings.beta,
         temperature=settings.temperature,
         max_completion_length=settings.max_new_tokens,
@@ -216,18 +205,14 @@ def distillation_trainer(
         vllm_gpu_memory_utilization=settings.gpu_memory_utilization,
         vllm_enable_sleep_mode=settings.rollout == "vllm",
     )
-    parts = trainer_parts(start, processor, config)
-    supervised = None
-    if mixed:
-        collate = ConversationCollator(processor, pictures, stand_in=config.sharding != "none")
-        supervised = Supervised(mixed, collate, settings.supervised_samples, config.seed)
+    parts = trainer_parts(setup)
     return StageDistillationTrainer(
         lengths=[row["length"] for row in asked],
         supervised=supervised,
         weight=settings.supervised_weight,
-        teacher_model=load_model(teacher, dtype="float32", attn=config.attention),
+        teacher_model=load_model(setup.teacher or setup.start, dtype="float32", attn=config.attention),
         args=arguments,
-        train_dataset=question_set(asked, pictures),
+        train_dataset=question_set(asked, setup.pictures),
         **parts,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
@@ -10,12 +9,14 @@ from torch.utils.data import Sampler, SequentialSampler
 from trl import SFTConfig, SFTTrainer
 
 from components.core.training.launch import world_size
-from components.curriculum_sft.config import Config
-from components.curriculum_sft.data.batches import ConversationCollator, Pictures
-from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.packing.forward import PackCollator, flatten, use_packed_attention
 from components.curriculum_sft.packing.plan import packs_of
-from components.curriculum_sft.training.trainer import StageTrainerMixin, trainer_arguments, trainer_parts
+from components.curriculum_sft.training.trainer import (
+    Setup,
+    StageTrainerMixin,
+    trainer_arguments,
+    trainer_parts,
+)
 
 
 class StageSFTTrainer(StageTrainerMixin, SFTTrainer):
@@ -37,26 +38,22 @@ class PackedSFTTrainer(StageSFTTrainer):
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
 
-def sft_trainer(
-    start: Path, processor: Any, rows: list[Row], pictures: Pictures, config: Config, directory: Path
-) -> StageSFTTrainer:
-    """A trainer for checked samples; its loss is the mean negative log-likelihood of the assistant's tokens.
-
-    Args: see `stage.make_trainer`; rows have `length` and `vision_tokens`.
-    """
+def sft_trainer(setup: Setup) -> StageSFTTrainer:
+    """A trainer for samples; its loss is the mean negative log-likelihood of the assistant's tokens."""
+    config = setup.config
     # TRL knows a vision dataset by its column `images`; here it holds ids, which the collator resolves.
     columns = [{"sample_id": row["sample_id"], "messages": row["messages"], "images": row["image_ids"],
-                "length": row["length"]} for row in rows]  # fmt: skip
-    arguments = trainer_arguments(config, directory) | {"max_length": None}
-    collate: Any = ConversationCollator(processor, pictures, stand_in=config.sharding != "none")
+                "length": row["length"]} for row in setup.rows]  # fmt: skip
+    arguments = trainer_arguments(setup) | {"max_length": None}
+    collate: Any = setup.collator()
     kind: type[StageSFTTrainer] = StageSFTTrainer
     if config.pack_tokens:
-        packs = packs_of(rows, config, ranks=world_size())
+        packs = packs_of(setup.rows, config, ranks=world_size())
         collate, kind = PackCollator(collate, columns), PackedSFTTrainer
         columns = [{"pack": pack, "images": []} for pack in packs]
         arguments["num_train_epochs"] = 1  # the plan holds the packs of every epoch
     settings = SFTConfig(**arguments)  # first: it joins the processes, and chooses this one's GPU
-    parts = trainer_parts(start, processor, config)
+    parts = trainer_parts(setup)
     if config.pack_tokens:
         use_packed_attention(parts["model"], config.attention)
     trainer = kind(args=settings, data_collator=collate, train_dataset=Dataset.from_list(columns), **parts)

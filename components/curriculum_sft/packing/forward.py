@@ -3,10 +3,9 @@
 Shapes: S samples, T the longest, N = all their tokens, H heads, D head width.
 
 Positions tell where samples begin: the text position restarts at 0, and so do Qwen3-VL's three rotary
-    positions
-(M-RoPE). Flash attention reads the boundaries from the text positions (its variable-length kernels). With
-torch's sdpa, `segmented_sdpa` runs the causal kernel once for each sample: no N x N mask, no work across
-samples.
+positions (M-RoPE). Flash attention reads the boundaries from the text positions (its variable-length
+kernels). With torch's sdpa, `segmented_sdpa` runs the causal kernel once for each sample: no N x N mask, no
+work across samples.
 """
 
 from __future__ import annotations

@@ -27,11 +27,7 @@ _WINDOW_PACKS = 64
 
 
 def best_fit_decreasing(lengths: Sequence[int], capacity: int) -> list[list[int]]:
-    """Pack items, longest first, each into the fullest pack that still has room for it.
-
-    Args:
-        lengths: tokens of each item.
-        capacity: tokens of a pack.
+    """Pack items of these lengths, longest first, each into the fullest pack that still has room for it.
 
     Returns:
         Indices of each pack's items.
@@ -89,9 +85,7 @@ def plan_epoch(
     order = rng.permutation(len(lengths))
     window_tokens = _WINDOW_PACKS * ranks * packs_per_rank * capacity
     total = np.cumsum(np.asarray(lengths, dtype=np.int64)[order])
-    bounds = np.searchsorted(
-        total, np.arange(window_tokens, int(total[-1]) if len(total) else 0, window_tokens)
-    )
+    ends = np.arange(window_tokens, int(total[-1]) if len(total) else 0, window_tokens)
     step = ranks * packs_per_rank
 
     def most_vision(pack: list[int]) -> tuple[int, list[int]]:
@@ -99,18 +93,17 @@ def plan_epoch(
 
     steps: list[list[list[int]]] = []
     rest: list[list[int]] = []
-    for window in np.split(order, bounds):
+    for window in np.split(order, np.searchsorted(total, ends)):
         fitted = best_fit_decreasing([lengths[i] for i in window], capacity)
         packs = sorted(([int(window[i]) for i in pack] for pack in fitted), key=most_vision)
         whole = len(packs) - len(packs) % step
         steps += [packs[i : i + step] for i in range(0, whole, step)]
         rest += packs[whole:]
     rest.sort(key=most_vision)
-    leftover = [rest[i : i + step] for i in range(0, len(rest), step)]
+    whole = len(rest) - len(rest) % step
+    steps += [rest[i : i + step] for i in range(0, whole, step)]
     # A short step anywhere but at the end would shift every step behind it to other ranks.
-    short = [packs for packs in leftover if len(packs) < step]
-    steps += [packs for packs in leftover if len(packs) == step]
-    ordered = [steps[i] for i in rng.permutation(len(steps))] + short
+    ordered = [steps[i] for i in rng.permutation(len(steps))] + [rest[whole:]]
     return [pack for packs in ordered for pack in _deal(packs, vision_tokens, ranks, packs_per_rank)]
 
 

@@ -46,37 +46,29 @@ Train = Callable[[Config, Path, Path, list[Row]], tuple[Any, Fitted]]
 
 
 def train_phases(
-    phases: Sequence[Config],
-    rows: list[Row],
-    start: Path,
-    processor: Any,
-    train: Train,
-    ctx: StageContext,
+    phases: Sequence[Config], rows: list[Row], start: Path, processor: Any, train: Train, ctx: StageContext
 ) -> tuple[Any, Fitted]:
     """Train every phase that is not done; returns the last one's trainer, and all curves as one.
 
-    Each phase starts from the weights of the one before. Those are kept until the stage has ended.
+    The first phase starts from `start`, each other from the weights of the one before. Those are kept until
+    the stage has ended. A phase takes the samples that are not too long for it.
 
     Args:
         phases: settings of each.
-        rows: checked samples; a phase takes those that are not too long for it.
-        start: checkpoint of the first phase.
-        processor: of the model.
         train: trains one phase: (its settings, where it starts, its checkpoints' directory, its samples).
-        ctx: of the stage.
 
     Raises:
         DataError: a phase has no samples.
     """
     trainer: Any = None
     done: list[Fitted] = []
+    several = len(phases) > 1
     for number, phase in enumerate(phases):
-        name = f"{number:02d}"
-        own = [row for row in rows if row["length"] <= phase.max_length_tokens] if len(phases) > 1 else rows
+        name, longest = f"{number:02d}", phase.max_length_tokens
+        own = [row for row in rows if row["length"] <= longest] if several else rows
         if not own:
             raise DataError(
-                f"phase {number + 1}: no sample has at most {phase.max_length_tokens} tokens "
-                "(phases.max_length_tokens)"
+                f"phase {number + 1}: no sample has at most {longest} tokens (phases.max_length_tokens)"
             )
         last = number == len(phases) - 1
         kept = ctx.work.dir(_PHASES, sealed_by=MANIFEST_NAME) / name
@@ -85,10 +77,10 @@ def train_phases(
             done.append(Fitted(sealed.extra["history"], sealed.extra["steps"], 0.0))
             start = kept
             continue
-        if len(phases) > 1:
+        if several:
             ctx.log.info("phase", extra={"number": number + 1, "of": len(phases), "samples": len(own)})
         trainer = None  # one model at a time
-        folder = f"{_CHECKPOINTS}-{name}" if len(phases) > 1 else _CHECKPOINTS
+        folder = f"{_CHECKPOINTS}-{name}" if several else _CHECKPOINTS
         checkpoints = ctx.work.dir(folder, sealed_by=MANIFEST_NAME)
         trainer, fitted = train(phase, start, checkpoints, own)
         done.append(fitted)
@@ -160,13 +152,8 @@ def fit(
 def check_same_run(checkpoint: Path, provenance: dict[str, Any], per_step: int) -> None:
     """Refuse to continue another run's checkpoint, or this one's with another global batch.
 
-    Args:
-        checkpoint: a committed checkpoint of a trainer.
-        provenance: of the present run.
-        per_step: see `samples_per_step`.
-
     Raises:
-        ConfigError: naming what differs.
+        ConfigError: naming the parts of `provenance`, or the `samples_per_step`, that differ.
     """
     manifest = json.loads((checkpoint / MANIFEST_NAME).read_text(encoding="utf-8"))
     written = manifest["provenance"]

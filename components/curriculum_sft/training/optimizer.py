@@ -12,21 +12,20 @@ them to the others.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import distributed, nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import AdamW, Muon, Optimizer
 
-from components.curriculum_sft.config import Config, PartRates
+from components.curriculum_sft.config import Config, Part, PartRates
 
 BETAS = (0.9, 0.95)
 # Tables that are looked up and the output head are matrices by shape only: AdamW's, as in Muon's own recipe.
 _NOT_MATRICES = ("embed_tokens", "pos_embed", "lm_head")
 
 Named = Sequence[tuple[str, nn.Parameter]]
-Part = Literal["vision", "projector", "language"]
 
 
 def part_of(name: str) -> Part:
@@ -86,28 +85,23 @@ class MuonAdamW(Optimizer):
         rates: PartRates | None = None,
     ) -> None:
         rates = rates or PartRates()
-        trained = _trained(model)
-        matrices = [(name, p) for name, p in trained if takes_muon(name, p)]
-        rest = [(name, p) for name, p in trained if not takes_muon(name, p)]
+        peak = muon_learning_rate or learning_rate
+        by_rate: dict[float, list[nn.Parameter]] = {}
+        rest: list[tuple[str, nn.Parameter]] = []
+        for name, parameter in _trained(model):
+            if takes_muon(name, parameter):
+                by_rate.setdefault(rates.of(part_of(name), peak), []).append(parameter)
+            else:
+                rest.append((name, parameter))
         self._parts: list[Optimizer] = []
         self._gathered = False
-        if matrices:
-            groups: dict[float, list[nn.Parameter]] = {}
-            for name, parameter in matrices:
-                rate = rates.of(part_of(name), muon_learning_rate or learning_rate)
-                groups.setdefault(rate, []).append(parameter)
-            self._parts.append(
-                _sharded(
-                    [{"params": params, "lr": rate} for rate, params in groups.items()],
-                    Muon,
-                    lr=muon_learning_rate or learning_rate,
-                    weight_decay=weight_decay,
-                    adjust_lr_fn="match_rms_adamw",
-                )
-            )
+        if by_rate:
+            groups = [{"params": params, "lr": rate} for rate, params in by_rate.items()]
+            muon = {"lr": peak, "weight_decay": weight_decay, "adjust_lr_fn": "match_rms_adamw"}
+            self._parts.append(_sharded(groups, Muon, **muon))
         if rest:
-            adamw = adamw_groups(rest, learning_rate, weight_decay, rates)
-            self._parts.append(_sharded(adamw, AdamW, lr=learning_rate, betas=BETAS))
+            groups = adamw_groups(rest, learning_rate, weight_decay, rates)
+            self._parts.append(_sharded(groups, AdamW, lr=learning_rate, betas=BETAS))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
         self._link()
 
@@ -134,8 +128,8 @@ class MuonAdamW(Optimizer):
         """The parts' states, in order, in a form that does not depend on the number of processes.
 
         Over several processes rank 0 gives the states that were last gathered. Before that, and on other
-        ranks, there
-        are the groups alone: accelerate reads a new optimizer's state on every rank and writes it back.
+        ranks, there are the groups alone: accelerate reads a new optimizer's state on every rank and writes
+        it back.
         """
         return {"parts": [self._state_of(part) for part in self._parts]}
 

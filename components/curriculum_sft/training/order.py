@@ -46,13 +46,10 @@ class LengthGroupedOrder(Sampler[int]):
             part = indices[start : start + group]
             part = part[np.argsort(-self._lengths[part], kind="stable")]
             batches += [part[i : i + self._batch] for i in range(0, len(part), self._batch)]
-        # A short batch anywhere but at the end would shift every batch behind it.
-        full = [batch for batch in batches if len(batch) == self._batch]
-        rest = [batch for batch in batches if len(batch) < self._batch]
-        for i in rng.permutation(len(full)):
-            yield from full[i].tolist()
-        for batch in rest:
-            yield from batch.tolist()
+        # A short batch anywhere but at the end would shift every batch behind it; only the last can be short.
+        full = len(indices) // self._batch
+        for i in [*rng.permutation(full), *range(full, len(batches))]:
+            yield from batches[i].tolist()
 
 
 class FollowEpoch(TrainerCallback):

@@ -61,7 +61,8 @@ class Probes(TrainerCallback):
 
     def watch(self, trainer: Any) -> None:
         """Measure in this trainer; rank 0 of a model that every rank holds whole, else nothing."""
-        sharded = getattr(trainer, "is_fsdp_enabled", False) or _zero_stage(trainer) == 3
+        deepspeed = trainer.accelerator.state.deepspeed_plugin if trainer.is_deepspeed_enabled else None
+        sharded = getattr(trainer, "is_fsdp_enabled", False) or getattr(deepspeed, "zero_stage", 0) == 3
         if self.chosen and not sharded:
             self._trainer = trainer
             trainer.add_callback(self)
@@ -82,14 +83,14 @@ class Probes(TrainerCallback):
         if not state.is_world_process_zero or "messages" not in self.chosen[0]:
             return
         model = bare(self._trainer)
-        sums: dict[str, list[float]] = {}
+        batches = [self.chosen[start : start + _BATCH] for start in range(0, len(self.chosen), _BATCH)]
         with inference(model):
-            for start in range(0, len(self.chosen), _BATCH):
-                part = self.chosen[start : start + _BATCH]
-                for row, loss in zip(part, row_losses(model, self._collate(part)), strict=True):
-                    sums.setdefault(row["source"], []).append(loss)
-        entry = {f"{PREFIX}{name}": sum(losses) / len(losses) for name, losses in sums.items()}
-        state.log_history.append({**entry, "step": state.global_step})
+            losses = [loss for batch in batches for loss in row_losses(model, self._collate(batch))]
+        found: dict[str, list[float]] = {}
+        for row, loss in zip(self.chosen, losses, strict=True):
+            found.setdefault(PREFIX + row["source"], []).append(loss)
+        means = {name: sum(own) / len(own) for name, own in found.items()}
+        state.log_history.append({**means, "step": state.global_step})
 
     def _answers(self) -> list[str]:
         model = bare(self._trainer)
@@ -107,10 +108,9 @@ class Probes(TrainerCallback):
         before = self._journal.get("before")
         if self._trainer is None or before is None:
             return []
-        after = self._answers()
         return [
             Asked(row, words(first_turn(row)[0]), first_turn(row)[1], *answers)
-            for row, *answers in zip(self.chosen, before, after, strict=True)
+            for row, *answers in zip(self.chosen, before, self._answers(), strict=True)
         ]
 
 
@@ -143,15 +143,13 @@ def first_turn(row: Row) -> tuple[list[Part], str]:
 def row_losses(model: Any, batch: dict[str, Any]) -> list[float]:
     """Mean negative log-likelihood of the labelled tokens of every row of a padded batch, in nats a token.
 
-    Args:
-        model: called without labels, so that it returns logits (B, T, V).
-        batch: of a `ConversationCollator`; labels (B, T).
+    `batch` comes from a `ConversationCollator`. Called without its labels (B, T), `model` returns the logits
+    (B, T, V) alone.
     """
-    labels = batch["labels"]
     left_out = ("labels", "sample_ids")
     inputs = {name: value.to(model.device) for name, value in batch.items() if name not in left_out}
     logits = model(**inputs).logits[:, :-1].float()
-    targets = labels[:, 1:].to(logits.device)
+    targets = batch["labels"][:, 1:].to(logits.device)
     losses = cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
     counted = (targets != IGNORED).sum(dim=1).clamp(min=1)
     means: list[float] = (losses.sum(dim=1) / counted).tolist()
@@ -162,24 +160,14 @@ def row_losses(model: Any, batch: dict[str, Any]) -> list[float]:
 def inference(model: Any) -> Iterator[None]:
     """Evaluation mode, with plain attention in place of that of packs."""
     training = model.training
-    packed = (
-        part
-        for part in model.modules()
-        if getattr(getattr(part, "config", None), "_attn_implementation", "") == SEGMENTED
-        and hasattr(part, "set_attn_implementation")
-    )
-    language = next(packed, None)
+    switchable = (part for part in model.modules() if hasattr(part, "set_attn_implementation"))
+    packed = [part for part in switchable if part.config._attn_implementation == SEGMENTED][:1]
     model.eval()
-    if language is not None:
+    for language in packed:
         language.set_attn_implementation("sdpa")
     try:
         yield
     finally:
-        if language is not None:
+        for language in packed:
             language.set_attn_implementation(SEGMENTED)
         model.train(training)
-
-
-def _zero_stage(trainer: Any) -> int:
-    plugin = trainer.accelerator.state.deepspeed_plugin if trainer.is_deepspeed_enabled else None
-    return int(plugin.zero_stage) if plugin is not None else 0

@@ -17,8 +17,7 @@ from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.packing.plan import fill
 
-# Dense bfloat16 peak in FLOP/s by a part of the device's name, from the makers' data sheets; longer names
-# first.
+# Dense bfloat16 peak in FLOP/s by a part of the device's name, from the data sheets; longer names first.
 _PEAKS = {
     "B200": 2250e12,
     "H200": 989e12,
@@ -56,14 +55,7 @@ def flops_per_token(model: Any, vision_share: float) -> float:
 
 
 def utilisation(trainer: Any, rows: Sequence[Row], tokens_per_s: float, config: Config) -> dict[str, float]:
-    """Metrics: `mfu` on a GPU whose peak is known, `packing_fill` of packs.
-
-    Args:
-        trainer: after training.
-        rows: checked rows.
-        tokens_per_s: of this process, vision tokens included.
-        config: the stage's settings.
-    """
+    """Metrics `mfu` (on a GPU whose peak is known) and `packing_fill` (of packs), of this process."""
     measured = {}
     peak = peak_flops(torch.cuda.get_device_name()) if torch.cuda.is_available() else 0.0
     if peak and tokens_per_s:

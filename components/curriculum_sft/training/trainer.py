@@ -7,6 +7,7 @@ import math
 import os
 import statistics
 from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,37 @@ from torch.utils.data import Sampler
 from components.core.stage.errors import ConfigError, DataError
 from components.core.training.launch import gpus, world_size
 from components.curriculum_sft.config import Config
+from components.curriculum_sft.data.batches import ConversationCollator, Pictures
+from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.training.model import adapter_config, trainable_model
 from components.curriculum_sft.training.optimizer import MuonAdamW, optimizer_for
 from components.curriculum_sft.training.order import FollowEpoch, LengthGroupedOrder
 
 
-class LossGuard:
-    """Stops a run at a loss that is not finite, or far above the last ones.
+@dataclass(frozen=True)
+class Setup:
+    """What a trainer is made from."""
 
-    Args:
-        max_ratio: largest multiple of the median of the last losses; 0 for none.
-    """
+    start: Path
+    """Checkpoint to train."""
+    processor: Any
+    rows: list[Row]
+    """Checked samples or pairs (see `checks.partition`)."""
+    pictures: Pictures
+    config: Config
+    """Settings of the phase."""
+    directory: Path
+    """For the trainer's checkpoints."""
+    teacher: Path | None = None
+    """Checkpoint that distillation comes back to; None: `start`."""
+
+    def collator(self) -> ConversationCollator:
+        """Makes batches of samples; sharded ranks use the vision tower all together."""
+        return ConversationCollator(self.processor, self.pictures, stand_in=self.config.sharding != "none")
+
+
+class LossGuard:
+    """Stops a run at a loss that is not finite, or above `max_ratio` (0: off) times the running median."""
 
     WINDOW, FEWEST = 50, 10
     """Losses that the median is taken over, and how many there must be before it counts."""
@@ -36,11 +57,7 @@ class LossGuard:
         self._last: deque[float] = deque(maxlen=self.WINDOW)
 
     def check(self, loss: float, sample_ids: list[str]) -> None:
-        """Look at the loss of one batch.
-
-        Raises:
-            DataError: with the ids of the batch's samples.
-        """
+        """Raise DataError with the ids of the batch's samples, if its loss is a reason to stop."""
         advice = f"lower the learning rate or look at the samples {sample_ids}"
         if not math.isfinite(loss):
             raise DataError(f"the loss is {loss}; {advice}")
@@ -85,23 +102,24 @@ class StageTrainerMixin:
         return LengthGroupedOrder(dataset["length"], args.train_batch_size * args.world_size, args.seed)
 
 
-def trainer_parts(start: Path, processor: Any, config: Config) -> dict[str, Any]:
+def trainer_parts(setup: Setup) -> dict[str, Any]:
     """Keyword arguments of every trainer: the model to train, its processor, adapters and optimizer."""
-    model = trainable_model(start, config)
+    model = trainable_model(setup.start, setup.config)
     return {
         "model": model,
-        "processing_class": processor,
-        "peft_config": adapter_config(config),
-        "optimizers": (optimizer_for(model, config), None),
+        "processing_class": setup.processor,
+        "peft_config": adapter_config(setup.config),
+        "optimizers": (optimizer_for(model, setup.config), None),
     }
 
 
-def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
+def trainer_arguments(setup: Setup) -> dict[str, Any]:
     """Keyword arguments of every trainer's configuration.
 
     Raises:
         ConfigError: sharding is configured but cannot be had.
     """
+    config = setup.config
     if config.sharding != "none" and world_size() == 1:
         raise ConfigError(
             "curriculum_sft.sharding: needs several processes; set processes, or sharding to none"
@@ -110,10 +128,13 @@ def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
     joined = join_processes(config)
     gpu = torch.cuda.is_available()
     auto = gpu and torch.cuda.is_bf16_supported()
+    least = {"min_lr_rate": config.final_rate_share} if config.final_rate_share else None
+    schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
     return {
-        "output_dir": str(directory),
+        "output_dir": str(setup.directory),
         "learning_rate": config.learning_rate,
-        **_schedule(config),
+        "lr_scheduler_type": "cosine_with_min_lr" if least else schedule,
+        "lr_scheduler_kwargs": least,
         "warmup_steps": config.warmup_share,
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
@@ -143,15 +164,6 @@ def trainer_arguments(config: Config, directory: Path) -> dict[str, Any]:
     }
 
 
-def _schedule(config: Config) -> dict[str, Any]:
-    if config.final_rate_share:
-        return {
-            "lr_scheduler_type": "cosine_with_min_lr",
-            "lr_scheduler_kwargs": {"min_lr_rate": config.final_rate_share},
-        }
-    return {"lr_scheduler_type": "constant_with_warmup" if config.schedule == "constant" else config.schedule}
-
-
 def deepspeed_config(config: Config) -> dict[str, Any] | None:
     """DeepSpeed's settings for `config.sharding`, None without; the trainer fills in every `auto`.
 
@@ -167,13 +179,14 @@ def deepspeed_config(config: Config) -> dict[str, Any] | None:
     zero: dict[str, Any] = {"stage": 2 if config.sharding == "zero2" else 3, "overlap_comm": True}
     if config.sharding == "zero3":
         zero["stage3_gather_16bit_weights_on_model_save"] = True  # float32 weights too
-    automatic = (
-        "gradient_clipping",
-        "gradient_accumulation_steps",
-        "train_batch_size",
-        "train_micro_batch_size_per_gpu",
-    )
-    return {"zero_optimization": zero, "bf16": {"enabled": "auto"}, **dict.fromkeys(automatic, "auto")}
+    return {
+        "zero_optimization": zero,
+        "bf16": {"enabled": "auto"},
+        "gradient_clipping": "auto",
+        "gradient_accumulation_steps": "auto",
+        "train_batch_size": "auto",
+        "train_micro_batch_size_per_gpu": "auto",
+    }
 
 
 def join_processes(config: Config) -> bool:

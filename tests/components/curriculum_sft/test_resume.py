@@ -106,8 +106,7 @@ def test_killed_at_random_five_times_it_ends_with_the_same_weights(sft_world, ar
     """SIGKILL and SIGTERM in turn, at random moments; with two processes Muon's states are spread over them.
 
     A SIGKILL goes to the command alone: its ranks have to end with it, or the next attempt would meet them.
-        What is lost
-    are the steps since the last checkpoint, and none after a SIGTERM.
+    Lost are the steps since the last checkpoint, and none after a SIGTERM.
     """
     config = {
         **CONFIG,

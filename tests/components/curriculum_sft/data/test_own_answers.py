@@ -7,6 +7,7 @@ from collections import Counter
 from components.core.resume.shared_batches import SharedBatches
 from components.core.resume.work_dir import WorkDir
 from components.core.vlm import load_model, load_processor
+from components.curriculum_sft.config import Preferences
 from components.curriculum_sft.data.pairs import ask, questions_to_ask
 
 
@@ -37,7 +38,8 @@ def test_interrupted_asking_goes_on_where_it_was(
     done: list[int] = []
 
     def answers(work: WorkDir, asked: list[dict]) -> dict[str, list[str]]:
-        return ask(asked, model, processor, Pictures(coloured_pictures), samples=3, max_new_tokens=8, seed=0,
+        settings = Preferences(own_samples=3, own_max_tokens=8)
+        return ask(asked, model, processor, Pictures(coloured_pictures), settings, seed=0,
                    divided=SharedBatches(work, "answers"), on_batch=done.append)  # fmt: skip
 
     whole = answers(WorkDir(tmp_path / "whole"), rows)
