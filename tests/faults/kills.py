@@ -126,8 +126,8 @@ def _moment(
     """When to kill: `delay_s` after an event, or after the start.
 
     A kill comes after a random share of the requests that are still to be paid for. The last one comes after
-    all of them, while the stage writes its outputs. A stage with no request left is killed at a random share of
-    its time.
+    all of them, while the stage writes its outputs. A stage with no request left is killed at a random share
+    of its time.
     """
     paid = len(endpoint.counts.paid)
     if paid >= requests:
