@@ -11,23 +11,25 @@ ARG BASE_IMAGE=docker.io/library/python:3.11-slim-bookworm@sha256:0bee7276f83efd
 
 FROM scratch AS wheels
 
-FROM ${BASE_IMAGE}
-ARG PACKAGES=""
-COPY images/packages.sh /tmp/packages.sh
-# tini forwards signals to the stage, which as process 1 would not get them.
-RUN sh /tmp/packages.sh tini ${PACKAGES} && rm /tmp/packages.sh
+FROM ${BASE_IMAGE} AS builder
 ARG GROUP
 ARG ONLY_BINARY=:all:
-# pip has an environment of its own, which goes in the same step. Locks are complete, so nothing is resolved.
+COPY requirements/${GROUP}.lock /tmp/requirements.lock
+# pip stays behind in an environment of its own. Locks are complete, so nothing is resolved.
 RUN --mount=type=bind,from=wheels,target=/wheels \
-    --mount=type=bind,source=requirements,target=/requirements \
     --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python3 -m venv /opt/pip \
  && python3 -m venv --without-pip /opt/venv \
  && /opt/pip/bin/pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
-      --no-deps --require-hashes --only-binary "${ONLY_BINARY}" --find-links /wheels \
-      --requirement "/requirements/${GROUP}.lock" \
- && rm -rf /opt/pip
+      --no-deps --require-hashes --only-binary "${ONLY_BINARY}" --find-links /wheels --requirement /tmp/requirements.lock
+
+FROM ${BASE_IMAGE}
+ARG GROUP
+ARG PACKAGES=""
+COPY images/packages.sh /tmp/packages.sh
+# tini forwards signals to the stage, which as process 1 would not get them.
+RUN sh /tmp/packages.sh tini ${PACKAGES} && rm /tmp/packages.sh
+COPY --from=builder /opt/venv /opt/venv
 COPY images/bill_of_materials.py /opt/bill_of_materials.py
 RUN mkdir -p /usr/share/sbom \
  && /opt/venv/bin/python /opt/bill_of_materials.py --name "vlm-posttrain-dependencies-${GROUP}" \
