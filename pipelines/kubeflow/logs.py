@@ -49,10 +49,8 @@ def lines(run_id: str, task: str, namespace: str, follow: bool = False, tail: in
                 "archived logs"
             )
         latest = max(attempts, key=lambda pod: str(pod.creation_timestamp))
-        options: dict[str, Any] = {"container": "main", "follow": follow} | (
-            {"tail_lines": tail} if tail else {}
-        )
-        stream = api.read_namespaced_pod_log(latest.name, namespace, _preload_content=False, **options)
+        wanted = {"container": "main", "follow": follow} | ({"tail_lines": tail} if tail else {})
+        stream = api.read_namespaced_pod_log(latest.name, namespace, _preload_content=False, **wanted)
         yield from _text_lines(stream)
     except client.ApiException as error:
         raise _in_plain_words(error, namespace) from error

@@ -247,4 +247,4 @@ def _without_conditions(spec: Any) -> set[str]:
     conditional = {name: task for name, task in spec.root.dag.tasks.items() if task.trigger_policy.condition}
     for task in conditional.values():
         task.trigger_policy.condition = ""
-    return {task_name(name) for name in conditional}
+    return set(map(task_name, conditional))
