@@ -51,9 +51,8 @@ class Kubeflow:
     def experiment(self, make: bool = True) -> str | None:
         """Id of the experiment that holds the runs; None if there is none and none is to be made."""
         if make:
-            return str(
-                self.client.create_experiment(EXPERIMENT, namespace=self.namespace or None).experiment_id
-            )
+            made = self.client.create_experiment(EXPERIMENT, namespace=self.namespace or None)
+            return str(made.experiment_id)
         page = self.client._experiment_api.experiment_service_list_experiments(
             filter=_named(EXPERIMENT), **({"namespace": self.namespace} if self.namespace else {})
         )

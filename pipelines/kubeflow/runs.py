@@ -53,24 +53,20 @@ def task_states(run: Any) -> dict[str, str]:
 
     Kubeflow lists every node of its workflow: drivers, pods and tasks. Only tasks carry the tasks' names.
     """
-    details = sorted(_details(run), key=lambda detail: str(detail.create_time or ""))
-    found = {_task(node): str(node.state) for node in details if node.state not in (None, _OMITTED)}
+    nodes = sorted(_nodes(run), key=lambda named: str(named[1].create_time or ""))
+    found = {task: str(node.state) for task, node in nodes if node.state not in (None, _OMITTED)}
     return {task: found[task] for task in TASKS if task in found}
 
 
 def task_errors(run: Any) -> dict[str, str]:
     """Task -> message, of the tasks whose node carries one."""
-    found = ((_task(node), node.error) for node in _details(run))
-    return {task: str(error.message) for task, error in found if error and error.message}
+    return {task: str(node.error.message) for task, node in _nodes(run) if node.error and node.error.message}
 
 
-def _details(run: Any) -> list[Any]:
+def _nodes(run: Any) -> list[tuple[str, Any]]:
+    """The nodes of a run that have a name, under the name that a task has here."""
     found = (run.run_details.task_details if run.run_details else None) or []
-    return [node for node in found if node.display_name]
-
-
-def _task(node: Any) -> str:
-    return task_name(str(node.display_name))
+    return [(task_name(node.display_name), node) for node in found if node.display_name]
 
 
 def follow(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_s: float = 10.0) -> None:

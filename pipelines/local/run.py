@@ -37,12 +37,10 @@ def run_locally(
     say = functools.partial(print, file=sys.stdout, flush=True)  # bound now: the run redirects sys.stdout
     stored = StoredRun(root, storage, say) if storage else None
     ir = compile_pipeline(profile, root / "post_training.yaml")
-
-    def place(task: str) -> str:
-        return f"{TASKS.index(task) + 1:2d}/{len(TASKS)} {task}"
+    place = {task: f"{number:2d}/{len(TASKS)} {task}" for number, task in enumerate(TASKS, start=1)}
 
     def done(result: TaskResult) -> None:
-        say(f"{place(result.task)}: {'cached' if result.cached else f'done in {result.seconds:.1f} s'}")
+        say(f"{place[result.task]}: {'cached' if result.cached else f'done in {result.seconds:.1f} s'}")
         if stored and not result.cached:
             stored.save()
 
@@ -50,7 +48,7 @@ def run_locally(
         root=root,
         order=TASKS,
         rerun=rerun,
-        on_start=lambda task: say(f"{place(task)} ..."),
+        on_start=lambda task: say(f"{place[task]} ..."),
         on_done=done,
         containers=Containers(profile, network, storage=storage) if network else None,
         storage=storage,
@@ -58,7 +56,7 @@ def run_locally(
     try:
         run.execute(ir)
     except TaskFailed as error:
-        say(f"{place(error.task)}: failed; its output is in {root}/logs/{error.task}.log")
+        say(f"{place[error.task]}: failed; its output is in {root}/logs/{error.task}.log")
         raise
     seconds = time.monotonic() - started
     if run.skipped:
