@@ -22,51 +22,42 @@ from shutil import which
 from typing import Any
 from urllib.parse import quote
 
-_FORMAT = "${Package}\t${Version}\t${Architecture}\n"
-
 
 def python_components(path: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
     """A component for each distribution on `path` (default: `sys.path`): name, version, license, URL."""
     found = metadata.distributions() if path is None else metadata.distributions(path=list(path))
     for distribution in found:
         name = re.sub(r"[-_.]+", "-", distribution.metadata["Name"]).lower()
-        version = distribution.version
-        component: dict[str, Any] = {
-            "type": "library",
-            "name": name,
-            "version": version,
-            "purl": f"pkg:pypi/{name}@{quote(version)}",
-        }
-        component["bom-ref"] = component["purl"]
         licenses = _licenses(distribution.metadata)
-        if licenses:
-            component["licenses"] = licenses
-        yield component
+        yield {
+            **_library(name, distribution.version, f"pkg:pypi/{name}@{quote(distribution.version)}"),
+            **({"licenses": licenses} if licenses else {}),
+        }
+
+
+def _library(name: str, version: str, purl: str) -> dict[str, Any]:
+    return {"type": "library", "name": name, "version": version, "purl": purl, "bom-ref": purl}
 
 
 def _licenses(about: Any) -> list[dict[str, Any]]:
     """An SPDX expression where the package states one (PEP 639), else the names in its classifiers."""
     if expression := about.get("License-Expression"):
         return [{"expression": expression}]
-    classifiers = [
-        c.split(" :: ")[-1] for c in about.get_all("Classifier") or [] if c.startswith("License ::")
-    ]
-    return [{"license": {"name": name}} for name in dict.fromkeys(classifiers)]
+    stated = (c for c in about.get_all("Classifier") or [] if c.startswith("License ::"))
+    return [{"license": {"name": name}} for name in dict.fromkeys(c.split(" :: ")[-1] for c in stated)]
 
 
 def debian_components() -> Iterator[dict[str, Any]]:
     """One component a Debian package; none where there is no dpkg."""
     if which("dpkg-query") is None:
         return
-    listed = subprocess.run(
-        ["dpkg-query", "--show", f"--showformat={_FORMAT}"], capture_output=True, text=True, check=True
-    ).stdout
     system = platform.freedesktop_os_release()
-    for line in listed.splitlines():
+    distro = f"{system['ID']}-{system['VERSION_ID']}"
+    command = ["dpkg-query", "--show", "--showformat=${Package}\t${Version}\t${Architecture}\n"]
+    for line in subprocess.check_output(command, text=True).splitlines():
         name, version, architecture = line.split("\t")
-        distro = f"{system['ID']}-{system['VERSION_ID']}"
         purl = f"pkg:deb/{system['ID']}/{name}@{quote(version)}?arch={architecture}&distro={distro}"
-        yield {"type": "library", "name": name, "version": version, "purl": purl, "bom-ref": purl}
+        yield _library(name, version, purl)
 
 
 def bill(name: str, components: Sequence[dict[str, Any]]) -> dict[str, Any]:

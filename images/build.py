@@ -69,9 +69,8 @@ def chosen(names: Sequence[str]) -> list[str]:
         ConfigError: there is no such image.
     """
     known = [*STAGES, CLI]
-    for name in names:
-        if name not in known:
-            raise ConfigError(f"{name}: no such image{nearest(name, known)}")
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"{unknown[0]}: no such image{nearest(unknown[0], known)}")
     return list(dict.fromkeys(names)) or known
 
 
@@ -153,11 +152,10 @@ def build(
     revision = _revision()
     options = ["--build-context", f"wheels={wheels}"] if wheels else []
     options += ["--secret", f"id=pip.conf,src={pip_config}"] if pip_config else []
-    groups = dict.fromkeys(dependencies_of(name, gpu) for name in wanted)
-    bases = {
-        group: _dependencies(tool, group, registry, base_image if group != "gpu" else "", options, force)
-        for group in groups
-    }
+    bases = {}
+    for group in dict.fromkeys(dependencies_of(name, gpu) for name in wanted):
+        base = "" if group == "gpu" else base_image
+        bases[group] = _dependencies(tool, group, registry, base, options, force)
     pushed = {}
     for name in wanted:
         version, group = image_version(name), dependencies_of(name, gpu)

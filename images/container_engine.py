@@ -12,8 +12,6 @@ from pathlib import Path
 
 from components.core.stage.errors import ConfigError, StageError
 
-ENGINES = ("podman", "docker")
-
 
 @dataclass(frozen=True)
 class ContainerEngine:
@@ -28,7 +26,7 @@ class ContainerEngine:
         Raises:
             ConfigError: there is none.
         """
-        wanted = ENGINES if name == "auto" else (name,)
+        wanted = ("podman", "docker") if name == "auto" else (name,)
         for program in wanted:
             if shutil.which(program):
                 return cls(program)
@@ -55,8 +53,7 @@ class ContainerEngine:
         command = ["build", "--file", str(dockerfile), "--tag", tag, *options]
         # Health checks are Docker's own; the OCI format has no place for them.
         command += ["--format", "docker", "--layers"] if self.is_podman else []
-        for name, value in arguments.items():
-            command += ["--build-arg", f"{name}={value}"]
+        command += [f"--build-arg={name}={value}" for name, value in arguments.items()]
         self._run([*command, str(context)])
 
     def exists(self, image: str) -> bool:
@@ -76,11 +73,11 @@ class ContainerEngine:
                 return file.read().strip()
         self._run(["push", image])
         repository = image.rpartition(":")[0]
-        known = self._output(["image", "inspect", "--format", "{{json .RepoDigests}}", image])
-        for digest in json.loads(known):
-            if digest.startswith(f"{repository}@"):
-                return str(digest.rpartition("@")[2])
-        raise StageError(f"{image}: pushed, but the engine knows no digest for {repository}")
+        known = json.loads(self._output(["image", "inspect", "--format", "{{json .RepoDigests}}", image]))
+        digests = [str(name.rpartition("@")[2]) for name in known if name.startswith(f"{repository}@")]
+        if not digests:
+            raise StageError(f"{image}: pushed, but the engine knows no digest for {repository}")
+        return digests[0]
 
     def read(self, image: str, path: str) -> str:
         """The text of a file in an image."""

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -36,13 +35,6 @@ WaitOption = Annotated[bool, typer.Option(help="Follow the run to its end.")]
 COMPILED = Path("build/kubeflow/post_training.yaml")
 
 
-class Format(StrEnum):
-    """The files that compile can write."""
-
-    ir = "ir"
-    manifest = "manifest"
-
-
 @app.command("compile")
 @clear_errors()
 def compile_(
@@ -55,12 +47,12 @@ def compile_(
         ),
     ] = None,
     format_: Annotated[
-        Format,
+        Literal["ir", "manifest"],
         typer.Option(
             "--format",
             help="ir: a file to upload. manifest: Pipeline and PipelineVersion resources for kubectl apply.",
         ),
-    ] = Format.ir,
+    ] = "ir",
     namespace: Annotated[
         str, typer.Option("--namespace", "-n", help="Namespace written into the manifests.")
     ] = "",
@@ -71,9 +63,8 @@ def compile_(
 
     refuse_stale_images()
     checked = load_profile(profile, set_ or [])
-    if format_ is Format.manifest:
-        default = Path("build/post_training.manifest.yaml")
-        written = compile_manifests(checked, output or default, namespace)
+    if format_ == "manifest":
+        written = compile_manifests(checked, output or Path("build/post_training.manifest.yaml"), namespace)
     elif namespace:
         raise ConfigError("--namespace only goes with --format manifest: an IR names none")
     else:
@@ -100,21 +91,21 @@ def submit(
         from pipelines.kubeflow.client import explained
 
         checked = load_profile(profile, set_ or [])
-        kubeflow, pipeline, version = _uploaded(checked, host, namespace)
+        kubeflow, version = _uploaded(checked, host, namespace)
         with explained():
-            run_id = runs.start(kubeflow, pipeline, version, name or checked.name, service_account)
+            run_id = runs.start(kubeflow, version, name or checked.name, service_account)
     _follow(kubeflow, run_id, "started run", wait)
 
 
-def _uploaded(profile: Profile, host: str, namespace: str) -> tuple[Kubeflow, str, str]:
-    """The connection, and the ids of the pipeline and of the version that the profile compiles to."""
+def _uploaded(profile: Profile, host: str, namespace: str) -> tuple[Kubeflow, dict[str, str]]:
+    """The connection, and the ids of the version that the profile compiles to."""
     from pipelines.graph.post_training import compile_pipeline
     from pipelines.kubeflow.client import connect, explained
 
     refuse_stale_images()
     kubeflow = connect(host, namespace)
     with explained():
-        return kubeflow, *kubeflow.version(compile_pipeline(profile, COMPILED))
+        return kubeflow, kubeflow.version(compile_pipeline(profile, COMPILED))
 
 
 def _follow(kubeflow: Kubeflow, run_id: str, what: str, wait: bool) -> None:
@@ -202,8 +193,7 @@ def rerun(
 
 @schedule_app.command("create", help="Make a recurring run. No catch-up, one run at a time.")
 @schedule_app.command(
-    "replace",
-    help="Make a recurring run, in place of one of this name. At no time are two enabled.",
+    "replace", help="Make a recurring run, in place of one of this name. At no time are two enabled."
 )
 @clear_errors("interrupted; `schedule list` says what there is, `schedule replace` finishes it")
 def schedule_make(
@@ -228,9 +218,9 @@ def schedule_make(
     from pipelines.kubeflow.cron import in_kubeflow_zone
 
     moved = in_kubeflow_zone(cron, timezone, kubeflow_timezone)
-    kubeflow, pipeline, version = _uploaded(load_profile(profile, set_ or []), host, namespace)
-    wanted = schedules.Schedule(name, moved, pipeline, version, service_account)
-    made = (schedules.create if ctx.info_name == "create" else schedules.replace)(kubeflow, wanted)
+    kubeflow, version = _uploaded(load_profile(profile, set_ or []), host, namespace)
+    make = schedules.create if ctx.info_name == "create" else schedules.replace
+    made = make(kubeflow, schedules.Schedule(name, moved, version, service_account))
     typer.echo(f"recurring run {name}, {moved} ({kubeflow_timezone}): {kubeflow.link('recurringrun', made)}")
 
 
@@ -244,8 +234,7 @@ def schedule_list(host: HostOption = "", namespace: NamespaceOption = "") -> Non
     found = schedules.listed(connect(host, namespace))
     for run in found:
         cron = run.trigger.cron_schedule.cron if run.trigger and run.trigger.cron_schedule else "-"
-        reference = run.pipeline_version_reference
-        version = reference.pipeline_version_id if reference else "-"
+        version = getattr(run.pipeline_version_reference, "pipeline_version_id", "-")
         state = str(run.status or run.mode or "unknown").lower()
         typer.echo(f"{run.display_name}  {state}  {cron}  version {version}  {run.recurring_run_id}")
     if not found:

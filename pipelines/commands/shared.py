@@ -54,11 +54,7 @@ def known_task(name: str, option: str = "--from") -> str:
 def clear_errors(
     interrupted: str = "interrupted; the same command continues where this one stopped",
 ) -> Iterator[None]:
-    """End with an error's message alone as the last line, and with the exit code that belongs to it.
-
-    Args:
-        interrupted: the message when the user interrupts.
-    """
+    """End with an error's message alone as the last line, `interrupted` for Ctrl-C, and its exit code."""
     try:
         yield
     except StageError as error:

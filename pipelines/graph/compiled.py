@@ -68,9 +68,8 @@ class Compiled:
         """Every task after those it needs: the order of the pipeline, if it has the tasks of today's."""
         if set(self._tasks) == set(TASKS):
             return list(TASKS)
-        return list(
-            TopologicalSorter({name: sorted(self.needs(name)) for name in sorted(self._tasks)}).static_order()
-        )
+        needs = {name: sorted(self.needs(name)) for name in sorted(self._tasks)}
+        return list(TopologicalSorter(needs).static_order())
 
     @property
     def _tasks(self) -> dict[str, Mapping[str, Any]]:
@@ -112,6 +111,7 @@ class Compiled:
         pods = self.platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {})
         pod = pods.get("executors", {}).get(label, {})
         inputs = wanted.get("inputs", {})
+        defaults = self.spec["root"]["inputDefinitions"]["parameters"]
         parts = {
             "image": container["image"],
             "command": [*container.get("command", []), *container.get("args", [])],
@@ -120,14 +120,12 @@ class Compiled:
             "claims": sorted({mount.get("constant", "") for mount in pod.get("pvcMount", [])}),
         }
         for name, source in inputs.get("parameters", {}).items():
-            parts |= dict(_flat(name, self._value(source)))
+            if "componentInputParameter" in source:
+                value = defaults[source["componentInputParameter"]].get("defaultValue")
+            else:
+                value = source.get("runtimeValue", {}).get("constant", source)
+            parts |= dict(_flat(name, value))
         return parts
-
-    def _value(self, source: Mapping[str, Any]) -> Any:
-        if "componentInputParameter" in source:
-            name = source["componentInputParameter"]
-            return self.spec["root"]["inputDefinitions"]["parameters"][name].get("defaultValue")
-        return source.get("runtimeValue", {}).get("constant", source)
 
     def with_parameters(self, values: Mapping[str, Any]) -> Compiled:
         """With these pipeline parameters as defaults, as a run that was started with them has it."""

@@ -12,9 +12,6 @@ from components.core.stage.container_image import image
 from components.core.stage.io import StageIO, flag, stage_io
 from components.stages import section_of
 
-REQUIRED = inspect.Parameter.empty
-"""The default of a parameter that has none."""
-
 
 def task_name(name_in_kfp: str) -> str:
     """`sft-1-domain`, as KFP writes it, to `sft_1_domain`, as everybody else does."""
@@ -87,4 +84,4 @@ def _parameters(io: StageIO) -> dict[str, tuple[Any, Any]]:
     optional |= {name: (artifact(dsl.Input, name), None) for name in io.optional_inputs}
     if io.condition:
         optional[io.condition] = (str, "true")
-    return {name: (annotation, REQUIRED) for name, annotation in required.items()} | optional
+    return {name: (kind, inspect.Parameter.empty) for name, kind in required.items()} | optional

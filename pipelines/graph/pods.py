@@ -8,9 +8,6 @@ from kfp import kubernetes
 
 from pipelines.profile.resources import Resources
 
-SHARED_MEMORY = "shared-memory"
-"""Name of the volume behind /dev/shm."""
-
 
 def apply_resources(task: Any, wanted: Resources) -> None:
     """Set on a KFP task everything that `wanted` says; what it does not say is left to the cluster."""
@@ -36,20 +33,13 @@ def apply_resources(task: Any, wanted: Resources) -> None:
 
 def _apply_pod_settings(task: Any, wanted: Resources) -> None:
     if wanted.shared_memory:
-        kubernetes.empty_dir_mount(
-            task, SHARED_MEMORY, "/dev/shm", medium="Memory", size_limit=wanted.shared_memory
-        )
+        size = wanted.shared_memory
+        kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=size)
     for label, value in sorted(wanted.node_selector.items()):
         kubernetes.add_node_selector(task, label, value)
     for taint in wanted.tolerations:
-        kubernetes.add_toleration(
-            task,
-            key=taint.key,
-            operator=taint.operator,
-            value=taint.value,
-            effect=taint.effect or None,
-            toleration_seconds=taint.seconds,
-        )
+        effect = taint.effect or None
+        kubernetes.add_toleration(task, taint.key, taint.operator, taint.value, effect, taint.seconds)
     for volume in wanted.volumes:
         kubernetes.mount_pvc(task, volume.claim, volume.mount_path, volume.sub_path)
     for variable, source in sorted(wanted.secret_env.items()):

@@ -48,7 +48,7 @@ def wire(profile: Profile, settings: Mapping[str, Any]) -> None:
         "image_ingest", source=world["images"], benchmarks=world["benchmarks"], seen=world["seen"]
     )
     images = ingested["images"]
-    enough = {"enough": ingested["enough"]} if waits_for_new_images(profile) else {}
+    enough = {"enough": ingested["enough"]} if _waits_for_new_images(profile) else {}
     tree = task("label_tree", **enough)["label_tree"]
     ids = task("ids_scoring", images=images, **enough)["ids"]
     matches = task("topic_matching", images=images, ids=ids, label_tree=tree)["matches"]
@@ -113,25 +113,19 @@ def compile_pipeline(profile: Profile, output: Path) -> Path:
     """Write the pipeline's IR, with the profile's settings as parameter defaults and its resources fixed."""
     output.parent.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(post_training(profile), str(output))
-    if waits_for_new_images(profile):
-        _skip_without_new_images(output)
+    if not _waits_for_new_images(profile):
+        return output
+    # `dsl.If` would nest the tasks in a graph of their own; the graph stays flat. Kubeflow's driver honours a
+    # condition on a container task all the same. Tasks that depend on a skipped one are omitted, and the run
+    # succeeds.
+    documents = list(yaml.safe_load_all(output.read_text(encoding="utf-8")))
+    for name in AFTER_CHECK:
+        condition = {"condition": "inputs.parameter_values['enough'] == 'true'"}
+        documents[0]["root"]["dag"]["tasks"][name]["triggerPolicy"] = condition
+    output.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
     return output
 
 
-def waits_for_new_images(profile: Profile) -> bool:
+def _waits_for_new_images(profile: Profile) -> bool:
     """Whether the run ends after ingest where there are too few new pictures."""
     return bool(profile.sections["image_ingest"]["min_new_images"])
-
-
-def _skip_without_new_images(ir: Path) -> None:
-    """Give the tasks behind ingest the condition that there is enough new.
-
-    `dsl.If` would nest them in a graph of their own; the graph stays flat. Kubeflow's driver honours a
-    condition on a container task all the same. Tasks that depend on a skipped one are omitted, and the run
-    succeeds.
-    """
-    documents = list(yaml.safe_load_all(ir.read_text(encoding="utf-8")))
-    tasks = documents[0]["root"]["dag"]["tasks"]
-    for name in AFTER_CHECK:
-        tasks[name]["triggerPolicy"] = {"condition": "inputs.parameter_values['enough'] == 'true'"}
-    ir.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")

@@ -28,8 +28,10 @@ from pipelines.graph.post_training import DESCRIPTION, NAME
 
 EXPERIMENT = "vlm-post-training"
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_TRANSIENT = (429, 500, 502, 503, 504)
-_MESSAGE_CHARACTERS = 500
+
+
+class OutageError(EndpointError):
+    """Kubeflow does not answer for now: asked again later, it may."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,17 @@ class Kubeflow:
         )
         return str(page.experiments[0].experiment_id) if page.experiments else None
 
-    def version(self, ir: Path) -> tuple[str, str]:
-        """Ids of the pipeline and of the version with this file's content, which is uploaded if missing."""
+    def version(self, ir: Path) -> dict[str, str]:
+        """The version with this file's content, uploaded if missing: its `pipeline_id` and `version_id`."""
         name = version_name(ir)
-        pipeline = self._pipeline() or _made(self._make_pipeline, self._pipeline)
+        pipeline = _found_or_made(self._pipeline, self._make_pipeline)
 
         def upload() -> str:
             made = self.client.upload_pipeline_version(str(ir), name, pipeline_id=pipeline)
             return str(made.pipeline_version_id)
 
-        found = self._version(pipeline, name)
-        return pipeline, found or _made(upload, lambda: self._version(pipeline, name))
+        version = _found_or_made(lambda: self._version(pipeline, name), upload)
+        return {"pipeline_id": pipeline, "version_id": version}
 
     def _pipeline(self) -> str | None:
         """Id of the pipeline in this namespace. (The SDK's `get_pipeline_id` finds shared ones only.)"""
@@ -92,23 +94,20 @@ class Kubeflow:
         Raises:
             NoInputError: it is of a pipeline with other tasks than ours, or its version was deleted.
         """
-        document = run.pipeline_spec
-        reference = run.pipeline_version_reference
-        if not document and reference:
-            document = self.client.get_pipeline_version(
-                reference.pipeline_id, reference.pipeline_version_id
-            ).pipeline_spec
-        found = Compiled.received(document or {})
+        kept, version = run, run.pipeline_version_reference
+        if not run.pipeline_spec and version:
+            kept = self.client.get_pipeline_version(version.pipeline_id, version.pipeline_version_id)
+        found = Compiled.received(kept.pipeline_spec or {})
         if found.spec.get("pipelineInfo", {}).get("name") != NAME:
             raise NoInputError(f"it is no run of the pipeline {NAME}; give the id of one that is")
         parameters = run.runtime_config.parameters if run.runtime_config else None
         return found.with_parameters(parameters or {})
 
 
-def _made(make: Callable[[], str], find: Callable[[], str | None]) -> str:
-    """Make something with an id of its name; if another submission was quicker (409), take that one."""
+def _found_or_made(find: Callable[[], str | None], make: Callable[[], str]) -> str:
+    """The id of something, made if missing; if another submission was quicker (409), that one's."""
     try:
-        return make()
+        return find() or make()
     except kfp_server_api.ApiException as error:
         found = find() if error.status == 409 else None
         if found is None:
@@ -123,13 +122,11 @@ def _named(name: str) -> str:
 
 def pages(fetch: Callable[..., Any], items: str) -> Iterator[Any]:
     """The items of every page of a list; `fetch` takes the token of a page as `page_token`."""
-    token = ""
-    while True:
+    token: str | None = ""
+    while token is not None:
         page = fetch(page_token=token)
         yield from getattr(page, items) or []
-        token = page.next_page_token or ""
-        if not token:
-            return
+        token = page.next_page_token or None
 
 
 def connect(host: str, namespace: str) -> Kubeflow:
@@ -202,9 +199,7 @@ def explained(what: str = "it") -> Iterator[None]:
             raise ConfigError(
                 f"Kubeflow's certificate is not trusted ({error}); set KFP_CA_CERT to your authority's file"
             ) from error
-        failure = EndpointError(f"Kubeflow is not reachable ({error}); set --host or KFP_ENDPOINT")
-        failure.transient = True  # type: ignore[attr-defined]
-        raise failure from error
+        raise OutageError(f"Kubeflow is not reachable ({error}); set --host or KFP_ENDPOINT") from error
 
 
 def _in_plain_words(error: kfp_server_api.ApiException, what: str) -> Exception:
@@ -219,9 +214,8 @@ def _in_plain_words(error: kfp_server_api.ApiException, what: str) -> Exception:
         return ConfigError(refused[error.status])
     if error.status == 404:
         return NoInputError(f"Kubeflow does not know {what} (404): check the id, and --host")
-    failure = EndpointError(f"Kubeflow answered {error.status} {error.reason}{said}")
-    failure.transient = error.status in _TRANSIENT  # type: ignore[attr-defined]
-    return failure
+    kind = OutageError if error.status in (429, 500, 502, 503, 504) else EndpointError
+    return kind(f"Kubeflow answered {error.status} {error.reason}{said}")
 
 
 def _said(error: kfp_server_api.ApiException) -> str:
@@ -231,4 +225,4 @@ def _said(error: kfp_server_api.ApiException) -> str:
         text = str(body.get("message") or body.get("error") or body.get("error_message") or "")
     except (ValueError, AttributeError):
         return ""
-    return f": {text[:_MESSAGE_CHARACTERS]}" if text else ""
+    return f": {text[:500]}" if text else ""

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from components.core.stage.errors import ConfigError
 
 _DAY_MINUTES = 24 * 60
-_HORIZON_DAYS = 2 * 366
 _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _EVERY = ("*", "?")
 
@@ -39,7 +38,7 @@ def in_kubeflow_zone(cron: str, zone: str, kubeflow_zone: str, now: datetime | N
 def _shift_minutes(zone: str, kubeflow_zone: str, now: datetime) -> int:
     """By how many minutes Kubeflow's clocks are ahead of the zone's, in the coming two years."""
     ours, theirs = _zone("--timezone", zone), _zone("--kubeflow-timezone", kubeflow_zone)
-    moments = [now + timedelta(hours=12 * step) for step in range(2 * _HORIZON_DAYS)]
+    moments = (now + timedelta(hours=hours) for hours in range(0, 2 * 366 * 24, 12))
     shifts = {_offset_minutes(theirs, moment) - _offset_minutes(ours, moment) for moment in moments}
     if len(shifts) > 1:
         raise ConfigError(

@@ -8,7 +8,7 @@ repeated.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import urllib3
@@ -16,18 +16,7 @@ from kubernetes import client, config
 
 from components.core.stage.errors import ConfigError, EndpointError, NoInputError
 
-RUN_LABEL = "pipeline/runid"
-NODE_ANNOTATION = "workflows.argoproj.io/node-name"
-CONTAINER = "main"
-DEFAULT_NAMESPACE = "kubeflow"
-"""Where runs are in an installation for a single user."""
-
-
-def pod_of(pods: Sequence[Any], task: str) -> Any:
-    """The pod of a task's latest attempt, or None."""
-    node = re.compile(rf"\.{re.escape(task.replace('_', '-'))}\.executor(\(\d+\))?$")
-    found = [pod for pod in pods if node.search((pod.metadata.annotations or {}).get(NODE_ANNOTATION, ""))]
-    return max(found, key=lambda pod: str(pod.metadata.creation_timestamp), default=None)
+_NODE_ANNOTATION = "workflows.argoproj.io/node-name"
 
 
 def lines(run_id: str, task: str, namespace: str, follow: bool = False, tail: int = 0) -> Iterator[str]:
@@ -45,22 +34,23 @@ def lines(run_id: str, task: str, namespace: str, follow: bool = False, tail: in
         NoInputError: the task has no pod.
         EndpointError: the API is in trouble.
     """
-    namespace = namespace or DEFAULT_NAMESPACE
+    namespace = namespace or "kubeflow"
+    node = re.compile(rf"\.{re.escape(task.replace('_', '-'))}\.executor(\(\d+\))?$")
     _configure()
     api = client.CoreV1Api()
     try:
-        pods = api.list_namespaced_pod(namespace, label_selector=f"{RUN_LABEL}={run_id}").items
-        pod = pod_of(pods, task)
-        if pod is None:
+        pods = api.list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run_id}").items
+        named = ((pod.metadata, (pod.metadata.annotations or {}).get(_NODE_ANNOTATION, "")) for pod in pods)
+        attempts = [pod for pod, name in named if node.search(name)]
+        if not attempts:
             raise NoInputError(
                 f"{task} of run {run_id} has no pod in namespace {namespace}: it has not begun, came from "
                 "the cache, or its pod was removed; see --namespace, and Kubeflow's page of the run for "
                 "archived logs"
             )
-        options: dict[str, Any] = {"follow": follow} | ({"tail_lines": tail} if tail else {})
-        stream = api.read_namespaced_pod_log(
-            pod.metadata.name, namespace, container=CONTAINER, _preload_content=False, **options
-        )
+        latest = max(attempts, key=lambda pod: str(pod.creation_timestamp))
+        wanted = {"container": "main", "follow": follow} | ({"tail_lines": tail} if tail else {})
+        stream = api.read_namespaced_pod_log(latest.name, namespace, _preload_content=False, **wanted)
         yield from _text_lines(stream)
     except client.ApiException as error:
         raise _in_plain_words(error, namespace) from error

@@ -15,9 +15,6 @@ from pipelines.kubeflow import runs
 from pipelines.kubeflow.client import Kubeflow, explained
 from pipelines.profile.run_profile import Profile
 
-_SHOWN_CHARACTERS = 60
-_SHOWN_SETTINGS = 4
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -76,15 +73,10 @@ class Decision:
             runs.retry(self.kubeflow, self.run.run_id)
             return str(self.run.run_id)
         with explained():
-            pipeline, version = self.kubeflow.version(self.plan.compiled.write(self.ir))
-            return runs.start(
-                self.kubeflow,
-                pipeline,
-                version,
-                f"{self.run.display_name} from {self.start}",
-                service_account or str(self.run.service_account or ""),
-                str(self.run.experiment_id or ""),
-            )
+            version = self.kubeflow.version(self.plan.compiled.write(self.ir))
+            name = f"{self.run.display_name} from {self.start}"
+            account = service_account or self.run.service_account or ""
+            return runs.start(self.kubeflow, version, name, account, self.run.experiment_id or "")
 
 
 def decide(kubeflow: Kubeflow, run_id: str, start: str, profile: Profile, ir: Path) -> Decision:
@@ -162,23 +154,24 @@ def differences(before: Compiled, now: Compiled, task: str) -> list[str]:
         return ["new"]
     new = now.key_parts(task)
     changed = [part for part in {**old, **new} if old.get(part) != new.get(part)]
-    structure = [part for part in changed if part in ("image", "command", "outputs", "artifacts", "claims")]
-    settings = [part for part in changed if part not in structure]
-    said = [f"its {part} changed" if part != "image" else "its code or image changed" for part in structure]
-    said += [
-        f"{part.removeprefix('config.')}: {_short(old.get(part))} -> {_short(new.get(part))}"
-        for part in settings[:_SHOWN_SETTINGS]
+    structure = ("image", "command", "outputs", "artifacts", "claims")
+    said = [
+        f"its {'code or image' if part == 'image' else part} changed" for part in changed if part in structure
     ]
-    if len(settings) > _SHOWN_SETTINGS:
-        said.append(f"{len(settings) - _SHOWN_SETTINGS} more settings")
-    return said
+    settings = [
+        f"{part.removeprefix('config.')}: {_short(old.get(part))} -> {_short(new.get(part))}"
+        for part in changed
+        if part not in structure
+    ]
+    left = [f"{len(settings) - 4} more settings"] if len(settings) > 4 else []
+    return [*said, *settings[:4], *left]
 
 
 def _short(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():  # the IR carries every number as a double
         value = int(value)
     text = "unset" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _ended(state: str | None) -> str:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from components.core.stage.errors import EndpointError, StageError
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
+
+from components.core.stage.errors import StageError
 from components.stages import TASKS
 from pipelines.graph.components import task_name
-from pipelines.kubeflow.client import Kubeflow, explained
+from pipelines.kubeflow.client import Kubeflow, OutageError, explained
 
 FINISHED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 _OMITTED = "RUNTIME_STATE_UNSPECIFIED"
 """The API's state of a task that Argo left out because one before it failed or was skipped."""
-_PATIENCE_S = 300.0
 
 
 class RunFailed(StageError):
@@ -22,20 +23,11 @@ class RunFailed(StageError):
 
 
 def start(
-    kubeflow: Kubeflow,
-    pipeline: str,
-    version: str,
-    name: str,
-    service_account: str = "",
-    experiment: str = "",
+    kubeflow: Kubeflow, version: Mapping[str, str], name: str, service_account: str, experiment: str = ""
 ) -> str:
-    """Start a run of a version, with the version's own settings; its id."""
+    """Start a run of a version (`Kubeflow.version`), with the version's own settings; its id."""
     made = kubeflow.client.run_pipeline(
-        experiment or kubeflow.experiment(),
-        name,
-        pipeline_id=pipeline,
-        version_id=version,
-        service_account=service_account or None,
+        experiment or kubeflow.experiment(), name, service_account=service_account or None, **version
     )
     return str(made.run_id)
 
@@ -61,24 +53,20 @@ def task_states(run: Any) -> dict[str, str]:
 
     Kubeflow lists every node of its workflow: drivers, pods and tasks. Only tasks carry the tasks' names.
     """
-    details = sorted(_details(run), key=lambda detail: str(detail.create_time or ""))
-    found = {_task(node): str(node.state) for node in details if node.state not in (None, _OMITTED)}
+    nodes = sorted(_nodes(run), key=lambda named: str(named[1].create_time or ""))
+    found = {task: str(node.state) for task, node in nodes if node.state not in (None, _OMITTED)}
     return {task: found[task] for task in TASKS if task in found}
 
 
 def task_errors(run: Any) -> dict[str, str]:
     """Task -> message, of the tasks whose node carries one."""
-    failed = [node for node in _details(run) if node.error and node.error.message]
-    return {_task(node): str(node.error.message) for node in failed}
+    return {task: str(node.error.message) for task, node in _nodes(run) if node.error and node.error.message}
 
 
-def _details(run: Any) -> list[Any]:
+def _nodes(run: Any) -> list[tuple[str, Any]]:
+    """The nodes of a run that have a name, under the name that a task has here."""
     found = (run.run_details.task_details if run.run_details else None) or []
-    return [node for node in found if node.display_name]
-
-
-def _task(node: Any) -> str:
-    return task_name(str(node.display_name))
+    return [(task_name(node.display_name), node) for node in found if node.display_name]
 
 
 def follow(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_s: float = 10.0) -> None:
@@ -88,18 +76,15 @@ def follow(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_s: 
         RunFailed: it failed or was canceled.
         EndpointError: the API has not answered for five minutes.
     """
+    patiently = Retrying(
+        retry=retry_if_exception_type(OutageError),
+        stop=stop_after_delay(300),
+        wait=wait_fixed(poll_s),
+        reraise=True,
+    )
     told: dict[str, str] = {}
-    silent_since: float | None = None
     while True:
-        try:
-            run = get(kubeflow, run_id)
-            silent_since = None
-        except EndpointError as error:
-            silent_since = silent_since or time.monotonic()
-            if not getattr(error, "transient", False) or time.monotonic() - silent_since > _PATIENCE_S:
-                raise
-            time.sleep(poll_s)
-            continue
+        run = patiently(get, kubeflow, run_id)
         for task, state in task_states(run).items():
             if told.get(task) != state:
                 told[task] = state
@@ -107,18 +92,12 @@ def follow(kubeflow: Kubeflow, run_id: str, say: Callable[[str], None], poll_s: 
         if run.state in FINISHED:
             break
         time.sleep(poll_s)
-    conclude(run, say)
+    if run.state in ("FAILED", "CANCELED"):
+        raise _failure(run)
+    say(f"run {run.run_id}: {run.state.lower()}")
 
 
-def conclude(run: Any, say: Callable[[str], None]) -> None:
-    """Say how a finished run ended.
-
-    Raises:
-        RunFailed: it failed or was canceled.
-    """
-    if run.state not in ("FAILED", "CANCELED"):
-        say(f"run {run.run_id}: {run.state.lower()}")
-        return
+def _failure(run: Any) -> RunFailed:
     messages = task_errors(run)
     failed = [task for task, state in task_states(run).items() if state == "FAILED"]
     text = f"run {run.run_id} {run.state.lower()}"
@@ -126,6 +105,6 @@ def conclude(run: Any, say: Callable[[str], None]) -> None:
         named = (f"{task} ({messages[task]})" if task in messages else task for task in failed)
         text += f": {', '.join(named)}; see: vlm-posttrain logs {run.run_id} {failed[0]}"
         text += f"; again: vlm-posttrain rerun {run.run_id} --from {failed[0]} --profile PROFILE"
-    ended = RunFailed(text)
-    ended.exit_code = 1 if run.state == "FAILED" else 3
-    raise ended
+    failure = RunFailed(text)
+    failure.exit_code = 1 if run.state == "FAILED" else 3
+    return failure

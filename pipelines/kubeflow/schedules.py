@@ -5,7 +5,7 @@ Kubeflow gives them ids and lets names repeat; here one name is one recurring ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,11 +21,9 @@ class Schedule:
     name: str
     cron: str
     """Six fields, seconds first, in Kubeflow's time zone."""
-    pipeline: str
-    """Id of the pipeline."""
-    version: str
-    """Id of the version of it."""
-    service_account: str = ""
+    version: Mapping[str, str]
+    """As `Kubeflow.version` gives it."""
+    service_account: str
 
 
 def create(kubeflow: Kubeflow, wanted: Schedule) -> str:
@@ -64,8 +62,7 @@ def delete(kubeflow: Kubeflow, name: str) -> int:
         NoInputError: there is none.
     """
     with explained(f"the schedule {name}"):
-        experiment = kubeflow.experiment(make=False)
-        found = _named(kubeflow, experiment, name) if experiment else []
+        found = _named(kubeflow, kubeflow.experiment(make=False), name)
         for recurring in found:
             kubeflow.client.delete_recurring_run(recurring)
     if not found:
@@ -76,8 +73,8 @@ def delete(kubeflow: Kubeflow, name: str) -> int:
 def listed(kubeflow: Kubeflow) -> list[Any]:
     """Every recurring run of ours in the namespace, by name."""
     with explained():
-        experiment = kubeflow.experiment(make=False)
-        return sorted(_all(kubeflow, experiment), key=lambda run: str(run.display_name)) if experiment else []
+        found = _all(kubeflow, kubeflow.experiment(make=False))
+        return sorted(found, key=lambda run: str(run.display_name))
 
 
 def _named(kubeflow: Kubeflow, experiment: str | None, name: str) -> list[str]:
@@ -86,8 +83,9 @@ def _named(kubeflow: Kubeflow, experiment: str | None, name: str) -> list[str]:
 
 
 def _all(kubeflow: Kubeflow, experiment: str | None) -> Iterator[Any]:
-    fetch = partial(kubeflow.client.list_recurring_runs, page_size=100, experiment_id=experiment)
-    return pages(fetch, "recurring_runs")
+    if experiment:
+        fetch = partial(kubeflow.client.list_recurring_runs, page_size=100, experiment_id=experiment)
+        yield from pages(fetch, "recurring_runs")
 
 
 def _make(kubeflow: Kubeflow, experiment: str | None, wanted: Schedule, enabled: bool) -> str:
@@ -97,9 +95,8 @@ def _make(kubeflow: Kubeflow, experiment: str | None, wanted: Schedule, enabled:
         cron_expression=wanted.cron,
         max_concurrency=1,
         no_catchup=True,
-        pipeline_id=wanted.pipeline,
-        version_id=wanted.version,
         service_account=wanted.service_account or None,
         enabled=enabled,
+        **wanted.version,
     )
     return str(made.recurring_run_id)

@@ -1,8 +1,8 @@
 """Run the tasks of a local run in containers: the parts that kfp.local's DockerRunner lacks, over docker-py.
 
-kfp.local starts a task's container with the artifacts mounted and reports only whether it ended well. A
-container that is gone before it was asked counts as success. Here a stage gets what a hardened cluster gives
-it, and its output, signals and exit code arrive as they do without containers:
+kfp.local reports only whether a task's container ended well, and one that is gone counts as success. Here a
+stage gets what a hardened cluster gives it, and its output, signals and exit code arrive as they do without
+containers:
 
 - The root filesystem is read-only, `/tmp` is memory. All capabilities are dropped, privileges cannot be
   gained. The user is an arbitrary id in group 0.
@@ -37,14 +37,13 @@ from pipelines.local.storage import work_environment
 from pipelines.profile.resources import Resources
 from pipelines.profile.run_profile import Profile
 
-PASSED_ON = (
+_PASSED_ON = (
     "S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "VLM_LOG_FORMAT",
     "VLM_WORK_SYNC_S",
 )  # fmt: skip
 ANY_USER = 65532
-_LABEL = "vlm-posttrain.run"
-_ROOT_LABEL = f"{_LABEL}.root"
+_ROOT_LABEL = "vlm-posttrain.run.root"
 
 
 @dataclass
@@ -75,10 +74,8 @@ class Containers:
             client = docker.from_env()
             client.ping()
         except docker.errors.DockerException as error:
-            raise EndpointError(
-                f"no container engine answers ({error}); start docker, or `podman system service` and set "
-                "DOCKER_HOST"
-            ) from error
+            advice = "start docker, or `podman system service` and set DOCKER_HOST"
+            raise EndpointError(f"no container engine answers ({error}); {advice}") from error
         for container in client.containers.list(all=True, filters={"label": f"{_ROOT_LABEL}={root}"}):
             container.remove(force=True)
         for path in self._written(root):
@@ -99,8 +96,7 @@ class Containers:
     ) -> Ended:
         """Run a task's command in a container of `image`; its output goes to console and log."""
         spec = {"image": image, "command": list(command), **self._options(root, task, env, console.isatty())}
-        # In a file that only we can read, because the environment holds credentials; too long for an
-        # argument, too.
+        # In a file that only we can read: the environment holds credentials, and is long for an argument.
         with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
             json.dump(spec, file)
             file.flush()
@@ -116,8 +112,7 @@ class Containers:
         cwd = str(Path.cwd())
         wanted = self.profile.resources[task]
         return {
-            "name": None,
-            "labels": {_ROOT_LABEL: str(root), f"{_LABEL}.task": task},
+            "labels": {_ROOT_LABEL: str(root), "vlm-posttrain.run.task": task},
             "user": f"{self.user}:0",
             "read_only": True,
             "cap_drop": ["ALL"],
@@ -136,9 +131,9 @@ class Containers:
 
     def _environment(self) -> dict[str, str]:
         defaults = torch_defaults()
-        endpoints = find_settings(self.profile.settings, Endpoint)
-        names = (*PASSED_ON, *defaults, *(endpoint.api_key_env for _, endpoint in endpoints))
-        return {**defaults, **{name: os.environ[name] for name in names if name in os.environ}}
+        keys = (endpoint.api_key_env for _, endpoint in find_settings(self.profile.settings, Endpoint))
+        names = (*_PASSED_ON, *defaults, *keys)
+        return defaults | {name: os.environ[name] for name in names if name in os.environ}
 
     def _volumes(self, root: Path) -> dict[str, dict[str, str]]:
         modes = {str(path): "ro" for path in self._paths(READ_PATH) if path.exists()}
@@ -156,16 +151,13 @@ class Containers:
         return [Path(os.path.abspath(path)) for path in plain if path and "://" not in path]
 
 
-def limits(wanted: Resources) -> dict[str, Any]:
+def limits(wanted: Resources) -> dict[str, int]:
     """The profile's limits of a task as the engine takes them: bytes of memory, billionths of a core."""
     from kubernetes.utils.quantity import parse_quantity
 
-    options: dict[str, Any] = {}
-    if wanted.memory:
-        options["mem_limit"] = int(parse_quantity(wanted.memory))
-    if wanted.cpu:
-        options["nano_cpus"] = int(parse_quantity(wanted.cpu) * 10**9)
-    return options
+    memory = {"mem_limit": int(parse_quantity(wanted.memory))} if wanted.memory else {}
+    cpu = {"nano_cpus": int(parse_quantity(wanted.cpu) * 10**9)} if wanted.cpu else {}
+    return memory | cpu
 
 
 def main(spec_file: str) -> int:
@@ -185,11 +177,7 @@ def main(spec_file: str) -> int:
         return _failed(f"{image}: no such image; build it with `make images`", ConfigError.exit_code)
     except docker.errors.APIError as error:
         return _failed(f"the container cannot be created: {error.explanation or error}", 1)
-
-    def stop(number: int, _: Any) -> None:
-        container.kill(signal="SIGTERM")
-
-    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGTERM, lambda *_: container.kill(signal="SIGTERM"))
     try:
         container.start()
         for chunk in container.logs(stream=True, follow=True):
@@ -197,11 +185,9 @@ def main(spec_file: str) -> int:
             sys.stdout.buffer.flush()
         code = int(container.wait()["StatusCode"])
         container.reload()
-        if not container.attrs["State"].get("OOMKilled"):
-            return code
-        return _failed(
-            "out of memory: the container needed more than its limit, resources.<task>.memory", code
-        )
+        if container.attrs["State"].get("OOMKilled"):
+            _failed("out of memory: the container needed more than its limit, resources.<task>.memory", code)
+        return code
     finally:
         container.remove(force=True, v=True)
 

@@ -85,6 +85,9 @@ class LocalRun:
     storage: str = ""
     """`s3://bucket/prefix` below which the stages keep their progress; by default below `root`."""
 
+    skipped: bool = field(default=False, init=False)
+    """Whether the run ended early, as a success, because there was too little new to train on."""
+
     def __post_init__(self) -> None:
         self.root = self.root.absolute()
         self.results: list[TaskResult] = []
@@ -93,8 +96,6 @@ class LocalRun:
         self._executed = False
         self._failure: TaskFailed | None = None
         self._conditional: set[str] = set()
-        self.skipped = False
-        """Whether the run ended early, as a success, because there was too little new to train on."""
 
     def execute(self, ir: Path) -> list[TaskResult]:
         """Run the IR file with its default parameters.
@@ -103,10 +104,10 @@ class LocalRun:
             TaskFailed: a task failed for good (at once for a permanent error, else after its retries).
             Interrupted: by SIGINT or SIGTERM.
         """
-        pipeline = components.load_component_from_file(str(ir))
-        spec = pipeline.pipeline_spec
+        spec = components.load_component_from_file(str(ir)).pipeline_spec
         self._conditional = _without_conditions(spec)
-        _without_environment(spec)
+        for executor in spec.deployment_spec["executors"].values():
+            executor["container"].fields.pop("env", None)  # a cluster's: it would change the cache key
         self.skipped = False
         if self.containers:
             self.containers.prepare(self.root)
@@ -133,7 +134,7 @@ class LocalRun:
 
     @contextlib.contextmanager
     def _adapted(self) -> Iterator[None]:
-        """kfp.local with its four seams changed, and silent."""
+        """kfp.local with its four seams changed, and without its own log lines, rules and warnings."""
         run_command = self._run_command
 
         class Handler(subprocess_task_handler.SubprocessTaskHandler):
@@ -148,20 +149,24 @@ class LocalRun:
             def run(self) -> status.Status:
                 return run_command(self.full_command, self.env_vars, self.image)
 
-        with contextlib.ExitStack() as stack:
+        run_task = functools.partial(self._run_task, task_executor.execute_single_task)
+        with (
+            contextlib.ExitStack() as stack,
+            mock.patch.object(subprocess_task_handler, "SubprocessTaskHandler", Handler),
+            mock.patch.object(graph_utils, "topological_sort_tasks", self._stack_of_tasks),
+            mock.patch.object(task_executor, "execute_single_task", run_task),
+            open(os.devnull, "w") as nowhere,
+            contextlib.redirect_stdout(nowhere),  # the stages' output passes this by
+            warnings.catch_warnings(action="ignore"),
+        ):
             if self.containers:
                 from kfp.local import docker_task_handler  # which imports docker
 
                 stack.enter_context(mock.patch.object(docker_task_handler, "DockerTaskHandler", Handler))
                 # What kfp makes must be writable for the stages' user, who has group 0 in common with us.
                 stack.callback(os.umask, os.umask(0o002))
-            stack.enter_context(mock.patch.object(subprocess_task_handler, "SubprocessTaskHandler", Handler))
-            stack.enter_context(
-                mock.patch.object(graph_utils, "topological_sort_tasks", self._stack_of_tasks)
-            )
-            run_task = functools.partial(self._run_task, task_executor.execute_single_task)
-            stack.enter_context(mock.patch.object(task_executor, "execute_single_task", run_task))
-            stack.enter_context(_silence())
+            stack.callback(logging.disable, logging.root.manager.disable)
+            logging.disable(logging.ERROR)
             yield
 
     def _stack_of_tasks(self, tasks: Mapping[str, Any]) -> list[str]:
@@ -170,10 +175,9 @@ class LocalRun:
         waiting = {name: set(spec.dependent_tasks) for name, spec in tasks.items()}
         ordered: list[str] = []
         while waiting:
-            ready = [name for name, needs in waiting.items() if not needs - set(ordered)]
-            following = min(ready, key=lambda name: (rank.get(task_name(name), len(rank)), name))
-            ordered.append(following)
-            del waiting[following]
+            ready = [name for name, needs in waiting.items() if needs.issubset(ordered)]
+            ordered.append(min(ready, key=lambda name: (rank.get(task_name(name), len(rank)), name)))
+            del waiting[ordered[-1]]
         return ordered[::-1]
 
     def _run_task(self, execute: Callable[..., Any], **kwargs: Any) -> Any:
@@ -200,15 +204,13 @@ class LocalRun:
         if not self._executed:
             self._executed = True
             self.on_start(self._task)
+        shown = (self.console, self._signals)
         if self.containers:
-            ended = self.containers.run(
-                self.root, self._task, image, command, env, self.console, self._signals
-            )
+            ended = self.containers.run(self.root, self._task, image, command, env, *shown)
         else:
             program = sys.executable if command[0] == "python3" else command[0]
             log = self.root / "logs" / f"{self._task}.log"
-            environment = self._environment(env)
-            ended = run_child([program, *command[1:]], environment, log, self.console, self._signals)
+            ended = run_child([program, *command[1:]], self._environment(env), log, *shown)
         if ended.exit_code == 0:
             return status.Status.SUCCESS
         if self._signals.received is not None:
@@ -245,23 +247,4 @@ def _without_conditions(spec: Any) -> set[str]:
     conditional = {name: task for name, task in spec.root.dag.tasks.items() if task.trigger_policy.condition}
     for task in conditional.values():
         task.trigger_policy.condition = ""
-    return {task_name(name) for name in conditional}
-
-
-def _without_environment(spec: Any) -> None:
-    """Take the containers' variables out of a pipeline: a cluster's, they would change the cache key."""
-    for executor in spec.deployment_spec["executors"].values():
-        executor["container"].fields.pop("env", None)
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Without kfp.local's own log lines, rules and warnings; the stages' output passes this by."""
-    previous = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(previous)
+    return set(map(task_name, conditional))

@@ -20,7 +20,6 @@ from typing import BinaryIO
 from components.core.training.signals import die_with_parent
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-_TAIL_BYTES = 16_384
 # What components.core.stage.log writes for an error, in its form for people.
 _LOGGED_ERROR = re.compile(r"^\[\w+\] error: ", flags=re.MULTILINE)
 _EXIT_CODE_NOTE = re.compile(r" \(exit_code=\d+\)$")
@@ -58,14 +57,10 @@ class Signals:
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
         """Take over the two signals."""
-        previous = {
-            number: signal.signal(number, self._forward) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
+        with contextlib.ExitStack() as stack:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                stack.callback(signal.signal, number, signal.signal(number, self._forward))
             yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)
 
     @contextlib.contextmanager
     def child(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
@@ -117,10 +112,10 @@ def run_child(
             console.flush()
             file.write(chunk)
             tail += chunk
-            del tail[:-_TAIL_BYTES]
+            del tail[:-16_384]
         code = process.wait()
     os.close(reader)
-    return Ended(exit_code=code if code >= 0 else 128 - code, message=_message(bytes(tail)))
+    return Ended(code if code >= 0 else 128 - code, _message(bytes(tail)))
 
 
 def _chunks(reader: int, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
@@ -128,15 +123,13 @@ def _chunks(reader: int, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
     while True:
         ended = process.poll() is not None
         ready, _, _ = select.select([reader], [], [], 0.0 if ended else 0.2)
+        chunk = b""
         if ready:
-            try:
+            with contextlib.suppress(OSError):  # a terminal whose other side is closed answers EIO
                 chunk = os.read(reader, 65_536)
-            except OSError:  # a terminal whose other side is closed answers EIO, not an empty read
-                return
-            if not chunk:
-                return
+        if chunk:
             yield chunk
-        elif ended:
+        elif ready or ended:
             return
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from pathlib import Path
@@ -33,19 +34,13 @@ def run_locally(
         Interrupted: by Ctrl-C or SIGTERM.
     """
     started = time.monotonic()
-    out = sys.stdout
-
-    def say(text: str) -> None:
-        print(text, file=out, flush=True)
-
+    say = functools.partial(print, file=sys.stdout, flush=True)  # bound now: the run redirects sys.stdout
     stored = StoredRun(root, storage, say) if storage else None
     ir = compile_pipeline(profile, root / "post_training.yaml")
-
-    def place(task: str) -> str:
-        return f"{TASKS.index(task) + 1:2d}/{len(TASKS)} {task}"
+    place = {task: f"{number:2d}/{len(TASKS)} {task}" for number, task in enumerate(TASKS, start=1)}
 
     def done(result: TaskResult) -> None:
-        say(f"{place(result.task)}: {'cached' if result.cached else f'done in {result.seconds:.1f} s'}")
+        say(f"{place[result.task]}: {'cached' if result.cached else f'done in {result.seconds:.1f} s'}")
         if stored and not result.cached:
             stored.save()
 
@@ -53,21 +48,21 @@ def run_locally(
         root=root,
         order=TASKS,
         rerun=rerun,
-        on_start=lambda task: say(f"{place(task)} ..."),
+        on_start=lambda task: say(f"{place[task]} ..."),
         on_done=done,
-        console=out.buffer,
         containers=Containers(profile, network, storage=storage) if network else None,
         storage=storage,
     )
     try:
         run.execute(ir)
     except TaskFailed as error:
-        say(f"{place(error.task)}: failed; its output is in {root}/logs/{error.task}.log")
+        say(f"{place[error.task]}: failed; its output is in {root}/logs/{error.task}.log")
         raise
+    seconds = time.monotonic() - started
     if run.skipped:
-        say(f"too few new pictures: the other tasks are skipped; {time.monotonic() - started:.1f} s")
+        say(f"too few new pictures: the other tasks are skipped; {seconds:.1f} s")
         return
-    say(f"all {len(TASKS)} tasks done in {time.monotonic() - started:.1f} s")
+    say(f"all {len(TASKS)} tasks done in {seconds:.1f} s")
     conclude(root, say)
     if stored:
         stored.save(last=True)

@@ -23,12 +23,7 @@ WORK = "work"
 
 
 class StoredRun:
-    """The directory of one run and its snapshots.
-
-    Args:
-        root: of the run.
-        uri: `s3://bucket/prefix`.
-        say: shows a warning to the user.
+    """The run's directory `root` and its snapshots below `uri`; `say` shows a warning to the user.
 
     Raises:
         ConfigError: the URI names no bucket, or the directory holds files of another run.

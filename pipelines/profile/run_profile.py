@@ -13,6 +13,7 @@ Relative paths are relative to the directory in which the command runs.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,7 @@ class Profile:
         """The resolved profile, as `run --dry-run` prints it."""
         stated = {task: wanted.model_dump(exclude_defaults=True) for task, wanted in self.resources.items()}
         resources = {task: wanted for task, wanted in stated.items() if wanted}
-        sections = {name: dict(section) for name, section in self.sections.items()}
-        document = {"name": self.name, **sections, "resources": resources}
+        document = {"name": self.name, **self.sections, "resources": resources}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -82,20 +82,17 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     path = path.absolute()
     if path in seen:
         raise ConfigError(f"{path}: extends itself through {' -> '.join(p.name for p in seen)}")
-    document = _load_yaml(path)
-    document = {key: value for key, value in document.items() if not str(key).startswith("x-")}
+    document = {key: value for key, value in _load_yaml(path).items() if not str(key).startswith("x-")}
     parent = document.pop("extends", None)
-    if parent is None:
-        return document
-    return _merge(_read(path.parent / str(parent), (*seen, path)), document)
+    return document if parent is None else _merge(_read(path.parent / str(parent), (*seen, path)), document)
 
 
 def _load_yaml(path: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        why = f"cannot be read ({error.strerror}); give the path of a YAML file"
-        raise ConfigError(f"{path}: {why}") from error
+        advice = "give the path of a YAML file"
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); {advice}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid YAML ({error})") from error
     if not isinstance(document, dict):
@@ -126,15 +123,11 @@ def _overridden(document: dict[str, Any], override: str) -> dict[str, Any]:
     if not equals or not all(keys):
         wanted = "expected SECTION.KEY=VALUE, e.g. voting_filter.posterior_threshold=0.9"
         raise ConfigError(f"--set {override}: {wanted}")
-    valid = [*SECTIONS, "resources"]
-    if keys[0] not in valid:
-        raise ConfigError(f"--set {override}: unknown section '{keys[0]}'{nearest(keys[0], valid)}")
+    _reject_unknown({keys[0]: None}, [*SECTIONS, "resources"], f"--set {override}")
     try:
-        value = yaml.safe_load(text)
+        return dict(_with(document, keys, yaml.safe_load(text)))
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML ({error})") from error
-    try:
-        return dict(_with(document, keys, value))
     except ValueError as error:
         raise ConfigError(f"--set {override}: {error}") from error
 
@@ -162,11 +155,8 @@ def _inline_domain(document: dict[str, Any], path: Path) -> None:
     if not stated.get("domain") or not stated.get("labels"):
         raise ConfigError(f"{path}: needs 'domain', its name, and 'labels', the experts' first level")
     name = str(stated["domain"])
-    from_domain = {
-        "label_tree": {"domain": name.replace("_", " "), "experts": stated["labels"]},
-        "promotion": {"domain": name},
-    }
-    for section, values in from_domain.items():
+    tree = {"domain": name.replace("_", " "), "experts": stated["labels"]}
+    for section, values in (("label_tree", tree), ("promotion", {"domain": name})):
         document[section] = _merge(values, document.get(section) or {})
 
 
@@ -203,10 +193,9 @@ def _resources(stated: Any, name: str) -> dict[str, Resources]:
     _reject_unknown(blocks, ["default", *TASKS, "evaluation"], name)
     for task, values in blocks.items():
         parse_settings(Resources, values, where=f"{name}.{task}")
-    found = {}
-    for task in TASKS:
-        merged: dict[str, Any] = {}
-        for block in dict.fromkeys(("default", section_of(task).name, task)):
-            merged = _merge(merged, blocks.get(block, {}))
-        found[task] = parse_settings(Resources, merged, where=f"{name}.{task}")
-    return found
+
+    def of(task: str) -> Resources:
+        layers = (blocks.get(block, {}) for block in ("default", section_of(task).name, task))
+        return parse_settings(Resources, functools.reduce(_merge, layers), where=f"{name}.{task}")
+
+    return {task: of(task) for task in TASKS}

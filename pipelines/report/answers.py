@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from components.core.benchmarks import open_benchmark
 from components.core.data.dataset import Dataset
@@ -20,7 +19,6 @@ COMPARED = ("base", "sft_1_domain", "hybrid_rl")
 SHOWN = 8
 RIGHT = 0.5
 """From this score on an answer counts as right."""
-_LONGEST_QUESTION = 400
 
 Key = tuple[str, str]
 """Benchmark and item."""
@@ -28,12 +26,13 @@ Answers = Mapping[Key, Mapping[str, Any]]
 """Item -> the row of its scored answer."""
 
 
-@dataclass(frozen=True)
-class ShownItem:
+class _Item(NamedTuple):
     """An item with its first picture."""
 
+    key: Key
     image: bytes
     question: str
+    choices: Iterable[str]
     answer: str
 
 
@@ -47,17 +46,18 @@ def changed_answers(root: Path) -> Report | None:
     if not all(folder.is_dir() for folder in folders.values()):
         return None
     said = {label: scored_answers(folder) for label, folder in folders.items()}
-    groups: dict[str, Callable[[bool, bool, bool], bool]] = {
-        "Learned: wrong before training, right at the end": lambda base, _, final: final and not base,
-        "Restored: right before training, wrong after domain training, right at the end": (
-            lambda base, domain, final: base and final and not domain
-        ),
-        "Lost: right before training, wrong at the end": lambda base, _, final: base and not final,
-    }
     report = Report("answers before and after")
-    for title, changed in groups.items():
+
+    def show(title: str, changed: Callable[[bool, bool, bool], bool]) -> None:
         report.heading(title)
         show_items(report, root, choose(said, changed), said, "No such item.")
+
+    show("Learned: wrong before training, right at the end", lambda base, _, final: final and not base)
+    show(
+        "Restored: right before training, wrong after domain training, right at the end",
+        lambda base, domain, final: base and final and not domain,
+    )
+    show("Lost: right before training, wrong at the end", lambda base, _, final: base and not final)
     return report
 
 
@@ -77,25 +77,6 @@ def scored_answers(predictions: Path) -> dict[Key, dict[str, Any]]:
     return {(row["benchmark"], row["item_id"]): row for row in rows if row["sample_no"] == 0}
 
 
-def find_items(root: Path, keys: Iterable[Key]) -> dict[Key, ShownItem]:
-    """The wanted items, from the benchmarks that preflight pinned, or from the kept questions.
-
-    Items without pictures, and those of benchmarks that are gone, are not found.
-    """
-    wanted = set(keys)
-    found: dict[Key, ShownItem] = {}
-    pinned = root / "outputs" / "preflight" / "benchmarks"
-    for benchmark in json.loads(pinned.read_text(encoding="utf-8")):
-        names = {item for of, item in wanted if of == benchmark["name"]}
-        if names:
-            path = split_pin(benchmark["ref"])[0]
-            found.update(_from_benchmark(path, benchmark, names))
-    missing = {item: (of, item) for of, item in wanted - set(found)}
-    if missing:
-        found.update(_voted(root, missing))
-    return found
-
-
 def show_items(
     report: Report, root: Path, keys: Sequence[Key], said: Mapping[str, Answers], none: str
 ) -> None:
@@ -108,47 +89,48 @@ def show_items(
         said: name of a model -> its scored answers.
         none: text where no item has a picture.
     """
-    items = find_items(root, keys)
-    pictures = [(items[key].image, _caption(items[key], said, key)) for key in keys if key in items]
+    found = {item.key: item for item in _from_benchmarks(root / "outputs" / "preflight" / "benchmarks", keys)}
+    missing = {item: (of, item) for of, item in set(keys) - set(found)}
+    if missing:
+        found |= {item.key: item for item in _voted(root / "outputs", missing)}
+    pictures = [(found[key].image, _caption(found[key], said)) for key in keys if key in found]
     if pictures:
         report.images(pictures)
     else:
         report.text(none)
 
 
-def _caption(item: ShownItem, said: Mapping[str, Answers], key: Key) -> str:
-    lines = [item.question, f"reference: {item.answer}"]
+def _caption(item: _Item, said: Mapping[str, Answers]) -> str:
+    question = item.question if len(item.question) <= 400 else f"{item.question[:400]} …"
+    lettered = (f"{chr(ord('A') + index)}. {choice}" for index, choice in enumerate(item.choices))
+    lines = [question, *lettered, f"reference: {item.answer}"]
     for label, answers in said.items():
-        answer = answers[key]
+        answer = answers[item.key]
         mark = "✓" if answer["score"] >= RIGHT else "✗"
         lines.append(f"{mark} {label}: {answer['extracted'] or answer['response'] or '(nothing)'}")
     return "\n".join(lines)
 
 
-def _from_benchmark(
-    path: Path, benchmark: Mapping[str, Any], names: set[str]
-) -> Iterable[tuple[Key, ShownItem]]:
-    if not path.exists():
-        return
-    opened = open_benchmark(path, benchmark.get("format", "auto"))
-    rows = {item.item_id: item for item in opened.items if item.pictures}
-    for name in names:
-        row = rows.get(name) or rows.get(name.partition("@")[0])  # a rotation is <row>@<shift>
-        if row is not None:
-            shown = ShownItem(opened.load(row.pictures[0]), _question(row.question, row.choices), row.answer)
-            yield (benchmark["name"], name), shown
+def _from_benchmarks(pinned: Path, keys: Iterable[Key]) -> Iterator[_Item]:
+    """The items with pictures in the benchmarks that preflight pinned, where they still exist."""
+    for benchmark in json.loads(pinned.read_text(encoding="utf-8")):
+        path = split_pin(benchmark["ref"])[0]
+        wanted = [key for key in keys if key[0] == benchmark["name"]]
+        if not wanted or not path.exists():
+            continue
+        opened = open_benchmark(path, benchmark.get("format", "auto"))
+        rows = {item.item_id: item for item in opened.items if item.pictures}
+        for key in wanted:
+            row = rows.get(key[1]) or rows.get(key[1].partition("@")[0])  # a rotation is <row>@<shift>
+            if row is not None:
+                yield _Item(key, opened.load(row.pictures[0]), row.question, row.choices, row.answer)
 
 
-def _voted(root: Path, missing: Mapping[str, Key]) -> Iterable[tuple[Key, ShownItem]]:
-    images = ImageStore(Dataset.open(root / "outputs" / "image_ingest" / "images", "images", verify=False))
-    kept = Dataset.open(root / "outputs" / "voting_filter" / "qa_kept", "qa_kept", verify=False)
+def _voted(outputs: Path, missing: Mapping[str, Key]) -> Iterator[_Item]:
+    """The missing items that are among the kept questions."""
+    images = ImageStore(Dataset.open(outputs / "image_ingest" / "images", "images", verify=False))
+    kept = Dataset.open(outputs / "voting_filter" / "qa_kept", "qa_kept", verify=False)
     for row in kept.rows_iter(["qa_id", "image_id", "question", "choices", "answer"]):
-        if row["qa_id"] in missing:
-            question = _question(row["question"], row["choices"] or ())
-            yield missing[row["qa_id"]], ShownItem(images.get(row["image_id"]), question, row["answer"])
-
-
-def _question(question: str, choices: Iterable[str]) -> str:
-    cut = question if len(question) <= _LONGEST_QUESTION else f"{question[:_LONGEST_QUESTION]} …"
-    lettered = (f"{chr(ord('A') + index)}. {choice}" for index, choice in enumerate(choices))
-    return "\n".join([cut, *lettered])
+        if key := missing.get(row["qa_id"]):
+            image = images.get(row["image_id"])
+            yield _Item(key, image, row["question"], row["choices"] or (), row["answer"])

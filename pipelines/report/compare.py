@@ -68,7 +68,7 @@ def write_comparison(run_a: Path, run_b: Path, output: Path, model: str = "") ->
         if not pair.common:
             raise DataError(f"{pair.model}: the runs have no item in common; they asked other benchmarks")
     labels = (f"{run_a.absolute().name} (A)", f"{run_b.absolute().name} (B)")
-    report = Report(f"{labels[0]} and {labels[1]}")
+    report = Report(" and ".join(labels))
     report.text(
         f"A = {run_a}, B = {run_b}. Differences are B minus A on the items that both asked, with 95 % "
         "intervals; p flips the signs of whole pictures' differences."
@@ -94,13 +94,11 @@ def _evaluated(run: Path, model: str) -> Evaluated:
 def _measured(report: Report, pair: Pair) -> None:
     """A model's metrics in both runs, and the paired differences of its accuracies."""
     report.heading(pair.model)
-    metrics = {"A": pair.a.scores["metrics"], "B": pair.b.scores["metrics"]}
+    a, b = pair.a.scores["metrics"], pair.b.scores["metrics"]
     report.table(
-        {
-            "metric": metric_title(name),
-            **{run: metric_cell(name, of.get(name)) for run, of in metrics.items()},
-        }
-        for name in dict.fromkeys([*metrics["A"], *metrics["B"]])
+        {"metric": metric_title(name)}
+        | {run: metric_cell(name, of.get(name)) for run, of in (("A", a), ("B", b))}
+        for name in {**a, **b}
     )
     roles = {source["name"]: source["role"] for source in pair.b.scores["settings"]["benchmarks"]}
     found = compare_by(pair, lambda row: _NAMES.get(roles.get(row["benchmark"], ""), ""))
@@ -144,8 +142,7 @@ def _categories(report: Report, pair: Pair) -> None:
     report.heading(f"{pair.model}: by category")
     found = compare_by(pair, lambda row: f"{row['benchmark']} · {row['category']}")
     figure, axes = figure_axes(7.5, 0.6 + 0.28 * len(found))
-    for place, paired in enumerate(found.values()):
-        measured = paired.difference
+    for place, measured in enumerate(paired.difference for paired in found.values()):
         low, value, high = 100 * measured.low, 100 * measured.value, 100 * measured.high
         colour = "#2b7a4b" if low > 0 else "#b5403a" if high < 0 else "#7fa8d1"
         axes.plot([low, high], [place, place], color=colour, linewidth=2)
@@ -161,12 +158,9 @@ def _categories(report: Report, pair: Pair) -> None:
 
 
 def _flips(report: Report, pair: Pair, labels: tuple[str, str], run_b: Path) -> None:
-    said = {labels[0]: pair.a.answers, labels[1]: pair.b.answers}
-    outcomes = {
-        key: tuple(answers[key]["score"] >= RIGHT for answers in said.values()) for key in pair.common
-    }
-    for title, flip in (("only B is right", (False, True)), ("only A is right", (True, False))):
-        flipped = [key for key, outcome in outcomes.items() if outcome == flip]
-        report.heading(f"{pair.model}: {title} ({len(flipped)} items)")
+    said = dict(zip(labels, (pair.a.answers, pair.b.answers), strict=True))
+    for run, better, worse in (("B", pair.b.answers, pair.a.answers), ("A", pair.a.answers, pair.b.answers)):
+        flipped = [key for key in pair.common if better[key]["score"] >= RIGHT > worse[key]["score"]]
+        report.heading(f"{pair.model}: only {run} is right ({len(flipped)} items)")
         keys = sorted(flipped, key=lambda key: sha256_hex("/".join(key)))[:SHOWN]
         show_items(report, run_b, keys, said, "No such item with a picture.")

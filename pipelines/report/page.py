@@ -9,14 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from components.core.data.files import write_json_atomic
 from components.core.stage.errors import DataError
 from components.core.stage.report import Report, figure_axes, page
 from components.stages import TASKS
 from pipelines.report.answers import changed_answers
 
-_FRAGMENT = re.compile(r"<main data-fragment=.*</main>", flags=re.DOTALL)
-_TITLE = re.compile(r"<main data-fragment=\"[^\"]*\"><h1>.*?</h1>", flags=re.DOTALL)
+_FRAGMENT = re.compile(r'<main data-fragment="[^"]*"><h1>.*?</h1>(.*</main>)', flags=re.DOTALL)
 _TOKENS = "mean_response_tokens"
 _SHARES = {
     "domain_accuracy": "domain %",
@@ -62,24 +63,20 @@ def write_summary(root: Path, summary: Mapping[str, Any]) -> Path:
 
 def summary_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     """The summary as cells of text: estimate, interval, number of items. Shares are in percent."""
-
-    def cells(row: Mapping[str, Any]) -> dict[str, str]:
-        return {metric_title(name): metric_cell(name, row[name]) for name in summary["columns"]}
-
-    return [{"stage": row["stage"], **cells(row)} for row in summary["rows"]]
+    titles = {name: metric_title(name) for name in summary["columns"]}
+    return [
+        {"stage": row["stage"], **{title: metric_cell(name, row[name]) for name, title in titles.items()}}
+        for row in summary["rows"]
+    ]
 
 
 def summary_text(summary: Mapping[str, Any]) -> str:
     """The summary as a Markdown table that also reads well on a terminal."""
     rows = summary_rows(summary)
-    names = list(rows[0])
-    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in names}
-
-    def line(cells: Mapping[str, str]) -> str:
-        return "| " + " | ".join(cells[name].ljust(widths[name]) for name in names) + " |"
-
-    rule = {name: "-" * widths[name] for name in names}
-    return "\n".join([line({name: name for name in names}), line(rule), *map(line, rows)])
+    names, *cells = [list(rows[0]), *(list(row.values()) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    table = [names, ["-" * width for width in widths], *cells]
+    return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in table)
 
 
 def write_report(root: Path) -> Path:
@@ -97,9 +94,9 @@ def write_report(root: Path) -> Path:
             parts[task] = _fragment(report, task)
     anchors = {name: name.replace(" ", "-") for name in parts}
     body = [f'<div id="{anchors[name]}">{fragment}</div>' for name, fragment in parts.items()]
-    links = "".join(f'<a href="#{anchor}">{html.escape(name)}</a>' for name, anchor in anchors.items())
+    links = (f'<a href="#{anchor}">{html.escape(name)}</a>' for name, anchor in anchors.items())
     path = root / "report.html"
-    path.write_text(page("Post-training run", body, f"<nav>{links}</nav>"), encoding="utf-8")
+    path.write_text(page("Post-training run", body, f"<nav>{''.join(links)}</nav>"), encoding="utf-8")
     return path
 
 
@@ -114,27 +111,23 @@ def _result(summary: Mapping[str, Any]) -> Report:
     for metrics, label in ((tuple(_SHARES), "percent"), ((_TOKENS,), "tokens")):
         measured = [name for name in metrics if any(row.get(name) for row in summary["rows"])]
         if measured:
-            figure = _curves(summary, measured, label)
-            report.figure(figure, f"{label} over the stages; whiskers are intervals")
+            caption = f"{label} over the stages; whiskers are intervals"
+            report.figure(_curves(summary["rows"], measured, label), caption)
     return report
 
 
-def _curves(summary: Mapping[str, Any], metrics: Sequence[str], label: str) -> Any:
+def _curves(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], label: str) -> Any:
     """Metrics over the stages, each with its intervals."""
     figure, axes = figure_axes(7.5, 3.4)
-    stages = [row["stage"] for row in summary["rows"]]
     scale = 1 if label == "tokens" else 100
     for shift, name in enumerate(metrics):
-        points = [(i, row[name]) for i, row in enumerate(summary["rows"]) if row.get(name)]
-        values = [scale * measure["value"] for _, measure in points]
-        reach = [
-            [scale * (m["value"] - m["low"]) for _, m in points],
-            [scale * (m["high"] - m["value"]) for _, m in points],
-        ]
+        points = [(i, row[name]) for i, row in enumerate(rows) if row.get(name)]
+        value, low, high = (np.array([m[key] for _, m in points]) for key in ("value", "low", "high"))
+        reach = [scale * (value - low), scale * (high - value)]
         places = [i + 0.05 * (shift - len(metrics) / 2) for i, _ in points]
         title = metric_title(name).removesuffix(" %")
-        axes.errorbar(places, values, yerr=reach, marker="o", capsize=2, linewidth=1.2, label=title)
-    axes.set_xticks(range(len(stages)), stages)
+        axes.errorbar(places, scale * value, yerr=reach, marker="o", capsize=2, linewidth=1.2, label=title)
+    axes.set_xticks(range(len(rows)), [row["stage"] for row in rows])
     axes.set_ylabel(label)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -159,5 +152,4 @@ def _fragment(path: Path, task: str) -> str:
     found = _FRAGMENT.search(path.read_text(encoding="utf-8"))
     if found is None:
         raise DataError(f"{path}: has no report fragment; run the task again with --from {task}")
-    heading = f'<main data-fragment="{task}"><h1>{html.escape(task)}</h1>'
-    return _TITLE.sub(lambda _: heading, found.group(0), count=1)
+    return f'<main data-fragment="{task}"><h1>{html.escape(task)}</h1>{found[1]}'
