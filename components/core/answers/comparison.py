@@ -66,8 +66,8 @@ def answer_kind(answer_type: AnswerType, answer: str) -> str:
 def anls(prediction: str, references: Sequence[str], threshold: float = 0.5) -> float:
     """Average normalised Levenshtein similarity of one item, in [0, 1] (Biten et al., ICCV 2019, eq. 1).
 
-    s = max over references of 1 - NL, where NL = distance / length of the longer text; 0 where
-    NL >= `threshold`. Case and runs of white space do not count, as in the evaluations of ST-VQA and DocVQA.
+    s = max over references of 1 - NL, where NL = distance / length of the longer text; 0 where NL >=
+    `threshold`. Case and runs of white space do not count, as in the evaluations of ST-VQA and DocVQA.
     """
     best = 0.0
     first = " ".join(prediction.lower().split())
