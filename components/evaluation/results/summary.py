@@ -110,7 +110,7 @@ def summarise(
 def accuracies(
     units: Sequence[Unit], value: Callable[[list[Unit]], T]
 ) -> tuple[dict[str, T], dict[str, dict[str, T]]]:
-    """A value of the units of the domain and of general ones, and of those of each benchmark and category."""
+    """`value` of the units of role domain and role general, and of those of each benchmark and category."""
     metrics, by_category = {}, {}
     for role in ("domain", "general"):
         if chosen := [unit for unit in units if unit.item.role == role]:
