@@ -278,7 +278,9 @@ class Config(Settings):
                 f"({self.max_length_tokens})"
             )
         if self.attention == "eager":
-            raise ValueError("pack_tokens needs attention sdpa or flash_attention_2: eager mixes samples")
+            raise ValueError(
+                "pack_tokens needs attention sdpa or flash_attention_2: eager mixes packed samples"
+            )
         return self
 
     @model_validator(mode="after")

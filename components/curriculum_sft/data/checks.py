@@ -99,8 +99,8 @@ class Planner:
             detail = f"the chat template writes {written} of {images} placeholders"
             raise BadRecord("placeholder_mismatch", detail)
         if self.count_answers is not None and (seen := self.count_answers(ids)) != answers:
-            detail = f"{seen} of {answers} answers stand behind a header; strip line breaks before them"
-            raise BadRecord("answer_lost", detail)
+            lost = f"{seen} of {answers} answers stand behind a turn's header; strip line breaks before them"
+            raise BadRecord("answer_lost", lost)
 
     def _vision(self, image_id: str) -> int:
         if image_id not in self.sizes:

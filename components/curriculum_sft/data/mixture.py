@@ -136,7 +136,8 @@ def _drawn(pools: dict[str, list[Row]], shares: dict[str, float], mixture: Mixtu
         raise ConfigError(
             f"curriculum_sft.mixture.text_image_ratio: {ratio:g} text tokens a vision token cannot be had at "
             f"these shares, there is too much {'text' if error.excess > 0 else 'vision'} whatever is left "
-            f"out (whole, they have: {found}); add other data, or change the ratio, domain_share or weights"
+            f"out (whole, they have: {found}); add data of the other kind, or change the ratio, domain_share "
+            "or weights"
         ) from error
     rates = dict(zip(halves, plan.rates, strict=True))
     thinned = list(compress(halves, plan.thinned))
