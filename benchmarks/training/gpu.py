@@ -6,8 +6,7 @@ A Qwen3-VL with the sizes of the 2 B model and random weights (speed does not de
 Pictures have 448 px (196 vision tokens), samples 250 to 1,250 tokens. TRL's trainer pads batches of eight;
 ours gets packs of as many tokens. The ceiling is what products of square bfloat16 matrices reach on the same
 device in the same run. MFU counts 6 FLOPs a parameter and token
-(`components.curriculum_sft.training.throughput`).
-Flash attention is used where it is installed.
+(`components.curriculum_sft.training.throughput`). Flash attention is used where it is installed.
 
 Writes `benchmarks/results/<device>.json`. Without a GPU it says so and ends; `--tiny` runs everything on the
 CPU with the demo's sizes and writes nothing. For a step of reinforcement learning on the same model: `python

@@ -14,8 +14,7 @@ from components.evaluation.items import Questions
 from components.evaluation.results.comparison import OtherRun, RunComparison
 from components.evaluation.results.confusion import confusion, outcomes
 from components.evaluation.results.figures import accuracy_bars, confusion_plot, difference_plot, needle_plot
-from components.evaluation.results.summary import Answered, Results
-from pipelines.report.answers import RIGHT
+from components.evaluation.results.summary import RIGHT, Answered, Results
 
 _LONGEST_QUESTION = 400
 _CLOSED: dict[AnswerType, str] = {"yes_no": "yes/no questions", "choice": "multiple choice"}

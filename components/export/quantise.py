@@ -1,9 +1,9 @@
 """Weight-only quantisation of a checkpoint with compressed-tensors, whose format transformers and vLLM read.
 
-Each weight of the language model's linear layers is rounded to the nearest of 2^bits levels of its block.
-A block is a row (int8) or a group of columns (int4); it has one scale and no zero point.
-The vision tower, the embeddings and the output layer keep their weights. They are a small part of a large
-model's bytes and the first to show in its answers.
+Each weight of the language model's linear layers is rounded to the nearest of 2^bits levels of its block. A
+block is a row (int8) or a group of columns (int4); it has one scale and no zero point. The vision tower, the
+embeddings and the output layer keep their weights. They are a small part of a large model's bytes and the
+first to show in its answers.
 """
 
 from __future__ import annotations

@@ -32,8 +32,7 @@ def clean_name(text: str) -> str:
 def name_key(text: str) -> str:
     """A name as it is compared: case-folded words without punctuation; empty when nothing is left.
 
-    >>> name_key("  Warning-Lights: ")
-    'warning lights'
+    >>> name_key("  Warning-Lights: ") 'warning lights'
     """
     folded = unicodedata.normalize("NFKC", text).casefold()
     for sign, word in _SPELLED.items():

@@ -12,6 +12,7 @@ from components.core.data.dataset import Dataset
 from components.core.stage.errors import DataError
 from components.core.stats import Bootstrap, PairedComparison, paired_comparison
 from components.evaluation.results.summary import (
+    RIGHT,
     accuracies,
     cluster_of,
     hallucinations,
@@ -19,7 +20,6 @@ from components.evaluation.results.summary import (
     to_json,
 )
 from components.evaluation.scoring import Unit, aggregate
-from pipelines.report.answers import RIGHT
 
 _COLUMNS = ("benchmark", "item_id", "model", "sample_no", "response", "extracted", "stage", "score")
 

@@ -1,9 +1,9 @@
 """Recorded responses with the scores that the benchmarks' definitions give them: `cases/<kind>.jsonl`.
 
-Each case gives its reason in `why`. The cases were written for this project.
-Their scores follow from the papers' definitions: MMBench (one letter, all rotations right), POPE (yes or no),
-MathVista (equal after normalisation by answer type), ST-VQA and DocVQA (ANLS), ChartQA (within 5 % or equal),
-OCRBench (a reference occurs in the response).
+Each case gives its reason in `why`. The cases were written for this project. Their scores follow from the
+papers' definitions: MMBench (one letter, all rotations right), POPE (yes or no), MathVista (equal after
+normalisation by answer type), ST-VQA and DocVQA (ANLS), ChartQA (within 5 % or equal), OCRBench (a reference
+occurs in the response).
 """
 
 from __future__ import annotations
