@@ -101,13 +101,13 @@ def test_raising_reward_makes_a_zero_weight_rollout_and_is_counted(my_rewards):
 @pytest.mark.parametrize("name", ["slow", "stuck", "dies"])
 def test_reward_that_never_returns_does_not_stop_training(my_rewards, name):
     """Asleep, holding the interpreter, or gone: the others are scored, now and in the next batch."""
-    scorer = with_extra(my_rewards, name, timeout_s=0.5)
+    scorer = with_extra(my_rewards, name, timeout_s=3)
     for _ in range(2):
         started = time.monotonic()
         scored = scorer.score(scorer.singles(rollouts("7", "8", "9", "1")), 0.0)
         assert time.monotonic() - started < 15
         assert scored.scored.tolist() == [True, False, True, True]
-        assert "not scored within 0.5 s" in scored.errors[0]
+        assert "not scored within 3 s" in scored.errors[0]
     scorer.close()
 
 

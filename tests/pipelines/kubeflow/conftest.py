@@ -34,6 +34,8 @@ def host(state: State, monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[st
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))  # the SDK keeps its context there
     monkeypatch.setattr("pipelines.kubeflow.runs.follow.__defaults__", (0.01,))
+    # Tests that run at once must not write one file.
+    monkeypatch.setattr("pipelines.commands.kubeflow.COMPILED", tmp_path / "post_training.yaml")
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"state": state}))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
