@@ -17,8 +17,9 @@ from typing import Any
 import torch
 from torch import distributed, nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
-from torch.optim import AdamW, Muon, Optimizer
+from torch.optim import AdamW, Optimizer
 
+from components.core.training.muon import Muon
 from components.curriculum_sft.config import Config, Part, PartRates
 
 BETAS = (0.9, 0.95)
