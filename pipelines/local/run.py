@@ -11,6 +11,7 @@ from components.stages import TASKS
 from pipelines.graph.post_training import compile_pipeline
 from pipelines.local.containers import Containers
 from pipelines.local.kfp_local import LocalRun, TaskFailed, TaskResult
+from pipelines.local.spent import largest_process, spent
 from pipelines.local.storage import StoredRun
 from pipelines.profile.run_profile import Profile
 from pipelines.report.page import conclude
@@ -39,7 +40,11 @@ def run_locally(
     ir = compile_pipeline(profile, root / "post_training.yaml")
     place = {task: f"{number:2d}/{len(TASKS)} {task}" for number, task in enumerate(TASKS, start=1)}
 
+    seconds_by_task: dict[str, float] = {}
+
     def done(result: TaskResult) -> None:
+        if not result.cached:
+            seconds_by_task[result.task] = result.seconds
         say(f"{place[result.task]}: {'cached' if result.cached else f'done in {result.seconds:.1f} s'}")
         if stored and not result.cached:
             stored.save()
@@ -63,6 +68,7 @@ def run_locally(
         say(f"too few new pictures: the other tasks are skipped; {seconds:.1f} s")
         return
     say(f"all {len(TASKS)} tasks done in {seconds:.1f} s")
+    say(spent(seconds_by_task, largest_process()))
     conclude(root, say)
     if stored:
         stored.save(last=True)

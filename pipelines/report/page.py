@@ -35,6 +35,7 @@ def conclude(root: Path, say: Callable[[str], None]) -> None:
     if summary is not None:
         say("\n" + summary_text(summary))
         say(f"summary: {write_summary(root, summary)}")
+        say(f"picture: {write_picture(root, summary)}")
     say(f"report:  {write_report(root)}")
 
 
@@ -61,6 +62,16 @@ def write_summary(root: Path, summary: Mapping[str, Any]) -> Path:
     return path
 
 
+def write_picture(root: Path, summary: Mapping[str, Any]) -> Path:
+    """Draw the shares over the stages, with their intervals, beside the report."""
+    path = root / "stages.png"
+    measured = [name for name in _SHARES if any(row.get(name) for row in summary["rows"])]
+    figure = _curves(summary["rows"], measured, "percent")
+    figure.savefig(path, dpi=120, bbox_inches="tight", facecolor="white", metadata={"Software": None})
+    figure.clear()
+    return path
+
+
 def summary_rows(summary: Mapping[str, Any]) -> list[dict[str, str]]:
     """The summary as cells of text: estimate, interval, number of items. Shares are in percent."""
     titles = {name: metric_title(name) for name in summary["columns"]}
@@ -82,12 +93,12 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 def write_report(root: Path) -> Path:
     """Join the tasks' reports, in the order of the pipeline, into `root/report.html`."""
     parts: dict[str, str] = {}
+    answers = changed_answers(root)
+    if answers is not None:  # people look here first
+        parts["answers before and after"] = answers.fragment()
     summary = load_summary(root)
     if summary is not None:
         parts["result"] = _result(summary).fragment()
-    answers = changed_answers(root)
-    if answers is not None:
-        parts["answers before and after"] = answers.fragment()
     for task in TASKS:
         report = root / "outputs" / task / "report"
         if report.is_file():

@@ -14,7 +14,13 @@ from components.core.data.pins import pin
 from components.core.stage.errors import DataError
 from components.core.stage.report import Report
 from pipelines.report.answers import COMPARED, SHOWN, changed_answers, choose, scored_answers
-from pipelines.report.page import load_summary, summary_text, write_report, write_summary
+from pipelines.report.page import (
+    load_summary,
+    summary_text,
+    write_picture,
+    write_report,
+    write_summary,
+)
 
 MEASURE = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 10}
 TOKENS = {"value": 12.34, "low": 11.2, "high": 13.5, "n": 10}
@@ -111,7 +117,7 @@ def test_report_joins_what_there_is_under_the_tasks_names(run_folder):
     (run_folder / "outputs" / "promotion").mkdir()
     (run_folder / "outputs" / "promotion" / "summary").write_text(json.dumps(SUMMARY))
     page = write_report(run_folder).read_text()
-    anchors = ["result", "answers-before-and-after", "ids_scoring", "sft_1_domain"]
+    anchors = ["answers-before-and-after", "result", "ids_scoring", "sft_1_domain"]
     positions = [page.index(f'<div id="{anchor}">') for anchor in anchors]
     assert positions == sorted(positions)
     assert page.count("<h1>sft_1_domain</h1>") == 1
@@ -136,3 +142,11 @@ def test_summary_round_trip(tmp_path):
     (folder / "summary").write_text("{")
     with pytest.raises(DataError, match="--from promotion"):
         load_summary(tmp_path)
+
+
+def test_the_picture_of_the_stages_is_written_and_the_same_each_time(tmp_path):
+    path = write_picture(tmp_path, SUMMARY)
+    with Image.open(path) as drawn:
+        assert drawn.width > drawn.height > 200
+    first = path.read_bytes()
+    assert write_picture(tmp_path, SUMMARY).read_bytes() == first
