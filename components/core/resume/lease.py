@@ -25,6 +25,8 @@ _BEATS = 6
 """Records rewritten in `ttl_s`."""
 _LONGEST_POLL_S = 5.0
 _TELL_EVERY_S = 300.0
+_held: set[str] = set()
+"""Places whose leases this process holds."""
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,19 @@ class Lease:
             StageError: another process still works there after `wait_s`; the message says which.
         """
         mark = f"{self._record.host}-{self._record.pid}-{self._record.started}"
-        began = unchanged_since = time.monotonic()
+        began = unchanged_since = now = time.monotonic()
         told_at = float("-inf")
         seen = (-1, b"")
         while True:
             number = self._place.highest()
             record = self._place.read(number) if number else b""
-            changed, seen, now = (number, record) != seen, (number, record), time.monotonic()
-            unchanged_since = now if changed else unchanged_since
+            changed, seen = (number, record) != seen, (number, record)
+            before, now = now, time.monotonic()
+            # A long gap was this process's own, or its store was away, for the holder as well.
+            if changed or now - before > self._ttl_s / 2:
+                unchanged_since = now
             holder = Holder.decode(record) if number else Holder(ended=True)
-            if holder.ended or holder.is_known_dead() or now - unchanged_since >= self._ttl_s:
+            if holder.ended or self._has_died(holder) or now - unchanged_since >= self._ttl_s:
                 self._place.withdraw()
                 if self._place.create(number + 1, self._record.encode()):
                     self._hold(number + 1, holder)
@@ -120,12 +125,20 @@ class Lease:
                 self._log.info("waiting for another process that does the same work", extra=shown)
             time.sleep(min(self._ttl_s / _BEATS, _LONGEST_POLL_S))
 
+    def _has_died(self, holder: Holder) -> bool:
+        """Whether this machine knows it. This process itself may have ended its work without being heard."""
+        myself = (holder.machine, holder.pid, holder.started) == (
+            self._record.machine, self._record.pid, self._record.started
+        )  # fmt: skip
+        return holder.is_known_dead() or (myself and str(self._place) not in _held)
+
     def awaited(self) -> bool:
         """Whether another process waits for this one's result."""
         return self._place.awaited()
 
     def _hold(self, number: int, before: Holder) -> None:
         self._number = number
+        _held.add(str(self._place))
         if not before.ended:
             shown = {"holder": str(before)}
             self._log.info("took the work directory over from a process that has died", extra=shown)
@@ -139,6 +152,7 @@ class Lease:
         if self._number:
             self._write(replace(self._record, ended=True))
             self._number = 0
+        _held.discard(str(self._place))
 
     def _beat(self) -> None:
         while not self._ending.wait(self._ttl_s / _BEATS):

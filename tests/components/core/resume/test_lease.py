@@ -153,6 +153,18 @@ def test_a_holder_that_stood_still_writes_nothing_once_it_was_taken_over(workers
     assert second.poll() is None
 
 
+def test_one_that_stood_still_while_it_waited_takes_nothing_from_a_living_holder(workers):
+    first = workers.start_inside()
+    second = workers.start()
+    time.sleep(1)
+    second.send_signal(signal.SIGSTOP)
+    time.sleep(2 * TTL_S)
+    second.send_signal(signal.SIGCONT)
+    time.sleep(TTL_S)
+    assert first.poll() is None and second.poll() is None
+    assert holder_of(workers.root) == first.pid
+
+
 def test_at_no_time_two_are_inside_whoever_is_killed(workers, tmp_path):
     """Of eight processes at once, four are killed at work; the rest end well, one after another.
 
@@ -212,6 +224,20 @@ def test_a_record_that_was_never_finished_runs_out(root):
     taken = lease(root, wait_s=60, ttl_s=0.3)
     taken.acquire()
     taken.release()
+
+
+def test_a_process_that_could_not_say_that_it_ended_need_not_wait_for_itself(root, monkeypatch):
+    """Its store was away at the end of its work."""
+    first = lease(root, ttl_s=600)
+    first.acquire()
+    with pytest.raises(StageError, match=f"process {os.getpid()}"):
+        lease(root, ttl_s=600).acquire()
+    with monkeypatch.context() as away:
+        away.setattr(type(first._place), "write", lambda *_: (_ for _ in ()).throw(OSError("away")))
+        first.release()
+    second = lease(root, ttl_s=600)
+    second.acquire()
+    second.release()
 
 
 def test_who_waits_is_known_until_somebody_holds(root):
