@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
+from components.core.stage.cores import share_of
 from components.core.stage.errors import EndpointError, StageError
 from components.core.training.signals import die_with_parent
 from pipelines.commands.shared import clear_errors, known_task
@@ -39,7 +40,7 @@ def build_world(world: Path, mini: bool = False) -> None:
         StageError: the build failed; its own output says why.
     """
     command = [sys.executable, "-m", "demo.build", "--out", str(world), *(["--mini"] if mini else [])]
-    ended = subprocess.run(command, check=False, env={**torch_defaults(), **os.environ})
+    ended = subprocess.run(command, check=False, env={**torch_defaults(), **os.environ, **share_of(1)})
     if ended.returncode:
         raise StageError(
             f"the demo world could not be built (exit code {ended.returncode}); run the same command again"

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COPIED = ("components", "pipelines", "configs", "images", "requirements")
 FOLDER = {
     "__init__.py": '"""Caption check: a toy."""\n',
-    "__main__.py": 'from components.core.stage.runner import main\n\nmain("caption_check")\n',
+    "__main__.py": 'from components.core.stage.entry import main\n\nmain("caption_check")\n',
     "component.py": """
 from components.core.stage.io import StageIO
 

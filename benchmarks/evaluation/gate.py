@@ -18,13 +18,13 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 from concurrent.futures import ProcessPoolExecutor
 from statistics import NormalDist
 
 import numpy as np
 
 from benchmarks.harness import result, timed
+from components.core.stage.cores import usable_cores
 from components.promotion.config import Criteria
 from components.promotion.criteria import judge, passes
 from components.promotion.paired import PairedScores, ReferenceComparison
@@ -95,7 +95,7 @@ def main() -> None:
         ]
     false_cases = len(cases)
     cases += [("power", n, gain / 100, 0.0, 0.0, few, 5) for n in SIZES for gain in GAINS]
-    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ProcessPoolExecutor(usable_cores()) as pool:
         counts, seconds = timed(lambda: list(pool.map(promoted, cases)))
     rates = {
         f"{case[0]}, n={case[1]}": {

@@ -22,6 +22,7 @@ from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.data.files import write_json_atomic
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.stage import log as logs
+from components.core.stage.cores import limit_threads
 from components.core.stage.errors import ConfigError, DataError, StageError
 from components.core.stage.report import Report
 from components.export.measure import measure
@@ -131,6 +132,7 @@ def main(arguments: list[str] | None = None) -> int:
     log = logs.get_logger("export")
     benchmarks = options.pop("benchmark")
     try:
+        limit_threads()
         if wrong := [text for text in benchmarks if "=" not in text]:
             raise ConfigError(f"--benchmark {wrong[0]}: expected NAME=DIR")
         given = {name: Path(path) for name, _, path in (text.partition("=") for text in benchmarks)}

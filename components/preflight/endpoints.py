@@ -68,7 +68,8 @@ def _models(base_url: str, api_key_env: str, timeout_s: float) -> list[str] | st
         return f"GET /models answered HTTP {error.code}; {hint}"
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        return f"cannot be reached ({reason}); start the server or correct base_url"
+        cluster = "on a cluster a network policy may forbid the connection"
+        return f"cannot be reached ({reason}); start the server or correct base_url; {cluster}"
     except (KeyError, TypeError):
         return "GET /models did not answer with an OpenAI-style list of models; base_url should end with /v1"
 

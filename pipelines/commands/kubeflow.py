@@ -20,6 +20,7 @@ from pipelines.commands.shared import (
     refuse_stale_images,
 )
 from pipelines.profile.run_profile import Profile, load_profile
+from pipelines.profile.texts import check_texts
 
 if TYPE_CHECKING:
     from pipelines.kubeflow.client import Kubeflow
@@ -63,6 +64,7 @@ def compile_(
 
     refuse_stale_images()
     checked = load_profile(profile, set_ or [])
+    check_texts(checked)
     if format_ == "manifest":
         written = compile_manifests(checked, output or Path("build/post_training.manifest.yaml"), namespace)
     elif namespace:
@@ -91,6 +93,7 @@ def submit(
         from pipelines.kubeflow.client import explained
 
         checked = load_profile(profile, set_ or [])
+        check_texts(checked, **{"--name": name})
         kubeflow, version = _uploaded(checked, host, namespace)
         with explained():
             run_id = runs.start(kubeflow, version, name or checked.name, service_account)
@@ -182,6 +185,7 @@ def rerun(
         known_task(from_)
         refuse_stale_images()
         checked = load_profile(profile, set_ or [])
+        check_texts(checked)
         decided = decide(connect(host, namespace), run_id, from_, checked, COMPILED)
         for line in decided.explanation():
             typer.echo(line)
@@ -218,7 +222,9 @@ def schedule_make(
     from pipelines.kubeflow.cron import in_kubeflow_zone
 
     moved = in_kubeflow_zone(cron, timezone, kubeflow_timezone)
-    kubeflow, version = _uploaded(load_profile(profile, set_ or []), host, namespace)
+    checked = load_profile(profile, set_ or [])
+    check_texts(checked, NAME=name)
+    kubeflow, version = _uploaded(checked, host, namespace)
     make = schedules.create if ctx.info_name == "create" else schedules.replace
     made = make(kubeflow, schedules.Schedule(name, moved, version, service_account))
     typer.echo(f"recurring run {name}, {moved} ({kubeflow_timezone}): {kubeflow.link('recurringrun', made)}")

@@ -40,7 +40,7 @@ from pipelines.profile.run_profile import Profile
 _PASSED_ON = (
     "S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "VLM_LOG_FORMAT",
-    "VLM_WORK_SYNC_S",
+    "VLM_WORK_SYNC_S", "VLM_WORK_LEASE_S", "VLM_WORK_WAIT_S", "OMP_NUM_THREADS",
 )  # fmt: skip
 ANY_USER = 65532
 _ROOT_LABEL = "vlm-posttrain.run.root"
@@ -117,7 +117,7 @@ class Containers:
             "read_only": True,
             "cap_drop": ["ALL"],
             "security_opt": ["no-new-privileges"],
-            # The directory that relative settings are relative to, empty but for what is mounted below it.
+            # The directory of the command, empty but for what is mounted below it.
             "tmpfs": {"/tmp": "rw,mode=1777", cwd: "rw,size=64k,mode=0555"},
             "working_dir": cwd,
             "network_mode": self.network,

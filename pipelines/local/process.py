@@ -151,9 +151,11 @@ def with_repository(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def torch_defaults() -> dict[str, str]:
-    """Environment in which small models train well on CPU cores that are shared; the user's settings win."""
+    """Environment in which small models train well on CPU cores that are shared; the user's settings win.
+
+    It states no number of threads. A stage finds out what it may use: `components.core.stage.cores`.
+    """
     return {
-        "OMP_NUM_THREADS": str(len(os.sched_getaffinity(0))),
         # Threads that wait spin for some microseconds only. Without spinning a small model trains a third
         # slower; with endless spinning any other program on the cores (the model server, say) stops it
         # altogether.

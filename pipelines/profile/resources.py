@@ -41,6 +41,8 @@ ObjectName = Annotated[
     str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$", max_length=253)
 ]
 """Name of a Kubernetes object (RFC 1123 subdomain)."""
+ClaimName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$", max_length=63)]
+"""Name of a claim, which becomes that of the pod's volume: an RFC 1123 label, so without dots."""
 _NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9][a-z0-9.-]{{0,252}}/)?{_NAME}$")]
 LabelValue = Annotated[Text, Field(pattern=rf"^({_NAME})?$")]
@@ -95,7 +97,7 @@ class SecretKey(Settings):
 class Volume(Settings):
     """An existing persistent volume claim in the namespace of the run. Kubeflow mounts it writable."""
 
-    claim: ObjectName
+    claim: ClaimName
     """Name of the claim. Part of the cache key: another one runs the task again."""
     mount_path: Annotated[str, AfterValidator(_mount_path)]
     """Where it appears."""

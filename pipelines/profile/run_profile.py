@@ -2,18 +2,20 @@
 
     name: clusters
     extends: demo.yaml                  # optional; sections are merged key by key, lists are replaced
-    domain: configs/domains/clusters.yaml   # the domain's name and the experts' first-level labels
+    domain: domains/clusters.yaml       # the domain's name and the experts' first-level labels
     x-teacher: &teacher {base_url: ...}     # keys that begin with x- only hold YAML anchors
     voting_filter: {...}                # one section for each use of a stage, see components/stages.py
     resources:                          # per task, see pipelines/profile/resources.py
       hybrid_rl: {gpu: 8, memory: 400G}
 
-Relative paths are relative to the directory in which the command runs.
+Relative paths are relative to the file that states them, and those of the command line (`--set`) to the
+directory in which the command runs. A checked profile has absolute paths only.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Any
 import yaml
 
 from components.core.stage.errors import ConfigError
-from components.core.stage.settings import Settings, nearest, parse_settings, stage_config
+from components.core.stage.settings import Settings, nearest, parse_settings, stage_config, with_paths
 from components.stages import SECTIONS, TASKS, section_of
 from pipelines.profile.resources import Resources
 
@@ -67,6 +69,7 @@ def load_profile(path: Path, overrides: Iterable[str] = ()) -> Profile:
     _reject_unknown(document, _TOP_LEVEL, path)
     for override in overrides:
         document = _overridden(document, override)
+    document = _anchored(document, Path.cwd())
     if "domain" in document:
         _inline_domain(document, Path(str(document["domain"])))
     problems: list[str] = []
@@ -83,15 +86,30 @@ def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
     if path in seen:
         raise ConfigError(f"{path}: extends itself through {' -> '.join(p.name for p in seen)}")
     document = {key: value for key, value in _load_yaml(path).items() if not str(key).startswith("x-")}
+    document = _anchored(document, path.parent)
     parent = document.pop("extends", None)
     return document if parent is None else _merge(_read(path.parent / str(parent), (*seen, path)), document)
 
 
-def _load_yaml(path: Path) -> dict[str, Any]:
+def _anchored(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The document with its relative paths made absolute, from the folder of the file that states them."""
+
+    def absolute(text: str) -> str:
+        scheme, mark, path = text.rpartition("://")
+        local = bool(path) and scheme in ("", "file")
+        return f"{scheme}{mark}{os.path.abspath(folder / path)}" if local else text
+
+    anchored = {
+        key: with_paths(stage_config(SECTIONS[key].stage), value, absolute) if key in SECTIONS else value
+        for key, value in document.items()
+    }
+    return anchored | {key: absolute(str(document[key])) for key in ("domain",) if key in document}
+
+
+def _load_yaml(path: Path, advice: str = "give the path of a YAML file") -> dict[str, Any]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        advice = "give the path of a YAML file"
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); {advice}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid YAML ({error})") from error
@@ -150,7 +168,7 @@ def _with(old: Any, keys: list[str], value: Any, name: str = "") -> Any:
 
 def _inline_domain(document: dict[str, Any], path: Path) -> None:
     """Hand a domain file's name and labels to the stages that need them; the profile's own win."""
-    stated = _load_yaml(path)
+    stated = _load_yaml(path, "give the path of a domain file, relative to the profile that names it")
     _reject_unknown(stated, ["domain", "description", "labels"], path)
     if not stated.get("domain") or not stated.get("labels"):
         raise ConfigError(f"{path}: needs 'domain', its name, and 'labels', the experts' first level")

@@ -213,9 +213,8 @@ def test_monitors_select_the_servers(named_set, name, kind, endpoints):
     assert endpoint["port"] in {port["name"] for port in container(objects, "voter-a")["ports"]}
 
 
-def test_profiles_that_the_chart_carries_load(named_set, tmp_path, monkeypatch):
-    """As the schedule's job sees them: files side by side, domains relative to the working directory."""
-    monkeypatch.chdir(ROOT)
+def test_profiles_that_the_chart_carries_load(named_set, tmp_path):
+    """As the schedule's job sees them: files side by side."""
     (config,) = named_set("schedule").kind("ConfigMap").values()
     for name, text in config["data"].items():
         (tmp_path / name).write_text(text)

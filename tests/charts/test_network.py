@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
+
+import helm_python as helm
 import pytest
+
+from tests.charts.conftest import CHART
 
 PIPELINE = {"pipelines.kubeflow.org/v2_component": "true"}
 STRANGER = {"app": "stranger"}
@@ -164,3 +169,38 @@ def test_pipelines_of_another_namespace_come_in_by_that_namespace(named_set):
     ]
     (dns,) = objects.kind("NetworkPolicy")["vlm-posttrain-to-dns"]["spec"]["egress"]
     assert dns["ports"] == [{"port": 5353, "protocol": "UDP"}, {"port": 5353, "protocol": "TCP"}]
+
+
+@pytest.fixture
+def beside_kubeflow(tmp_path):
+    """The chart beside a Service `ml-pipeline`. Rendering sees no cluster, so its answer is written in."""
+    copy = shutil.copytree(CHART, tmp_path / "chart")
+    policies = copy / "templates" / "networkpolicies.yaml"
+    question = 'lookup "v1" "Service" .Release.Namespace "ml-pipeline"'
+    text = policies.read_text()
+    assert text.count(question) == 1
+    policies.write_text(text.replace(question, '(dict "kind" "Service")'))
+    with helm.Chart.load(copy) as loaded:
+        yield lambda values: loaded.render(values, name="r", namespace="kubeflow", is_install=True)
+
+
+def test_the_whole_namespace_of_a_kubeflow_is_not_denied(beside_kubeflow):
+    with pytest.raises(Exception, match="'namespace' would cut Kubeflow Pipelines in namespace kubeflow off"):
+        beside_kubeflow({"networkPolicies": {"defaultDeny": "namespace"}})
+    beside_kubeflow({"networkPolicies": {"defaultDeny": "namespace", "enabled": False}})
+    assert "default-deny-pipeline" in str(beside_kubeflow({}))
+
+
+@pytest.mark.parametrize("direction", ["Ingress", "Egress"])
+def test_by_default_other_pods_of_the_namespace_are_left_alone(render, direction):
+    objects = render({"models": {"teacher": {"enabled": True}}})
+    assert isolates(objects, STRANGER, direction) == []
+    assert isolates(objects, labels_of(objects, "model"), direction)
+    assert isolates(objects, PIPELINE, direction)
+
+
+def test_a_node_s_own_dns_cache_is_reached(render):
+    """NodeLocal DNSCache answers at a link-local address, which no selector of pods means."""
+    peers = render().kind("NetworkPolicy")["vlm-posttrain-to-dns"]["spec"]["egress"][0]["to"]
+    assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in peers
+    assert len(peers) == 2

@@ -118,3 +118,37 @@ def test_gated_models_get_the_token_and_the_key_from_existing_secrets(named_set)
 def test_ids_can_be_left_to_the_cluster(named_set, key):
     for _, _, spec in named_set("openshift").pods():
         assert key not in spec["securityContext"]
+
+
+SIDECAR = "sidecar.istio.io/inject"
+
+
+def templates(objects):
+    """(whose, metadata) of every pod that the objects make."""
+    for item in objects:
+        if item["kind"] == "Pod":
+            yield "Pod", item["metadata"]
+        elif item["kind"] in {"Deployment", "Job"}:
+            yield item["kind"], item["spec"]["template"]["metadata"]
+        elif item["kind"] == "RayCluster":
+            for group in (item["spec"]["headGroupSpec"], *item["spec"]["workerGroupSpecs"]):
+                yield item["kind"], group["template"]["metadata"]
+
+
+def test_no_pod_gets_a_sidecar(objects):
+    for whose, metadata in templates(objects):
+        assert metadata["labels"][SIDECAR] == metadata["annotations"][SIDECAR] == "false", whose
+
+
+def test_the_sets_cover_every_kind_of_pod(named_set):
+    sets = ("everything", "schedule", "ray")
+    found = {whose for name in sets for whose, _ in templates(named_set(name))}
+    assert found == {"Deployment", "Job", "Pod", "RayCluster"}
+
+
+def test_a_model_server_may_have_a_sidecar_all_the_same(render):
+    stated = {"podLabels": {SIDECAR: "true"}, "podAnnotations": {SIDECAR: "true", "note": "kept"}}
+    objects = render({"models": {"teacher": {"enabled": True, **stated}}})
+    ((_, metadata),) = templates(objects)
+    assert metadata["labels"][SIDECAR] == "true"
+    assert metadata["annotations"] == {SIDECAR: "true", "note": "kept"}

@@ -73,7 +73,8 @@ def profile_at(world: Path, folder: Path) -> Path:
     """The repository's miniature, with its world and registry where this test has them."""
     for name in ("demo", "smoke"):
         text = (ROOT / "configs" / f"{name}.yaml").read_text()
-        text = text.replace("build/smoke/world", str(world)).replace("build/smoke", str(folder))
+        text = text.replace("../build/smoke/world", str(world)).replace("../build/smoke", str(folder))
+        text = text.replace("domain: domains", f"domain: {ROOT / 'configs' / 'domains'}")
         (folder / f"{name}.yaml").write_text(text)
     return folder / "smoke.yaml"
 

@@ -57,7 +57,8 @@ class Miniature:
         for port in (PORT, 8000):
             text = text.replace(f"{HOST}:{port}", f"{HOST}:{self.port}")
         path = self.root.parent / f"{name}.yaml"
-        path.write_text(text.replace("build/smoke", str(self.world.parent)))
+        text = text.replace("../build/smoke", str(self.world.parent))
+        path.write_text(text.replace("domain: domains", f"domain: {ROOT / 'configs' / 'domains'}"))
         return path
 
 

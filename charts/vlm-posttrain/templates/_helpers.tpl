@@ -32,6 +32,12 @@ app.kubernetes.io/name: {{ include "vlm.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 
+{{/* Istio adds no sidecar: a server behind one answers pods without one 403, and a job with one never ends. Newer releases of Istio
+read the label, older ones the annotation. */}}
+{{- define "vlm.noSidecar" -}}
+sidecar.istio.io/inject: "false"
+{{- end -}}
+
 {{/* Selector of all pods of one component: (list $ "model"). */}}
 {{- define "vlm.component" -}}
 {{ include "vlm.selector" (index . 0) }}

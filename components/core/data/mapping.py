@@ -14,10 +14,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
+from components.core.stage.cores import sharing, usable_cores
 from components.core.stage.errors import ConfigError, StageError
 from components.core.stage.settings import Settings
 
@@ -39,11 +41,6 @@ class EngineSettings(Settings):
     """Tasks at once; 0 takes one for each usable core, or each core of the Ray cluster."""
     address: str = ""
     """Address of a Ray cluster, e.g. `ray://raycluster-head-svc:10001` or `auto`; empty starts one here."""
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on; in a container they are fewer than the machine has."""
-    return len(os.sched_getaffinity(0))
 
 
 def in_batches(items: Iterable[Task], size: int) -> Iterator[list[Task]]:
@@ -98,6 +95,8 @@ def _local(
         return
     # Not fork: the parent may hold threads, of Arrow for one, and a forked lock stays locked.
     context = multiprocessing.get_context("forkserver")
+    with sharing(workers):
+        forkserver.ensure_running()
     with ProcessPoolExecutor(
         workers, mp_context=context, initializer=_start_worker, initargs=(function, shared)
     ) as pool:
@@ -159,7 +158,8 @@ def _connect(ray: Any, settings: EngineSettings) -> None:
         options |= {"num_cpus": settings.workers or usable_cores(), "include_dashboard": False}
     try:
         _reach(settings.address)
-        ray.init(**options)
+        with sharing(settings.workers or usable_cores()):
+            ray.init(**options)
     except (OSError, ValueError, RuntimeError) as error:
         where = f"engine.address '{settings.address}'"
         raise ConfigError(f"no Ray cluster at {where}: {error}; check the address") from error

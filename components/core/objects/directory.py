@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -26,7 +27,9 @@ class DirectoryStore(ObjectStore):
             for name in names:
                 path = Path(folder) / name
                 key = path.relative_to(self.root).as_posix()
-                if key.startswith(prefix) and not name.startswith(".") and path.is_file():
+                if not key.startswith(prefix) or name.startswith(".") or not path.is_file():
+                    continue
+                with contextlib.suppress(FileNotFoundError):  # it is being deleted
                     stat = path.stat()
                     found.append(ObjectInfo(key, stat.st_size, f"{stat.st_mtime_ns:x}-{stat.st_size:x}"))
         yield from sorted(found)

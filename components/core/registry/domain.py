@@ -14,6 +14,7 @@ locks nor renames are needed. A store that ignores the condition is refused.
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,7 @@ from components.core.stage.errors import ConfigError, DataError, NoInputError, S
 
 VERSION_MANIFEST = "_VERSION.json"
 _GIVEN_UP = {"given_up": True}
+_PROBE = "conditional-write-probe"
 
 
 @dataclass(frozen=True)
@@ -262,9 +264,12 @@ class DomainRegistry:
 
     def _check_conditional_writes(self) -> None:
         """Refuse a server that ignores `If-None-Match`: of two promotions at once, both could win there."""
-        key = f"{self._base}conditional-write-probe"
+        key = f"{self._base}{_PROBE}-{uuid.uuid4().hex}"  # of this process alone: others remove theirs
         self._store.put(key, b"first")
-        if self._store.put(key, b"second", if_absent=True):
+        ignored = self._store.put(key, b"second", if_absent=True)
+        self._store.delete(key)
+        self._store.delete(f"{self._base}{_PROBE}")  # of earlier releases
+        if ignored:
             raise ConfigError(
                 f"{self.root}: the server ignores conditional writes (If-None-Match), so promotions would "
                 "overwrite each other; use a server that has them (AWS S3, MinIO, SeaweedFS, Ceph) "

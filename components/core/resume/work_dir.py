@@ -5,6 +5,7 @@ A directory's name covers the stage's code, settings and inputs: another configu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from components.core.resume.journal import Journal
@@ -30,6 +31,8 @@ class WorkDir:
         self.own.mkdir(parents=True, exist_ok=True)
         self.markers: dict[str, str] = {}
         """Sub-directories of checkpoints -> name of the file that marks a complete checkpoint."""
+        self.awaited: Callable[[], bool] = lambda: False
+        """Whether another process waits for this directory, to take the result from what is left in it."""
         self._journals: dict[str, Journal] = {}
         self._ends: dict[str, int] = {}
 

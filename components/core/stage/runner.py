@@ -21,7 +21,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from components.core.data.files import file_sha256, write_json_atomic
 from components.core.data.hashing import canonical_json, sha256_hex
@@ -42,10 +42,10 @@ from components.core.training.launch import launch, processes_wanted, rank
 C = TypeVar("C", bound=Settings)
 
 
-def main(stage: str) -> NoReturn:
-    """`python -m components.<stage>`: run what the stage's folder holds, and end the process."""
+def run_stage(stage: str) -> int:
+    """Run what the stage's folder holds, from the command line; returns the exit code."""
     run = importlib.import_module(f"components.{stage}.stage").run
-    raise SystemExit(stage_main(stage, stage_config(stage), stage_io(stage), run))
+    return stage_main(stage, stage_config(stage), stage_io(stage), run)
 
 
 def stage_main(

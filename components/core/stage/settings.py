@@ -11,7 +11,7 @@ import importlib
 import json
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -156,6 +156,32 @@ def named_paths(settings: BaseModel, use: JsonDict) -> Iterator[str]:
         else:
             for _, inner in find_settings(value, BaseModel):
                 yield from named_paths(inner, use)
+
+
+def with_paths(cls: type[BaseModel], section: Any, change: Callable[[str], str]) -> Any:
+    """A section with `change` applied to the texts of the settings marked `READ_PATH` or `WRITTEN_PATH`.
+
+    Args:
+        cls: the settings class.
+        section: as a user states it, not checked yet: what does not fit the class stays as it is.
+        change: applied twice, it changes nothing more.
+    """
+    if not isinstance(section, dict):
+        return section
+
+    def changed(field: FieldInfo, value: Any) -> Any:
+        if _mark(field, "path") and isinstance(value, str):
+            return change(value)
+        if isinstance(value, (list, tuple)):
+            return [changed(field, item) for item in value]
+        for inner in _models_in(field.annotation):
+            value = with_paths(inner, value, change)
+        return value
+
+    fields = cls.model_fields
+    return {
+        name: changed(fields[name], value) if name in fields else value for name, value in section.items()
+    }
 
 
 def identity(settings: BaseModel) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from components.core.stage.cores import share_of
 from components.core.stage.errors import PERMANENT_EXIT_CODES
 from components.core.stage.settings import Settings
 from components.core.training.signals import die_with_parent, handling
@@ -82,7 +83,8 @@ def launch(stage: str, argv: Sequence[str], processes: int, log: logging.Logger)
     log.info("starting %d processes", processes)
     command = [sys.executable, "-m", f"components.{stage}", *argv]
     shared = {"WORLD_SIZE": str(processes), "LOCAL_WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
-              "MASTER_PORT": str(_free_port()), LAUNCH_ENV: uuid.uuid4().hex}  # fmt: skip
+              "MASTER_PORT": str(_free_port()), LAUNCH_ENV: uuid.uuid4().hex,
+              **share_of(processes)}  # fmt: skip
     if not gpus(os.environ):
         shared["ACCELERATE_USE_CPU"] = "true"
     ranks = [

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Literal
 
 import torch
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
+from components.core.stage.cores import threads_wanted
 from components.core.stage.errors import DataError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
@@ -48,7 +48,7 @@ def count_parameters(model: torch.nn.Module) -> dict[str, int]:
 
 
 def set_threads(threads: int | None = None) -> int:
-    """Let torch use ``threads`` CPU threads: by default ``OMP_NUM_THREADS``, or every CPU of the machine."""
-    count = threads or int(os.environ.get("OMP_NUM_THREADS") or 0) or os.cpu_count() or 1
+    """Let torch use ``threads`` CPU threads: by default ``OMP_NUM_THREADS``, or every usable core."""
+    count = threads or threads_wanted()
     torch.set_num_threads(count)
     return count

@@ -106,7 +106,9 @@ def joined(done: Sequence[Fitted]) -> Fitted:
 
 
 def forget(ctx: StageContext) -> None:
-    """Remove the files that only an interrupted stage needs."""
+    """Remove the files that only an interrupted stage needs, or one that waits for this one's result."""
+    if rank() or ctx.work.awaited():
+        return
     for path in [ctx.work.path / _PHASES, *ctx.work.path.glob(f"{_CHECKPOINTS}*")]:
         shutil.rmtree(path, ignore_errors=True)
 

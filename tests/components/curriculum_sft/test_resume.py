@@ -101,6 +101,21 @@ def test_resumed_weights_equal_uninterrupted_ones(
     assert metrics[0]["loss_final"] == pytest.approx(metrics[1]["loss_final"], rel=1e-6)
 
 
+def test_of_two_at_once_the_second_takes_the_first_one_s_weights(sft_world, argv, uninterrupted, tmp_path):
+    """They share a work directory, as a run by hand and a scheduled one do; the second trains no step."""
+    outs = [tmp_path / "first", tmp_path / "second"]
+    first = _start(argv(sft_world, outs[0], CONFIG), tmp_path / "work")
+    _wait_for_checkpoint(first, tmp_path / "work")
+    second = _start(argv(sft_world, outs[1], CONFIG), tmp_path / "work")
+    errors = [process.communicate(timeout=300)[1] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), errors
+    assert "waiting for another process that does the same work" in errors[1]
+    assert re.search(r"continuing \(step=20 of=20\)", errors[1])
+    whole, *both = (load_file(path / "checkpoint" / "model.safetensors") for path in (uninterrupted, *outs))
+    assert all(torch.equal(whole[name], weights[name]) for name in whole for weights in both)
+    assert not sealed_checkpoints(tmp_path / "work")
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_killed_at_random_five_times_it_ends_with_the_same_weights(sft_world, argv, tmp_path, processes):
     """SIGKILL and SIGTERM in turn, at random moments; with two processes Muon's states are spread over them.

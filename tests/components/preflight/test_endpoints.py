@@ -58,6 +58,7 @@ def test_nothing_listens() -> None:
         base_url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
         (error,) = probe([Probe(base_url, "m", "TEST_KEY", ("x",))], 5)
     assert "cannot be reached" in str(error)
+    assert "start the server or correct base_url; on a cluster a network policy may forbid" in str(error)
 
 
 def test_a_server_that_hangs_costs_the_timeout_only() -> None:

@@ -136,3 +136,29 @@ def test_nobody_there(call):
 def test_links_lead_to_the_ui_where_it_is_elsewhere(kubeflow, monkeypatch):
     monkeypatch.setenv("KF_PIPELINES_UI_ENDPOINT", "https://kubeflow.example/pipeline")
     assert "https://kubeflow.example/pipeline/#/runs/details/r0" in kubeflow("submit", "--no-wait")[1]
+
+
+@pytest.mark.parametrize(
+    "command", [("submit", "--no-wait"), ("schedule", "create", "weekly"), ("schedule", "replace", "weekly")]
+)
+def test_texts_that_kubeflow_changes_are_refused_before_anything_is_uploaded(kubeflow, state, command):
+    """A run with such a text answers 500 on a real Kubeflow, and goes on unrecorded."""
+    code, said = kubeflow(*command, "--set", "label_tree.domain=costs $$")
+    assert code == 78
+    assert "label_tree.domain: has '$$'; Kubernetes makes one '$' of two; say it another way;" in said
+    assert "a file of their own" in said
+    assert not state.versions and not state.runs
+
+
+def test_such_texts_are_not_compiled_either(call, tmp_path):
+    code, said = call("compile", "--output", str(tmp_path / "p.yaml"), "--set", "label_tree.domain=a {{x}}")
+    assert code == 78 and "label_tree.domain: has '{{'" in said
+    assert not (tmp_path / "p.yaml").exists()
+
+
+def test_names_that_kubeflow_cannot_keep_are_refused(kubeflow, state):
+    code, said = kubeflow("submit", "--no-wait", "--name", "good \U0001f340")
+    assert code == 78 and "--name: has '\\U0001f340'" in said
+    code, said = kubeflow("schedule", "create", "weekly \U0001f340")
+    assert code == 78 and "NAME: has '\\U0001f340'" in said
+    assert not state.versions

@@ -163,6 +163,20 @@ def test_a_store_that_ignores_conditions_is_refused(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(DirectoryStore, "put", lambda self, key, data, if_absent=False: put(self, key, data))
     with pytest.raises(ConfigError, match="ignores conditional writes"):
         publish(DomainRegistry(str(tmp_path), "cars"), "a")
+    assert probes(tmp_path) == []
+
+
+def probes(root: Path) -> list[Path]:
+    return list(root.rglob("*conditional-write-probe*"))
+
+
+def test_the_question_whether_conditions_hold_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Nor what earlier releases left; another promotion's own question stays until it has its answer."""
+    for name in ("conditional-write-probe", "conditional-write-probe-another"):
+        (tmp_path / "cars" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "cars" / name).write_bytes(b"first")
+    publish(DomainRegistry(str(tmp_path), "cars"), "a")
+    assert [path.name for path in probes(tmp_path)] == ["conditional-write-probe-another"]
 
 
 def test_a_write_whose_answer_was_lost_counts(tmp_path: Path) -> None:

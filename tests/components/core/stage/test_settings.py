@@ -7,7 +7,15 @@ from pydantic import Field
 
 from components.core.data.hashing import canonical_json, rng_for, seed_for
 from components.core.stage.errors import ConfigError
-from components.core.stage.settings import Endpoint, Settings, find_settings, parse_settings
+from components.core.stage.settings import (
+    READ_PATH,
+    WRITTEN_PATH,
+    Endpoint,
+    Settings,
+    find_settings,
+    parse_settings,
+    with_paths,
+)
 
 
 class Inner(Settings):
@@ -69,3 +77,44 @@ def test_seeds_depend_on_parts_and_nothing_else():
     assert seed_for("a", 1) == seed_for("a", 1)
     assert seed_for("a", 1) != seed_for("a1")
     assert rng_for("x").integers(1 << 30) == rng_for("x").integers(1 << 30)
+
+
+class _Place(Settings):
+    """One place."""
+
+    uri: str = Field(json_schema_extra=READ_PATH)
+    """A path."""
+    note: str = ""
+    """No path."""
+
+
+class _Places(Settings):
+    """Places in every position."""
+
+    root: str = Field(default="", json_schema_extra=WRITTEN_PATH)
+    """A path."""
+    several: tuple[str, ...] = Field(default=(), json_schema_extra=READ_PATH)
+    """Paths."""
+    inner: _Place | None = None
+    """One."""
+    listed: list[_Place] = []
+    """Some."""
+
+
+def test_every_marked_path_of_a_section_is_changed_and_nothing_else():
+    stated = {
+        "root": "r",
+        "several": ["a", "b"],
+        "inner": {"uri": "c", "note": "n"},
+        "listed": [{"uri": "d"}],
+    }
+    assert with_paths(_Places, stated, str.upper) == {
+        "root": "R", "several": ["A", "B"], "inner": {"uri": "C", "note": "n"}, "listed": [{"uri": "D"}]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 5, "text", {"unknown": "u", "root": 5, "inner": "c", "listed": {"uri": 3}}]
+)
+def test_what_does_not_fit_the_settings_stays_for_the_check_to_name(wrong):
+    assert with_paths(_Places, wrong, str.upper) == wrong
