@@ -12,14 +12,15 @@ import json
 import types
 import typing
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from components.core.stage.errors import ConfigError
+from components.core.stage.secrets import hide
 from components.stages import STAGES
 
 
@@ -27,7 +28,11 @@ class Settings(BaseModel):
     """Base of all settings: unknown keys fail, values are frozen, a field's docstring is its description."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
     )
 
 
@@ -40,14 +45,34 @@ WRITTEN_PATH: JsonDict = {"path": "written"}
 
 
 class Endpoint(Settings):
-    """An OpenAI-compatible HTTP endpoint that serves one model."""
+    """An OpenAI-compatible HTTP endpoint that serves one model, which is asked about pictures."""
+
+    asked_for: ClassVar[Literal["pictures", "text", "embeddings"]] = "pictures"
+    """What the stage will ask, so that preflight can try it."""
+    typed: ClassVar[bool] = True
+    """Whether answers have to fit a schema."""
 
     base_url: str = Field(pattern=r"^https?://", json_schema_extra=OPERATIONAL)
     """Address up to and including `/v1`. Only `model` says which model it is."""
     model: str
     """Model name as the endpoint lists it under `/models`."""
-    api_key_env: str = Field(default="OPENAI_API_KEY", json_schema_extra=OPERATIONAL)
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$", json_schema_extra=OPERATIONAL
+    )
     """Environment variable that holds the key; unset, no key is sent. Keys never stand in a config."""
+    answer_format: Literal["json_schema", "strict_json_schema", "json_object", "text"] = Field(
+        default="json_schema", json_schema_extra=OPERATIONAL
+    )
+    """How the form of an answer is asked for. `strict_json_schema` is what OpenAI's strict mode takes: every
+    property required, no further ones, no bounds. With `json_object` and `text` the prompt has the form."""
+    token_limit: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens", json_schema_extra=OPERATIONAL
+    )
+    """Name under which the endpoint takes the limit of an answer's length."""
+    omit: tuple[Literal["temperature", "seed"], ...] = Field(default=(), json_schema_extra=OPERATIONAL)
+    """Parameters that the endpoint refuses, which are not sent."""
+    embed_batch: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
+    """Texts in one request for embeddings."""
     timeout_s: float = Field(default=120.0, gt=0, json_schema_extra=OPERATIONAL)
     """Limit for one request, in seconds."""
     max_concurrency: int = Field(default=16, ge=1, json_schema_extra=OPERATIONAL)
@@ -59,8 +84,35 @@ class Endpoint(Settings):
     limit. Once it is used up, nothing more is asked and the stage ends; requests under way are kept, and
     spent on top. With a larger budget the stage goes on from there."""
 
+    @field_validator("base_url")
+    @classmethod
+    def _without_credentials(cls, value: str) -> str:
+        if "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("the address holds a user or password; keys come from the environment")
+        return value
+
+
+class FreeEndpoint(Endpoint):
+    """An endpoint that is asked about pictures and answers in its own words."""
+
+    typed: ClassVar[bool] = False
+
+
+class TextEndpoint(Endpoint):
+    """An endpoint that is asked without pictures."""
+
+    asked_for: ClassVar[Literal["pictures", "text", "embeddings"]] = "text"
+
+
+class Embedder(Endpoint):
+    """An endpoint that turns texts into vectors (`/embeddings`)."""
+
+    asked_for: ClassVar[Literal["pictures", "text", "embeddings"]] = "embeddings"
+
 
 S = TypeVar("S", bound=BaseModel)
+_MAX_SHOWN = 300
+"""Characters of a refused value in a message."""
 
 
 def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "config") -> S:
@@ -77,23 +129,56 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
     """
     if isinstance(data, str):
         try:
-            data = json.loads(data)
-        except json.JSONDecodeError as error:
+            data = json.loads(data, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping of settings, got {type(data).__name__}")
+    if unusable := [name for name, text in _texts(data, where) if not _storable(text)]:
+        raise ConfigError(f"{unusable[0]}: holds a zero byte or half a character, which no file can hold")
     try:
         return cls.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(cls, where, item) for item in error.errors())) from error
 
 
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Every text in settings with its dotted name, names of settings included."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield where, name
+            yield from _texts(item, f"{where}.{name}" if _storable(name) else where)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _texts(item, f"{where}.{index}")
+
+
+def _storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
 def _explain(cls: type[BaseModel], where: str, item: Any) -> str:
     location = ".".join(str(part) for part in (where, *item["loc"]))
     if item["type"] != "extra_forbidden":
-        return f"{location}: {item['msg']} (got {item['input']!r})"
+        return f"{location}: {item['msg']}{_got(str(item['loc'][-1] if item['loc'] else ''), item['input'])}"
     *path, name = item["loc"]
     return f"{location}: unknown setting{nearest(str(name), _fields_at(cls, path))}"
+
+
+def _got(name: str, value: Any) -> str:
+    """The refused value for a message: not where it may be a key, of a mapping the names alone, not long."""
+    if name == "api_key_env":
+        return " (the name of a variable, not the key itself)"
+    if isinstance(value, dict):
+        value = list(value)
+    shown = hide(repr(value))
+    return f" (got {shown if len(shown) <= _MAX_SHOWN else shown[:_MAX_SHOWN] + ' …'})"
 
 
 def nearest(name: str, valid: list[str]) -> str:
