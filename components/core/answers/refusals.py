@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 _KNOW = (
-    r"determin\w*|tell|say|answer\w*|count\w*|read|giv\w+|find|found|identif\w+|know\w*|provid\w+|comput\w+|calculat\w+"
+    r"determin\w*|tell|say|answer\w*|count\w*|read|giv\w+|identif\w+|know\w*|provid\w+|comput\w+|calculat\w+"
     r"|ma[dk]e\s+out|decid\w+|judg\w+|establish\w*|infer\w*|discern\w*|assess\w*|verif\w+|confirm\w*|conclud\w+|deduc\w+"
-    r"|see|seen|view\w*|access\w*|process\w*|analy[sz]\w+|help|assist|recogni[sz]\w+|estimat\w+|evaluat\w+|work(?:ed)?\s+out"
+    r"|view\w*|access\w*|process\w*|analy[sz]\w+|help|assist|recogni[sz]\w+|estimat\w+|evaluat\w+|work(?:ed)?\s+out"
     r"|ascertain\w*|distinguish\w*|deriv\w+|reach\w*|draw\w*|resolv\w+|solv\w+|state|stated|specif\w+|measur\w+|obtain\w*|compar\w+"
-    r"|name|rate|pick|choose|interpret\w*|look"
+    r"|name|rate|pick|choose|interpret\w*"
 )
 _FACTS = r"information|data|details?|context|evidence|clues?|basis"
 _LACK = rf"{_FACTS}|figures?|image|picture|photo\w*|graph|chart|diagram|sketch|table"
@@ -25,6 +25,8 @@ _REFUSES = re.compile(
     rf"|\b(?:not\s+enough|insufficient|inadequate|too\s+little|lacking|not\s+sufficient)\s+(?:\w+\s+){{0,2}}(?:{_LACK})\b"
     rf"|\b(?:lacks?|without|missing|no)\s+(?:(?!doubt)\w+\s+){{0,2}}(?:{_FACTS})\b|\bwithout\s+(?:seeing|access|the|an|any)\s+(?:\w+\s+){{0,2}}(?:{_LACK})\b"
     r"(?!\s+(?:is|are)\s+(?:needed|required|necessary))"
+    rf"|(?:\bnot|n['’]t)\s+(?:\w+\s+){{0,3}}(?:enough|sufficient|any)\s+(?:\w+\s+){{0,2}}(?:{_FACTS})\b"
+    rf"|\b(?:cannot|can['’]?t|unable\s+to|not\s+able\s+to)\s+(?:\w+ly\s+)?see\s+(?:\w+\s+)?(?:image|picture|photo\w*|graph|chart|diagram|attachment)s?\b(?!\s+of)"
     rf"|\b(?:{_LACK})\b[^.!?\n]{{0,60}}?\b(?:(?:is|are|was|were|been|be)(?:\s+not|n['’]t)\s+(?:\w+ly\s+)?(?:attached|provided|given|included|supplied|shown"
     r"|visible|available|loaded|uploaded|enough|sufficient|legible|readable)|(?:is|are|was|were|been)\s+(?:left\s+out|missing|absent|unreadable|illegible"
     r"|unavailable|insufficient|too\s+(?:blurry|blurred|dark|small))|came\s+along)\b"
@@ -35,11 +37,16 @@ _REFUSES = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 _REFUSES_HAN = re.compile(
-    "无法|不确定|不清楚|抱歉|看不清|不能确定|不知道|不能判断|难以|没法|不能得出|得不出|得不到|不好说|说不准|说不清|未知"
+    "无法|无从|不(?:太|大|能|敢|很|怎么)?(?:确定|清楚)|不好(?:说|判断|确定)|很难(?:说|判断|确定|得出)|难说|没有答案|抱歉|看不清|不能确定|不知道|不能判断|难以|没法|不能得出|得不出|得不到|不好说|说不准|说不清|未知"
     "|没有(?:给出|提供|足够|任何)?(?:足够的?|充分的?|相关的?|更多的?|具体的?)?(?:信息|线索|依据|数据|资料|图片|条件|内容|证据|把握|办法)"
     "|(?:信息|线索|依据|数据|资料|条件|证据)(?:不足|不够|缺失|有限|太少)|缺乏|缺少(?:信息|线索|依据|数据|资料|条件|证据|图)|没有办法|不能回答|不便回答"
     "|(?:未|没有|没)(?:给出|提供|上传|附上)(?:图|信息|足够|相关|任何)|不足以|判断不了|确定不了|回答不了|不得而知|对不起"
 )
+_UNSEEN = re.compile(
+    r"\b(?:cannot|can\s?not|can['’]?t|could\s+not|couldn['’]?t|unable\s+to|not\s+able\s+to)\s+(?:\w+ly\s+)?(?:be\s+)?(?:see|seen|look|find|found)\b",
+    re.IGNORECASE,
+)
+"""Denies that something is there; of a count it says that there is none to give."""
 _BUT = re.compile(r"\b(?:but|however|still|nevertheless|nonetheless|yet)\b|但|不过|然而|可是")
 _HINT = re.compile(
     r"n['’]t\b|not\b|\bno\b|unable|impossible|un(?:known|clear|sure|certain|det|ans|dec)|sorry|afraid|lack|insuff|fail|hard|difficult"
@@ -48,20 +55,20 @@ _HINT = re.compile(
 )
 
 
-def refuses(text: str) -> bool:
-    """Whether a text says that it does not know or cannot tell."""
-    return bool(_HINT.search(text) and _REFUSES.search(text)) or (
-        not text.isascii() and bool(_REFUSES_HAN.search(text))
-    )
+def refuses(text: str, unseen: bool = False) -> bool:
+    """Whether a text says that it does not know or cannot tell; with `unseen`, also that it cannot see."""
+    if _HINT.search(text) and (_REFUSES.search(text) or (unseen and _UNSEEN.search(text))):
+        return True
+    return not text.isascii() and bool(_REFUSES_HAN.search(text))
 
 
-def without_refusal(text: str) -> str:
+def without_refusal(text: str, unseen: bool = False) -> str:
     """What a text says beside a refusal: what follows a "but" after it, "" if nothing does.
 
     "I am not sure, but there seem to be 5" says that there seem to be 5.
     """
-    if not refuses(text):
+    if not refuses(text, unseen):
         return text
     parts = _BUT.split(text)
     kept = parts[-1] if len(parts) > 1 else ""
-    return kept if kept and not refuses(kept) else ""
+    return kept if kept and not refuses(kept, unseen) else ""

@@ -25,7 +25,7 @@ _LEADING = re.compile(rf"\W*(?:(?P<yes>{_YES})|(?P<no>{_NO}))\b(?!\s+(?:{_YES}|{
 _WORD = re.compile(rf"\b(?:(?P<yes>{_YES})|(?P<no>no|nope|nah))\b", re.IGNORECASE)
 _BOTH = re.compile(r"\byes\s*(?:/|or|and|,\s*and|nor)\s*no\b|\bno\s*(?:/|or|and)\s*yes\b|(?:是否|能否|有没有|是不是|对不对)[^，。,.]*[？?]", re.I)
 _VERDICT = re.compile(
-    r"\b(?:(?P<right>true|correct|accurate|valid|the\s+case)|(?P<wrong>false|incorrect|wrong|untrue|inaccurate|mistaken|invalid))\b",
+    r"\b(?:(?P<right>true|correct|accurate|valid|the\s+case|right\s+(?:order|sequence|place|position|one|answer|way|size|shape|spot|pair|label|match))|(?P<wrong>false|incorrect|wrong|untrue|inaccurate|mistaken|invalid))\b",
     re.IGNORECASE,
 )
 _NEGATOR = re.compile(
@@ -53,6 +53,7 @@ _HAN_AFFIRMS = re.compile(
 )
 _HAN_LEADING_NO = re.compile("不|没(?!错)|否|无(?!疑|论)|错|非(?!常)|未")
 _HAN_LEADING_YES = re.compile("是(?!否|不是)|有(?!没有)|对(?!于|比|不对)|正确|存在|能(?!否)|可以|会(?!不会)|确实|的确|当然|没错|肯定|属实|嗯")
+_HAN_CONCLUDES = re.compile("综上|因此|所以|总之|由此|故|总的来说|可知|说明")
 _SENTENCE_END = re.compile(r"[.。!！?？\n]+(?=\s|$|[^\d\s])")
 _CONTRAST = re.compile(r"\bbut\b|\bhowever\b|但是?|不过|然而", re.IGNORECASE)
 _LATIN = re.compile("[A-Za-z]{2}")
@@ -130,4 +131,6 @@ def _reads_chinese(sentence: str) -> str:
         return "yes"
     if _HAN_DENIES.search(cleared):
         return "no"
+    if _HAN_CONCLUDES.match(leading) and re.search("[是在为]", leading):
+        return "yes"
     return "yes" if cleared != leading or _HAN_AFFIRMS.search(leading) else ""

@@ -92,7 +92,7 @@ def parse_number(text: str, question: str = "") -> Quantity | None:
     outside = _REMARK.sub(" ", text) if "(" in text else text
     outside = outside.replace("**", "").replace("$", "") if "*" in outside or "\\" in outside else outside
     if len(outside) > 12 or not outside.isascii():
-        outside = without_refusal(outside)
+        outside = without_refusal(outside, unseen=True)
         if not outside:
             return None
     found = _stated(outside, question)
@@ -107,7 +107,7 @@ def first_number(text: str) -> Quantity | None:
     if "(" in plain:
         plain = _REMARK.sub(" ", plain)
     plain = plain.replace("$", "").replace("**", "")
-    if refusal_free := without_refusal(plain):
+    if refusal_free := without_refusal(plain, unseen=True):
         plain = refusal_free
     else:
         return None

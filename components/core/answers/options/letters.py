@@ -26,7 +26,7 @@ LETTER = rf"{_DRESS}(?:{_INNER}|\*\*([A-Z])\*\*|{_BARE})[.]?{_UNDRESS}"
 DECORATED = re.compile(rf"{_DRESS}(?:\(\s*\*{{0,2}}([A-Z])\*{{0,2}}\s*\)|\[([A-Z])\]|\*\*\(?([A-Z])[.)]?\*\*|{_BEFORE}([A-Z])[.:)](?=\s|$))")
 _NOUN = r"(?:options?|choices?|answers?|letters?|alternatives?|选项)"
 _BETWEEN = (
-    r"\s*(?:[,，、/&;+]|\band\b|\bor\b|\bas\s+well\s+as\b|\bnor\b|和|或|及|与|以及)\s*(?:(?:and|or|also|both|then|even)\b\s*)*"
+    r"\s*(?:[,，、/&;+]|\band\b|\bor\b|\bas\s+well\s+as\b|\bnor\b|和|或|及|与|以及|还是)\s*(?:(?:and|or|also|both|then|even)\b\s*)*"
     rf"(?:{_NOUN}\s*)?"
 )
 _LETTER = re.compile(LETTER)
@@ -44,7 +44,7 @@ _ENGLISH_WORD = re.compile(
 )
 
 _REJECTS = (
-    r"\b(?:not|never|cannot\s+be|can['’]?t\s+be|rather\s+than|instead\s+of|as\s+opposed\s+to|unlike|than|over|except(?:\s+for)?|neither|nor"
+    r"\b(?:not|never|(?:any|every)thing\s+but|all\s+but|cannot\s+be|can['’]?t\s+be|rather\s+than|instead\s+of|as\s+opposed\s+to|unlike|than|over|except(?:\s+for)?|neither|nor"
     r"|rul(?:e|es|ed|ing)\s+out|eliminat\w+|exclud\w+|discard\w*|reject\w*|dismiss\w*|cross(?:ed|ing)?\s+out|against|besides|ignor\w+|discount\w*|avoid\w*"
     r"|disqualif\w+|different\s+from)\s+|n['’]t(?:\s+be)?\s+|(?:不是|并非|而不是|而非|不选择?|不能选|不应选|不该选|不会是|不可能是|排除了?|除了|不为|非)\s*"
 )
@@ -56,6 +56,7 @@ _WRONG = (
 _COPULA = r"(?:is|are|was|were|would\s+be|can\s+be|could\s+be|must\s+be|should\s+be|seems?|appears?|looks?|['’]s)"
 _REJECTED_AFTER = (
     rf"\s*(?:\([^()]*\)\s*)?,?\s*(?:(?:{_COPULA}\s+|[:：=\-–—]\s*)(?:\w+ly\s+|both\s+|all\s+|also\s+|therefore\s+|thus\s+|just\s+|far\s+)*(?:{_WRONG})"
+    r"|(?:incorrect|wrong|false|no)\b(?=\s*[.,;:!]|\s*$)"
     r"|(?:is|are|was|were|do|does|did|would|could|can|should|will|must|has|have)(?:\s+(?:\w+ly|both|also)\s+|\s*)(?:not\b(?!\s+only)|n['’]t\b)|cannot\b|can['’]?t\b|won['’]t\b"
     r"|fails?\b|lacks?\b|contradicts?\b|(?:选项|项)?\s*(?:都|均|也|是|显然|明显)*\s*(?:错误|错的|错|不正确|不对|不符|不成立|有误|被?排除|不合|不满足|不可能|不是|不能|不应|不恰当))"
 )
@@ -80,7 +81,7 @@ def without_rejected(text: str, texts: OptionTexts) -> str:
 
 
 _CUES = re.compile(
-    r"n['’o]t|never|cannot|can['’]t|rather|instead|opposed|unlike|than|over|except|neither|nor|out|eliminat|exclu|discard|reject|dismiss|against|beside|ignor"
+    r"n['’o]t|never|thing but|all but|\bno\b|cannot|can['’]t|rather|instead|opposed|unlike|than|over|except|neither|nor|out|eliminat|exclu|discard|reject|dismiss|against|beside|ignor"
     r"|discount|avoid|disqual|different|wrong|incorrect|false|untrue|accura|valid|possible|plausible|likely|relevant|suitable|supported|mistaken|too|fail|lack"
     r"|contradict|won|不|非|除|错|误|排",
     re.IGNORECASE,
@@ -132,6 +133,8 @@ def letters_at(
         if letters and following:
             break
         letter = letter_of(match)
+        if letter in letters:
+            break
         letters.append(letter)
         end = texts.end_of_own(letter, text, match.end())
         separator = _SEPARATOR.match(text, end)

@@ -70,11 +70,11 @@ _BY_IS_HAN = re.compile(r"(?:是|为)\s*(?=[(（]?[A-Z][)）]?\s*(?:选项|项|$
 _ONLY = re.compile(rf"\bonly\s+(?:{_NOUN}\s+)?|只有\s*(?:选项)?", re.IGNORECASE)
 _PREDICATE = re.compile(
     r"\s*(?:\([^()]*\)\s*)?,?\s*(?:(?:is|are|was|must\s+be|would\s+be|should\s+be|has\s+to\s+be|seems?(?:\s+to\s+be)?|appears?\s+to\s+be|remains|['’]s)\s+(?:\w+ly\s+|also\s+|both\s+|the\s+|my\s+"
-    r"|our\s+|thus\s+|therefore\s+|hence\s+|then\s+|indeed\s+|only\s+|most\s+|single\s+|one\s+){0,4}(?:correct|right(?!\s+(?:next|of|side|above|hand|angle|below|behind))|true|best|answers?|choice|option"
-    r"|closest|proper|appropriate|likely|valid|accurate|fit|match|pick|solution|winner|final)\b|(?:选项|项)?\s*(?:是|都|最|才|为)*\s*(?:正确|对的|对|符合|合适|恰当|答案|成立))",
+    r"|our\s+|a\s+|an\s+|much\s+|thus\s+|therefore\s+|hence\s+|then\s+|indeed\s+|only\s+|most\s+|single\s+|one\s+){0,4}(?:correct|right(?!\s+(?:next|of|side|above|hand|angle|below|behind))|true|best|answers?|choice|option"
+    r"|closest|better|ideal|perfect|proper|appropriate|likely|valid|accurate|fit|match|pick|solution|winner|final)\b|(?:correct|right|yes|true)\b(?=\s*[.,;:!]|\s*$)|(?:选项|项)?\s*(?:是|都|最|才|为)*\s*(?:正确|对的|对|符合|合适|恰当|答案|成立))",
     re.IGNORECASE,
 )
-_FITS = re.compile(r"\s*(?:fits?|match(?:es)?|works?|does|satisf(?:y|ies)|makes?\s+sense|holds?|remains?|is\s+left|stands)\b", re.IGNORECASE)
+_FITS = re.compile(r"\s*(?:fits?|match(?:es)?|works?|does|satisf(?:y|ies)|makes?\s+sense|holds?|remains?|is\s+left|stands|it\s+is)\b", re.IGNORECASE)
 _STATED_END = re.compile(
     r"[*_\"'”’$)]*\s*(?:$|[.,;:!?()\n。，；！—–]|-\s|\b(?:because|since|as|for|over|given|which|with|in|by|instead|rather)\b|选项|项|的|因|是)", re.IGNORECASE
 )
@@ -97,6 +97,7 @@ _CONCLUDES = re.compile(
 _STOP = frozenset(
     "the a an of in on at to is are was were be been do does did which what who whom whose when where why how and or than that this these those it its with for from by as".split()
 )
+_SUPPOSES = re.compile(r"\W*(?:if|suppose|assuming|were|whether|如果|假如|若)\b", re.IGNORECASE)
 _NEITHER = re.compile(r"\bneither\b|\bnone\s+of\b|都不|均不|没有一个", re.IGNORECASE)
 _COMPARES = re.compile(r"\b(?:than|instead\s+of|rather\s+than|unlike|while|whereas|but|compared\s+(?:to|with))\b", re.IGNORECASE)
 
@@ -279,9 +280,9 @@ def _predicates(text: str, texts: OptionTexts) -> list[Statement]:
         if text[start : start + 1].isalpha() and named_by_noun(text, start):
             continue
         option = bool(re.search(rf"{_NOUN}\s*$|选项\s*$", before, re.IGNORECASE))
-        if _PREDICATE.match(text, end) and not re.search(r"\b(?:if|whether|that|and|or|,)\s+(?:option\s+)?$", before):
+        if _PREDICATE.match(text, end) and not re.search(r"\b(?:if|whether)\s+(?:option\s+)?$", before):
             found.append(Statement(start, _joined(letters)))
-        elif (option or text[start] in "([") and _FITS.match(text, end):
+        elif (option or text[start] in "([" or text.startswith(" it is", end)) and _FITS.match(text, end):
             found.append(Statement(start, _joined(letters)))
         elif _ONLY.search(before) and _ONLY.search(before).end() == len(before):  # type: ignore[union-attr]
             found.append(Statement(start, _joined(letters)))
@@ -377,7 +378,7 @@ def _bare(text: str, count: int) -> set[str]:
     letters = set()
     for match in _ALONE.finditer(text):
         if match[1] in "AI" and re.match(r"\s+[A-Za-z]", text[match.end() :]):
-            if not re.match(r"\s+(?:or|and|is|because|since)\b", text[match.end() :]):
+            if not re.match(r"\s+(?:or|and|is|because|since|to(?=\s+[A-Z]\b))\b", text[match.end() :]):
                 continue
         if not named_by_noun(text, match.start()) and _valid(match[1], count):
             letters.add(match[1])
@@ -395,7 +396,7 @@ def _by_text(
         return LETTERS[next(iter(hits))]
     if not hits and not mentioned:
         return "" if refuses(text) else _by_number(text, texts, question)
-    sentences = [s for s in _SENTENCE.split(text) if s and s.strip(EDGE)]
+    sentences = [s for s in _SENTENCE.split(text) if s and s.strip(EDGE) and not _SUPPOSES.match(s)]
     if hits and not mentioned and (number := _by_number(text, texts, question)):
         return number
     named = [(s, _named_in(s, texts)) for s in sentences]
