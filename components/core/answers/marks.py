@@ -17,19 +17,20 @@ _BOX = re.compile(r"\\f?boxed\s*\{|\\fbox\s*\{")
 _HASHES = re.compile(r"^#{4}[ \t]*(\S.*)$", re.MULTILINE)
 _HEADING = re.compile(r"(?:step|part|section|phase|task|case|note|第)\b|.*[:：]\s*$", re.IGNORECASE)
 _BARE = re.compile(r"[-+(\[$€£\s]*(?:[A-Za-z]|[\d.,/]+\s?%?)[)\].\s]*$")
-_MARKER = re.compile(
-    r"(?:\banswer|\bans\.?|答案|回答)\s*[*_]*\s*(?:is|是|为)?\s*[:：][ \t]*[*_]*"
-    r"|\banswer\s+[-–—]\s+(?=\S)"
-    r"|^[#*_ \t]*(?:the\s+)?(?:final|correct)\s+answer[*_ \t]*$",
-    re.IGNORECASE | re.MULTILINE,
-)
-_SOFT_MARKER = re.compile(r"(?:\banswer\s+is|答案是|答案为)\s*", re.IGNORECASE)
+_WORD = re.compile(r"[Aa](?:nswer|ns\b)|A(?:NSWER|NS\b)|答案|回答")
+_MARKER = re.compile(r"(?:answer|ans\.?|答案|回答)\s*[*_]*\s*(?:is|是|为)?\s*[:：][ \t]*[*_]*|answer\s+[-–—]\s+(?=\S)", re.IGNORECASE)
+_ALONE = re.compile(r"[#*_ \t]*(?:the\s+)?(?:(?:final|correct)\s+answer|answer(?=[*_ \t]*\n\s*\S{1,40}\s*$))[*_ \t]*(?:\n|$)", re.IGNORECASE)
+_SOFT_MARKER = re.compile(r"(?:answer\s+is|答案是|答案为)\s*", re.IGNORECASE)
 _FOLLOWING = re.compile(
     r"\n\s*[#*_\s]*(?:(?:next|new)\s+)?(?:question|q|problem|问题|题目|user|human)\s*\d*\s*[*_]*\s*[:：]"
     r"|\n\s*#+\s*(?:question|problem|问题|题目)\s*\d*[*_ \t]*\n", re.IGNORECASE
 )
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boldsymbol|mbox)\s*\{([^{}]*)\}")
 _CUE = re.compile("nswer|NSWER|\\\\|####|答|[Aa]ns|<")
+
+
+_BOXES = 8
+"""Boxes that are read, the last ones: each may reach to the end of the text."""
 
 
 class Mark(NamedTuple):
@@ -53,15 +54,32 @@ def marks(text: str) -> list[Mark]:
     """All marks of a text, in order."""
     if not _CUE.search(text):
         return []
-    found = [Mark(m.start(), text[m.end() :], "mark") for m in _MARKER.finditer(text)]
-    found += [Mark(m.start(), text[m.end() :], "sentence") for m in _SOFT_MARKER.finditer(text)]
+    found = _words(text)
     if "\\" in text:
         found += [
-            Mark(m.start(), _WRAPPED.sub(r"\1", _closed(text, m.end())), "box") for m in _BOX.finditer(text)
+            Mark(m.start(), _WRAPPED.sub(r"\1", _closed(text, m.end())), "box")
+            for m in list(_BOX.finditer(text))[-_BOXES:]
         ]
     if "####" in text:
         found += _hashes(text)
     return sorted(found, key=lambda mark: mark.start)
+
+
+def _words(text: str) -> list[Mark]:
+    """Marks with the word "answer": before a colon, as a heading, in "the answer is"."""
+    found: list[Mark] = []
+    for word in _WORD.finditer(text):
+        place = word.start()
+        if text[place - 1 : place].isalnum() and text[place - 1].isascii() and place:
+            continue
+        line = text.rfind("\n", 0, place) + 1
+        if match := _MARKER.match(text, place):
+            found.append(Mark(place, text[match.end() :], "mark"))
+        elif match := _SOFT_MARKER.match(text, place):
+            found.append(Mark(place, text[match.end() :], "sentence"))
+        elif place - line < 24 and (match := _ALONE.match(text, line)):
+            found.append(Mark(place, text[match.end() - 1 if text[match.end() - 1] == "\n" else match.end() :], "mark"))
+    return found
 
 
 def _hashes(text: str) -> list[Mark]:

@@ -48,17 +48,23 @@ _UNSEEN = re.compile(
 )
 """Denies that something is there; of a count it says that there is none to give."""
 _BUT = re.compile(r"\b(?:but|however|still|nevertheless|nonetheless|yet)\b|但|不过|然而|可是")
-_HINT = re.compile(
-    r"n['’]t\b|not\b|\bno\b|unable|impossible|un(?:known|clear|sure|certain|det|ans|dec)|sorry|afraid|lack|insuff|fail|hard|difficult"
-    r"|without|missing|inadequate|little|apolog|nobody|nothing|beats|left out|illegible|unread|unavail|absent|too |n/?a\b|indeterm",
-    re.IGNORECASE,
-)
+_HINTS = (
+    "n't", "n’t", "not", "no ", "no-", "un", "impossible", "sorry", "afraid", "lack", "insuff", "fail", "hard", "difficult", "without",
+    "missing", "inade", "little", "apolog", "nobody", "nothing", "beats", "left out", "illegible", "absent", "too ", "n/a", "na", "indeterm",
+)  # fmt: skip
+"""One of these stands in every refusal; looking for them is much cheaper than the patterns."""
+_SENTENCE = re.compile(r"[.!?\n]+(?=\s|$)|\n")
 
 
 def refuses(text: str, unseen: bool = False) -> bool:
     """Whether a text says that it does not know or cannot tell; with `unseen`, also that it cannot see."""
-    if _HINT.search(text) and (_REFUSES.search(text) or (unseen and _UNSEEN.search(text))):
-        return True
+    lowered = text.lower()
+    if any(hint in lowered for hint in _HINTS):
+        for sentence in _SENTENCE.split(lowered) if len(text) > 80 else (lowered,):
+            if any(hint in sentence for hint in _HINTS) and (
+                _REFUSES.search(sentence) or (unseen and _UNSEEN.search(sentence))
+            ):
+                return True
     return not text.isascii() and bool(_REFUSES_HAN.search(text))
 
 

@@ -23,7 +23,7 @@ _NO_DOUBT = re.compile(
 )
 _LEADING = re.compile(rf"\W*(?:(?P<yes>{_YES})|(?P<no>{_NO}))\b(?!\s+(?:{_YES}|{_NO})\b|\s*/|-)", re.IGNORECASE)
 _WORD = re.compile(rf"\b(?:(?P<yes>{_YES})|(?P<no>no|nope|nah))\b", re.IGNORECASE)
-_BOTH = re.compile(r"\byes\s*(?:/|or|and|,\s*and|nor)\s*no\b|\bno\s*(?:/|or|and)\s*yes\b|(?:是否|能否|有没有|是不是|对不对)[^，。,.]*[？?]", re.I)
+_BOTH = re.compile(r"\byes\s*(?:/|or|and|,\s*and|nor)\s*no\b|\bno\s*(?:/|or|and)\s*yes\b|(?:是否|能否|有没有|是不是|对不对)[^，。,.]{0,60}[？?]", re.I)
 _VERDICT = re.compile(
     r"\b(?:(?P<right>true|correct|accurate|valid|the\s+case|right\s+(?:order|sequence|place|position|one|answer|way|size|shape|spot|pair|label|match))|(?P<wrong>false|incorrect|wrong|untrue|inaccurate|mistaken|invalid))\b",
     re.IGNORECASE,

@@ -44,30 +44,28 @@ _FILL = (
 _IS = r"(?:\b(?:is|are|was|would\s+be|must\s+be|should\s+be|will\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be|to\s+be|being|remains|['’]s)\b|[:：=→]|\s[-–—]\s)"
 _OF_ANSWER = re.compile(
     rf"\b{_NOUN}(?:\s+(?!is\b|are\b|was\b|not\b)[a-z][a-z'’-]+|\s*\([^()A-Z]*\))" + r"{0,8}?" + rf"[*_\s]*{_IS}[*_\s]*{_FILL}",
-    re.IGNORECASE,
 )
 _BY_VERB = re.compile(
     r"\b(?:choos(?:e|ing)|chose|select(?:ed|ing|s)?|pick(?:ed|ing)?|go(?:ing)?\s+(?:with|for)|went\s+with|opt(?:ed|ing)?\s+for|vot(?:e|ing)\s+for|settl(?:e|ing)\s+(?:on|for)"
     r"|say|guess|answer|prefer|conclude|leav(?:es|ing)|left\s+with|point(?:s|ing)?\s+to|favou?rs?|must\s+be|has\s+to\s+be|should\s+be"
     r"|makes\s+it|(?:it|this|that|which|answer)(?:['’]s|\s+is|\s+means|\s+leaves|\s+would\s+be)|['’]s)\b(?:\s+(?:us|me|only|behind|that|it|is)\b)*" + _FILL,
-    re.IGNORECASE,
 )
 _BY_NOUN = re.compile(
     r"\b(?:correspond(?:s|ing)?\s+to|match(?:es|ing)?|labell?ed(?:\s+as)?|marked(?:\s+as)?|get|gives?|found\s+in|shown\s+in|is|in\s+line\s+with|agrees\s+with|supports?"
     rf"|consistent\s+with|described\s+by)\s+(?:the\s+)?{_NOUN}\s+",
-    re.IGNORECASE,
 )
 _BY_SO = re.compile(
     r"(?:\b(?:so|thus|hence|therefore|consequently|accordingly|finally|overall|in\s+(?:conclusion|short|summary)|ultimately)\b|⇒|=>|∴|→|因此|所以|综上)\s*[,:，]?" + _FILL,
-    re.IGNORECASE,
 )
-_BY_BUT = re.compile(rf"{REJECTED}[^.。\n]" + r"{0,40}?(?:\bbut\b|\brather\b|\binstead\b|而是|但是?|应该?是)" + _FILL, re.IGNORECASE)
+_BY_BUT = re.compile(rf"{REJECTED}[^.。\n]" + r"{0,40}?(?:\bbut\b|\brather\b|\binstead\b|而是|但是?|应该?是)" + _FILL)
 _BY_HAN = re.compile(
     r"(?:答案|选项|正确选项|正确答案|结论)[^。，,\nA-Z∅]{0,12}?(?:是|为|选择?|[:：])\s*(?:选项)?|(?:应该?|故|因此|所以|我|可以?|最终|最后|还是|就|只能|必须|请|)选(?:择|的是|项是|定)?[:：]?\s*(?:选项)?"
     r"|(?:而是|就是|应是|应为|应该是)\s*(?:选项)?|(?:只剩下?|剩下的?是?|留下)\s*(?:选项)?"
 )
 _BY_IS_HAN = re.compile(r"(?:是|为)\s*(?=[(（]?[A-Z][)）]?\s*(?:选项|项|$|[。，,.\s]))")
-_ONLY = re.compile(rf"\bonly\s+(?:{_NOUN}\s+)?|只有\s*(?:选项)?", re.IGNORECASE)
+_ONLY = re.compile(rf"(?:\bonly\s+(?:{_NOUN}\s+)?|只有\s*(?:选项)?)$", re.IGNORECASE)
+_NOUN_END = re.compile(rf"{_NOUN}\s*$|选项\s*$", re.IGNORECASE)
+_IF_END = re.compile(r"\b(?:if|whether)\s+(?:option\s+)?$", re.IGNORECASE)
 _PREDICATE = re.compile(
     r"\s*(?:\([^()]*\)\s*)?,?\s*(?:(?:is|are|was|must\s+be|would\s+be|should\s+be|has\s+to\s+be|seems?(?:\s+to\s+be)?|appears?\s+to\s+be|remains|['’]s)\s+(?:\w+ly\s+|also\s+|both\s+|the\s+|my\s+"
     r"|our\s+|a\s+|an\s+|much\s+|thus\s+|therefore\s+|hence\s+|then\s+|indeed\s+|only\s+|most\s+|single\s+|one\s+){0,4}(?:correct|right(?!\s+(?:next|of|side|above|hand|angle|below|behind))|true|best|answers?|choice|option"
@@ -134,7 +132,7 @@ def choice_letter(
     if inner is not None:
         text = inner
     if stated:
-        found = _statements(without_rejected(text, texts), texts)
+        found = _statements(without_rejected(_windows(text), texts), texts)
         return _valid(found[-1].answer, len(choices) or 8) if found else ""
     return _read(text, texts, question) if text else ""
 
@@ -143,10 +141,11 @@ def _read(text: str, texts: OptionTexts, question: str) -> str:
     count = len(texts) or 8
     if whole := _by_equal(text, texts):
         return whole
-    kept = without_rejected(text, texts)
-    stated = _statements(kept, texts)
+    short = without_rejected(_windows(text), texts)
+    stated = _statements(short, texts)
     if stated:
         return _valid(stated[-1].answer, count)
+    kept = short if len(short) >= len(text) - 2 else without_rejected(text, texts)
     if _lists_options(kept, texts):
         return ""
     if (opening := _leading(kept, texts)) is not None:
@@ -184,6 +183,26 @@ def _by_equal(text: str, texts: OptionTexts) -> str:
     return LETTERS[number] if number is not None else ""
 
 
+_CUE = re.compile(
+    r"(?<![A-Za-z0-9'’])[A-HJ-Z](?![A-Za-z0-9'’])|[(\[][a-z][)\]]|[Aa]nswer|ANSWER|[Oo]ption|[Cc]hoice|\\f?box|####|[选答正]|[是为对]\s*[A-Z]"
+)
+_AROUND = 140
+
+
+def _windows(text: str) -> str:
+    """A long text without the parts that name no letter and no answer: statements stand near one of these."""
+    if len(text) <= 2 * _AROUND:
+        return text
+    spans = [(0, _AROUND)]
+    for cue in [*((m.start(), m.end()) for m in _CUE.finditer(text)), (len(text), len(text))]:
+        begin, end = max(0, cue[0] - _AROUND), cue[1] + _AROUND
+        if begin <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            spans.append((text.find(" ", begin, cue[0]) + 1 or begin, end))
+    return text if len(spans) == 1 else "\n\n".join(text[a:b] for a, b in spans)
+
+
 def _joined(letters: list[str]) -> str:
     return letters[0] if len(set(letters)) == 1 else SEVERAL
 
@@ -200,17 +219,38 @@ def _statements(text: str, texts: OptionTexts) -> list[Statement]:
                 found.append(Statement(mark.start, answer))
         elif not mark.text.strip(EDGE + ":"):
             found.append(Statement(mark.start, ""))
-    for match in _OF_ANSWER.finditer(text):
-        found += _slot(text, match, texts, lower=True, free=True) or _text_slot(text, match, texts)
-    for pattern in (_BY_VERB, _BY_SO, _BY_BUT, _BY_NOUN):
-        for match in pattern.finditer(text):
-            found += _slot(text, match, texts, lower=pattern is not _BY_SO, free=pattern is _BY_NOUN)
+    lowered = _lowered(text)
+    if any(noun in lowered for noun in _NOUNS):
+        for match in _OF_ANSWER.finditer(lowered):
+            found += _slot(text, match, texts, lower=True, free=True) or _text_slot(text, match, texts)
+        for match in _BY_NOUN.finditer(lowered):
+            found += _slot(text, match, texts, lower=True, free=True)
+    lettered = bool(_CAPITAL.search(text))
+    for match in _BY_VERB.finditer(lowered):
+        found += _slot(text, match, texts, lower=True)
+    if lettered and any(word in lowered for word in _SO_WORDS):
+        for match in _BY_SO.finditer(lowered):
+            found += _slot(text, match, texts)
+    if REJECTED in text:
+        for match in _BY_BUT.finditer(lowered):
+            found += _slot(text, match, texts, lower=True)
     if not text.isascii():
         for pattern in (_BY_HAN, _BY_IS_HAN):
             for match in pattern.finditer(text):
                 found += _slot(text, match, texts, free=True) or _text_slot(text, match, texts)
-    found += _predicates(text, texts)
+    if lettered:
+        found += _predicates(text, texts)
     return sorted(found, key=lambda statement: statement.place)
+
+
+_NOUNS = ("answer", "option", "choice", "letter", "selection", "pick", "alternative", "solution", "conclusion", "guess", "vote", "response", "ans")
+_SO_WORDS = ("so", "thus", "hence", "fore", "consequently", "accordingly", "finally", "overall", "in ", "ultim", "⇒", "=>", "∴", "→", "因", "所", "综")
+
+
+def _lowered(text: str) -> str:
+    """The text in lower case at the same places."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else "".join(c.lower() if c.isascii() else c for c in text)
 
 
 def _of_content(content: str, texts: OptionTexts) -> str:
@@ -279,12 +319,12 @@ def _predicates(text: str, texts: OptionTexts) -> list[Statement]:
         before = text[max(0, start - 24) : start]
         if text[start : start + 1].isalpha() and named_by_noun(text, start):
             continue
-        option = bool(re.search(rf"{_NOUN}\s*$|选项\s*$", before, re.IGNORECASE))
-        if _PREDICATE.match(text, end) and not re.search(r"\b(?:if|whether)\s+(?:option\s+)?$", before):
+        option = bool(_NOUN_END.search(before))
+        if _PREDICATE.match(text, end) and not _IF_END.search(before):
             found.append(Statement(start, _joined(letters)))
         elif (option or text[start] in "([" or text.startswith(" it is", end)) and _FITS.match(text, end):
             found.append(Statement(start, _joined(letters)))
-        elif _ONLY.search(before) and _ONLY.search(before).end() == len(before):  # type: ignore[union-attr]
+        elif _ONLY.search(before):
             found.append(Statement(start, _joined(letters)))
     return found
 
