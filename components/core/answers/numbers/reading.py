@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from components.core.answers.numbers.units import SCALES, UNITS, alternatives
@@ -57,6 +58,8 @@ _NUMBER = re.compile(
     r"(?P<below>(?:\s+degrees?)?\s+below\s+zero\b)?",
     re.IGNORECASE,
 )
+_DIGIT = re.compile(r"\d")
+_LEAD = re.compile(rf"(?:(?:{_SIGN})?[$€£¥]-?|(?:{_SIGN}))?\.?$", re.IGNORECASE)
 # A digit glued to Latin letters belongs to a name or a unit (CO2, m/s2); Chinese text needs no space there.
 _GLUED = re.compile(r"[A-Za-z_^.]$")
 _SUPERSCRIPTS = re.compile("[⁻⁰¹²³⁴-⁹]+")
@@ -125,12 +128,26 @@ def _decimal(digits: str) -> tuple[str, bool]:
     return digits, "." not in digits
 
 
+def _matches(plain: str) -> Iterator[re.Match[str]]:
+    """Matches of `_NUMBER`, in order. Digits are looked for first: that is much cheaper than the pattern."""
+    done = 0
+    while digit := _DIGIT.search(plain, done):
+        start = max(done, digit.start() - 12)
+        before = _LEAD.search(plain, start, digit.start())
+        match = _NUMBER.match(plain, before.start() if before else digit.start())
+        if match is None and before:
+            match = _NUMBER.match(plain, digit.start())
+        if match:
+            yield match
+        done = max(match.end() if match else 0, digit.end())
+
+
 def placed_numbers(plain: str) -> list[Placed]:
     """All numbers of a plain text (see `plain_text`) in order; number words only where there are no digits,
     but for English ones above one, which count beside digits."""
     found: list[Placed] = []
     glued: list[Placed] = []
-    for match in _NUMBER.finditer(plain):
+    for match in _matches(plain):
         parsed = _value(match)
         unit = re.sub(r"\s+", " ", (match["unit"] or "").lower())
         quantity = Quantity(parsed[0], unit, parsed[1], match.group().strip()) if parsed else None
@@ -144,7 +161,7 @@ def placed_numbers(plain: str) -> list[Placed]:
     return words or glued or list(_words(plain, chinese_words))
 
 
-def _words(plain: str, reader=english_words) -> list[Placed]:  # type: ignore[no-untyped-def]
+def _words(plain: str, reader: Callable[[str], Iterator[tuple[int, int, float | None]]] = english_words) -> list[Placed]:
     return [
         Placed(start, end, None if value is None else Quantity(value, "", True, plain[start:end]), True)
         for start, end, value in reader(plain)

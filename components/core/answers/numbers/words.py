@@ -18,8 +18,7 @@ _WORDS = re.compile(
     rf"\b(?P<sign>{_SIGN})?(?P<words>(?:a\s+(?=hundred|thousand|million))?(?:{_WORD})(?:(?:-|\s+(?:and\s+)?)(?:{_WORD}))*)\b"
     # "one and a half", "six tenths", "two-thirds": phrases that are not read, and are not their first word either.
     r"(?P<part>[\s-]+(?:and\s+a\s+|and\s+one\s+)?(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?"
-    r"|eighths?|ninths?|tenths?|hundredths?|point)\b)?",
-    re.IGNORECASE,
+    r"|eighths?|ninths?|tenths?|hundredths?|point)\b)?"
 )
 # "the tallest one", "each one", "one another", "one can see": the pronoun, not the number.
 _PRONOUN_BEFORE = re.compile(
@@ -40,7 +39,8 @@ _HAN_IDIOM = re.compile(
 
 def english_words(text: str) -> Iterator[tuple[int, int, float | None]]:
     """Start, end and value of each English number; None for a phrase that is not read."""
-    for match in _WORDS.finditer(text):
+    lowered = text.lower()
+    for match in _WORDS.finditer(lowered if len(lowered) == len(text) else text):
         if match["words"].lower() == "one" and not match["sign"]:
             if _PRONOUN_BEFORE.search(text[max(0, match.start() - 40) : match.start()]):
                 continue
