@@ -28,9 +28,7 @@ class Extraction(NamedTuple):
     """exact: the response marks its answer or is nothing else; rules: found in running text."""
 
 
-def extract(
-    response: str, answer_type: AnswerType, choices: Sequence[str] = (), question: str = ""
-) -> str:
+def extract(response: str, answer_type: AnswerType, choices: Sequence[str] = (), question: str = "") -> str:
     """The short answer of `response`: what it marks ("Answer:", 答案：, a box), else by `answer_type`.
 
     choice -> the letter; number -> the one number that is stated, with its unit; yes_no -> "yes" or "no";

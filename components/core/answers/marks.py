@@ -18,12 +18,19 @@ _HASHES = re.compile(r"^#{4}[ \t]*(\S.*)$", re.MULTILINE)
 _HEADING = re.compile(r"(?:step|part|section|phase|task|case|note|第)\b|.*[:：]\s*$", re.IGNORECASE)
 _BARE = re.compile(r"[-+(\[$€£\s]*(?:[A-Za-z]|[\d.,/]+\s?%?)[)\].\s]*$")
 _WORD = re.compile(r"[Aa](?:nswer|ns\b)|A(?:NSWER|NS\b)|答案|回答")
-_MARKER = re.compile(r"(?:answer|ans\.?|答案|回答)\s*[*_]*\s*(?:is|是|为)?\s*[:：][ \t]*[*_]*|answer\s+[-–—]\s+(?=\S)", re.IGNORECASE)
-_ALONE = re.compile(r"[#*_ \t]*(?:the\s+)?(?:(?:final|correct)\s+answer|answer(?=[*_ \t]*\n\s*\S{1,40}\s*$))[*_ \t]*(?:\n|$)", re.IGNORECASE)
+_MARKER = re.compile(
+    r"(?:answer|ans\.?|答案|回答)\s*[*_]*\s*(?:is|是|为)?\s*[:：][ \t]*[*_]*|answer\s+[-–—]\s+(?=\S)",
+    re.IGNORECASE,
+)
+_ALONE = re.compile(
+    r"[#*_ \t]*(?:the\s+)?(?:(?:final|correct)\s+answer|answer(?=[*_ \t]*\n\s*\S{1,40}\s*$))[*_ \t]*(?:\n|$)",
+    re.IGNORECASE,
+)
 _SOFT_MARKER = re.compile(r"(?:answer\s+is|答案是|答案为)\s*", re.IGNORECASE)
 _FOLLOWING = re.compile(
     r"\n\s*[#*_\s]*(?:(?:next|new)\s+)?(?:question|q|problem|问题|题目|user|human)\s*\d*\s*[*_]*\s*[:：]"
-    r"|\n\s*#+\s*(?:question|problem|问题|题目)\s*\d*[*_ \t]*\n", re.IGNORECASE
+    r"|\n\s*#+\s*(?:question|problem|问题|题目)\s*\d*[*_ \t]*\n",
+    re.IGNORECASE,
 )
 _WRAPPED = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boldsymbol|mbox)\s*\{([^{}]*)\}")
 _CUE = re.compile("nswer|NSWER|\\\\|####|答|[Aa]ns|<")
@@ -78,7 +85,9 @@ def _words(text: str) -> list[Mark]:
         elif match := _SOFT_MARKER.match(text, place):
             found.append(Mark(place, text[match.end() :], "sentence"))
         elif place - line < 24 and (match := _ALONE.match(text, line)):
-            found.append(Mark(place, text[match.end() - 1 if text[match.end() - 1] == "\n" else match.end() :], "mark"))
+            found.append(
+                Mark(place, text[match.end() - 1 if text[match.end() - 1] == "\n" else match.end() :], "mark")
+            )
     return found
 
 

@@ -21,17 +21,26 @@ _NO_DOUBT = re.compile(
     r"|\bnot\s+only\b|\bnot\s+(?:just|merely)\b|毫无疑问|没错|不错|无疑|没问题|不得不|不仅|不但|不过",
     re.IGNORECASE,
 )
-_LEADING = re.compile(rf"\W*(?:(?P<yes>{_YES})|(?P<no>{_NO}))\b(?!\s+(?:{_YES}|{_NO})\b|\s*/|-)", re.IGNORECASE)
+_LEADING = re.compile(
+    rf"\W*(?:(?P<yes>{_YES})|(?P<no>{_NO}))\b(?!\s+(?:{_YES}|{_NO})\b|\s*/|-)", re.IGNORECASE
+)
 _WORD = re.compile(rf"\b(?:(?P<yes>{_YES})|(?P<no>no|nope|nah))\b", re.IGNORECASE)
-_BOTH = re.compile(r"\byes\s*(?:/|or|and|,\s*and|nor)\s*no\b|\bno\s*(?:/|or|and)\s*yes\b|(?:是否|能否|有没有|是不是|对不对)[^，。,.]{0,60}[？?]", re.I)
+_BOTH = re.compile(
+    r"\byes\s*(?:/|or|and|,\s*and|nor)\s*no\b|\bno\s*(?:/|or|and)\s*yes\b|(?:是否|能否|有没有|是不是|对不对)[^，。,.]{0,60}[？?]",
+    re.I,
+)
 _VERDICT = re.compile(
     r"\b(?:(?P<right>true|correct|accurate|valid|the\s+case|right\s+(?:order|sequence|place|position|one|answer|way|size|shape|spot|pair|label|match))|(?P<wrong>false|incorrect|wrong|untrue|inaccurate|mistaken|invalid))\b",
     re.IGNORECASE,
 )
 _NEGATOR = re.compile(
-    r"(?:\b(?:no|not|never|hardly|no\s+longer|far\s+from|cannot|anything\s+but|neither|nor)\b|n['’]t\b)(?:\s+[\w'’-]+){0,4}\s*$", re.IGNORECASE
+    r"(?:\b(?:no|not|never|hardly|no\s+longer|far\s+from|cannot|anything\s+but|neither|nor)\b|n['’]t\b)(?:\s+[\w'’-]+){0,4}\s*$",
+    re.IGNORECASE,
 )
-_LEADING_VERDICT = re.compile(r"\W*(?:(?P<right>true|correct|right|accurate)|(?P<wrong>false|incorrect|wrong|untrue))\b(?!\s+\w+ly\b)", re.I)
+_LEADING_VERDICT = re.compile(
+    r"\W*(?:(?P<right>true|correct|right|accurate)|(?P<wrong>false|incorrect|wrong|untrue))\b(?!\s+\w+ly\b)",
+    re.I,
+)
 _DENIES = re.compile(
     r"\b(?:no|not|none|never|nothing|neither|nor|nobody|nowhere|without|absent|cannot|lacks?|missing|false|incorrect|wrong|untrue)\b|n['’]t\b",
     re.IGNORECASE,
@@ -52,7 +61,9 @@ _HAN_AFFIRMS = re.compile(
     "有|存在|可以看到|能看到|看得到|确实|的确|肯定|当然|正确|属实|成立|肯定|没错|不错|毫无疑问|无疑|可以断定|可以确定|可以肯定|可以判断|可见|显然|对的|属于|包含|包括|位于|相同|一致|符合|同意"
 )
 _HAN_LEADING_NO = re.compile("不|没(?!错)|否|无(?!疑|论)|错|非(?!常)|未")
-_HAN_LEADING_YES = re.compile("是(?!否|不是)|有(?!没有)|对(?!于|比|不对)|正确|存在|能(?!否)|可以|会(?!不会)|确实|的确|当然|没错|肯定|属实|嗯")
+_HAN_LEADING_YES = re.compile(
+    "是(?!否|不是)|有(?!没有)|对(?!于|比|不对)|正确|存在|能(?!否)|可以|会(?!不会)|确实|的确|当然|没错|肯定|属实|嗯"
+)
 _HAN_CONCLUDES = re.compile("综上|因此|所以|总之|由此|故|总的来说|可知|说明")
 _SENTENCE_END = re.compile(r"[.。!！?？\n]+(?=\s|$|[^\d\s])")
 _CONTRAST = re.compile(r"\bbut\b|\bhowever\b|但是?|不过|然而", re.IGNORECASE)
@@ -97,7 +108,11 @@ def _stated(text: str) -> str:
             return "yes"
         after = text[match.end() :].lstrip(" ")
         said = text[: match.start()].rstrip()
-        if not after or after[0] in ".,;:!\n*\"'”" or said.lower().endswith((" a", " is", ":", " be", "answer")):
+        if (
+            not after
+            or after[0] in ".,;:!\n*\"'”"
+            or said.lower().endswith((" a", " is", ":", " be", "answer"))
+        ):
             if not _NO_DOUBT.match(text[match.start() :]):
                 return "no"
     return ""

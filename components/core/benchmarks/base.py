@@ -130,7 +130,13 @@ def _with_commas(text: str) -> str:
     parts: list[str] = []
     before = ""
     for token in tokenize.generate_tokens(io.StringIO(text.replace("\n", " ")).readline):
-        if token.type in (tokenize.NEWLINE, tokenize.NL, tokenize.ENDMARKER, tokenize.INDENT, tokenize.DEDENT):
+        if token.type in (
+            tokenize.NEWLINE,
+            tokenize.NL,
+            tokenize.ENDMARKER,
+            tokenize.INDENT,
+            tokenize.DEDENT,
+        ):
             continue
         starts = token.type in (tokenize.STRING, tokenize.NUMBER) or token.string in ("[", "(", "-")
         if starts and before in ("value", "close"):

@@ -15,7 +15,16 @@ from components.core.answers.options import LETTERS, choice_letter
 from components.core.benchmarks import formula
 from components.core.benchmarks.rules import UNREAD, Item, Scored
 
-__all__ = ["answer_line", "boxed", "entries", "final_text", "is_number", "score_closed", "spoken", "values_of"]
+__all__ = [
+    "answer_line",
+    "boxed",
+    "entries",
+    "final_text",
+    "is_number",
+    "score_closed",
+    "spoken",
+    "values_of",
+]
 
 
 def answer_line(response: str) -> tuple[bool, str]:

@@ -161,7 +161,9 @@ def placed_numbers(plain: str) -> list[Placed]:
     return words or glued or list(_words(plain, chinese_words))
 
 
-def _words(plain: str, reader: Callable[[str], Iterator[tuple[int, int, float | None]]] = english_words) -> list[Placed]:
+def _words(
+    plain: str, reader: Callable[[str], Iterator[tuple[int, int, float | None]]] = english_words
+) -> list[Placed]:
     return [
         Placed(start, end, None if value is None else Quantity(value, "", True, plain[start:end]), True)
         for start, end, value in reader(plain)

@@ -19,9 +19,7 @@ from components.core.answers.numbers.reading import Placed, Quantity, placed_num
 from components.core.answers.refusals import without_refusal
 
 _REMARK = re.compile(r"\([^()]*\)")
-_BARE = re.compile(
-    r"\s*[-+]?\d+(?:\.\d+)?(?![\d.,:/'-]|\s?[ap]\.?m\b)\s*(?:[A-Za-z%°/]{0,12})\s*\.?\s*"
-)
+_BARE = re.compile(r"\s*[-+]?\d+(?:\.\d+)?(?![\d.,:/'-]|\s?[ap]\.?m\b)\s*(?:[A-Za-z%°/]{0,12})\s*\.?\s*")
 _JOINS = re.compile(
     r"\s*(?:[-~–—～:：/&;；、±+*×x÷^']|\.{2,}|…|to|through|till|until|and|or|versus|vs\.?|by|至|到|和|或|与|及|点|时|分|年|月|比)?\s*"
     r"(?:-|about\s+|roughly\s+|even\s+)?",
@@ -41,7 +39,10 @@ _BOUND = re.compile(
     r"|大于|小于|超过|低于|高于|不到|至少|最多|多于|少于|不足|不超过)[$€£]?-?$",
     re.IGNORECASE,
 )
-_BOUND_AFTER = re.compile(r"\s*(?:or\s+(?:more|less|fewer|higher|lower|above|below)\b|and\s+(?:above|below|over)\b|以上|以下|\+(?!\s?\d))", re.I)
+_BOUND_AFTER = re.compile(
+    r"\s*(?:or\s+(?:more|less|fewer|higher|lower|above|below)\b|and\s+(?:above|below|over)\b|以上|以下|\+(?!\s?\d))",
+    re.I,
+)
 _LABEL = re.compile(
     r"(?:\b(?:steps?|parts?|figures?|fig\.|questions?|options?|tables?|chapters?|no\.|number(?=\s)|item|case|rule|line|row|column|panel|page|example"
     r"|equation|eq\.|level|grade|room|route|class|type|model|version)\s*|#|第)$",
@@ -162,7 +163,9 @@ def _grouped(text: str, placed: Sequence[Placed]) -> list[Placed]:
             continue
         single = len(group) == 1 and not _is_time(left, right) and not re.search(r"±\s*$", left)
         single = single and not (right[:1].isdigit() and first.quantity and first.quantity.unit == "h")
-        bracketed = left[-1:] in ("[", "(") and right[:1] in ("]", ")") and "," in text[first.start : last.end]
+        bracketed = (
+            left[-1:] in ("[", "(") and right[:1] in ("]", ")") and "," in text[first.start : last.end]
+        )
         quantity = first.quantity if single and not bracketed else None
         kept.append(Placed(first.start, last.end, quantity, first.word))
     return kept

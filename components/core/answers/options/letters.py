@@ -20,17 +20,23 @@ _AFTER = r"(?![A-Za-z0-9_'’°#♯♭²³₀-₉⁺⁻^]|-[A-Za-z]|\s?[=+<>∥�
 _DRESS = r"(?:\*\*|__|[\"'“‘`$*])*"
 _UNDRESS = r"(?:\*\*|__|[\"'”’`$*])*"
 _BARE = rf"{_BEFORE}([A-Z]){_AFTER}"
-_INNER = r"\(\s*\*{0,2}([A-Za-z])\*{0,2}\s*\)|\[\s*([A-Za-z])\s*\]|(?<![A-Za-z0-9])\(?([A-Z])\)(?![A-Za-z0-9])"
+_INNER = (
+    r"\(\s*\*{0,2}([A-Za-z])\*{0,2}\s*\)|\[\s*([A-Za-z])\s*\]|(?<![A-Za-z0-9])\(?([A-Z])\)(?![A-Za-z0-9])"
+)
 LETTER = rf"{_DRESS}(?:{_INNER}|\*\*([A-Z])\*\*|{_BARE})[.]?{_UNDRESS}"
 """One letter of an option: "(B)", "[B]", "**B**", "B"; lower case only in brackets."""
-DECORATED = re.compile(rf"{_DRESS}(?:\(\s*\*{{0,2}}([A-Z])\*{{0,2}}\s*\)|\[([A-Z])\]|\*\*\(?([A-Z])[.)]?\*\*|{_BEFORE}([A-Z])[.:)](?=\s|$))")
+DECORATED = re.compile(
+    rf"{_DRESS}(?:\(\s*\*{{0,2}}([A-Z])\*{{0,2}}\s*\)|\[([A-Z])\]|\*\*\(?([A-Z])[.)]?\*\*|{_BEFORE}([A-Z])[.:)](?=\s|$))"
+)
 _NOUN = r"(?:options?|choices?|answers?|letters?|alternatives?|选项)"
 _BETWEEN = (
     r"\s*(?:[,，、/&;+]|\band\b|\bor\b|\bas\s+well\s+as\b|\bnor\b|和|或|及|与|以及|还是)\s*(?:(?:and|or|also|both|then|even)\b\s*)*"
     rf"(?:{_NOUN}\s*)?"
 )
 _LETTER = re.compile(LETTER)
-_LOWER = re.compile(rf"{_DRESS}([a-z])(?![A-Za-z0-9_'’-])(?!\s+(?!and\b|or\b|because\b|since\b|as\b|is\b|was\b)[a-z]){_UNDRESS}")
+_LOWER = re.compile(
+    rf"{_DRESS}([a-z])(?![A-Za-z0-9_'’-])(?!\s+(?!and\b|or\b|because\b|since\b|as\b|is\b|was\b)[a-z]){_UNDRESS}"
+)
 _SEPARATOR = re.compile(rf"{_BETWEEN}|\s+(?=[(\[*])|[.\s]*(?=[(\[])")
 _NOUN_BEFORE = re.compile(rf"{_NOUN}\s*[:：]?\s*", re.IGNORECASE)
 _VERB_AFTER = re.compile(
@@ -53,7 +59,9 @@ _WRONG = (
     r"wrong|incorrect|false|untrue|inaccurate|invalid|impossible|implausible|unlikely|irrelevant|unsuitable|unsupported|out(?=\s*[.,;]|\s*$)|ruled\s+out|eliminated"
     r"|excluded|rejected|discarded|dismissed|mistaken|too\b|neither"
 )
-_COPULA = r"(?:is|are|was|were|would\s+be|can\s+be|could\s+be|must\s+be|should\s+be|seems?|appears?|looks?|['’]s)"
+_COPULA = (
+    r"(?:is|are|was|were|would\s+be|can\s+be|could\s+be|must\s+be|should\s+be|seems?|appears?|looks?|['’]s)"
+)
 _REJECTED_AFTER = (
     rf"\s*(?:\([^()]*\)\s*)?,?\s*(?:(?:{_COPULA}\s+|[:：=\-–—]\s*)(?:\w+ly\s+|both\s+|all\s+|also\s+|therefore\s+|thus\s+|just\s+|far\s+)*(?:{_WRONG})"
     r"|(?:incorrect|wrong|false|no)\b(?=\s*[.,;:!]|\s*$)"
@@ -108,7 +116,9 @@ def _backward(text: str, texts: OptionTexts) -> str:
     done = 0
     while match := _LETTER.search(text, done):
         letters, end = letters_at(text, match.start(), texts)
-        if letters and (match.group()[:1] != "A" or not _ENGLISH_WORD.match(text, match.start()) or len(letters) > 1):
+        if letters and (
+            match.group()[:1] != "A" or not _ENGLISH_WORD.match(text, match.start()) or len(letters) > 1
+        ):
             if _AFTERWARDS.match(text, end) and not _named_by_noun(text, match):
                 text = f"{text[: match.start()]}{REJECTED * len(letters)}{text[end:]}"
                 done = match.start() + len(letters)
@@ -117,9 +127,7 @@ def _backward(text: str, texts: OptionTexts) -> str:
     return text
 
 
-def letters_at(
-    text: str, place: int, texts: OptionTexts, lower: bool = False
-) -> tuple[list[str], int]:
+def letters_at(text: str, place: int, texts: OptionTexts, lower: bool = False) -> tuple[list[str], int]:
     """Letters that stand at a place, joined or alone, each with its option's text if that follows; and their end."""
     letters: list[str] = []
     end = place

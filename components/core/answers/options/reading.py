@@ -43,21 +43,27 @@ _FILL = (
 )
 _IS = r"(?:\b(?:is|are|was|would\s+be|must\s+be|should\s+be|will\s+be|has\s+to\s+be|seems\s+to\s+be|appears\s+to\s+be|to\s+be|being|remains|['’]s)\b|[:：=→]|\s[-–—]\s)"
 _OF_ANSWER = re.compile(
-    rf"\b{_NOUN}(?:\s+(?!is\b|are\b|was\b|not\b)[a-z][a-z'’-]+|\s*\([^()A-Z]*\))" + r"{0,8}?" + rf"[*_\s]*{_IS}[*_\s]*{_FILL}",
+    rf"\b{_NOUN}(?:\s+(?!is\b|are\b|was\b|not\b)[a-z][a-z'’-]+|\s*\([^()A-Z]*\))"
+    + r"{0,8}?"
+    + rf"[*_\s]*{_IS}[*_\s]*{_FILL}",
 )
 _BY_VERB = re.compile(
     r"\b(?:choos(?:e|ing)|chose|select(?:ed|ing|s)?|pick(?:ed|ing)?|go(?:ing)?\s+(?:with|for)|went\s+with|opt(?:ed|ing)?\s+for|vot(?:e|ing)\s+for|settl(?:e|ing)\s+(?:on|for)"
     r"|say|guess|answer|prefer|conclude|leav(?:es|ing)|left\s+with|point(?:s|ing)?\s+to|favou?rs?|must\s+be|has\s+to\s+be|should\s+be"
-    r"|makes\s+it|(?:it|this|that|which|answer)(?:['’]s|\s+is|\s+means|\s+leaves|\s+would\s+be)|['’]s)\b(?:\s+(?:us|me|only|behind|that|it|is)\b)*" + _FILL,
+    r"|makes\s+it|(?:it|this|that|which|answer)(?:['’]s|\s+is|\s+means|\s+leaves|\s+would\s+be)|['’]s)\b(?:\s+(?:us|me|only|behind|that|it|is)\b)*"
+    + _FILL,
 )
 _BY_NOUN = re.compile(
     r"\b(?:correspond(?:s|ing)?\s+to|match(?:es|ing)?|labell?ed(?:\s+as)?|marked(?:\s+as)?|get|gives?|found\s+in|shown\s+in|is|in\s+line\s+with|agrees\s+with|supports?"
     rf"|consistent\s+with|described\s+by)\s+(?:the\s+)?{_NOUN}\s+",
 )
 _BY_SO = re.compile(
-    r"(?:\b(?:so|thus|hence|therefore|consequently|accordingly|finally|overall|in\s+(?:conclusion|short|summary)|ultimately)\b|⇒|=>|∴|→|因此|所以|综上)\s*[,:，]?" + _FILL,
+    r"(?:\b(?:so|thus|hence|therefore|consequently|accordingly|finally|overall|in\s+(?:conclusion|short|summary)|ultimately)\b|⇒|=>|∴|→|因此|所以|综上)\s*[,:，]?"
+    + _FILL,
 )
-_BY_BUT = re.compile(rf"{REJECTED}[^.。\n]" + r"{0,40}?(?:\bbut\b|\brather\b|\binstead\b|而是|但是?|应该?是)" + _FILL)
+_BY_BUT = re.compile(
+    rf"{REJECTED}[^.。\n]" + r"{0,40}?(?:\bbut\b|\brather\b|\binstead\b|而是|但是?|应该?是)" + _FILL
+)
 _BY_HAN = re.compile(
     r"(?:答案|选项|正确选项|正确答案|结论)[^。，,\nA-Z∅]{0,12}?(?:是|为|选择?|[:：])\s*(?:选项)?|(?:应该?|故|因此|所以|我|可以?|最终|最后|还是|就|只能|必须|请|)选(?:择|的是|项是|定)?[:：]?\s*(?:选项)?"
     r"|(?:而是|就是|应是|应为|应该是)\s*(?:选项)?|(?:只剩下?|剩下的?是?|留下)\s*(?:选项)?"
@@ -72,16 +78,26 @@ _PREDICATE = re.compile(
     r"|closest|better|ideal|perfect|proper|appropriate|likely|valid|accurate|fit|match|pick|solution|winner|final)\b|(?:correct|right|yes|true)\b(?=\s*[.,;:!]|\s*$)|(?:选项|项)?\s*(?:是|都|最|才|为)*\s*(?:正确|对的|对|符合|合适|恰当|答案|成立))",
     re.IGNORECASE,
 )
-_FITS = re.compile(r"\s*(?:fits?|match(?:es)?|works?|does|satisf(?:y|ies)|makes?\s+sense|holds?|remains?|is\s+left|stands|it\s+is)\b", re.IGNORECASE)
+_FITS = re.compile(
+    r"\s*(?:fits?|match(?:es)?|works?|does|satisf(?:y|ies)|makes?\s+sense|holds?|remains?|is\s+left|stands|it\s+is)\b",
+    re.IGNORECASE,
+)
 _STATED_END = re.compile(
-    r"[*_\"'”’$)]*\s*(?:$|[.,;:!?()\n。，；！—–]|-\s|\b(?:because|since|as|for|over|given|which|with|in|by|instead|rather)\b|选项|项|的|因|是)", re.IGNORECASE
+    r"[*_\"'”’$)]*\s*(?:$|[.,;:!?()\n。，；！—–]|-\s|\b(?:because|since|as|for|over|given|which|with|in|by|instead|rather)\b|选项|项|的|因|是)",
+    re.IGNORECASE,
 )
 _LEADING = re.compile(
     r"[\s\"'“‘`*_$]*(?:(?:(?:option|choice|answer|letter|ans)\b\.?|选项?|答案?)\s*[:：]?\s*)?", re.IGNORECASE
 )
-_LEADING_END = re.compile(r"[*_\"'”’`$]*\s*(?:$|[.,:;)!?、。，：；！\]\n]|[-–—]\s|\b(?:because|since|as|for|is|but|rather|instead|over)\b|[一-鿿])")
-_ENUMERATED = re.compile(r"(?<![\w'’(（])(?:[-*•]\s*)?(?:\*\*)?(?:[Oo]ption\s+)?[(（]?([A-Z])[.):：）](?:\*\*)?\s*(?=\S)")
-_MENTION = re.compile(r"\b(?:[Oo]ption|[Cc]hoice|[Ll]etter)s?\s+(?=[*_\"'“(\[]*[A-Z])|选项?\s*(?=[(（]?[A-Z])")
+_LEADING_END = re.compile(
+    r"[*_\"'”’`$]*\s*(?:$|[.,:;)!?、。，：；！\]\n]|[-–—]\s|\b(?:because|since|as|for|is|but|rather|instead|over)\b|[一-鿿])"
+)
+_ENUMERATED = re.compile(
+    r"(?<![\w'’(（])(?:[-*•]\s*)?(?:\*\*)?(?:[Oo]ption\s+)?[(（]?([A-Z])[.):：）](?:\*\*)?\s*(?=\S)"
+)
+_MENTION = re.compile(
+    r"\b(?:[Oo]ption|[Cc]hoice|[Ll]etter)s?\s+(?=[*_\"'“(\[]*[A-Z])|选项?\s*(?=[(（]?[A-Z])"
+)
 _LABEL_NOUN = re.compile(
     r"\b(?:panel|figure|fig\.?|image|picture|photo|graph|part|section|point|box|diagram|step|equation|eq\.?|row|column|group|region|area|curve|line|circle|triangle|label"
     r"|labell?ed|marked|position|place|site|node|vertex|spot|object|item|structure|arrow|map|plot|chart|sample|tube|jar|flask|beaker)s?\s+[*_\"'“]*$",
@@ -97,7 +113,9 @@ _STOP = frozenset(
 )
 _SUPPOSES = re.compile(r"\W*(?:if|suppose|assuming|were|whether|如果|假如|若)\b", re.IGNORECASE)
 _NEITHER = re.compile(r"\bneither\b|\bnone\s+of\b|都不|均不|没有一个", re.IGNORECASE)
-_COMPARES = re.compile(r"\b(?:than|instead\s+of|rather\s+than|unlike|while|whereas|but|compared\s+(?:to|with))\b", re.IGNORECASE)
+_COMPARES = re.compile(
+    r"\b(?:than|instead\s+of|rather\s+than|unlike|while|whereas|but|compared\s+(?:to|with))\b", re.IGNORECASE
+)
 
 
 class Statement(NamedTuple):
@@ -108,9 +126,7 @@ class Statement(NamedTuple):
     """Letter; `SEVERAL`; "" for an explicit end without an answer."""
 
 
-def choice_letter(
-    text: str, choices: Sequence[str] = (), question: str = "", *, stated: bool = False
-) -> str:
+def choice_letter(text: str, choices: Sequence[str] = (), question: str = "", *, stated: bool = False) -> str:
     """The upper-case letter of the option that `text` states, "" if it states none or several.
 
     Args:
@@ -243,8 +259,40 @@ def _statements(text: str, texts: OptionTexts) -> list[Statement]:
     return sorted(found, key=lambda statement: statement.place)
 
 
-_NOUNS = ("answer", "option", "choice", "letter", "selection", "pick", "alternative", "solution", "conclusion", "guess", "vote", "response", "ans")
-_SO_WORDS = ("so", "thus", "hence", "fore", "consequently", "accordingly", "finally", "overall", "in ", "ultim", "⇒", "=>", "∴", "→", "因", "所", "综")
+_NOUNS = (
+    "answer",
+    "option",
+    "choice",
+    "letter",
+    "selection",
+    "pick",
+    "alternative",
+    "solution",
+    "conclusion",
+    "guess",
+    "vote",
+    "response",
+    "ans",
+)
+_SO_WORDS = (
+    "so",
+    "thus",
+    "hence",
+    "fore",
+    "consequently",
+    "accordingly",
+    "finally",
+    "overall",
+    "in ",
+    "ultim",
+    "⇒",
+    "=>",
+    "∴",
+    "→",
+    "因",
+    "所",
+    "综",
+)
 
 
 def _lowered(text: str) -> str:
@@ -311,7 +359,9 @@ def _predicates(text: str, texts: OptionTexts) -> list[Statement]:
     for match in _CAPITAL.finditer(text):
         if match.start() < done:
             continue
-        start = match.start() - (text[match.start() - 1 : match.start()] in ("(", "[", "*", '"', "'", "$") if match.start() else 0)
+        start = match.start() - (
+            text[match.start() - 1 : match.start()] in ("(", "[", "*", '"', "'", "$") if match.start() else 0
+        )
         letters, end = letters_at(text, start, texts, lower=True)
         if not letters:
             continue
@@ -410,7 +460,9 @@ def _mentioned(text: str, texts: OptionTexts) -> set[str]:
 
 
 _BRACKETED = re.compile(r"[(\[*][A-Z][)\]*]|\b(?:[Oo]ption|[Cc]hoice)\s")
-_ALONE = re.compile(r"(?<![A-Za-z0-9_'’&/°∠△#.^+=-])(?<!° )(?<!\d )(?<![=+<>] )([A-Z])(?![A-Za-z0-9_'’°#♯♭&/^+=-]|\s[=+<>])")
+_ALONE = re.compile(
+    r"(?<![A-Za-z0-9_'’&/°∠△#.^+=-])(?<!° )(?<!\d )(?<![=+<>] )([A-Z])(?![A-Za-z0-9_'’°#♯♭&/^+=-]|\s[=+<>])"
+)
 
 
 def _bare(text: str, count: int) -> set[str]:
@@ -428,9 +480,7 @@ def _bare(text: str, count: int) -> set[str]:
 # ---- texts ---------------------------------------------------------------------------------------
 
 
-def _by_text(
-    text: str, texts: OptionTexts, question: str, mentioned: set[str], hits: dict[int, int]
-) -> str:
+def _by_text(text: str, texts: OptionTexts, question: str, mentioned: set[str], hits: dict[int, int]) -> str:
     """The option whose text or letter answers in running text; a number option by the stated number."""
     if len(hits) == 1 and not mentioned:
         return LETTERS[next(iter(hits))]
@@ -479,7 +529,5 @@ def _by_number(text: str, texts: OptionTexts, question: str) -> str:
     stated = parse_number(text, question)
     if stated is None or "/" in stated.text:
         return ""
-    same = [
-        n for n, (q,) in enumerate(quantities) if "/" not in q.text and numbers_agree(q, stated, 1e-9)
-    ]
+    same = [n for n, (q,) in enumerate(quantities) if "/" not in q.text and numbers_agree(q, stated, 1e-9)]
     return LETTERS[same[0]] if len(same) == 1 else ""

@@ -14,7 +14,9 @@ _ARTICLE = r"(?:(?:a|an|the)\s+)?"
 _WORD = re.compile(r"[A-Za-z]+|\d+(?:[.,]\d+)*|[^\W\d_]|[^\w\s]|_", re.UNICODE)
 _SOFT = frozenset(".,;:!?\"'“”‘’`()[]{}*_-–—，。；：！？（）【】、…")
 _SHORT_WORDS = frozenset("no No NO on On up Up in In ok OK Ok go Go".split())
-_VERBS = frozenset("is are was were has have and or than does do can will would only alone both with but".split())
+_VERBS = frozenset(
+    "is are was were has have and or than does do can will would only alone both with but".split()
+)
 _NEGATES = re.compile(
     r"(?:\b(?:no|not|never|neither|nor|without|cannot\s+be|except(?:\s+for)?|not\s+in|rul\w+\s+out|exclud\w+|eliminat\w+"
     r"|opposed\s+to|different\s+from|far\s+from|lacks?)|n['’]t(?:\s+be)?|∅)\s+(?:a\s+|an\s+|the\s+|any\s+|in\s+|on\s+|at\s+|really\s+|quite\s+|just\s+|either\s+|option\s+|choice\s+)*[\"'“‘*(]*$"
@@ -30,7 +32,10 @@ _NEGATED_AFTER = re.compile(
     r"(?:correct|right|true|possible|the\s+answer))\b|[”\"'）)]*(?:是错|错误|不正确|不对|不符)",
     re.IGNORECASE,
 )
-_JOINS = re.compile(r"\s*(?:,|、|，|\bor\b|\band\b|\bnor\b|和|或|也不是)+\s*(?:(?:or|and|nor|a|an|the|even)\s+)*", re.IGNORECASE)
+_JOINS = re.compile(
+    r"\s*(?:,|、|，|\bor\b|\band\b|\bnor\b|和|或|也不是)+\s*(?:(?:or|and|nor|a|an|the|even)\s+)*",
+    re.IGNORECASE,
+)
 _ENDS = re.compile(r"[\"'”’*_)]*\s*(?:[.,:;!?。，：；！？\n—–]|$|\s-\s)")
 
 
@@ -57,7 +62,11 @@ class OptionTexts:
     def equal(self, text: str) -> int | None:
         """The option that a text is, without its punctuation; None if it is none or several."""
         text = text.strip(EDGE + ".,;:!?。，；：！？ ")
-        hits = [n for n, pattern in enumerate(self.patterns) if (m := pattern.match(text)) and m.end() == len(text)]
+        hits = [
+            n
+            for n, pattern in enumerate(self.patterns)
+            if (m := pattern.match(text)) and m.end() == len(text)
+        ]
         if len(hits) > 1:
             hits = [n for n in hits if self.choices[n] == text]
         return hits[0] if len(hits) == 1 else None
@@ -118,15 +127,26 @@ def _pattern(choice: str) -> re.Pattern[str]:
     words = [t for t in tokens if t not in _SOFT] or tokens
     if not words:
         return re.compile(r"(?!)")
-    while len(words) > 1 and words[0].lower() in ("a", "an", "the") and words[1].lower() not in _VERBS and not words[1].isupper():
+    while (
+        len(words) > 1
+        and words[0].lower() in ("a", "an", "the")
+        and words[1].lower() not in _VERBS
+        and not words[1].isupper()
+    ):
         words = words[1:]
     kept = [w for n, w in enumerate(words) if n == 0 or n == len(words) - 1 or w.lower() not in ("an", "the")]
     # Beside a short option in letters ("A", "Am", "G") the case tells it from a word.
     short = "".join(kept)
-    exact = short.isascii() and short.isalpha() and (len(short) == 1 or (len(short) == 2 and short not in _SHORT_WORDS))
+    exact = (
+        short.isascii()
+        and short.isalpha()
+        and (len(short) == 1 or (len(short) == 2 and short not in _SHORT_WORDS))
+    )
     parts = [re.escape(kept[0])]
     for before, word in zip(kept, kept[1:], strict=False):
-        glued = not (before[-1].isascii() and before[-1].isalpha() and word[0].isascii() and word[0].isalpha())
+        glued = not (
+            before[-1].isascii() and before[-1].isalpha() and word[0].isascii() and word[0].isalpha()
+        )
         gap = r"[\s.,;:!?\"'“”‘’`()\[\]*_–—-]"
         parts.append((rf"{gap}*" if glued else rf"{gap}+") + _ARTICLE + re.escape(word))
     first, last = kept[0], kept[-1]
@@ -138,4 +158,6 @@ def _pattern(choice: str) -> re.Pattern[str]:
         right += r"(?![.,]\d)"
     if last[-1].isalpha() and last[-1].isascii():
         right += r"(?!['’][a-z])"
-    return re.compile(left + ("" if exact else _ARTICLE) + "".join(parts) + right, 0 if exact else re.IGNORECASE)
+    return re.compile(
+        left + ("" if exact else _ARTICLE) + "".join(parts) + right, 0 if exact else re.IGNORECASE
+    )

@@ -53,7 +53,9 @@ class TsvReader(BenchmarkReader):
         self._column = next((name for name in ("image", "image_path") if name in self._header), "")
         needed = {"index"} if self._column else {"index", "question"}
         if missing := ", ".join(sorted(needed - set(self._header))):
-            raise DataError(f"{path}: no column {missing}; VLMEvalKit's TSV has index, and question or pictures")
+            raise DataError(
+                f"{path}: no column {missing}; VLMEvalKit's TSV has index, and question or pictures"
+            )
         self.items = list(self._items(records))
 
     def load(self, picture: tuple[str, int]) -> bytes:

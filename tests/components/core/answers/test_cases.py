@@ -53,7 +53,18 @@ def test_options_in_plain_choices():
 
 @pytest.mark.parametrize(
     "text",
-    ["12:30", "5 pm", "3–5", "between 3 and 5", "12/05/2024", "May 12, 2024", "3, 4 and 5", "16:9", "±3", "more than 100"],
+    [
+        "12:30",
+        "5 pm",
+        "3–5",
+        "between 3 and 5",
+        "12/05/2024",
+        "May 12, 2024",
+        "3, 4 and 5",
+        "16:9",
+        "±3",
+        "more than 100",
+    ],
 )
 def test_what_is_not_one_number_agrees_with_nothing(text: str):
     """As a teacher's answer it is refused, and voters who say the same do not confirm it."""
@@ -77,7 +88,12 @@ def test_one_number_in_two_spellings(a: str, b: str):
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from("ABCD"), st.sampled_from("ABCD"))
 def test_a_rejected_letter_is_never_read(rejected: str, chosen: str):
-    for form in ("The answer is not {r} but {c}.", "{c} rather than {r}.", "{r} is wrong. The answer is {c}.", "不是{r}，而是{c}。"):
+    for form in (
+        "The answer is not {r} but {c}.",
+        "{c} rather than {r}.",
+        "{r} is wrong. The answer is {c}.",
+        "不是{r}，而是{c}。",
+    ):
         said = extract(form.format(r=rejected, c=chosen), "choice", COLOURS)
         assert said in ((chosen,) if rejected != chosen else ("", chosen))
     assert extract(f"It is not {rejected}.", "choice", COLOURS) == ""
@@ -96,7 +112,15 @@ def test_several_letters_are_no_answer(letters: list[str]):
 
 @pytest.mark.parametrize(
     "text",
-    ["A and B " * 500, "not " * 1500, "\\boxed{" * 800, "1 " * 2000, "不是" * 1500, "#### a\n" * 800, "the answer " * 800],
+    [
+        "A and B " * 500,
+        "not " * 1500,
+        "\\boxed{" * 800,
+        "1 " * 2000,
+        "不是" * 1500,
+        "#### a\n" * 800,
+        "the answer " * 800,
+    ],
 )
 @pytest.mark.parametrize("answer_type", ["choice", "number", "yes_no", "span"])
 def test_reading_takes_bounded_time(text: str, answer_type):

@@ -20,7 +20,9 @@ def _cases(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _score(kind: str, question: str, answer: str, response: str, options: tuple[str, ...] = (), **fields: str) -> Scored:
+def _score(
+    kind: str, question: str, answer: str, response: str, options: tuple[str, ...] = (), **fields: str
+) -> Scored:
     category = fields.get("category", "")
     row = BenchmarkItem(
         item_id="1", question=question, answer=answer, image_group="1", pictures=(), choices=options,
