@@ -17,7 +17,8 @@ _YES = r"yes|yeah|yep|yup|affirmative"
 _NO = r"no|nope|nah|negative"
 # "no" that does not answer: "no doubt", "no more than", "no idea" (a refusal), "no. 5".
 _NO_DOUBT = re.compile(
-    r"\bno\s+(?:doubt|question|problem|wonder|matter|longer\s+any\s+doubt|surprise)\b|\bwithout\s+(?:a\s+|any\s+)?doubt\b|\bno\.\s*\d"
+    r"\bno\s+(?:doubt|question|problem|wonder|matter|longer\s+any\s+doubt|surprise)\b"
+    r"|\bwithout\s+(?:a\s+|any\s+)?doubt\b|\bno\.\s*\d"
     r"|\bnot\s+only\b|\bnot\s+(?:just|merely)\b|毫无疑问|没错|不错|无疑|没问题|不得不|不仅|不但|不过",
     re.IGNORECASE,
 )
@@ -26,15 +27,19 @@ _LEADING = re.compile(
 )
 _WORD = re.compile(rf"\b(?:(?P<yes>{_YES})|(?P<no>no|nope|nah))\b", re.IGNORECASE)
 _BOTH = re.compile(
-    r"\byes\s*(?:/|or|and|,\s*and|nor)\s*no\b|\bno\s*(?:/|or|and)\s*yes\b|(?:是否|能否|有没有|是不是|对不对)[^，。,.]{0,60}[？?]",
+    r"\byes\s*(?:/|or|and|,\s*and|nor)\s*no\b|\bno\s*(?:/|or|and)\s*yes\b|(?:是否|能否|有没有|是不是"
+    r"|对不对)[^，。,.]{0,60}[？?]",
     re.I,
 )
 _VERDICT = re.compile(
-    r"\b(?:(?P<right>true|correct|accurate|valid|the\s+case|right\s+(?:order|sequence|place|position|one|answer|way|size|shape|spot|pair|label|match))|(?P<wrong>false|incorrect|wrong|untrue|inaccurate|mistaken|invalid))\b",
+    r"\b(?:(?P<right>true|correct|accurate|valid|the\s+case|right\s+(?:order|sequence|place|position"
+    r"|one|answer|way|size|shape|spot|pair|label|match))|(?P<wrong>false|incorrect|wrong|untrue"
+    r"|inaccurate|mistaken|invalid))\b",
     re.IGNORECASE,
 )
 _NEGATOR = re.compile(
-    r"(?:\b(?:no|not|never|hardly|no\s+longer|far\s+from|cannot|anything\s+but|neither|nor)\b|n['’]t\b)(?:\s+[\w'’-]+){0,4}\s*$",
+    r"(?:\b(?:no|not|never|hardly|no\s+longer|far\s+from|cannot|anything\s+but|neither|nor)\b"
+    r"|n['’]t\b)(?:\s+[\w'’-]+){0,4}\s*$",
     re.IGNORECASE,
 )
 _LEADING_VERDICT = re.compile(
@@ -42,23 +47,30 @@ _LEADING_VERDICT = re.compile(
     re.I,
 )
 _DENIES = re.compile(
-    r"\b(?:no|not|none|never|nothing|neither|nor|nobody|nowhere|without|absent|cannot|lacks?|missing|false|incorrect|wrong|untrue)\b|n['’]t\b",
+    r"\b(?:no|not|none|never|nothing|neither|nor|nobody|nowhere|without|absent|cannot|lacks?|missing"
+    r"|false|incorrect|wrong|untrue)\b|n['’]t\b",
     re.IGNORECASE,
 )
 _AFFIRMS = re.compile(
-    r"\bthere(?:['’]s|\s+(?:is|are|was|were|appears?|seems?))\b|\b(?:i|we|you)\s+(?:can\s+)?(?:clearly\s+)?see\b"
-    r"|\b(?:is|are|was|were)\s+(?:\w+\s+)?(?:visible|present|shown|seen|there)\b|\b(?:can|could)\s+be\s+(?:\w+\s+)?seen\b"
+    r"\bthere(?:['’]s|\s+(?:is|are|was|were|appears?|seems?))\b|\b(?:i|we"
+    r"|you)\s+(?:can\s+)?(?:clearly\s+)?see\b"
+    r"|\b(?:is|are|was|were)\s+(?:\w+\s+)?(?:visible|present|shown|seen|there)\b|\b(?:can"
+    r"|could)\s+be\s+(?:\w+\s+)?seen\b"
     r"|\b(?:shows?|contains?|depicts?|includes?|features?)\b"
-    r"|\b(?:absolutely|definitely|certainly|indeed|sure|of course|affirmative|exactly|surely|clearly|undoubtedly|without\s+(?:a\s+|any\s+)?doubt|no\s+doubt)\b"
-    r"|\b(?:is|are|was|were|that['’]s|it['’]s)\s+(?:\w+ly\s+)?(?:right|so)\b|\b(?:think|believe|suppose)\s+so\b",
+    r"|\b(?:absolutely|definitely|certainly|indeed|sure|of course|affirmative|exactly|surely|clearly"
+    r"|undoubtedly|without\s+(?:a\s+|any\s+)?doubt|no\s+doubt)\b"
+    r"|\b(?:is|are|was|were|that['’]s|it['’]s)\s+(?:\w+ly\s+)?(?:right|so)\b|\b(?:think|believe"
+    r"|suppose)\s+so\b",
     re.IGNORECASE,
 )
 _HAN_DENIES = re.compile(
     "没有|没看到|没见|没在|未见|未能|不存在|不是|并非|并不|并没有|看不到|看不见|不能|不会|不对|不正确|不成立|不符|不在|不属于|不同意|不应|不可|不含|不包"
-    "|不一样|不相同|不同|不比|不如|不算|不等|不需|不具|错误|有误|错的|是错|否定|无(?!论|疑|数)|非(?!常)|缺少|否(?!则)|没(?!错|关系)|未(?!来)|不(?!仅|但|过|错|得不|少|断|久)"
+    "|不一样|不相同|不同|不比|不如|不算|不等|不需|不具|错误|有误|错的|是错|否定|无(?!论|疑|数)|非(?!常)|缺少|否(?!则)|没(?!错|关系)|未(?!来)|不(?!仅|但"
+    "|过|错|得不|少|断|久)"
 )
 _HAN_AFFIRMS = re.compile(
-    "有|存在|可以看到|能看到|看得到|确实|的确|肯定|当然|正确|属实|成立|肯定|没错|不错|毫无疑问|无疑|可以断定|可以确定|可以肯定|可以判断|可见|显然|对的|属于|包含|包括|位于|相同|一致|符合|同意"
+    "有|存在|可以看到|能看到|看得到|确实|的确|肯定|当然|正确|属实|成立|肯定|没错|不错|毫无疑问|无疑|可以断定|可以确定|可以肯定|可以判断|可见|显然|对的|属于|包含|包括|位于"
+    "|相同|一致|符合|同意"
 )
 _HAN_LEADING_NO = re.compile("不|没(?!错)|否|无(?!疑|论)|错|非(?!常)|未")
 _HAN_LEADING_YES = re.compile(
@@ -112,17 +124,15 @@ def _stated(text: str) -> str:
             not after
             or after[0] in ".,;:!\n*\"'”"
             or said.lower().endswith((" a", " is", ":", " be", "answer"))
-        ):
-            if not _NO_DOUBT.match(text[match.start() :]):
-                return "no"
+        ) and not _NO_DOUBT.match(text[match.start() :]):
+            return "no"
     return ""
 
 
 def _reads(sentence: str) -> str:
     """What one sentence affirms or denies."""
-    if not _LATIN.search(sentence) or not sentence.isascii():
-        if found := _reads_chinese(sentence):
-            return found
+    if (not _LATIN.search(sentence) or not sentence.isascii()) and (found := _reads_chinese(sentence)):
+        return found
     sentence = _CONTRAST.split(sentence)[-1] if _CONTRAST.search(sentence) else sentence
     leading = _LEADING_VERDICT.match(sentence)
     if leading:

@@ -1,7 +1,7 @@
 """Equality of mathematical answers, LaTeX or plain: as strings, as values, or as lists. Pure functions.
 
-Values are decimals of 50 digits whose exponents may be as large as they come, so a quotient of huge powers has its
-value. Every operation takes bounded time and memory: a tower of powers overflows and is no value.
+Values are decimals of 50 digits with exponents of any usual size, so a quotient of huge powers has its value.
+Every operation takes bounded time and memory: a tower of powers overflows and is no value.
 """
 
 from __future__ import annotations

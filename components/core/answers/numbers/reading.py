@@ -26,7 +26,7 @@ class Quantity(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """A number with its place in a plain text; `quantity` is None for what is written like one and is none."""
+    """A number with its place in a plain text; `quantity` is None for what only looks like one."""
 
     start: int
     end: int

@@ -21,58 +21,72 @@ from components.core.answers.refusals import without_refusal
 _REMARK = re.compile(r"\([^()]*\)")
 _BARE = re.compile(r"\s*[-+]?\d+(?:\.\d+)?(?![\d.,:/'-]|\s?[ap]\.?m\b)\s*(?:[A-Za-z%°/]{0,12})\s*\.?\s*")
 _JOINS = re.compile(
-    r"\s*(?:[-~–—～:：/&;；、±+*×x÷^']|\.{2,}|…|to|through|till|until|and|or|versus|vs\.?|by|至|到|和|或|与|及|点|时|分|年|月|比)?\s*"
+    r"\s*(?:[-~–—～:：/&;；、±+*×x÷^']|\.{2,}|…|to|through|till|until|and|or|versus|vs\.?|by|至|到|和|或|与|及|点"
+    r"|时|分|年|月|比)?\s*"
     r"(?:-|about\s+|roughly\s+|even\s+)?",
     re.IGNORECASE,
 )
 _COMMA = re.compile(r"\s*[,，]\s*(?:(?:and|or)\s+)?")
 _DAY_TIME = re.compile(r"\s?(?:[ap]\.?\s?m\b|o['’]clock\b|点钟|点半|点整)", re.IGNORECASE)
 _MONTHS = (
-    r"(?:Jan(?:uary)?|Feb(?:ruary)?|March|Mar|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?"
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|March|Mar|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?"
+    r"|Oct(?:ober)?"
     r"|Nov(?:ember)?|Dec(?:ember)?)\.?"
 )
 _MONTH_BEFORE = re.compile(rf"\b{_MONTHS},?\s+$")
 _MONTH_AFTER = re.compile(rf"(?:st|nd|rd|th)?(?:\s+of)?\s+{_MONTHS}(?!\w)")
 _BOUND = re.compile(
-    r"(?:\b(?:below|under|underneath|over|above|beyond|than|exceed(?:s|ed|ing)?|at\s+least|at\s+most|up\s+to|minimum\s+of|maximum\s+of"
-    r"|close\s+to\s+but\s+not)\s+(?:the\s+|about\s+|a\s+)?(?:value\s+(?:of\s+)?|mark\s+of\s+|line\s+at\s+)?|[<>≤≥]=?\s*|\\[lg]eq?\s*"
+    r"(?:\b(?:below|under|underneath|over|above|beyond|than|exceed(?:s|ed|ing)?|at\s+least|at\s+most"
+    r"|up\s+to|minimum\s+of|maximum\s+of"
+    r"|close\s+to\s+but\s+not)\s+(?:the\s+|about\s+|a\s+)?(?:value\s+(?:of\s+)?|mark\s+of\s+"
+    r"|line\s+at\s+)?|[<>≤≥]=?\s*|\\[lg]eq?\s*"
     r"|大于|小于|超过|低于|高于|不到|至少|最多|多于|少于|不足|不超过)[$€£]?-?$",
     re.IGNORECASE,
 )
 _BOUND_AFTER = re.compile(
-    r"\s*(?:or\s+(?:more|less|fewer|higher|lower|above|below)\b|and\s+(?:above|below|over)\b|以上|以下|\+(?!\s?\d))",
+    r"\s*(?:or\s+(?:more|less|fewer|higher|lower|above|below)\b|and\s+(?:above|below|over)\b|以上|以下"
+    r"|\+(?!\s?\d))",
     re.I,
 )
 _LABEL = re.compile(
-    r"(?:\b(?:steps?|parts?|figures?|fig\.|questions?|options?|tables?|chapters?|no\.|number(?=\s)|item|case|rule|line|row|column|panel|page|example"
+    r"(?:\b(?:steps?|parts?|figures?|fig\.|questions?|options?|tables?|chapters?|no\.|number(?=\s)|item"
+    r"|case|rule|line|row|column|panel|page|example"
     r"|equation|eq\.|level|grade|room|route|class|type|model|version)\s*|#|第)$",
     re.IGNORECASE,
 )
 _PLACED = re.compile(
-    r"\b(?:in|of|with|per|from|for|at|by|after|before|on|out\s+of|each|every|between|since|until|to|into|against|among|during|across|within)"
+    r"\b(?:in|of|with|per|from|for|at|by|after|before|on|out\s+of|each|every|between|since|until|to"
+    r"|into|against|among|during|across|within)"
     r"\s+(?:the\s+|all\s+|a\s+|these\s+|those\s+|about\s+|total\s+)*[$€£]?-?$",
     re.IGNORECASE,
 )
 _VERB = re.compile(
-    r"\b(?:is|are|was|were|be|been|equals?|equal\s+to|makes?|gives?|gave|comes?\s+to|came\s+to|totals?|amounts?\s+to|reach(?:es|ed)|reads?|shows?"
-    r"|has|have|had|contains?|becomes?|remains?|leaves?|yields?|gets?|count(?:s|ed)?|see|sees|finds?|found|lasts?|weighs?|costs?|measures?|holds?|sold)\b"
+    r"\b(?:is|are|was|were|be|been|equals?|equal\s+to|makes?|gives?|gave|comes?\s+to|came\s+to|totals?"
+    r"|amounts?\s+to|reach(?:es|ed)|reads?|shows?"
+    r"|has|have|had|contains?|becomes?|remains?|leaves?|yields?|gets?|count(?:s|ed)?|see|sees|finds?"
+    r"|found|lasts?|weighs?|costs?|measures?|holds?|sold)\b"
     r"|[:：≈]|['’]s\b|是|为|有|等于|共|得|约",
     re.IGNORECASE,
 )  # fmt: skip
 _CONCLUDES = re.compile(
-    r"\s*(?:and\s+)?(?:so|thus|hence|therefore|then|giving|gives|making|makes|leaving|leaves|for\s+a\s+total|totall?ing|resulting|yielding"
-    r"|which\s+(?:gives|makes|means|equals|is|leaves|yields)|i\.e\.|that\s+is|in\s+total|altogether|we\s+get|there\s+(?:are|is)|the\s+answer"
+    r"\s*(?:and\s+)?(?:so|thus|hence|therefore|then|giving|gives|making|makes|leaving|leaves"
+    r"|for\s+a\s+total|totall?ing|resulting|yielding"
+    r"|which\s+(?:gives|makes|means|equals|is|leaves|yields)|i\.e\.|that\s+is|in\s+total|altogether"
+    r"|we\s+get|there\s+(?:are|is)|the\s+answer"
     r"|所以|因此|共|即|得)",
     re.IGNORECASE,
 )
 _ADJUNCT = re.compile(
-    r"\s*(?:of|in|at|with|from|out|after|before|by|for|to|on|among|adding|counting|since|if|when|as|because|given|while|although|using|based|through"
-    r"|during|over|between|taking|having|starting|summing|dividing|multiplying|subtracting|first|although|在|根据|由于|因为)\b",
+    r"\s*(?:of|in|at|with|from|out|after|before|by|for|to|on|among|adding|counting|since|if|when|as"
+    r"|because|given|while|although|using|based|through"
+    r"|during|over|between|taking|having|starting|summing|dividing|multiplying|subtracting|first"
+    r"|although|在|根据|由于|因为)\b",
     re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"[.!?。！？；;]+(?=\s|$|[^\d\s.])|\n+")
 _CLAUSE = re.compile(
-    r"[,，](?=\s|[^\d\s])|:(?=\s)|\s+[-–—]+\s+|\b(?:because|since|so\s+that|where|which\s+means|while|whereas)\b|因为|由于"
+    r"[,，](?=\s|[^\d\s])|:(?=\s)|\s+[-–—]+\s+|\b(?:because|since|so\s+that|where|which\s+means|while"
+    r"|whereas)\b|因为|由于"
 )
 _AND = re.compile(r"[^.,;]*\b(?:and|or)\b\s*(?:\w+\s+)?|[^.,;]*[和或与]\s*", re.IGNORECASE)
 _YEAR = re.compile(r"(?<![\d.,])(?:1[0-9]{3}|20[0-9]{2})(?![\d,]*\d|\.\d)")

@@ -15,14 +15,17 @@ _LARGE = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9}
 _WORD = "|".join(sorted((*_ENGLISH, *_LARGE), key=len, reverse=True))
 _SIGN = r"(?:minus|negative)\s+"
 _WORDS = re.compile(
-    rf"\b(?P<sign>{_SIGN})?(?P<words>(?:a\s+(?=hundred|thousand|million))?(?:{_WORD})(?:(?:-|\s+(?:and\s+)?)(?:{_WORD}))*)\b"
-    # "one and a half", "six tenths", "two-thirds": phrases that are not read, and are not their first word either.
-    r"(?P<part>[\s-]+(?:and\s+a\s+|and\s+one\s+)?(?:half|halves|thirds?|quarters?|fourths?|fifths?|sixths?|sevenths?"
+    rf"\b(?P<sign>{_SIGN})?(?P<words>(?:a\s+(?=hundred|thousand|million))?(?:{_WORD})(?:(?:-"
+    rf"|\s+(?:and\s+)?)(?:{_WORD}))*)\b"
+    # "one and a half", "six tenths": phrases that are not read, and are not their first word either.
+    r"(?P<part>[\s-]+(?:and\s+a\s+|and\s+one\s+)?(?:half|halves|thirds?|quarters?|fourths?|fifths?"
+    r"|sixths?|sevenths?"
     r"|eighths?|ninths?|tenths?|hundredths?|point)\b)?"
 )
 # "the tallest one", "each one", "one another", "one can see": the pronoun, not the number.
 _PRONOUN_BEFORE = re.compile(
-    r"\b(?:the|this|that|which|each|every|any|another|no|some|as)\s+(?!only|just|exactly|single)(?:[\w-]+\s+)?$",
+    r"\b(?:the|this|that|which|each|every|any|another|no|some|as)\s+(?!only|just|exactly"
+    r"|single)(?:[\w-]+\s+)?$",
     re.IGNORECASE,
 )
 _PRONOUN_AFTER = re.compile(

@@ -1,4 +1,4 @@
-"""Texts of options in a text: found as whole words, without articles, with spaces between numbers and units."""
+"""Texts of options in a text: whole words, without articles, numbers with or without space before units."""
 
 from __future__ import annotations
 
@@ -13,22 +13,29 @@ _PREFIX = re.compile(r"^\s*\(?([A-Za-z])(?:[.:、．)]\s*|\s*[)）]\s*)")
 _ARTICLE = r"(?:(?:a|an|the)\s+)?"
 _WORD = re.compile(r"[A-Za-z]+|\d+(?:[.,]\d+)*|[^\W\d_]|[^\w\s]|_", re.UNICODE)
 _SOFT = frozenset(".,;:!?\"'“”‘’`()[]{}*_-–—，。；：！？（）【】、…")
-_SHORT_WORDS = frozenset("no No NO on On up Up in In ok OK Ok go Go".split())
+_SHORT_WORDS = frozenset(["no", "No", "NO", "on", "On", "up", "Up", "in", "In", "ok", "OK", "Ok", "go", "Go"])
 _VERBS = frozenset(
-    "is are was were has have and or than does do can will would only alone both with but".split()
-)
+    [
+        "is", "are", "was", "were", "has", "have", "and", "or", "than", "does", "do", "can", "will",
+        "would", "only", "alone", "both", "with", "but",
+    ]
+)  # fmt: skip
 _NEGATES = re.compile(
-    r"(?:\b(?:no|not|never|neither|nor|without|cannot\s+be|except(?:\s+for)?|not\s+in|rul\w+\s+out|exclud\w+|eliminat\w+"
-    r"|opposed\s+to|different\s+from|far\s+from|lacks?)|n['’]t(?:\s+be)?|∅)\s+(?:a\s+|an\s+|the\s+|any\s+|in\s+|on\s+|at\s+|really\s+|quite\s+|just\s+|either\s+|option\s+|choice\s+)*[\"'“‘*(]*$"
+    r"(?:\b(?:no|not|never|neither|nor|without|cannot\s+be|except(?:\s+for)?|not\s+in|rul\w+\s+out"
+    r"|exclud\w+|eliminat\w+"
+    r"|opposed\s+to|different\s+from|far\s+from|lacks?)|n['’]t(?:\s+be)?|∅)\s+(?:a\s+|an\s+|the\s+"
+    r"|any\s+|in\s+|on\s+|at\s+|really\s+|quite\s+|just\s+|either\s+|option\s+|choice\s+)*[\"'“‘*(]*$"
     r"|(?:不是|没有|并非|而非|不|无|非|排除|除了)[“\"'（(]*$",
     re.IGNORECASE,
 )
 _COMPARED = re.compile(
-    r"(?:\b(?:than|instead\s+of|rather\s+than|unlike|compared\s+(?:to|with)|versus|vs\.?|as\s+opposed\s+to)\s+|而不是|而非|比)(?:a\s+|an\s+|the\s+|in\s+|on\s+|at\s+|option\s+)*[\"'“‘*(]*$",
+    r"(?:\b(?:than|instead\s+of|rather\s+than|unlike|compared\s+(?:to|with)|versus|vs\.?"
+    r"|as\s+opposed\s+to)\s+|而不是|而非|比)(?:a\s+|an\s+|the\s+|in\s+|on\s+|at\s+|option\s+)*[\"'“‘*(]*$",
     re.IGNORECASE,
 )
 _NEGATED_AFTER = re.compile(
-    r"[\"'”’*)]*\s*(?:is|are|was|were|would\s+be|seems?)\s+(?:\w+ly\s+)?(?:wrong|incorrect|false|ruled\s+out|eliminated|excluded|impossible|unlikely|not\s+(?:\w+\s+){0,2}"
+    r"[\"'”’*)]*\s*(?:is|are|was|were|would\s+be|seems?)\s+(?:\w+ly\s+)?(?:wrong|incorrect|false"
+    r"|ruled\s+out|eliminated|excluded|impossible|unlikely|not\s+(?:\w+\s+){0,2}"
     r"(?:correct|right|true|possible|the\s+answer))\b|[”\"'）)]*(?:是错|错误|不正确|不对|不符)",
     re.IGNORECASE,
 )
@@ -72,7 +79,7 @@ class OptionTexts:
         return hits[0] if len(hits) == 1 else None
 
     def leading(self, text: str) -> tuple[int, int] | None:
-        """The longest option with which a text begins and which a punctuation mark ends, and where it ends."""
+        """The longest option that opens a text and that a punctuation mark ends, and where it ends."""
         start = len(text) - len(text.lstrip(EDGE + "(["))
         for number in self._order:
             match = self.patterns[number].match(text, start)

@@ -1,7 +1,8 @@
 """VLMEvalKit's TSV files (https://github.com/open-compass/VLMEvalKit): one row a question, base64 pictures.
 
 Columns: `index`, `question`, `answer`, options `A`, `B`, …, `hint`, `category`, `l2-category`, `split`.
-A file with pictures may lack `question`: it stands in the picture. Options may also be a list in `choices` or `options`.
+A file with pictures may lack `question`: it stands in the picture.
+Options may also be a list in `choices` or `options`; gaps between `A`, `B`, … are closed.
 Pictures: `image` holds base64, a list of it, or the index of another row whose pictures are meant.
 Or `image_path` holds a path, or a list of them.
 Files reach gigabytes, so the reader keeps where rows start, not pictures.

@@ -1,7 +1,7 @@
 """Answers as models word them, each with what it reads as: `cases/*.jsonl`, written for this project.
 
-The values follow from the rules: a stated answer beats a mentioned one, a rejected one never counts, a refusal
-and what is not one answer are none.
+The values follow from the rules: a stated answer beats a mentioned one, a rejected one never counts.
+A refusal is no answer, and several answers are none.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def test_what_is_not_one_number_agrees_with_nothing(text: str):
     ("a", "b"),
     [
         ("12 345 km", "12345 km"), ("1 000", "1,000"), ("1\u2009000", "1000"), ("1.234.567", "1234567"),
-        ("12,34,567", "1234567"), ("minus 4", "-4"), ("零下4度", "-4"), ("2 1/2", "2.5"), ("2 × 10^3", "2000"),
+        ("12,34,567", "1234567"), ("minus 4", "-4"), ("零下4度", "-4"), ("2 1/2", "2.5"),
+        ("2 × 10^3", "2000"),
         ("50 percent", "50%"), ("1.2 million", "1,200,000"),
     ],
 )  # fmt: skip
@@ -88,12 +89,8 @@ def test_one_number_in_two_spellings(a: str, b: str):
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from("ABCD"), st.sampled_from("ABCD"))
 def test_a_rejected_letter_is_never_read(rejected: str, chosen: str):
-    for form in (
-        "The answer is not {r} but {c}.",
-        "{c} rather than {r}.",
-        "{r} is wrong. The answer is {c}.",
-        "不是{r}，而是{c}。",
-    ):
+    forms = ("The answer is not {r} but {c}.", "{c} rather than {r}.", "{r} is wrong. The answer is {c}.")
+    for form in (*forms, "不是{r}，而是{c}。"):
         said = extract(form.format(r=rejected, c=chosen), "choice", COLOURS)
         assert said in ((chosen,) if rejected != chosen else ("", chosen))
     assert extract(f"It is not {rejected}.", "choice", COLOURS) == ""

@@ -1,4 +1,4 @@
-"""Responses to published kinds of benchmarks, read as `cases/reading.jsonl` says, from rows as files give them."""
+"""Responses to published kinds of benchmarks, scored as `cases/reading.jsonl` says."""
 
 from __future__ import annotations
 
