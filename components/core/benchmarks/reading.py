@@ -60,6 +60,7 @@ def _by_value(response: str, item: Item) -> str:
     inner = boxed(spoken(response))
     found, line = answer_line(response)
     candidates = [inner] if inner is not None else [line] if found or len(line) < 60 else []
+    candidates += re.findall(r"\$([^$]+)\$", line)[-1:]
     if quantity := parse_number(line, item.question):
         candidates.append(quantity.text)
     for text in candidates:

@@ -60,6 +60,7 @@ _PLACED = re.compile(
     r"\s+(?:the\s+|all\s+|a\s+|these\s+|those\s+|about\s+|total\s+)*[$€£]?-?$",
     re.IGNORECASE,
 )
+_DETERMINED = re.compile(r"\b(?:the|these|those|both|all|its|their)\s+$", re.IGNORECASE)
 _VERB = re.compile(
     r"\b(?:is|are|was|were|be|been|equals?|equal\s+to|makes?|gives?|gave|comes?\s+to|came\s+to|totals?"
     r"|amounts?\s+to|reach(?:es|ed)|reads?|shows?"
@@ -73,7 +74,8 @@ _CONCLUDES = re.compile(
     r"|for\s+a\s+total|totall?ing|resulting|yielding"
     r"|which\s+(?:gives|makes|means|equals|is|leaves|yields)|i\.e\.|that\s+is|in\s+total|altogether"
     r"|we\s+get|there\s+(?:are|is)|the\s+answer"
-    r"|所以|因此|共|即|得)",
+    r"|(?:an?\s+|the\s+)?(?:overall\s+)?"
+    r"(?:increase|decrease|difference|total|sum|change|gap|drop|rise|result)\b|所以|因此|共|即|得)",
     re.IGNORECASE,
 )
 _ADJUNCT = re.compile(
@@ -232,6 +234,10 @@ def _of_sentence(text: str, begin: int, end: int, groups: Sequence[Placed]) -> P
     if equals >= 0 and behind:
         begin, groups = equals + 1, behind
     groups, begin, end = _main_clause(text, begin, end, groups)
+    if any(not group.word for group in groups):  # "the two lines cross at 7"
+        groups = [
+            g for g in groups if not (g.word and _DETERMINED.search(text, max(begin, g.start - 12), g.start))
+        ]
     if len(groups) > 1:
         direct = [g for g in groups if not _PLACED.search(text[max(begin, g.start - 24) : g.start])]
         groups = direct or groups

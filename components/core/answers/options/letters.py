@@ -16,7 +16,7 @@ REJECTED = "∅"
 """Stands where a rejected letter stood."""
 
 # Not within a word, a unit, an angle, a chord or a formula.
-_BEFORE = r"(?<![A-Za-z0-9_'’&°∠△#♯♭/\-^+=⊙∥⊥])(?<!° )(?<!∠ )(?<!△ )(?<![=+<] )(?<![^=]> )"
+_BEFORE = r"(?<![A-Za-z0-9_'’&°∠△#♯♭/\-^+=⊙∥⊥])(?<!° )(?<!\d )(?<!∠ )(?<!△ )(?<![=+<] )(?<![^=]> )"
 _AFTER = r"(?![A-Za-z0-9_'’°#♯♭²³₀-₉⁺⁻^]|-[A-Za-z]|\s?[=+<>∥⊥]|\s?°)"
 _DRESS = r"(?:\*\*|__|[\"'“‘`$*])*"
 _UNDRESS = r"(?:\*\*|__|[\"'”’`$*])*"

@@ -11,6 +11,7 @@ from components.core.answers.folding import EDGE
 
 _PREFIX = re.compile(r"^\s*\(?([A-Za-z])(?:[.:、．)]\s*|\s*[)）]\s*)")
 _ARTICLE = r"(?:(?:a|an|the)\s+)?"
+_INNER_ARTICLE = r"(?:(?-i:a|an|the|The|THE)\s+)?"  # "C) A and D" is not "C and D"
 _WORD = re.compile(r"[A-Za-z]+|\d+(?:[.,]\d+)*|[^\W\d_]|[^\w\s]|_", re.UNICODE)
 _SOFT = frozenset(".,;:!?\"'“”‘’`()[]{}*_-–—，。；：！？（）【】、…")
 _SHORT_WORDS = frozenset(["no", "No", "NO", "on", "On", "up", "Up", "in", "In", "ok", "OK", "Ok", "go", "Go"])
@@ -154,8 +155,8 @@ def _pattern(choice: str) -> re.Pattern[str]:
         glued = not (
             before[-1].isascii() and before[-1].isalpha() and word[0].isascii() and word[0].isalpha()
         )
-        gap = r"[\s.,;:!?\"'“”‘’`()\[\]*_–—-]"
-        parts.append((rf"{gap}*" if glued else rf"{gap}+") + _ARTICLE + re.escape(word))
+        gap = r"[\s.,;:!?\"'“”‘’`()\[\]{}$*_–—-]"
+        parts.append((rf"{gap}*" if glued else rf"{gap}+") + _INNER_ARTICLE + re.escape(word))
     first, last = kept[0], kept[-1]
     left = (r"(?<![A-Za-z0-9_])" if first[0].isascii() and first[0].isalnum() else "") + (
         r"(?<!\d[.,])" if first[0].isdigit() else ""
