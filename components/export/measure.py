@@ -64,6 +64,6 @@ def _scores(
     scores = []
     for group, item in zip(said, items, strict=True):
         answer_type = cast(AnswerType, item.answer_type)
-        answer = extract(group[0].text, answer_type, item.choices)
+        answer = extract(group[0].text, answer_type, item.choices, item.question)
         scores.append(float(agree(answer, item.answer, answer_type, item.choices)))
     return scores

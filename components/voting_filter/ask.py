@@ -183,7 +183,8 @@ def collect(
             elif number not in given:
                 votes.append(LostVote(_vote_id(row, voter, blind), "answer_missing", row["question"]))
             else:
-                text = extract(given[number], row["answer_type"], row["choices"]) or given[number].strip()
+                reply = given[number]
+                text = extract(reply, row["answer_type"], row["choices"], row["question"]) or reply.strip()
                 votes.append(CastVote(voter, text, row["qa_id"], blind, tokens))
     return votes
 

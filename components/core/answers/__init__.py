@@ -7,8 +7,9 @@ means the same to all of them. Everything here is pure and needs only the standa
 from __future__ import annotations
 
 from components.core.answers.comparison import agree, anls, answer_kind, normalise, relaxed_accuracy
-from components.core.answers.extraction import AnswerType, extract, extract_staged, lettered
+from components.core.answers.extraction import AnswerType, extract, extract_staged, read_number
 from components.core.answers.numbers import Quantity, find_numbers, parse_number
+from components.core.answers.options import lettered
 from components.core.answers.question import Question
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "lettered",
     "normalise",
     "parse_number",
+    "read_number",
     "relaxed_accuracy",
 ]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from components.core.answers.extraction import AnswerType, choice_letter, fold, yes_or_no
+from components.core.answers.extraction import AnswerType
+from components.core.answers.folding import fold
 from components.core.answers.numbers import canonical, numbers_agree, parse_number
+from components.core.answers.options import choice_letter
+from components.core.answers.yes_no import yes_or_no
 
 _DIGIT_RUNS = re.compile(r"\d+")
 

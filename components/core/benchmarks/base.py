@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import io
+import json
+import re
+import tokenize
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -89,13 +92,56 @@ class BenchmarkReader(ABC):
                     yield item.item_id, self.load(picture)
 
 
+_ARRAY = re.compile(r"array\((.*?)(?:,\s*dtype=[^()]*)?\)", re.DOTALL)
+
+
 def parse_list(text: str) -> list[str] | None:
-    """A list written as a Python or JSON literal, as strings; None if `text` is none."""
+    """A list written as a Python or JSON literal or as numpy prints one, as strings; None if `text` is none.
+
+    A list that only holds another one is that one. Numpy writes no commas: ``['san diego' 'San Diego']``.
+    """
     text = text.strip()
+    if "array(" in text:
+        text = _ARRAY.sub(r"\1", text).strip()
     if not (text.startswith("[") and text.endswith("]")):
         return None
+    value = _literal(text)
+    while isinstance(value, list) and len(value) == 1 and isinstance(value[0], list | tuple):
+        value = list(value[0])
+    return [str(entry) for entry in value] if isinstance(value, list) else None
+
+
+def _literal(text: str) -> object:
+    for spelled in (text, text.replace("\n", "\\n")):  # a text with a bare line break is no Python
+        try:
+            return ast.literal_eval(_with_commas(spelled))
+        except (ValueError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError):
+            continue
     try:
-        value = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return json.loads(text)  # null, true and false are no Python
+    except (ValueError, RecursionError):
         return None
-    return [str(entry) for entry in value]
+
+
+def _with_commas(text: str) -> str:
+    """A literal with commas between entries that only space separates, which Python would join or refuse."""
+    if not re.search(r"""['"\d.\]]\s+['"\d.\[-]|['"]{2}|\]\[""", text):
+        return text
+    parts: list[str] = []
+    before = ""
+    for token in tokenize.generate_tokens(io.StringIO(text.replace("\n", " ")).readline):
+        if token.type in (
+            tokenize.NEWLINE,
+            tokenize.NL,
+            tokenize.ENDMARKER,
+            tokenize.INDENT,
+            tokenize.DEDENT,
+        ):
+            continue
+        starts = token.type in (tokenize.STRING, tokenize.NUMBER) or token.string in ("[", "(", "-")
+        if starts and before in ("value", "close"):
+            parts.append(",")
+        parts.append(token.string)
+        value = token.type in (tokenize.STRING, tokenize.NUMBER)
+        before = "value" if value else "close" if token.string in ("]", ")") else ""
+    return " ".join(parts)

@@ -1,16 +1,19 @@
-"""Equality of mathematical answers, LaTeX or plain: as strings, as values, or as lists. Pure functions."""
+"""Equality of mathematical answers, LaTeX or plain: as strings, as values, or as lists. Pure functions.
+
+Values are decimals of 50 digits with exponents of any usual size, so a quotient of huge powers has its value.
+Every operation takes bounded time and memory: a tower of powers overflows and is no value.
+"""
 
 from __future__ import annotations
 
 import ast
-import math
-import operator
 import re
 from collections.abc import Callable
+from decimal import Clamped, Context, Decimal, Inexact, Rounded, Subnormal
 
 from components.core.answers import parse_number
 
-TOLERANCE = 1e-6
+TOLERANCE = Decimal("1e-6")
 """Two values are equal if they differ by at most this, relative to the reference where that exceeds 1."""
 
 _INNERMOST = (
@@ -22,6 +25,8 @@ _INNERMOST = (
 )
 _REPLACED = (
     (r"\\[dtc]?frac\s*(\d)\s*(\d)", r"((\1)/(\2))"),
+    (r"\\pm|±", "±"),
+    (r"\\(?:big|Big|bigg|Bigg)?[lr]?(?=[()\[\]|])", ""),
     (r"\\sqrt\s*(\d+)|√\s*(\d+)", r"sqrt(\1\2)"),
     (r"√\s*\(", "sqrt("),
     (r"\\(?:left|right|displaystyle|,|!|;|:|quad| )", ""),
@@ -44,11 +49,18 @@ _UNIT = re.compile(
 )
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\{([^{}]*)\}")
 _NAMED = re.compile(r"^[a-zA-Z]\w?\s*=\s*(?=\S)")
+_INTEGER = re.compile(r"-?\d{1,400}")
 _IMPLICIT = re.compile(r"(?<=[\d)])\s*(?=sqrt|pi|\()|(?<=pi)\s*(?=\d|\(|sqrt)|(?<=\))\s*(?=\d)")
 
-_OPERATIONS: dict[type[ast.AST], Callable[..., float]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
-    ast.Pow: operator.pow, ast.USub: operator.neg, ast.UAdd: operator.pos,
+_CONTEXT = Context(prec=50, Emax=10**12, Emin=-(10**12))
+for _signal in (Clamped, Inexact, Rounded, Subnormal):
+    _CONTEXT.traps[_signal] = False
+_PI = Decimal("3.14159265358979323846264338327950288419716939937510582")
+_LONGEST = 500
+"""Characters of a formula that is evaluated; a longer one is only compared as a string."""
+_OPERATIONS: dict[type[ast.AST], Callable[[Decimal, Decimal], Decimal]] = {
+    ast.Add: _CONTEXT.add, ast.Sub: _CONTEXT.subtract, ast.Mult: _CONTEXT.multiply, ast.Div: _CONTEXT.divide,
+    ast.Pow: _CONTEXT.power,
 }  # fmt: skip
 
 
@@ -59,6 +71,10 @@ def equal(prediction: str, reference: str) -> bool:
         return False
     if _compact(a) == _compact(b):
         return True
+    if _INTEGER.fullmatch(a) and _INTEGER.fullmatch(b):
+        return int(a) == int(b)
+    if "±" in a + b:
+        return _same_roots(_roots(a), _roots(b))
     entries_a, entries_b = _entries(a), _entries(b)
     if len(entries_a) > 1 or len(entries_b) > 1:
         return len(entries_a) == len(entries_b) and all(
@@ -67,7 +83,22 @@ def equal(prediction: str, reference: str) -> bool:
     value_a, value_b = value(a), value(b)
     if value_a is None or value_b is None:
         return False
-    return abs(value_a - value_b) <= TOLERANCE * max(1.0, abs(value_b))
+    return _CONTEXT.abs(_CONTEXT.subtract(value_a, value_b)) <= _CONTEXT.multiply(
+        TOLERANCE, max(Decimal(1), abs(value_b))
+    )
+
+
+def _roots(text: str) -> list[str]:
+    """Several solutions in any order: "±2" and "x = 2 or x = -2" are two each."""
+    parts = [part.strip() for part in re.split(r"[,;]|\bor\b|\band\b|或|和", text.strip("() "))]
+    parts = [_NAMED.sub("", part) for part in parts if part]
+    return [root for part in parts for root in (
+        [part.replace("±", sign, 1) for sign in ("+", "-")] if "±" in part else [part]
+    )]  # fmt: skip
+
+
+def _same_roots(a: list[str], b: list[str]) -> bool:
+    return all(any(equal(x, y) for y in b) for x in a) and all(any(equal(x, y) for x in a) for y in b)
 
 
 def plain(text: str) -> str:
@@ -88,32 +119,38 @@ def plain(text: str) -> str:
     return _NAMED.sub("", text).strip()
 
 
-def value(expression: str) -> float | None:
+def value(expression: str) -> Decimal | None:
     """Value of an arithmetic expression, or of a number with words around it; None if it is neither."""
+    if len(expression) > _LONGEST or "±" in expression:
+        return None
     try:
         tree = ast.parse(_IMPLICIT.sub("*", expression.strip()), mode="eval")
         result = _evaluate(tree.body)
     except (SyntaxError, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
         quantity = parse_number(expression) if len(expression) < 40 else None
         numbers = re.findall(r"\d+(?:\.\d+)?", expression)
-        return quantity.value if quantity and len(numbers) == 1 else None
-    return result if math.isfinite(result) else None
+        return Decimal(str(quantity.value)) if quantity and len(numbers) == 1 else None
+    return result if result.is_finite() else None
 
 
-def _evaluate(node: ast.AST) -> float:
-    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-        return float(node.value)
+def _evaluate(node: ast.AST) -> Decimal:
+    """The value of a syntax tree.
+
+    Raises:
+        ValueError: it is not arithmetic of real numbers.
+        ArithmeticError: it has no value, or a power in it overflows.
+    """
+    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        return Decimal(str(node.value))
     if isinstance(node, ast.Name) and node.id == "pi":
-        return math.pi
+        return _PI
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-        result = _OPERATIONS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
-        if isinstance(result, complex):
-            raise ValueError("not a real number")
-        return result
-    if isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATIONS:
-        return _OPERATIONS[type(node.op)](_evaluate(node.operand))
+        return _OPERATIONS[type(node.op)](_evaluate(node.left), _evaluate(node.right))
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        operand = _evaluate(node.operand)
+        return -operand if isinstance(node.op, ast.USub) else operand
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sqrt":
-        return math.sqrt(_evaluate(node.args[0]))
+        return _CONTEXT.sqrt(_evaluate(node.args[0]))
     raise ValueError(f"not arithmetic: {type(node).__name__}")
 
 

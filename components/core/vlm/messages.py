@@ -12,15 +12,18 @@ IMAGE: dict[str, str] = {"type": "image"}
 """The image placeholder of a message's content list; the chat template makes vision tokens of it."""
 IMAGE_MARKER = "<image>"
 """The image placeholder inside a text: the next picture."""
-_NUMBERED_MARKER = r"<image (\d+)>"
+_NUMBERED_MARKER = r"<image[ _]?(\d+)>"
 
 ANSWER_MARK = "Answer:"
 """What a reasoned response writes before its final answer."""
 
 
 def format_question(question: str, choices: Sequence[str] | None = None) -> str:
-    """Question text as the model sees it: the question, then one ``A. text`` line for each choice."""
-    lines = [question.strip()]
+    """Question text as the model sees it: the question, then one ``A. text`` line for each choice.
+
+    A question that stands in the picture is empty.
+    """
+    lines = [question.strip()] if question.strip() else []
     lines += [f"{chr(ord('A') + i)}. {str(choice).strip()}" for i, choice in enumerate(choices or ())]
     return "\n".join(lines)
 

@@ -149,8 +149,9 @@ def _own(kept: list[Row], own: Mapping[str, list[str]], pairing: str, seed: int)
     both sides: preferring short responses teaches a model that reasons to guess.
     """
     for row in kept:
-        kind, choices = row["answer_type"], row["choices"]
-        found = [(text, extract(text, kind, choices)) for text in sorted(set(own.get(row["qa_id"], ())))]
+        kind, choices, question = row["answer_type"], row["choices"], row["question"]
+        said = sorted(set(own.get(row["qa_id"], ())))
+        found = [(text, extract(text, kind, choices, question)) for text in said]
         right = [text for text, answer in found if answer and agree(answer, row["answer"], kind, choices)]
         wrong = [text for text, answer in found if answer and not agree(answer, row["answer"], kind, choices)]
         if not wrong:

@@ -75,7 +75,7 @@ def blanked(picture: bytes) -> Image.Image:
 
 
 def _extract(prompt: Prompt, response: str) -> str:
-    return extract(response, prompt.answer_type, prompt.choices)
+    return extract(response, prompt.answer_type, prompt.choices, prompt.question)
 
 
 def _right(prompt: Prompt, response: str) -> bool:

@@ -43,7 +43,7 @@ def make_rollout(
         answer_type=prompt["answer_type"],
         choices=choices,
         response=response,
-        answer=extract(response, prompt["answer_type"], choices),
+        answer=extract(response, prompt["answer_type"], choices, str(prompt["question"])),
         tokens=len(token_ids),
         truncated=not token_ids or token_ids[-1] not in end_tokens,
         blank_answer=prompt.get("blank_answer"),

@@ -46,6 +46,8 @@ def test_answers_take_their_canonical_form(item, answer):
         (draft(reasoning="<image> shows it"), "reserved_token"),
         (draft(answer_type="essay"), "unknown_answer_type"),
         (draft(answer_type="number", answer="several"), "not_a_number"),
+        (draft(answer_type="number", answer="12:30"), "not_a_number"),
+        (draft(answer_type="number", answer="3–5"), "not_a_number"),
         (draft(answer_type="yes_no", answer="perhaps"), "not_yes_no"),
         (draft(answer_type="choice", answer="A"), "too_few_choices"),
         (draft(answer_type="choice", answer="A", choices=["red", " "]), "too_few_choices"),

@@ -1,6 +1,8 @@
 """VLMEvalKit's TSV files (https://github.com/open-compass/VLMEvalKit): one row a question, base64 pictures.
 
 Columns: `index`, `question`, `answer`, options `A`, `B`, …, `hint`, `category`, `l2-category`, `split`.
+A file with pictures may lack `question`: it stands in the picture.
+Options may also be a list in `choices` or `options`; gaps between `A`, `B`, … are closed.
 Pictures: `image` holds base64, a list of it, or the index of another row whose pictures are meant.
 Or `image_path` holds a path, or a list of them.
 Files reach gigabytes, so the reader keeps where rows start, not pictures.
@@ -11,6 +13,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import json
 import re
 import string
 import sys
@@ -27,7 +30,9 @@ REFERENCE_CHARS = 64
 """An image cell of at most so many characters names another row, as in VLMEvalKit."""
 _CACHED_ROWS = 4
 _QUOTED = re.compile(r"""'([^']*)'|"([^"]*)\"""")
-_TAKEN = frozenset({"index", "question", "answer", "hint", "image", "image_path", "choices"})
+_DATA_URI = re.compile(r"^data:[\w/+.-]*;base64,")
+_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+")
+_TAKEN = frozenset({"index", "question", "answer", "hint", "image", "image_path", "choices", "options"})
 
 
 class TsvReader(BenchmarkReader):
@@ -46,9 +51,12 @@ class TsvReader(BenchmarkReader):
         records = _records(path)
         _, _, header = next(records, (0, 0, []))
         self._header = [name.strip() for name in header]
-        if missing := ", ".join(sorted({"index", "question"} - set(self._header))):
-            raise DataError(f"{path}: no column {missing}; VLMEvalKit's TSV has index and question")
         self._column = next((name for name in ("image", "image_path") if name in self._header), "")
+        needed = {"index"} if self._column else {"index", "question"}
+        if missing := ", ".join(sorted(needed - set(self._header))):
+            raise DataError(
+                f"{path}: no column {missing}; VLMEvalKit's TSV has index, and question or pictures"
+            )
         self.items = list(self._items(records))
 
     def load(self, picture: tuple[str, int]) -> bytes:
@@ -58,7 +66,7 @@ class TsvReader(BenchmarkReader):
         if self._column == "image_path":
             return self._file(cell, index).read_bytes()
         try:
-            return base64.b64decode(cell, validate=True)
+            return base64.b64decode("".join(_DATA_URI.sub("", cell).split()), validate=True)
         except ValueError as error:
             raise DataError(f"{self.path}, row {index}: the image is not base64 ({error})") from error
 
@@ -111,29 +119,38 @@ class TsvReader(BenchmarkReader):
     def _item(
         self, row: dict[str, str], index: str, stored: tuple[tuple[str, int], ...], group: str
     ) -> BenchmarkItem:
+        choices, letters = self._choices(row, index)
+        fields = {
+            name: value
+            for name, value in row.items()
+            if name not in _TAKEN and not (len(name) == 1 and name in string.ascii_uppercase)
+        }
+        if "answer_option" in fields:
+            fields["answer_option"] = _closed_up(fields["answer_option"].strip(), letters)
         return BenchmarkItem(
             item_id=index,
-            question=row["question"],
-            answer=row.get("answer", "").strip(),
+            question=row.get("question", ""),
+            answer=_closed_up(row.get("answer", "").strip(), letters),
             image_group=group,
             pictures=stored,
-            choices=self._choices(row, index),
+            choices=choices,
             category=row.get("category", "").strip(),
             hint=row.get("hint", "").strip(),
-            fields={
-                name: value
-                for name, value in row.items()
-                if name not in _TAKEN and not (len(name) == 1 and name in string.ascii_uppercase)
-            },
+            fields=fields,
         )
 
-    def _choices(self, row: dict[str, str], index: str) -> tuple[str, ...]:
-        if listed := row.get("choices", "").strip():
-            return tuple(parse_list(listed) or ())
-        letters = [letter for letter in string.ascii_uppercase if row.get(letter, "") != ""]
-        if letters != list(string.ascii_uppercase[: len(letters)]):
-            raise DataError(f"{self.path}, row {index}: its options are {', '.join(letters)}; fill the gap")
-        return tuple(row[letter] for letter in letters)
+    def _choices(self, row: dict[str, str], index: str) -> tuple[tuple[str, ...], str]:
+        """Options in order, and the letters of the columns that hold them."""
+        cells = (row.get("choices", "").strip(), row.get("options", "").strip())
+        if listed := cells[0] or (cells[1] if cells[1].startswith("[") else ""):
+            choices = parse_list(listed)
+            if choices and len(choices) == 1:  # MMMU-Pro: a list written into a list
+                choices = parse_list(choices[0]) or choices
+            if choices is None:
+                raise DataError(f"{self.path}, row {index}: its options are no list: {listed[:60]}")
+            return tuple(choices), string.ascii_uppercase[: len(choices)]
+        letters = "".join(letter for letter in string.ascii_uppercase if row.get(letter, "") != "")
+        return tuple(row[letter] for letter in letters), letters
 
     def _cells(self, index: str) -> list[str]:
         """Pictures of one row as they are stored, read from where the row lies."""
@@ -152,10 +169,27 @@ class TsvReader(BenchmarkReader):
     def _file(self, name: str, index: str) -> Path:
         root = self.path.parent.resolve()
         for folder in (root, root / "images", root / self.path.stem, root / "images" / self.path.stem):
-            candidate = (folder / name).resolve()
-            if candidate.is_relative_to(root) and candidate.is_file():
-                return candidate
+            for spelled in dict.fromkeys((name, _unescaped(name))):
+                candidate = (folder / spelled).resolve()
+                if candidate.is_relative_to(root) and candidate.is_file():
+                    return candidate
         raise DataError(f"{self.path}, row {index}: no picture {name!r} in {root} or its folder images/")
+
+
+def _closed_up(answer: str, letters: str) -> str:
+    """An answer's letter after the gaps between the options are closed; other answers as they are.
+
+    The letter of an empty option names none, so that the row is reported as one that cannot be scored.
+    """
+    if len(answer) != 1 or not letters or letters == string.ascii_uppercase[: len(letters)]:
+        return answer
+    place = letters.find(answer.upper())
+    return string.ascii_uppercase[place] if place >= 0 else f"{answer} (an empty option)"
+
+
+def _unescaped(name: str) -> str:
+    r"""A path with its ``\uXXXX`` as characters."""
+    return _ESCAPE.sub(lambda found: json.loads(f'"{found.group()}"'), name)
 
 
 def _listed(cell: str) -> list[str]:

@@ -22,7 +22,7 @@ def build(item: Item, row: BenchmarkItem) -> Item:
 
 
 def score(response: str, item: Item) -> Scored:
-    answer, stage = extract_staged(response, item.answer_type, item.choices)
+    answer, stage = extract_staged(response, item.answer_type, item.choices, item.question)
     if not answer:
         return UNREAD
     return Scored(answer, stage, float(agree(answer, item.reference, item.answer_type, item.choices)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.core.answers.extraction import fold
+from components.core.answers.folding import fold
 from components.core.benchmarks.base import BenchmarkItem, parse_list
 from components.core.benchmarks.reading import answer_line
 from components.core.benchmarks.rules import UNREAD, Item, Rules, Scored

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,3 +42,33 @@ def test_a_formula_equals_itself_and_reading_it_never_fails(text: str):
     assert equal(text, text) == bool(plain(text))
     found = value(text)
     assert found is None or math.isfinite(found)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "same"),
+    [
+        (r"\frac{1}{25}", r"$\frac{5^{801}}{5^{803}}$", True),  # no float holds 5^801
+        ("49", r"\frac{7^{100000}}{7^{99998}}", True),
+        ("2^{5000}", "4^{2500}", True),
+        ("2^{5000}", "2^{5001}", False),
+        ("10000000", "10000001", False),  # whole numbers are exact
+        (r"m = \pm 11", "11", False),
+        ("6", r"\pm 6", False),
+        (r"\pm 7", r"$\pm 7$", True),
+        ("x = 2 or x = -2", r"\pm 2", True),
+        ("-2, 2", "±2", True),
+        (r"\pm 2", r"\pm 3", False),
+    ],
+)
+def test_powers_and_signs(a: str, b: str, same: bool):
+    assert equal(a, b) is same
+    assert equal(b, a) is same
+
+
+@pytest.mark.parametrize(
+    "tower", ["9^{9^{9^{9}}}", "9" * 400 + "**" + "9" * 90, "(" * 400, "2**" * 150 + "2"]
+)
+def test_a_tower_of_powers_takes_no_time(tower: str):
+    start = time.process_time()
+    assert not equal(tower, "5")
+    assert time.process_time() - start < 1

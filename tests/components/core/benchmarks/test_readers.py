@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from components.core.benchmarks import open_benchmark
+from components.core.benchmarks.base import parse_list
 from components.core.benchmarks.kinds import kind_for
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 
@@ -85,13 +86,76 @@ def test_rows_are_found_again_whatever_their_cells_hold(tmp_path, texts: list[st
     [
         ([_row("1", "77")], "names row '77'"),
         ([_row("1", B64[0]), _row("1", B64[1])], "occurs twice"),
-        ([_row("1", B64[0], A="x", C="z", B="")], "fill the gap"),
-        ([{"index": "1", "image": B64[0]}], "no column question"),
+        ([{"index": "1", "answer": "A"}], "no column question"),
+        ([_row("1", B64[0], choices="red; blue")], "its options are no list"),
     ],
 )
 def test_bad_files_are_named(tmp_path, rows, message):
     with pytest.raises(DataError, match=message):
         open_benchmark(_write(tmp_path / "x.tsv", rows))
+
+
+def test_gaps_between_options_are_closed_with_the_answers_letter(tmp_path):
+    rows = [
+        _row("1", B64[0], A="x", B="", C="z") | {"answer": "C"},
+        _row("2", B64[1], A="x", B="", C="z") | {"answer": "B"},
+        _row("3", B64[2], A="x", B="y", C="z") | {"answer": "C"},
+    ]
+    first, second, third = open_benchmark(_write(tmp_path / "x.tsv", rows)).items
+    assert (first.choices, first.answer) == (("x", "z"), "B")
+    assert second.answer == "B (an empty option)"  # no letter of an option: the item is reported
+    assert (third.choices, third.answer) == (("x", "y", "z"), "C")
+
+
+def test_a_question_may_stand_in_the_picture(tmp_path):
+    row = {"index": "1", "image": B64[0], "answer": "A", "A": "x", "B": "y"}
+    (item,) = open_benchmark(_write(tmp_path / "x.tsv", [row])).items
+    assert (item.question, item.choices) == ("", ("x", "y"))
+
+
+def test_base64_may_be_wrapped_and_be_an_address(tmp_path):
+    wrapped = "\n".join(B64[1][i : i + 76] for i in range(0, len(B64[1]), 76))
+    rows = [_row("1", wrapped), _row("2", f"data:image/png;base64,{B64[2]}")]
+    benchmark = open_benchmark(_write(tmp_path / "x.tsv", rows))
+    assert [benchmark.images(item)[0][0] for item in benchmark.items] == [1, 2]
+
+
+def test_paths_may_be_escaped(tmp_path):
+    (tmp_path / "山.jpg").write_bytes(b"mountain")
+    (tmp_path / "😀.jpg").write_bytes(b"face")
+    names = ["\\u5c71.jpg", "['\\u5c71.jpg']", "\\ud83d\\ude00.jpg", "山.jpg"]
+    rows = [{"index": str(n), "image_path": p, "question": "q", "answer": "A"} for n, p in enumerate(names)]
+    benchmark = open_benchmark(_write(tmp_path / "x.tsv", rows))
+    assert [benchmark.images(item)[0] for item in benchmark.items] == [
+        b"mountain",
+        b"mountain",
+        b"face",
+        b"mountain",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("['san diego' 'San Diego']", ["san diego", "San Diego"]),  # numpy writes no commas
+        ("['a', 'b']", ["a", "b"]), ('["a", "b"]', ["a", "b"]), ("[['x', 'y']]", ["x", "y"]),
+        ("[[1, 2], [3, 4]]", ["[1, 2]", "[3, 4]"]), ("array(['a', 'b'], dtype=object)", ["a", "b"]),
+        ("['a'\n 'b']", ["a", "b"]), ("['a\nb', 'c']", ["a\nb", "c"]), ("[null, true]", ["None", "True"]),
+        ("[2007 2008]", ["2007", "2008"]), ("['don\\'t' \"won't\"]", ["don't", "won't"]), ("[]", []),
+        ("[1, 2", None), ("red", None), ("[red]", None),
+    ],
+)  # fmt: skip
+def test_lists_as_files_write_them(text: str, entries: list[str] | None):
+    assert parse_list(text) == entries
+
+
+@pytest.mark.parametrize("column", ["choices", "options"])
+@pytest.mark.parametrize(
+    "cell", ["['red', 'blue']", "[['red', 'blue']]", "[\"['red', 'blue']\"]", "['red' 'blue']"]
+)
+def test_lists_of_options(tmp_path, column: str, cell: str):
+    (item,) = open_benchmark(_write(tmp_path / "x.tsv", [_row("1", B64[0], **{column: cell})])).items
+    assert item.choices == ("red", "blue")
 
 
 def test_a_picture_that_is_not_base64_is_named(tmp_path):

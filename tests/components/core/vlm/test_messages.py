@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from components.core.vlm import build_conversation, format_question, format_response
+from components.core.vlm.messages import numbered_images, split_at_images
 
 
 def test_choices_follow_the_question_as_lettered_lines():
@@ -26,3 +29,9 @@ def test_the_picture_opens_the_first_turn_only():
 
 def test_a_prompt_has_no_assistant_turn():
     assert [m["role"] for m in build_conversation([("q", None)])] == ["user"]
+
+
+@pytest.mark.parametrize("marker", ["<image 2>", "<image2>", "<image_2>"])
+def test_numbered_pictures_may_be_written_without_a_space(marker: str):
+    assert numbered_images(f"See {marker}.") == [2]
+    assert split_at_images(f"See {marker}.", 2) == ["See ", 1, "."]

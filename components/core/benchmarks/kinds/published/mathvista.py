@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.core.answers import parse_number
-from components.core.answers.extraction import fold
+from components.core.answers import parse_number, read_number
+from components.core.answers.folding import fold
 from components.core.benchmarks import formula
 from components.core.benchmarks.base import BenchmarkItem, parse_list
 from components.core.benchmarks.kinds import choice
@@ -17,7 +17,6 @@ from components.core.benchmarks.reading import (
     answer_line,
     entries,
     is_number,
-    read_number,
     score_closed,
     values_of,
 )
@@ -67,9 +66,9 @@ def build(item: Item, row: BenchmarkItem) -> Item:
 
 def score(response: str, item: Item) -> Scored:
     if item.answer_type == "choice":
-        return score_closed(response, item)
+        return score_closed(response, item, by_value=True)
     if item.form in ("integer", "float"):
-        quantity, stage = read_number(response)
+        quantity, stage = read_number(response, item.question)
         truth = parse_number(item.reference)
         if quantity is None or truth is None:
             return UNREAD

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from components.core.answers import parse_number
-from components.core.answers.extraction import fold
+from components.core.answers import parse_number, read_number
+from components.core.answers.folding import fold
+from components.core.answers.options import option_texts
 from components.core.benchmarks.base import BenchmarkItem, parse_list
 from components.core.benchmarks.kinds import choice
-from components.core.benchmarks.reading import answer_line, read_number, score_closed, values_of
+from components.core.benchmarks.reading import answer_line, score_closed, values_of
 from components.core.benchmarks.rules import UNREAD, Item, Rules, Scored
 
 PROMPT = """\
@@ -31,13 +32,13 @@ def build(item: Item, row: BenchmarkItem) -> Item:
 
 def score(response: str, item: Item) -> Scored:
     if item.answer_type == "choice":
-        return score_closed(response, item)
+        return score_closed(response, item, by_value=True)
     if item.answer_type == "number":
-        quantity, stage = read_number(response)
+        quantity, stage = read_number(response, item.question)
         if quantity is None:
             return UNREAD
         right = any(
-            abs(value - number.value) <= 0.005 + 1e-9
+            round(value, 2) == round(number.value, 2)
             for value in values_of(quantity)
             for number in map(parse_number, item.answers)
             if number
@@ -46,7 +47,7 @@ def score(response: str, item: Item) -> Scored:
     marked, line = answer_line(response)
     if not line:
         return UNREAD
-    right = any(f" {fold(answer)} " in f" {fold(line)} " for answer in item.answers)
+    right = bool(option_texts(item.answers).found(line))
     return Scored(line, "exact" if marked or fold(line) in map(fold, item.answers) else "rules", float(right))
 
 

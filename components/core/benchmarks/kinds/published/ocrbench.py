@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from components.core.answers.extraction import fold
+from components.core.answers.folding import fold
 from components.core.benchmarks.kinds.published import anls
-from components.core.benchmarks.reading import final_text
+from components.core.benchmarks.reading import boxed, final_text, spoken
 from components.core.benchmarks.rules import UNREAD, Item, Rules, Scored
 
 HANDWRITTEN = "Handwritten Mathematical Expression Recognition"
@@ -12,13 +12,17 @@ HANDWRITTEN = "Handwritten Mathematical Expression Recognition"
 
 
 def score(response: str, item: Item) -> Scored:
+    """A reference that holds a box itself (a task on paper) is looked for in all that was said."""
     text = final_text(response)
     if not text:
         return UNREAD
-    found = next((answer for answer in item.answers if _occurs(answer, text, item.category)), None)
+    whole = spoken(response)
+    found = next(
+        (a for a in item.answers if _occurs(a, whole if boxed(a) is not None else text, item.category)), None
+    )
     if found is None:
         return Scored(text, "rules", 0.0)
-    return Scored(found, "exact" if fold(found) == fold(text) else "rules", 1.0)
+    return Scored(found, "exact" if fold(found) in (fold(text), fold(whole)) else "rules", 1.0)
 
 
 def _occurs(answer: str, text: str, category: str) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from components.core.answers import relaxed_accuracy
+from components.core.answers import read_number, relaxed_accuracy
 from components.core.benchmarks.base import BenchmarkItem, parse_list
-from components.core.benchmarks.reading import answer_line, entries, is_number, read_number, values_of
+from components.core.benchmarks.reading import answer_line, entries, is_number, values_of
 from components.core.benchmarks.rules import UNREAD, Item, ReadBy, Rules, Scored
 
 
@@ -27,7 +27,7 @@ def score(response: str, item: Item) -> Scored:
         )
         return Scored(line, found_line, float(right))
     best = relaxed_accuracy(line, item.reference)
-    quantity, stage = read_number(response)
+    quantity, stage = read_number(response, item.question)
     if quantity is None or not is_number(item.reference):
         return Scored(line, found_line, best)
     if best == 0.0:
