@@ -154,8 +154,8 @@ def status(
             notes = [f"{name}: {said}" for name, said in seen.workflow.problems.items() if not why]
             for note in filter(None, [*notes, reasons.retries_note(seen.workflow)]):
                 typer.echo(note)
-        state = str(seen.run.state or "pending").lower()
-        typer.echo(f"run {run_id}: {state}: {kubeflow.link('runs', run_id)}")
+        ended = str(seen.run.state or "pending").lower()
+        typer.echo(f"run {run_id}: {ended}: {kubeflow.link('runs', run_id)}")
         if gone := runs.gone(kubeflow, seen):
             typer.echo(runs.gone_text(seen, gone))
 
@@ -172,8 +172,8 @@ def logs(
 ) -> None:
     """Print what a task of a run wrote.
 
-    From its pod, which needs access to the Kubernetes API (KUBECONFIG); when that is gone, from Kubeflow's
-    object store, which needs S3_ENDPOINT and its keys, and Kubeflow's address to know which log it is.
+    From its pod, which needs access to the Kubernetes API (KUBECONFIG). When that is gone, from Kubeflow's
+    object store, which needs S3_ENDPOINT and its keys. Kubeflow's address helps to find the log there.
     """
     from pipelines.kubeflow.client import OWN_NAMESPACE, address
     from pipelines.kubeflow.logs import lines

@@ -153,7 +153,7 @@ class Workflow:
         """Argo's policy for attempts: the template's own, else the workflow's default, else Argo's."""
         default = (self._spec.get("templateDefaults") or {}).get("retryStrategy") or {}
         strategies = (template.get("retryStrategy") for template in self._templates)
-        own = next((strategy for strategy in strategies if strategy and "backoff" in strategy), {})
+        own: Mapping[str, Any] = next((s for s in strategies if s and "backoff" in s), {})
         return str(own.get("retryPolicy") or default.get("retryPolicy") or _DEFAULT_POLICY)
 
     @property

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from tests.pipelines.kubeflow.server import Handler, State
+from tests.pipelines.kubeflow.imitation.server import Handler, State
 
 ROOT = Path(__file__).resolve().parents[3]
 KUBECONFIG = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"

@@ -13,9 +13,9 @@ import pytest
 import yaml
 
 from components.core.objects.directory import DirectoryStore
-from tests.pipelines.kubeflow.argo import RECORDED
 from tests.pipelines.kubeflow.conftest import KUBECONFIG
-from tests.pipelines.kubeflow.server import run_at, run_states
+from tests.pipelines.kubeflow.imitation.argo import RECORDED
+from tests.pipelines.kubeflow.imitation.server import run_at, run_states
 
 WORKFLOWS = "/apis/argoproj.io/v1alpha1/namespaces/kubeflow/workflows"
 DONE = '{"time": "t", "level": "info", "stage": "promotion", "message": "done in 17.3 s"}'

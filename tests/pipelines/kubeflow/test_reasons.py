@@ -8,7 +8,7 @@ import pytest
 
 from pipelines.kubeflow.reasons import advice, last_line, reason, waiting
 from pipelines.kubeflow.workflow import TaskState, Workflow
-from tests.pipelines.kubeflow import argo
+from tests.pipelines.kubeflow.imitation import argo
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import pytest
 from components.stages import TASKS
 from pipelines.kubeflow.reasons import last_line, reason, retries_note
 from pipelines.kubeflow.workflow import Workflow, is_executor_of
-from tests.pipelines.kubeflow import argo
-from tests.pipelines.kubeflow.argo import RECORDED, recorded
-from tests.pipelines.kubeflow.openapi import answer_problems
-from tests.pipelines.kubeflow.server import bare
+from tests.pipelines.kubeflow.imitation import argo
+from tests.pipelines.kubeflow.imitation.argo import RECORDED, recorded
+from tests.pipelines.kubeflow.imitation.openapi import answer_problems
+from tests.pipelines.kubeflow.imitation.server import bare
 
 ENDED_EARLY = ("out_of_memory", "refused_by_pod_security")
 CACHED = ["image_ingest", "ids_scoring", "label_tree", "topic_matching", "qa_synthesis", "voting_filter",

@@ -13,7 +13,7 @@ from pipelines.graph.post_training import compile_pipeline
 from pipelines.kubeflow.rerun import differences, plan
 from pipelines.kubeflow.workflow import Workflow
 from pipelines.profile.run_profile import load_profile
-from tests.pipelines.kubeflow.server import WORKFLOW, run_at, run_states
+from tests.pipelines.kubeflow.imitation.server import WORKFLOW, run_at, run_states
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ("--profile", "configs/demo.yaml")

@@ -7,9 +7,9 @@ import pytest
 from components.stages import SECTIONS
 from pipelines.kubeflow.client import Kubeflow
 from pipelines.kubeflow.runs import titled
-from tests.pipelines.kubeflow import argo
 from tests.pipelines.kubeflow.conftest import ROOT
-from tests.pipelines.kubeflow.server import run_at, run_states
+from tests.pipelines.kubeflow.imitation import argo
+from tests.pipelines.kubeflow.imitation.server import run_at, run_states
 
 
 def test_a_run_is_submitted_and_followed(kubeflow, host, state):

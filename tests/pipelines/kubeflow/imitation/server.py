@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import yaml
 
 from components.stages import TASKS
-from tests.pipelines.kubeflow import argo
-from tests.pipelines.kubeflow.openapi import answer_problems, request_problems
+from tests.pipelines.kubeflow.imitation import argo
+from tests.pipelines.kubeflow.imitation.openapi import answer_problems, request_problems
 
 API = "/apis/v2beta1"
 OLD_API = "/apis/v1beta1"
