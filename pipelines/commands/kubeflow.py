@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from components.core.stage.errors import ConfigError
+from components.core.stage.errors import ConfigError, EndpointError
 from pipelines.commands.shared import (
     DEFAULT_PROFILE,
     AccountOption,
@@ -21,7 +22,7 @@ from pipelines.commands.shared import (
     known_task,
     refuse_stale_images,
 )
-from pipelines.profile.run_profile import load_profile
+from pipelines.profile.run_profile import Profile, load_profile
 
 if TYPE_CHECKING:
     from pipelines.graph.compiled import Compiled
@@ -95,15 +96,16 @@ def submit(
         from pipelines.kubeflow import runs
         from pipelines.kubeflow.client import explained
 
-        title = runs.titled(load_profile(profile, set_ or []).name, set_ or [])
-        kubeflow, version, compiled = _uploaded(profile, set_ or [], host, namespace)
+        checked = load_profile(profile, set_ or [])
+        kubeflow, version, compiled = _uploaded(checked, set_ or [], host, namespace)
+        title = name or runs.titled(checked.name, set_ or [])
         with explained():
-            run_id = runs.start(kubeflow, version, name or title, service_account, runs.settings_of(compiled))
+            run_id = runs.start(kubeflow, version, title, service_account, runs.settings_of(compiled))
     _follow(kubeflow, run_id, "started run", wait)
 
 
 def _uploaded(
-    profile: Path, changed: list[str], host: str, namespace: str
+    profile: Profile, changed: list[str], host: str, namespace: str
 ) -> tuple[Kubeflow, dict[str, str], Compiled]:
     """The connection, the ids of the version that the profile compiles to, and what it compiles to."""
     from pipelines.graph.compiled import Compiled
@@ -112,11 +114,10 @@ def _uploaded(
     from pipelines.kubeflow.runs import titled
 
     refuse_stale_images()
-    checked = load_profile(profile, changed)
     kubeflow = connected(host, namespace)
     with explained(), tempfile.TemporaryDirectory() as folder:
-        ir = compile_pipeline(checked, Path(folder) / "post_training.yaml")
-        version = kubeflow.version(ir, titled(checked.name, changed))
+        ir = compile_pipeline(profile, Path(folder) / "post_training.yaml")
+        version = kubeflow.version(ir, titled(profile.name, changed))
         return kubeflow, version, Compiled.read(ir)
 
 
@@ -183,9 +184,10 @@ def logs(
     if address(host):
         from pipelines.kubeflow import runs
 
-        kubeflow = connected(host, namespace)
-        workflow = runs.look(kubeflow, run_id).workflow
-        place = (workflow and workflow.namespace) or kubeflow.pods
+        with contextlib.suppress(EndpointError):  # pods can be found without it
+            kubeflow = connected(host, namespace)
+            workflow = runs.look(kubeflow, run_id).workflow
+            place = (workflow and workflow.namespace) or kubeflow.pods
     for line in lines(run_id, task, place, workflow, follow, tail):
         typer.echo(line)
 
@@ -252,7 +254,8 @@ def schedule_make(
     from pipelines.kubeflow.cron import in_kubeflow_zone
 
     moved = in_kubeflow_zone(cron, timezone, kubeflow_timezone)
-    kubeflow, version, _ = _uploaded(profile, set_ or [], host, namespace)
+    checked = load_profile(profile, set_ or [])
+    kubeflow, version, _ = _uploaded(checked, set_ or [], host, namespace)
     make = schedules.create if ctx.info_name == "create" else schedules.replace
     made, removal = make(kubeflow, schedules.Schedule(name, moved, version, service_account))
     _tell(name, removal)

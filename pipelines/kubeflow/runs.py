@@ -65,7 +65,7 @@ class Seen:
 
 def titled(name: str, changed: Iterable[str]) -> str:
     """Name of a run: the profile's and what was set, `smoke · sft_2_restore.max_steps=5`."""
-    title = " · ".join((name, *changed))
+    title = " · ".join(" ".join(part.split()) for part in (name, *changed))
     return title if len(title) <= _LONGEST_NAME else f"{title[: _LONGEST_NAME - 1]}…"
 
 

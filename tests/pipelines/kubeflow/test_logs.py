@@ -199,3 +199,9 @@ def test_a_workflow_that_kubernetes_no_longer_has(kubeflow, cluster, host, state
     assert code == 1 and "Kubernetes has no workflow of it in namespace kubeflow" in said
     cluster.status = 403
     assert "its workflow is gone" not in kubeflow("status", "r0")[1]
+
+
+def test_a_kubeflow_that_is_down_keeps_nobody_from_the_pods(call, cluster):
+    cluster.pods += [pod("promotion(0).executor(0)", "2026-01-01T01:00:00Z")]
+    code, said = call("logs", "r0", "promotion", "--namespace", "team", "--host", "http://127.0.0.1:1")
+    assert code == 0 and said.startswith("log of promotion")

@@ -39,6 +39,7 @@ def test_a_run_is_known_by_what_was_set(kubeflow, state):
 
 def test_a_name_stays_readable():
     assert titled("demo", []) == "demo"
+    assert titled("demo", ["a.b=one\n  two"]) == "demo · a.b=one two"
     long = titled("demo", [f"sft_1_domain.x{n}=1" for n in range(20)])
     assert len(long) == 120 and long.endswith("…")
 
