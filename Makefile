@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo base-model test lint format compile images sbom locks test-containers bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo base-model test lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -19,6 +19,8 @@ help:
 	@echo "make sbom     likewise, and a bill of materials of each in build/sbom"
 	@echo "make locks    write requirements/*.lock anew after a change of dependencies; needs uv"
 	@echo "make test-containers  the miniature pipeline in real containers (podman, debootstrap, root)"
+	@echo "make cluster  a Kubeflow on this machine (Docker, kind), with everything, and a user's day on it; not tried yet"
+	@echo "make cluster-down  delete it"
 	@echo "make bench-data  measure the data stages; one JSON line each, kept in build/bench (about an hour)"
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
 	@echo "make bench-sft   packing against TRL's trainer, forgetting, alignment, Muon against AdamW (four hours; wants make demo)"
@@ -82,6 +84,12 @@ locks:
 
 test-containers: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/containers
+
+cluster: setup
+	PYTHON=$(BIN)/python tests/cluster/kind.sh up
+
+cluster-down:
+	tests/cluster/kind.sh down
 
 BENCH_DATA := ingest matching dawid_skene voting evolution faults kills information_density
 BENCH_EVAL := scoring_speed throughput coverage gate quantisation

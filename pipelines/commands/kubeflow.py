@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from components.core.stage.errors import ConfigError
+from components.core.stage.errors import ConfigError, EndpointError
 from pipelines.commands.shared import (
     DEFAULT_PROFILE,
     AccountOption,
@@ -16,6 +18,7 @@ from pipelines.commands.shared import (
     ProfileOption,
     SetOption,
     clear_errors,
+    connected,
     known_task,
     refuse_stale_images,
 )
@@ -23,7 +26,9 @@ from pipelines.profile.run_profile import Profile, load_profile
 from pipelines.profile.texts import check_texts
 
 if TYPE_CHECKING:
+    from pipelines.graph.compiled import Compiled
     from pipelines.kubeflow.client import Kubeflow
+    from pipelines.kubeflow.schedules import Removal
 
 app = typer.Typer()
 schedule_app = typer.Typer(
@@ -33,7 +38,6 @@ app.add_typer(schedule_app, name="schedule")
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="Id of the run.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the recurring run.")]
 WaitOption = Annotated[bool, typer.Option(help="Follow the run to its end.")]
-COMPILED = Path("build/kubeflow/post_training.yaml")
 
 
 @app.command("compile")
@@ -82,7 +86,9 @@ def submit(
     set_: SetOption = None,
     host: HostOption = "",
     namespace: NamespaceOption = "",
-    name: Annotated[str, typer.Option(help="Name of the run. [default: the profile's]")] = "",
+    name: Annotated[
+        str, typer.Option(help="Name of the run. [default: the profile's, and what was set]")
+    ] = "",
     service_account: AccountOption = "",
     wait: WaitOption = True,
 ) -> None:
@@ -95,24 +101,31 @@ def submit(
         from pipelines.kubeflow.client import explained
 
         checked = load_profile(profile, set_ or [])
-        check_texts(checked, **{"--name": name})
-        kubeflow, version = _uploaded(checked, host, namespace)
+        check_texts(checked, **{"--name": name or runs.titled(checked.name, set_ or [])})
+        kubeflow, version, compiled = _uploaded(checked, set_ or [], host, namespace)
+        title = name or runs.titled(checked.name, set_ or [])
         with explained():
-            run_id = runs.start(kubeflow, version, name or checked.name, service_account)
+            run_id = runs.start(kubeflow, version, title, service_account, runs.settings_of(compiled))
     _follow(kubeflow, run_id, "started run", wait)
 
 
-def _uploaded(profile: Profile, host: str, namespace: str) -> tuple[Kubeflow, dict[str, str]]:
-    """The connection, and the ids of the version that the profile compiles to."""
+def _uploaded(
+    profile: Profile, changed: list[str], host: str, namespace: str
+) -> tuple[Kubeflow, dict[str, str], Compiled]:
+    """The connection, the ids of the version that the profile compiles to, and what it compiles to."""
+    from pipelines.graph.compiled import Compiled
     from pipelines.graph.lengths import refuse_long_settings
     from pipelines.graph.post_training import compile_pipeline
-    from pipelines.kubeflow.client import connect, explained
+    from pipelines.kubeflow.client import explained
+    from pipelines.kubeflow.runs import titled
 
     refuse_stale_images()
     refuse_long_settings(profile)
-    kubeflow = connect(host, namespace)
-    with explained():
-        return kubeflow, kubeflow.version(compile_pipeline(profile, COMPILED))
+    kubeflow = connected(host, namespace)
+    with explained(), tempfile.TemporaryDirectory() as folder:
+        ir = compile_pipeline(profile, Path(folder) / "post_training.yaml")
+        version = kubeflow.version(ir, titled(profile.name, changed))
+        return kubeflow, version, Compiled.read(ir)
 
 
 def _follow(kubeflow: Kubeflow, run_id: str, what: str, wait: bool) -> None:
@@ -134,18 +147,25 @@ def status(
 ) -> None:
     """Show the state of a run on Kubeflow and of its tasks. With --wait, exit codes are those of submit."""
     with clear_errors(f"the run goes on; follow it with: vlm-posttrain status {run_id} --wait"):
-        from pipelines.kubeflow import runs
-        from pipelines.kubeflow.client import connect
+        from pipelines.kubeflow import reasons, runs
 
-        kubeflow = connect(host, namespace)
+        kubeflow = connected(host, namespace)
         if wait:
             runs.follow(kubeflow, run_id, typer.echo)
             return
-        found = runs.get(kubeflow, run_id)
-        messages = runs.task_errors(found)
-        for task, state in runs.task_states(found).items():
-            typer.echo(f"{task}: {state.lower()}{f' ({messages[task]})' if task in messages else ''}")
-        typer.echo(f"run {run_id}: {str(found.state or 'pending').lower()}: {kubeflow.link('runs', run_id)}")
+        seen = runs.look(kubeflow, run_id)
+        why = runs.failures(kubeflow, seen) if "FAILED" in (t.state for t in seen.tasks.values()) else {}
+        for task, state in seen.tasks.items():
+            said = why.get(task) or reasons.waiting(task, state)
+            typer.echo(f"{task}: {runs.described(state)}{f' ({said})' if said else ''}")
+        if seen.workflow:
+            notes = [f"{name}: {said}" for name, said in seen.workflow.problems.items() if not why]
+            for note in filter(None, [*notes, reasons.retries_note(seen.workflow)]):
+                typer.echo(note)
+        ended = str(seen.run.state or "pending").lower()
+        typer.echo(f"run {run_id}: {ended}: {kubeflow.link('runs', run_id)}")
+        if gone := runs.gone(kubeflow, seen):
+            typer.echo(runs.gone_text(seen, gone))
 
 
 @app.command()
@@ -153,14 +173,29 @@ def status(
 def logs(
     run_id: RunArgument,
     task: Annotated[str, typer.Argument(metavar="TASK", help="Task of the run, e.g. sft_1_domain.")],
+    host: HostOption = "",
     namespace: NamespaceOption = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the task ends.")] = False,
     tail: Annotated[int, typer.Option(min=0, help="Only so many lines from the end; 0: all.")] = 0,
 ) -> None:
-    """Print what a task of a run wrote, from its pod: needs access to the Kubernetes API (KUBECONFIG)."""
+    """Print what a task of a run wrote.
+
+    From its pod, which needs access to the Kubernetes API (KUBECONFIG). When that is gone, from Kubeflow's
+    object store, which needs S3_ENDPOINT and its keys. Kubeflow's address helps to find the log there.
+    """
+    from pipelines.kubeflow.client import OWN_NAMESPACE, address
     from pipelines.kubeflow.logs import lines
 
-    for line in lines(run_id, known_task(task, "TASK"), namespace, follow, tail):
+    known_task(task, "TASK")
+    workflow, place = None, namespace or OWN_NAMESPACE
+    if address(host):
+        from pipelines.kubeflow import runs
+
+        with contextlib.suppress(EndpointError):  # pods can be found without it
+            kubeflow = connected(host, namespace)
+            workflow = runs.look(kubeflow, run_id).workflow
+            place = (workflow and workflow.namespace) or kubeflow.pods
+    for line in lines(run_id, task, place, workflow, follow, tail):
         typer.echo(line)
 
 
@@ -184,7 +219,6 @@ def rerun(
     """
     with clear_errors("interrupted; if a run was started by then, Kubeflow lists it"):
         from pipelines.graph.lengths import refuse_long_settings
-        from pipelines.kubeflow.client import connect
         from pipelines.kubeflow.rerun import decide
 
         known_task(from_)
@@ -192,12 +226,14 @@ def rerun(
         checked = load_profile(profile, set_ or [])
         check_texts(checked)
         refuse_long_settings(checked)
-        decided = decide(connect(host, namespace), run_id, from_, checked, COMPILED)
-        for line in decided.explanation():
-            typer.echo(line)
-        if dry_run:
-            return
-        started = decided.carry_out(service_account)
+        with tempfile.TemporaryDirectory() as folder:
+            ir = Path(folder) / "post_training.yaml"
+            decided = decide(connected(host, namespace), run_id, from_, checked, ir)
+            for line in decided.explanation():
+                typer.echo(line)
+            if dry_run:
+                return
+            started = decided.carry_out(service_account, set_ or [])
     _follow(decided.kubeflow, started, "retrying run" if started == run_id else "started run", wait)
 
 
@@ -230,20 +266,25 @@ def schedule_make(
     moved = in_kubeflow_zone(cron, timezone, kubeflow_timezone)
     checked = load_profile(profile, set_ or [])
     check_texts(checked, NAME=name)
-    kubeflow, version = _uploaded(checked, host, namespace)
+    kubeflow, version, _ = _uploaded(checked, set_ or [], host, namespace)
     make = schedules.create if ctx.info_name == "create" else schedules.replace
-    made = make(kubeflow, schedules.Schedule(name, moved, version, service_account))
+    made, removal = make(kubeflow, schedules.Schedule(name, moved, version, service_account))
+    _tell(name, removal)
     typer.echo(f"recurring run {name}, {moved} ({kubeflow_timezone}): {kubeflow.link('recurringrun', made)}")
 
 
 @schedule_app.command("list")
 @clear_errors()
 def schedule_list(host: HostOption = "", namespace: NamespaceOption = "") -> None:
-    """Name, state, cron expression, version and id of every recurring run."""
-    from pipelines.kubeflow import schedules
-    from pipelines.kubeflow.client import connect
+    """Name, state, cron expression, version and id of every recurring run.
 
-    found = schedules.listed(connect(host, namespace))
+    Deletes those that were replaced or deleted while a run of theirs was under way, if it has ended.
+    """
+    from pipelines.kubeflow import schedules
+
+    found, removals = schedules.listed(connected(host, namespace))
+    for name, removal in removals.items():
+        _tell(name, removal)
     for run in found:
         cron = run.trigger.cron_schedule.cron if run.trigger and run.trigger.cron_schedule else "-"
         version = getattr(run.pipeline_version_reference, "pipeline_version_id", "-")
@@ -255,10 +296,22 @@ def schedule_list(host: HostOption = "", namespace: NamespaceOption = "") -> Non
 
 @schedule_app.command("delete")
 @clear_errors()
-def schedule_delete(name: NameArgument, host: HostOption = "", namespace: NamespaceOption = "") -> None:
-    """Delete the recurring run of this name. Runs that it has started go on."""
+def schedule_delete(
+    name: NameArgument,
+    host: HostOption = "",
+    namespace: NamespaceOption = "",
+    force: Annotated[bool, typer.Option("--force", help="End its runs under way too.")] = False,
+) -> None:
+    """Delete the recurring run of this name. One with a run under way is disabled, and deleted later."""
     from pipelines.kubeflow import schedules
-    from pipelines.kubeflow.client import connect
 
-    count = schedules.delete(connect(host, namespace), name)
-    typer.echo(f"deleted {count} recurring run{'s' if count > 1 else ''} named {name}")
+    removal = schedules.delete(connected(host, namespace), name, force)
+    _tell(name, removal)
+    count = removal.deleted
+    if count or not removal.kept:
+        typer.echo(f"deleted {count} recurring run{'' if count == 1 else 's'} named {name}")
+
+
+def _tell(name: str, removal: Removal) -> None:
+    for note in removal.notes(name):
+        typer.echo(note)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from components.core.stage.container_image import stale_digests
 from components.core.stage.errors import ConfigError, StageError
 from components.core.stage.settings import nearest
 from components.stages import TASKS
+
+if TYPE_CHECKING:
+    from pipelines.kubeflow.client import Kubeflow
 
 ProfileOption = Annotated[Path, typer.Option("--profile", "-p", help="Run profile (YAML).")]
 SetOption = Annotated[
@@ -48,6 +51,16 @@ def known_task(name: str, option: str = "--from") -> str:
     if name not in TASKS:
         raise ConfigError(f"{option} {name}: unknown task{nearest(name, list(TASKS))}")
     return name
+
+
+def connected(host: str, namespace: str) -> Kubeflow:
+    """The connection to Kubeflow; says what it makes of the namespace, where it makes nothing of it."""
+    from pipelines.kubeflow.client import connect
+
+    kubeflow = connect(host, namespace)
+    if kubeflow.note:
+        typer.echo(kubeflow.note, err=True)
+    return kubeflow
 
 
 @contextmanager

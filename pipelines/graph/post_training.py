@@ -106,7 +106,20 @@ def post_training(profile: Profile) -> Any:
     parameters = {section.parameter: (dict, dict(profile.sections[section.name])) for section in sections}
     described = {section.parameter: section.description for section in sections}
     declared(pipeline, "pipeline", DESCRIPTION, parameters, described)
-    return dsl.pipeline(name=NAME, description=DESCRIPTION)(pipeline)
+    return dsl.pipeline(name=NAME, description=DESCRIPTION, pipeline_config=kept_for(profile))(pipeline)
+
+
+def kept_for(profile: Profile) -> dsl.PipelineConfig:
+    """How long Kubernetes keeps a run's workflow and pods, whether it succeeded or failed.
+
+    All three are set: Kubeflow's own default sets all three, and the more special ones win.
+    """
+    seconds = profile.kubeflow.ttl_seconds_after_finished
+    return dsl.PipelineConfig(
+        ttl_seconds_after_finished=seconds,
+        ttl_seconds_after_success=seconds,
+        ttl_seconds_after_failure=seconds,
+    )
 
 
 def compile_pipeline(profile: Profile, output: Path) -> Path:

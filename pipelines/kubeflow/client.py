@@ -25,8 +25,11 @@ from kfp.client import Client
 from components.core.stage.errors import ConfigError, EndpointError, NoInputError
 from pipelines.graph.compiled import Compiled, version_name
 from pipelines.graph.post_training import DESCRIPTION, NAME
+from pipelines.kubeflow.workflow import Workflow
 
 EXPERIMENT = "vlm-post-training"
+OWN_NAMESPACE = "kubeflow"
+"""Where a Kubeflow for one user keeps and runs everything, whatever a request says."""
 _POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
@@ -40,6 +43,14 @@ class Kubeflow:
 
     client: Client
     namespace: str
+    """Of runs, pipelines and schedules in the API; "" for a Kubeflow for one user, which has no other."""
+    note: str = ""
+    """What somebody should know who asked for another namespace; "" if nothing."""
+
+    @property
+    def pods(self) -> str:
+        """Namespace in which the pods of runs are."""
+        return self.namespace or OWN_NAMESPACE
 
     def link(self, kind: str, identifier: str) -> str:
         """Address of a page of the UI; kind: `runs`, `recurringrun`.
@@ -58,13 +69,20 @@ class Kubeflow:
         )
         return str(page.experiments[0].experiment_id) if page.experiments else None
 
-    def version(self, ir: Path) -> dict[str, str]:
-        """The version with this file's content, uploaded if missing: its `pipeline_id` and `version_id`."""
+    def version(self, ir: Path, description: str = "") -> dict[str, str]:
+        """The version with this file's content, uploaded if missing: its `pipeline_id` and `version_id`.
+
+        Args:
+            ir: the compiled pipeline.
+            description: of a version that is uploaded; its name is only a hash of the content.
+        """
         name = version_name(ir)
         pipeline = _found_or_made(self._pipeline, self._make_pipeline)
 
         def upload() -> str:
-            made = self.client.upload_pipeline_version(str(ir), name, pipeline_id=pipeline)
+            made = self.client.upload_pipeline_version(
+                str(ir), name, pipeline_id=pipeline, description=description or None
+            )
             return str(made.pipeline_version_id)
 
         version = _found_or_made(lambda: self._version(pipeline, name), upload)
@@ -87,6 +105,24 @@ class Kubeflow:
         fetch = partial(self.client.list_pipeline_versions, pipeline, page_size=100)
         versions = pages(fetch, "pipeline_versions")
         return next((str(v.pipeline_version_id) for v in versions if v.display_name == name), None)
+
+    def workflow(self, run_id: str) -> Workflow | None:
+        """The workflow of a run; None if this Kubeflow does not tell. (The SDK has no v1beta1 any more.)"""
+        try:
+            answer = self.client._run_api.api_client.call_api(
+                "/apis/v1beta1/runs/{run_id}",
+                "GET",
+                path_params={"run_id": run_id},
+                header_params={"Accept": "application/json"},
+                response_type="object",
+                auth_settings=["Bearer"],
+                _return_http_data_only=True,
+            )
+        except kfp_server_api.ApiException as error:
+            if error.status in (404, 501):
+                return None
+            raise
+        return Workflow.received(answer) if isinstance(answer, dict) else None
 
     def compiled(self, run: Any) -> Compiled:
         """The compiled pipeline of a run or recurring run, with the parameters that it was started with.
@@ -129,13 +165,18 @@ def pages(fetch: Callable[..., Any], items: str) -> Iterator[Any]:
         token = page.next_page_token or None
 
 
+def address(host: str = "") -> str:
+    """Where the API is, by option or environment; "" if neither says."""
+    return host or os.environ.get("KFP_ENDPOINT") or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
+
+
 def connect(host: str, namespace: str) -> Kubeflow:
     """The installation at `host`.
 
     Args:
         host: address of the API; "" looks where the kfp SDK looks: KF_PIPELINES_ENDPOINT, the cluster, a
             kubeconfig.
-        namespace: of the runs; "" is the only one of a Kubeflow for one user, or the pod's own.
+        namespace: of the runs; "" is the pod's own. A Kubeflow for one user has one only, whatever is said.
 
     Raises:
         ConfigError: the token file cannot be read, or several users share this Kubeflow and no namespace is
@@ -147,7 +188,7 @@ def connect(host: str, namespace: str) -> Kubeflow:
         token = _read(Path(file))
         if not token:
             raise ConfigError(f"KFP_TOKEN_FILE: {file} cannot be read, or is empty")
-    host = host or os.environ.get("KFP_ENDPOINT") or os.environ.get("KF_PIPELINES_ENDPOINT") or ""
+    host = address(host)
     with warnings.catch_warnings(), explained():
         warnings.simplefilter("ignore")
         try:
@@ -162,11 +203,25 @@ def connect(host: str, namespace: str) -> Kubeflow:
         except TimeoutError as error:
             raise EndpointError("Kubeflow does not answer; set --host or KFP_ENDPOINT") from error
         client._context_setting["namespace"] = namespace
-        if not namespace and client._healthz_api.healthz_service_get_healthz().multi_user:
+        several = client._healthz_api.healthz_service_get_healthz().multi_user
+        if several and not namespace:
             namespace = _read(_POD_NAMESPACE)
             if not namespace:
                 raise ConfigError("several users share this Kubeflow: say --namespace")
+        if not several:
+            client._context_setting["namespace"] = ""
+            return Kubeflow(client, "", _ignored(namespace))
     return Kubeflow(client, namespace)
+
+
+def _ignored(namespace: str) -> str:
+    """The note that a Kubeflow for one user has no use for a namespace."""
+    if namespace in ("", OWN_NAMESPACE):
+        return ""
+    return (
+        f"note: --namespace {namespace} means nothing here: this Kubeflow is for one user, and keeps runs, "
+        f"schedules, claims and secrets in its own namespace, {OWN_NAMESPACE}"
+    )
 
 
 def _read(file: Path) -> str:

@@ -1,88 +1,107 @@
-"""The log of a task's pod, from the Kubernetes API. Kubeflow's own API has no logs.
+"""The log of a task: from its pod as long as Kubernetes has it, then from Kubeflow's object store.
 
-Pods of a run carry the label `pipeline/runid`. Argo's annotation with the name of a pod's node names the
-task: `<workflow>.root.<task>.executor`, with the number of the attempt in brackets where attempts are
-repeated.
+Kubeflow's own log endpoint is not asked: with the standard manifests its account may not read pods' logs,
+and it looks for archived ones in another place than Argo's.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
-from typing import Any
 
-import urllib3
-from kubernetes import client, config
+from components.core.objects.s3 import ENDPOINT_ENVS, S3Store
+from components.core.stage.errors import ConfigError, EndpointError, NoInputError, StageError
+from pipelines.graph.post_training import NAME
+from pipelines.kubeflow import cluster
+from pipelines.kubeflow.reasons import last_line
+from pipelines.kubeflow.workflow import TaskState, Workflow
 
-from components.core.stage.errors import ConfigError, EndpointError, NoInputError
+BUCKET = "mlpipeline"
+"""Of Kubeflow's standard manifests; a run's workflow names its own."""
+_EXECUTOR_LOG = re.compile(r"/executor-logs-(\d+)$")
+_LAST_LINES = 1000
 
-_NODE_ANNOTATION = "workflows.argoproj.io/node-name"
 
-
-def lines(run_id: str, task: str, namespace: str, follow: bool = False, tail: int = 0) -> Iterator[str]:
+def lines(
+    run_id: str,
+    task: str,
+    namespace: str,
+    workflow: Workflow | None = None,
+    follow: bool = False,
+    tail: int = 0,
+) -> Iterator[str]:
     """The log of the latest attempt of a task, line by line.
 
     Args:
         run_id: id of the run.
         task: e.g. `sft_1_domain`.
-        namespace: of the run; "" is where a Kubeflow for a single user runs everything.
+        namespace: in which the run's pods are.
+        workflow: of the run, which names the archived log; None looks for what the launcher stored.
         follow: go on until the pod ends.
         tail: only so many lines from the end; 0 is all.
 
     Raises:
-        ConfigError: no access to the Kubernetes API, or none to pods' logs.
-        NoInputError: the task has no pod.
-        EndpointError: the API is in trouble.
+        ConfigError: no access to the Kubernetes API or to pods' logs, and none to the object store.
+        NoInputError: the task has neither a pod nor an archived log.
+        EndpointError: the Kubernetes API is in trouble.
     """
-    namespace = namespace or "kubeflow"
-    node = re.compile(rf"\.{re.escape(task.replace('_', '-'))}\.executor(\(\d+\))?$")
-    _configure()
-    api = client.CoreV1Api()
+    refused: StageError | None = None
     try:
-        pods = api.list_namespaced_pod(namespace, label_selector=f"pipeline/runid={run_id}").items
-        named = ((pod.metadata, (pod.metadata.annotations or {}).get(_NODE_ANNOTATION, "")) for pod in pods)
-        attempts = [pod for pod, name in named if node.search(name)]
-        if not attempts:
-            raise NoInputError(
-                f"{task} of run {run_id} has no pod in namespace {namespace}: it has not begun, came from "
-                "the cache, or its pod was removed; see --namespace, and Kubeflow's page of the run for "
-                "archived logs"
-            )
-        latest = max(attempts, key=lambda pod: str(pod.creation_timestamp))
-        wanted = {"container": "main", "follow": follow} | ({"tail_lines": tail} if tail else {})
-        stream = api.read_namespaced_pod_log(latest.name, namespace, _preload_content=False, **wanted)
-        yield from _text_lines(stream)
-    except client.ApiException as error:
-        raise _in_plain_words(error, namespace) from error
-    except urllib3.exceptions.HTTPError as error:
-        raise EndpointError(f"the Kubernetes API is not reachable ({error}); see KUBECONFIG") from error
+        pod = cluster.latest_pod(run_id, task, namespace)
+    except (ConfigError, EndpointError) as error:
+        pod, refused = None, error
+    if pod:
+        yield from cluster.log(pod, namespace, follow, tail)
+        return
+    state = workflow.tasks.get(task) if workflow else None
+    if not _knows_object_store():
+        raise _not_found(run_id, task, namespace, state, refused)
+    text = _archived(run_id, task, namespace, state, workflow)
+    found = text.decode("utf-8", "replace").splitlines()
+    yield from found[-tail:] if tail else found
 
 
-def _configure() -> None:
-    """Access to the Kubernetes API as kubectl has it, or in a pod as the pod has it."""
+def last_words(run_id: str, task: str, namespace: str, workflow: Workflow | None) -> str:
+    """The message with which a task's stage ended; "" where its log cannot be read."""
     try:
-        config.load_kube_config()
-    except (config.ConfigException, OSError) as missing:
-        try:
-            config.load_incluster_config()
-        except config.ConfigException:
-            raise ConfigError(f"no access to the Kubernetes API ({missing}): set KUBECONFIG") from missing
+        return last_line(lines(run_id, task, namespace, workflow, tail=_LAST_LINES))
+    except StageError:  # a run's failure is told without it
+        return ""
 
 
-def _text_lines(stream: Any) -> Iterator[str]:
-    rest = b""
-    for chunk in stream.stream():
-        *whole, rest = (rest + chunk).split(b"\n")
-        yield from (line.decode("utf-8", "replace") for line in whole)
-    if rest:
-        yield rest.decode("utf-8", "replace")
+def _knows_object_store() -> bool:
+    return any(os.environ.get(name) for name in (*ENDPOINT_ENVS, "AWS_ACCESS_KEY_ID"))
 
 
-def _in_plain_words(error: client.ApiException, namespace: str) -> Exception:
-    if error.status in (401, 403):
-        return ConfigError(
-            f"Kubernetes refuses ({error.status}): you need to list pods and read their logs in {namespace}"
-        )
-    if error.status in (400, 404):
-        return NoInputError(f"the pod has no log yet, or no more ({error.status})")
-    return EndpointError(f"Kubernetes answered {error.status} {error.reason}")
+def _archived(
+    run_id: str, task: str, namespace: str, state: TaskState | None, workflow: Workflow | None
+) -> bytes:
+    """Argo's archived log of the latest attempt, else what the launcher stored of the stage's output."""
+    bucket = (workflow.bucket if workflow else "") or BUCKET
+    store = S3Store(bucket)
+    if state and state.log_key and store.exists(state.log_key):
+        return store.get(state.log_key)
+    folder = f"v2/artifacts/{NAME}/{run_id}/{task.replace('_', '-')}/"
+    for prefix in (folder, f"private-artifacts/{namespace}/{folder}"):
+        found = [(m[1], item.key) for item in store.list(prefix) if (m := _EXECUTOR_LOG.search(item.key))]
+        if found:
+            return store.get(max(found, key=lambda attempt: int(attempt[0]))[1])
+    why = "came from the cache" if state and state.cached else "has not begun, or came from the cache"
+    raise NoInputError(f"{task} of run {run_id} has no pod and no log in s3://{bucket}: it {why}")
+
+
+def _not_found(
+    run_id: str, task: str, namespace: str, state: TaskState | None, refused: StageError | None
+) -> StageError:
+    """What to do where no pod is there and the object store is not known."""
+    stored = f"s3://{BUCKET}/{state.log_key}" if state and state.log_key else "Kubeflow's object store"
+    advice = f"set {ENDPOINT_ENVS[0]}, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY to read {stored}"
+    if refused:
+        return type(refused)(f"{refused}; or {advice} (docs/kubeflow.md)")
+    if state and state.cached:
+        return NoInputError(f"{task} of run {run_id} came from the cache: the run that made it has its log")
+    return NoInputError(
+        f"{task} of run {run_id} has no pod in namespace {namespace}: it has not begun, came from the cache, "
+        f"or its pod was removed; see --namespace, or {advice} (docs/kubeflow.md)"
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,14 @@ class Decision:
     plan: Plan
     ir: Path
     """Where a new version is written before it is uploaded."""
+    gone: str = ""
+    """How we know that the run's workflow is gone; "" if the run has ended."""
 
     def explanation(self) -> Iterator[str]:
         """What will happen, task by task."""
         again, cached = self.plan.again, ", ".join(self.plan.cached) or "nothing"
+        if self.gone:
+            yield f"run {self.run.run_id} ended without Kubeflow's knowledge: {self.gone}"
         if self.plan.retry:
             yield f"nothing has changed since run {self.run.run_id}: Kubeflow's Retry"
         for task, why in again.items():
@@ -67,16 +71,18 @@ class Decision:
                 "later runs with these settings find the earlier results in the cache again"
             )
 
-    def carry_out(self, service_account: str = "") -> str:
-        """Retry the run or start a new one; the id of the run to follow."""
+    def carry_out(self, service_account: str = "", changed: Iterable[str] = ()) -> str:
+        """Retry the run or start a new one, named after what was `changed`; the id of the run to follow."""
         if self.plan.retry:
             runs.retry(self.kubeflow, self.run.run_id)
             return str(self.run.run_id)
         with explained():
-            version = self.kubeflow.version(self.plan.compiled.write(self.ir))
-            name = f"{self.run.display_name} from {self.start}"
+            name = runs.titled(f"{self.run.display_name} from {self.start}", changed)
+            version = self.kubeflow.version(self.plan.compiled.write(self.ir), name)
             account = service_account or self.run.service_account or ""
-            return runs.start(self.kubeflow, version, name, account, self.run.experiment_id or "")
+            settings = runs.settings_of(self.plan.compiled)
+            experiment = self.run.experiment_id or ""
+            return runs.start(self.kubeflow, version, name, account, settings, experiment)
 
 
 def decide(kubeflow: Kubeflow, run_id: str, start: str, profile: Profile, ir: Path) -> Decision:
@@ -86,17 +92,21 @@ def decide(kubeflow: Kubeflow, run_id: str, start: str, profile: Profile, ir: Pa
         ConfigError: the run is under way.
         NoInputError: there is no such run, or it is of another pipeline.
     """
-    run = runs.get(kubeflow, run_id)
-    if run.state not in runs.FINISHED:
+    seen = runs.look(kubeflow, run_id)
+    run, why = seen.run, runs.gone(kubeflow, seen)
+    if seen.under_way and not why:
         raise ConfigError(
             f"run {run_id} is {str(run.state or 'pending').lower()}: wait for its end "
-            f"(vlm-posttrain status {run_id} --wait), or end it in Kubeflow"
+            f"(vlm-posttrain status {run_id} --wait), or end it in Kubeflow; if its workflow is gone from "
+            "Kubernetes, submit again: finished tasks come from the cache"
         )
     with explained(f"the pipeline version of run {run_id}"):
         before = kubeflow.compiled(run)
     now = Compiled.read(compile_pipeline(profile, ir))
+    states = {task: state.state for task, state in seen.tasks.items()}
+    # Kubeflow retries only what it knows to have failed.
     failed = run.state in ("FAILED", "CANCELED")
-    return Decision(kubeflow, run, start, plan(before, now, runs.task_states(run), start, failed), ir)
+    return Decision(kubeflow, run, start, plan(before, now, states, start, failed), ir, why)
 
 
 def plan(before: Compiled, now: Compiled, states: Mapping[str, str], start: str, failed: bool = True) -> Plan:

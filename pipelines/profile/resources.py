@@ -130,6 +130,14 @@ class Toleration(Settings):
         return self
 
 
+class RunSettings(Settings):
+    """What a run as a whole asks of Kubeflow. Set when the pipeline is compiled."""
+
+    ttl_seconds_after_finished: int = Field(default=7 * 24 * 3600, ge=1, le=2**31 - 1)
+    """Seconds for which Kubernetes keeps a run's workflow and pods, and with them their logs, after its end.
+    Kubeflow's own default is an hour."""
+
+
 class Resources(Settings):
     """What one task asks of the cluster. Set when the pipeline is compiled."""
 

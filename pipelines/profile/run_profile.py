@@ -7,6 +7,7 @@
     voting_filter: {...}                # one section for each use of a stage, see components/stages.py
     resources:                          # per task, see pipelines/profile/resources.py
       hybrid_rl: {gpu: 8, memory: 400G}
+    kubeflow: {...}                     # of the run as a whole, see there
 
 Relative paths are relative to the file that states them, and those of the command line (`--set`) to the
 directory in which the command runs. A checked profile has absolute paths only.
@@ -17,7 +18,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,9 @@ import yaml
 from components.core.stage.errors import ConfigError
 from components.core.stage.settings import Settings, nearest, parse_settings, stage_config, with_paths
 from components.stages import SECTIONS, TASKS, section_of
-from pipelines.profile.resources import Resources
+from pipelines.profile.resources import Resources, RunSettings
 
-_TOP_LEVEL = ["name", "description", "extends", "domain", "resources", *SECTIONS]
+_TOP_LEVEL = ["name", "description", "extends", "domain", "resources", "kubeflow", *SECTIONS]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Profile:
     """Section name -> all its settings, defaults included, as JSON-able values."""
     resources: Mapping[str, Resources]
     """Task name -> resources; every task has an entry."""
+    kubeflow: RunSettings = field(default_factory=RunSettings)
+    """What the run as a whole asks of Kubeflow."""
 
     @property
     def settings(self) -> dict[str, Settings]:
@@ -50,7 +53,9 @@ class Profile:
         """The resolved profile, as `run --dry-run` prints it."""
         stated = {task: wanted.model_dump(exclude_defaults=True) for task, wanted in self.resources.items()}
         resources = {task: wanted for task, wanted in stated.items() if wanted}
+        run = self.kubeflow.model_dump(exclude_defaults=True)
         document = {"name": self.name, **self.sections, "resources": resources}
+        document |= {"kubeflow": run} if run else {}
         return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110)
 
 
@@ -75,9 +80,11 @@ def load_profile(path: Path, overrides: Iterable[str] = ()) -> Profile:
     problems: list[str] = []
     sections = {name: _checked(_section, document, name, problems) for name in SECTIONS}
     resources = _checked(_resources, document.get("resources") or {}, "resources", problems)
+    run = _checked(_run_settings, document.get("kubeflow") or {}, "kubeflow", problems)
     if problems:
         raise ConfigError("\n".join(problems))
-    return Profile(name=str(document.get("name", path.stem)), sections=sections, resources=resources)
+    name = str(document.get("name", path.stem))
+    return Profile(name=name, sections=sections, resources=resources, kubeflow=RunSettings(**run))
 
 
 def _read(path: Path, seen: tuple[Path, ...]) -> dict[str, Any]:
@@ -141,7 +148,7 @@ def _overridden(document: dict[str, Any], override: str) -> dict[str, Any]:
     if not equals or not all(keys):
         wanted = "expected SECTION.KEY=VALUE, e.g. voting_filter.posterior_threshold=0.9"
         raise ConfigError(f"--set {override}: {wanted}")
-    _reject_unknown({keys[0]: None}, [*SECTIONS, "resources"], f"--set {override}")
+    _reject_unknown({keys[0]: None}, [*SECTIONS, "resources", "kubeflow"], f"--set {override}")
     try:
         return dict(_with(document, keys, yaml.safe_load(text)))
     except yaml.YAMLError as error:
@@ -201,6 +208,11 @@ def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     if _settings(name, section) != settings:
         raise ConfigError(f"{name}: a setting is null whose default is not; give it a value")
     return section
+
+
+def _run_settings(stated: Any, name: str) -> dict[str, Any]:
+    """The settings of the run as a whole, defaults filled in."""
+    return parse_settings(RunSettings, stated, where=name).model_dump()
 
 
 def _resources(stated: Any, name: str) -> dict[str, Resources]:

@@ -64,7 +64,8 @@ def test_the_schedule_s_token_is_for_kubeflow_only(named_set):
 def test_the_schedule_may_replace_recurring_runs_and_not_touch_runs(named_set):
     rules = named_set("schedule").kind("Role")["vlm-posttrain-schedule"]["rules"]
     verbs = {resource: rule["verbs"] for rule in rules for resource in rule["resources"]}
-    assert verbs.keys() == {"pipelines", "pipelineversions", "experiments", "jobs"}
+    assert verbs.keys() == {"pipelines", "pipelineversions", "experiments", "jobs", "runs"}
+    assert set(verbs["runs"]) == {"get", "list"}
     assert {"create", "delete"} <= set(verbs["jobs"])
     assert "delete" not in verbs["pipelines"]
     assert {group for rule in rules for group in rule["apiGroups"]} == {"pipelines.kubeflow.org"}

@@ -48,10 +48,8 @@ def test_wrong_settings_end_with_78_and_one_clear_line(arguments, message, tmp_p
 def test_compile_writes_the_ir(tmp_path):
     done = cli("compile", "--output", str(tmp_path / "out" / "pipeline.yaml"))
     assert done.returncode == 0, done.stderr
-    assert (
-        yaml.safe_load((tmp_path / "out" / "pipeline.yaml").read_text())["pipelineInfo"]["name"]
-        == "vlm-post-training"
-    )
+    spec, _ = yaml.safe_load_all((tmp_path / "out" / "pipeline.yaml").read_text())
+    assert spec["pipelineInfo"]["name"] == "vlm-post-training"
 
 
 def test_compile_writes_manifests(tmp_path):

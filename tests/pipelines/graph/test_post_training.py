@@ -24,7 +24,7 @@ def _in_repository(monkeypatch):
 
 def compiled(path: Path, *overrides: str) -> dict[str, Any]:
     profile = load_profile(ROOT / "configs" / "demo.yaml", overrides)
-    return yaml.safe_load(compile_pipeline(profile, path).read_text())
+    return next(yaml.safe_load_all(compile_pipeline(profile, path).read_text()))
 
 
 @pytest.fixture(scope="module")

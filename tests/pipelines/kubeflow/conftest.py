@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pipelines.cli import app
-from tests.pipelines.kubeflow.server import Handler, State
+from tests.pipelines.kubeflow.imitation.server import Handler, State
 
 ROOT = Path(__file__).resolve().parents[3]
+KUBECONFIG = "kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION"
 
 
 @pytest.fixture
@@ -22,8 +23,11 @@ def state() -> State:
 
 
 @pytest.fixture
-def host(state: State, monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[str]:
-    """Address of the server. Ends with a check of every request and answer against the API's document."""
+def host(request, state: State, monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[str]:
+    """Address of the server; without a fixture `cluster` there is no Kubernetes, and no object store.
+
+    Ends with a check of every request and answer against the API's document.
+    """
     for name in (
         "KFP_TOKEN",
         "KFP_TOKEN_FILE",
@@ -33,9 +37,14 @@ def host(state: State, monkeypatch: pytest.MonkeyPatch, tmp_path) -> Iterator[st
     ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))  # the SDK keeps its context there
+    if "bucket" not in request.fixturenames:
+        monkeypatch.delenv("S3_ENDPOINT", raising=False)
+        monkeypatch.delenv("AWS_ACCESS_KEY_ID", raising=False)
+    if "cluster" not in request.fixturenames:
+        monkeypatch.setattr(KUBECONFIG, str(tmp_path / "no-kubeconfig"))
     monkeypatch.setattr("pipelines.kubeflow.runs.follow.__defaults__", (0.01,))
-    # Tests that run at once must not write one file.
-    monkeypatch.setattr("pipelines.commands.kubeflow.COMPILED", tmp_path / "post_training.yaml")
+    for waiting in ("runs._RACE_S", "schedules._SETTLE_S"):
+        monkeypatch.setattr(f"pipelines.kubeflow.{waiting}", 0)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"state": state}))
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"

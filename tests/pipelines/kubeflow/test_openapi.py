@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.pipelines.kubeflow.openapi import answer_problems, request_problems
+from tests.pipelines.kubeflow.imitation.openapi import answer_problems, request_problems
 
 RUNS = "/apis/v2beta1/runs"
 

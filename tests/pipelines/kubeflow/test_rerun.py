@@ -11,8 +11,9 @@ from components.stages import TASKS
 from pipelines.graph.compiled import Compiled
 from pipelines.graph.post_training import compile_pipeline
 from pipelines.kubeflow.rerun import differences, plan
+from pipelines.kubeflow.workflow import Workflow
 from pipelines.profile.run_profile import load_profile
-from tests.pipelines.kubeflow.server import run_states
+from tests.pipelines.kubeflow.imitation.server import WORKFLOW, run_at, run_states
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ("--profile", "configs/demo.yaml")
@@ -39,9 +40,7 @@ def compiled(tmp_path_factory):
 def failed_at(task: str) -> dict[str, str]:
     """States of a run that failed at a task."""
     (last,) = run_states({"run_id": "r"}, "FAILED", task)[-1:]
-    names = {name.replace("_", "-"): name for name in TASKS}
-    found = {d["display_name"]: d["state"] for d in last["run_details"]["task_details"]}
-    return {names[n]: s for n, s in found.items() if n in names and s != "RUNTIME_STATE_UNSPECIFIED"}
+    return {task: found.state for task, found in Workflow(last[WORKFLOW]).tasks.items()}
 
 
 def test_nothing_changed_and_failed_is_a_retry(compiled):
@@ -155,7 +154,7 @@ def test_a_new_run_from_the_command_line(kubeflow, state):
     (cache,) = [line for line in said.splitlines() if line.startswith("  cache")]
     assert "voting_filter" in cache and "sft" not in cache
     assert len(state.versions) == 2
-    assert state.started[1]["display_name"] == "demo from sft_1_domain"
+    assert state.started[1]["display_name"] == "demo from sft_1_domain · sft_1_domain.seed=7"
     assert state.started[1]["service_account"] == "vlm-pipeline"
     assert state.started[1]["experiment_id"] == state.started[0]["experiment_id"]
 
@@ -194,6 +193,40 @@ def test_a_run_under_way_is_not_run_again(kubeflow, state):
     state.runs["r0"] = run_states({"run_id": "r0"}, "SUCCEEDED")[:1]
     code, said = kubeflow("rerun", *DEMO, "r0", "--from", "promotion")
     assert code == 78 and "run r0 is running" in said
+
+
+def test_states_are_those_of_a_compressed_workflow(kubeflow, state):
+    """Kubeflow's list of tasks stands still then: a plan from it would call finished tasks not begun."""
+    state.compressed = True
+    assert kubeflow("submit")[0] == 0
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "promotion", "--dry-run")
+    assert code == 0 and "had not begun" not in said and "promotion: asked for" in said
+
+
+def test_a_run_whose_workflow_is_gone_is_run_again(kubeflow, state):
+    """It says RUNNING for ever, and Kubeflow's Retry knows nothing to retry."""
+    assert kubeflow("submit")[0] == 0
+    assert kubeflow("schedule", "create", "nightly")[0] == 0
+    run_id = state.schedule_starts_a_run(state.recurring[0]["recurring_run_id"])
+    state.recurring.clear()
+    tasks = dict.fromkeys(TASKS[:3], "SUCCEEDED") | {TASKS[3]: "RUNNING"}
+    state.runs[run_id] = [run_at(state.runs[run_id][0], "CANCELING", tasks)]
+    code, said = kubeflow("rerun", *DEMO, run_id, "--from", TASKS[3])
+    assert code == 0, said
+    assert "ended without Kubeflow's knowledge: the schedule that started it was deleted" in said
+    assert f"again  {TASKS[3]}: it was running" in said and f"cache  {TASKS[1]}, {TASKS[2]}\n" in said
+    assert not any("retry" in path for _, path in state.requests)
+
+
+@pytest.mark.parametrize(("races", "expected"), [(1, 0), (2, 69)])
+def test_a_race_with_argo_is_tried_once_more(kubeflow, state, races, expected):
+    """Kubeflow answers 500 where Argo changed the workflow meanwhile."""
+    state.outcome, state.failing = "FAILED", "sft_1_domain"
+    assert kubeflow("submit")[0] == 1
+    state.races = races
+    code, said = kubeflow("rerun", *DEMO, "r0", "--from", "sft_1_domain", "--no-wait")
+    assert code == expected and ("object has been modified" in said) == (expected != 0)
+    assert state.requests.count(("POST", "/runs/r0:retry")) == 2
 
 
 def test_a_run_of_another_pipeline(kubeflow, state):

@@ -76,8 +76,9 @@ def test_the_new_one_is_there_before_the_old_one_goes_and_enabled_after(kubeflow
     before = len(state.requests)
     assert kubeflow("schedule", "replace", "nightly")[0] == 0
     steps = [step for step in state.requests[before:] if "recurringruns" in step[1]]
-    assert [method for method, _ in steps] == ["GET", "POST", "DELETE", "POST"]
-    assert steps[2][1].endswith(old["recurring_run_id"]) and steps[3][1].endswith(":enable")
+    assert [method for method, _ in steps] == ["GET", "POST", "POST", "DELETE", "POST"]
+    assert steps[2][1].endswith(f"{old['recurring_run_id']}:disable") and steps[4][1].endswith(":enable")
+    assert steps[3][1].endswith(old["recurring_run_id"])
 
 
 def test_a_replacement_that_was_interrupted_is_finished_by_the_next(kubeflow, host, state):
@@ -91,3 +92,90 @@ def test_a_replacement_that_was_interrupted_is_finished_by_the_next(kubeflow, ho
     assert kubeflow("schedule", "replace", "nightly")[0] == 0
     (left,) = state.recurring
     assert left["status"] == "ENABLED" and left["recurring_run_id"] != old["recurring_run_id"]
+
+
+def test_replace_lets_a_run_under_way_go_on(kubeflow, state):
+    """Deleting the recurring run would kill it: its workflow belongs to it (seen)."""
+    assert kubeflow("schedule", "create", "nightly")[0] == 0
+    (old,) = state.recurring
+    run_id = state.schedule_starts_a_run(old["recurring_run_id"])
+    code, said = kubeflow("schedule", "replace", "nightly")
+    assert code == 0 and "is disabled and not deleted" in said and run_id in said
+    assert [run["status"] for run in state.recurring] == ["DISABLED", "ENABLED"]
+    assert run_id not in state.lost
+
+    code, said = kubeflow("schedule", "list")  # still under way
+    assert code == 0 and run_id in said and len(state.recurring) == 2
+    state.ends(run_id)
+    code, said = kubeflow("schedule", "list")
+    assert code == 0 and "note" not in said and said.count("nightly") == 1
+    assert [run["status"] for run in state.recurring] == ["ENABLED"] and not state.lost
+
+
+def test_replacing_again_and_again_keeps_each_run(kubeflow, state):
+    assert kubeflow("schedule", "create", "nightly")[0] == 0
+    runs = []
+    for _ in range(3):
+        enabled = [run for run in state.recurring if run["status"] == "ENABLED"]
+        runs.append(state.schedule_starts_a_run(enabled[0]["recurring_run_id"]))
+        assert kubeflow("schedule", "replace", "nightly")[0] == 0
+    assert [run["status"] for run in state.recurring] == ["DISABLED"] * 3 + ["ENABLED"] and not state.lost
+    state.ends(runs[0])
+    state.ends(runs[2])
+    assert kubeflow("schedule", "replace", "nightly")[0] == 0
+    assert [run["status"] for run in state.recurring] == ["DISABLED", "ENABLED"] and not state.lost
+
+
+def test_delete_waits_for_a_run_under_way(kubeflow, state):
+    assert kubeflow("schedule", "create", "nightly")[0] == 0
+    run_id = state.schedule_starts_a_run(state.recurring[0]["recurring_run_id"])
+    for _ in range(2):  # the second time changes nothing
+        code, said = kubeflow("schedule", "delete", "nightly")
+        assert code == 0 and "is disabled and not deleted" in said and "deleted 0" not in said
+        assert {run["status"] for run in state.recurring} == {"DISABLED"} and len(state.recurring) == 2
+    code, said = kubeflow("schedule", "list")
+    assert run_id in said and said.count("nightly  disabled") == 1
+    state.ends(run_id)
+    assert kubeflow("schedule", "list") == (0, "no recurring runs\n")
+    assert not state.recurring and not state.lost
+
+
+def test_create_after_such_a_delete(kubeflow, state):
+    assert kubeflow("schedule", "create", "nightly")[0] == 0
+    run_id = state.schedule_starts_a_run(state.recurring[0]["recurring_run_id"])
+    assert kubeflow("schedule", "delete", "nightly")[0] == 0
+    code, said = kubeflow("schedule", "create", "nightly")
+    assert code == 0 and run_id in said
+    assert [run["status"] for run in state.recurring] == ["DISABLED", "ENABLED"]
+    state.ends(run_id)
+    assert kubeflow("schedule", "delete", "nightly") == (0, "deleted 2 recurring runs named nightly\n")
+
+
+def test_delete_by_force_ends_the_run_first(kubeflow, state):
+    """Otherwise Kubeflow would call it running for ever."""
+    assert kubeflow("schedule", "create", "nightly")[0] == 0
+    run_id = state.schedule_starts_a_run(state.recurring[0]["recurring_run_id"])
+    code, said = kubeflow("schedule", "delete", "nightly", "--force")
+    assert code == 0 and f"ended {run_id}" in said and not state.recurring
+    assert state.runs[run_id][-1]["state"] == "CANCELED" and run_id not in state.lost
+
+
+def test_a_paused_schedule_is_not_swept_away(kubeflow, state):
+    """Somebody disabled it on Kubeflow's page: it is the newest of its name."""
+    for name in ("nightly", "weekly"):
+        assert kubeflow("schedule", "create", name)[0] == 0
+    state.recurring[0]["status"] = "DISABLED"
+    code, said = kubeflow("schedule", "list")
+    assert code == 0 and "nightly  disabled" in said and len(state.recurring) == 2
+
+
+def test_runs_of_others_and_older_ones_do_not_count(kubeflow, state):
+    state.page_size = 1
+    for name in ("nightly", "weekly"):
+        assert kubeflow("schedule", "create", name)[0] == 0
+    nightly, weekly = (run["recurring_run_id"] for run in state.recurring)
+    state.ends(state.schedule_starts_a_run(nightly))
+    other = state.schedule_starts_a_run(weekly)
+    assert kubeflow("schedule", "replace", "nightly")[0] == 0
+    assert [run["display_name"] for run in state.recurring] == ["weekly", "nightly"]
+    assert other not in state.lost

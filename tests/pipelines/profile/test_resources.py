@@ -134,8 +134,9 @@ def test_every_pod_s_settings_are_a_message_that_kubeflow_reads(compiled):
 def test_a_profile_without_resources_makes_a_plain_pipeline(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     ir = compile_pipeline(load_profile(ROOT / "configs" / "demo.yaml"), tmp_path / "p.yaml")
-    (spec,) = yaml.safe_load_all(ir.read_text())
+    spec, platform = yaml.safe_load_all(ir.read_text())
     assert "env" not in container(spec, "hybrid-rl")
+    assert platform["platforms"]["kubernetes"].keys() == {"pipelineConfig"}
 
 
 @pytest.mark.parametrize(
