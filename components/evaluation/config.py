@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from components.core.benchmarks import Format, Kind
 from components.core.benchmarks.rules import Role
-from components.core.stage.settings import Endpoint, Settings
+from components.core.stage.settings import FreeEndpoint, Settings, TextEndpoint
 
 
 class BenchmarkRef(Settings):
@@ -44,11 +44,11 @@ class Config(Settings):
 
     engine: Literal["transformers", "vllm", "endpoint"] = "transformers"
     """Runs the model: transformers or vLLM in this process, or an OpenAI-compatible endpoint."""
-    endpoint: Endpoint | None = None
+    endpoint: FreeEndpoint | None = None
     """The endpoint of engine `endpoint`; it must serve the very model that is evaluated."""
     vllm: VllmSettings = VllmSettings()
     """Settings of engine `vllm`."""
-    judge: Endpoint | None = None
+    judge: TextEndpoint | None = None
     """Reads answers that rules cannot, and judges open ones; without one, the unread are wrong."""
     judge_max_failed: float = Field(default=0.01, ge=0, le=1)
     """Share of the judge's replies that may be unusable before the stage fails."""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from components.core.stage.settings import READ_PATH, Endpoint, Settings
+from components.core.stage.settings import READ_PATH, Embedder, Settings, TextEndpoint
 from components.label_tree.edits import Edit, Edits, Key, path_key
 from components.label_tree.names import clean_name, name_key
 
@@ -73,9 +73,9 @@ class Config(Settings):
     regrow: tuple[str, ...] = ()
     """Paths (names joined by " > ") of topics in `previous` that are asked for more children nevertheless,
     together with everything below them; what they have is kept."""
-    model: Endpoint
+    model: TextEndpoint
     """The model that proposes the second and third level."""
-    embedder: Endpoint
+    embedder: Embedder
     """The model that embeds topics, to find near-duplicates and, later, to match images."""
     max_children_l2: int = Field(default=8, ge=0)
     """Budget of second-level topics under one first-level topic, experts' included."""

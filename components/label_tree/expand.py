@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from components.label_tree.edits import Edits, path_key
 from components.label_tree.names import MAX_NAME_CHARS, clean_text
@@ -22,14 +22,14 @@ from components.label_tree.tree import Topic, Vectors, merge, propose
 class TopicChild(BaseModel):
     """A proposed topic."""
 
-    name: str
-    description: str
+    name: str = Field(max_length=500)
+    description: str = Field(max_length=4000)
 
 
 class TopicChildren(BaseModel):
     """The model's answer when it is asked for the children of a topic."""
 
-    children: list[TopicChild]
+    children: list[TopicChild] = Field(max_length=1000)
 
 
 @dataclass(frozen=True)

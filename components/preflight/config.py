@@ -47,9 +47,11 @@ class Config(Settings):
     """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes
     the held-out images' voted questions."""
     probe_endpoints: bool = True
-    """Ask every endpoint in any section for its list of models."""
+    """Ask every endpoint in any section for its list of models, and one question as the stage will ask it."""
     probe_timeout_s: float = Field(default=5.0, gt=0)
-    """Limit for one endpoint's answer, in seconds."""
+    """Limit for one endpoint's list of models, in seconds."""
+    question_timeout_s: float = Field(default=60.0, gt=0)
+    """Limit for the answer to the question, in seconds."""
     image_extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
     """The image folder must hold at least one file with one of these endings; empty means any file. It is
     only a check against a wrong folder: image_ingest decides by content."""

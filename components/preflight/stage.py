@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -14,7 +15,7 @@ from components.core.stage.settings import Settings, parse_settings, stage_confi
 from components.preflight.base_model import check_base_model, starting_model
 from components.preflight.component import IO
 from components.preflight.config import Config
-from components.preflight.endpoints import find_probes, probe
+from components.preflight.endpoints import examine, find_probes
 from components.preflight.general_data import check_general_data
 from components.preflight.sources import check_benchmark, check_disk, check_images
 from components.stages import SECTIONS
@@ -49,7 +50,7 @@ def run(config: Config, ctx: StageContext) -> None:
     places = [ctx.work.path, *ctx.outputs.values()]
     checks.add("disk", "work and outputs", partial(check_disk, places, config.min_free_disk_gib))
     if config.probe_endpoints:
-        _probe(checks, valid, config.probe_timeout_s)
+        _probe(checks, valid, config, ctx.log)
     checks.raise_problems()
 
     benchmarks = [
@@ -94,14 +95,13 @@ class _Checks:
         raise kind(head + "\n".join(map(str, self.problems)))
 
 
-def _probe(checks: _Checks, sections: dict[str, Settings], timeout_s: float) -> None:
-    probes = find_probes(sections)
-    failures = probe(probes, timeout_s)
+def _probe(checks: _Checks, sections: dict[str, Settings], config: Config, log: logging.Logger) -> None:
+    limits = (config.probe_timeout_s, config.question_timeout_s)
+    working, failures = examine(find_probes(sections), *limits, log)
     checks.problems += failures
-    if not failures:
-        for served in probes:
-            found = f"{served.model}: {', '.join(served.settings)}"
-            checks.passed.append({"check": "endpoint", "of": served.base_url, "found": found})
+    for served, does in working:
+        found = f"{served.model}: {', '.join(served.settings)}: {does}"
+        checks.passed.append({"check": "endpoint", "of": served.base_url, "found": found})
 
 
 def _report(ctx: StageContext, checks: _Checks, pinned: dict[str, str]) -> None:

@@ -21,6 +21,7 @@ Text = Annotated[str, Field(max_length=2000)]
 LongText = Annotated[str, Field(max_length=4000)]
 ShortText = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(max_length=120)]
+Number = Annotated[int, Field(ge=0, le=9999)]
 
 
 class _Answer(BaseModel):
@@ -43,7 +44,7 @@ class _Version(_Answer):
 class QAItem(_Version):
     """One question about the image."""
 
-    topic: int
+    topic: Number
     """Number of the listed topic the question belongs to; 0 for none."""
 
 
@@ -56,7 +57,7 @@ class QAItems(_Answer):
 class EvolvedItem(_Version):
     """A new version of the item with the same number."""
 
-    index: int
+    index: Number
     form: Name
     """The task form of the new question, where its direction is interaction."""
 
@@ -74,7 +75,7 @@ class QAEvolved(_Answer):
 class Judgement(_Answer):
     """Verdict on one evolved item, compared with its previous version."""
 
-    index: int
+    index: Number
     improved: bool
     score: int = Field(ge=1, le=10)
     answerable_without_image: bool
@@ -90,7 +91,7 @@ class QAJudged(_Answer):
 class QAPath(_Answer):
     """One way to the answer of the question with the same number."""
 
-    index: int
+    index: Number
     steps: list[ShortText] = Field(max_length=40)
     answer: ShortText
     """The final answer alone."""

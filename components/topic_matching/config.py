@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from components.core.stage.settings import OPERATIONAL, Endpoint, Settings
+from components.core.stage.settings import OPERATIONAL, Embedder, Endpoint, Settings
 
 
 class Config(Settings):
@@ -12,7 +12,7 @@ class Config(Settings):
 
     model: Endpoint
     """The model that sees the picture and chooses among the candidates (unused when `fine` is off)."""
-    embedder: Endpoint
+    embedder: Embedder
     """The model that embeds captions; the same one that embedded the label tree."""
     fine: bool = True
     """Let the model choose third-level topics; off: those nearest to the caption are taken."""

@@ -35,14 +35,14 @@ class Outcome:
 class TopicPick(BaseModel):
     """One chosen candidate, by its number in the prompt."""
 
-    index: int
+    index: int = Field(ge=0, le=9999)
     score: float = Field(ge=0, le=MAX_SCORE)
 
 
 class TopicChoice(BaseModel):
     """The model's answer: none, one or several of the candidates."""
 
-    topics: list[TopicPick]
+    topics: list[TopicPick] = Field(max_length=1000)
 
 
 def choose(

@@ -11,7 +11,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from components.core.answers import extract
 from components.core.data.dataset import Dataset
@@ -21,7 +21,7 @@ from components.core.mllm.prompts import render
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError
 from components.voting_filter.ballot import Ballot, Vote
-from components.voting_filter.config import Config
+from components.voting_filter.config import MAX_ANSWERS, Config
 
 Ask = Callable[[list[ChatRequest]], list[Answer]]
 """Sends requests, returns their answers in the same order."""
@@ -38,14 +38,14 @@ class VoteAnswer(BaseModel):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    index: int
-    answer: str
+    index: int = Field(ge=0, le=MAX_ANSWERS)
+    answer: str = Field(max_length=1000)
 
 
 class VoteAnswers(BaseModel):
     """Answers to all questions of one request."""
 
-    answers: list[VoteAnswer]
+    answers: list[VoteAnswer] = Field(max_length=MAX_ANSWERS)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from components.core.stage.settings import Endpoint, Settings, nearest
 from components.voting_filter.methods import method_names
 
+MAX_ANSWERS = 1000
+"""Most answers of one reply."""
+
 
 class Config(Settings):
     """Settings of the stage `voting_filter`."""
@@ -35,7 +38,7 @@ class Config(Settings):
     """An item is image-independent if its answer is known without the image with at least this probability.
     It is low on purpose: a lost item costs one question, an item kept wrongly teaches to answer without
     looking."""
-    questions_per_request: int = Field(default=8, ge=1)
+    questions_per_request: int = Field(default=8, ge=1, le=MAX_ANSWERS)
     """Questions about one image that a voter answers in one request."""
     answer_tokens: int = Field(default=64, ge=8)
     """Room for one answer, in tokens."""

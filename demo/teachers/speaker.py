@@ -45,11 +45,17 @@ class Speaker:
             "QAJudged": self.qa_judged,
             "QAPaths": self.qa_paths,
             "VoteAnswers": self.vote_answers,
+            "SeenThings": self.seen_things,
         }
 
     def caption(self, request: Request) -> str:
         """Free text, for a request without a schema."""
         return request.knowledge.caption() if request.knowledge else "There is no picture in this request."
+
+    def seen_things(self, request: Request) -> Json:
+        """What preflight asks of every model before a run."""
+        thing = {"number": 1, "name": "a square", "colour": "red", "certainty": 9.0}
+        return {"things": [thing], "any_text": False}
 
     def image_score(self, request: Request) -> Json:
         """Information density by dimension."""

@@ -9,6 +9,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from components.core.data.data_uri import data_uri
+from components.core.data.hashing import canonical_json
+from components.core.mllm.json_text import without_thoughts
+from components.core.mllm.schema_forms import strict
+from components.core.stage.settings import Endpoint
+
+_MAX_REPEATED = 8000
+"""Characters of a faulty answer that its repair is shown."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,7 @@ class Answer:
     """False where the answer was cut at `max_tokens`."""
 
 
-def chat_payload(model: str, request: ChatRequest) -> dict[str, Any]:
+def chat_payload(endpoint: Endpoint, request: ChatRequest) -> dict[str, Any]:
     """Body of a chat completions request: images first, then the prompt, and the schema of the answer."""
     content: list[dict[str, Any]] = [
         {"type": "text", "text": part}
@@ -51,15 +58,26 @@ def chat_payload(model: str, request: ChatRequest) -> dict[str, Any]:
     messages: list[dict[str, Any]] = [{"role": "system", "content": request.system}] if request.system else []
     messages.append({"role": "user", "content": content})
     payload: dict[str, Any] = {
-        "model": model,
+        "model": endpoint.model,
         "messages": messages,
         "temperature": request.temperature,
         "seed": request.seed,
-        "max_tokens": request.max_tokens,
+        endpoint.token_limit: request.max_tokens,
     }
-    if (form := request.schema) is not None:
-        schema = {"name": form.__name__, "schema": form.model_json_schema(), "strict": True}
-        payload["response_format"] = {"type": "json_schema", "json_schema": schema}
+    for name in endpoint.omit:
+        payload.pop(name, None)
+    if (form := request.schema) is None:
+        return payload
+    schema = form.model_json_schema()
+    if endpoint.answer_format in ("json_schema", "strict_json_schema"):
+        sent = strict(schema) if endpoint.answer_format == "strict_json_schema" else schema
+        named = {"name": form.__name__, "schema": sent, "strict": True}
+        payload["response_format"] = {"type": "json_schema", "json_schema": named}
+        return payload
+    asked = f"Answer with JSON that fits this schema, and nothing else:\n{canonical_json(schema)}"
+    content.append({"type": "text", "text": asked})
+    if endpoint.answer_format == "json_object":
+        payload["response_format"] = {"type": "json_object"}
     return payload
 
 
@@ -67,7 +85,8 @@ def repair_messages(text: str, error: str) -> list[dict[str, str]]:
     """The messages after an answer that does not fit its schema: the answer, and its fault."""
     repair = "Answer again with JSON that fits the schema, and nothing else."
     asked = f"Your last answer was not valid: {error}\n{repair}"
-    return [{"role": "assistant", "content": text}, {"role": "user", "content": asked}]
+    said = without_thoughts(text)[:_MAX_REPEATED] or "(no answer)"  # some servers refuse an empty turn
+    return [{"role": "assistant", "content": said}, {"role": "user", "content": asked}]
 
 
 def by_images(requests: Sequence[ChatRequest]) -> list[int]:
@@ -77,22 +96,3 @@ def by_images(requests: Sequence[ChatRequest]) -> list[int]:
         shown = request.images or tuple(part for part in request.parts if isinstance(part, bytes))
         groups.setdefault(shown or position, []).append(position)
     return [position for group in groups.values() for position in group]
-
-
-def read_chat(body: Any) -> dict[str, Any]:
-    """The reply's text and tokens, as they are journalled; `cut` if the answer met its token limit.
-
-    Raises:
-        ValueError, TypeError, LookupError: the body is no chat completion.
-    """
-    choice = body["choices"][0]
-    text = choice["message"]["content"] or ""
-    if not isinstance(text, str):
-        raise TypeError("the message's content is no text")
-    usage = body.get("usage") or {}
-    reply: dict[str, Any] = {
-        "text": text.encode("utf-8", "replace").decode(),  # a lone surrogate is no text that can be stored
-        "prompt_tokens": int(usage.get("prompt_tokens") or 0),
-        "completion_tokens": int(usage.get("completion_tokens") or 0),
-    }
-    return {**reply, "cut": True} if choice.get("finish_reason") == "length" else reply

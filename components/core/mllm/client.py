@@ -9,21 +9,21 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm.admission import Admission, Stopped
-from components.core.mllm.chat import Answer, ChatRequest, by_images, chat_payload, read_chat, repair_messages
+from components.core.mllm.chat import Answer, ChatRequest, by_images, chat_payload, repair_messages
+from components.core.mllm.json_text import read_answer, without_thoughts
+from components.core.mllm.reply import read_chat, read_vectors
 from components.core.mllm.transport import Final, Retryable, Transport
 from components.core.mllm.usage import Usage
 from components.core.resume.journal import Journal
-from components.core.stage.errors import StageError
+from components.core.stage.errors import EndpointError, StageError
 from components.core.stage.log import ProgressBar
 from components.core.stage.settings import Endpoint
 
 # So many requests in a row that failed after all retries: the endpoint is down, the rows are not bad.
 _MAX_FAILURES_IN_A_ROW = 8
-_EMBED_BATCH = 64
 
 
 class MLLMClient:
@@ -43,6 +43,10 @@ class MLLMClient:
         self._transport = Transport(endpoint, self._admission, self.usage, log)
         self._asking: dict[str, asyncio.Event] = {}
         self._failures_in_a_row = 0
+        self._failed: Retryable | Final | None = None
+        """The last failure, while nothing has been answered since."""
+        self._answered = self._all_passing = self._all_unreachable = False
+        """Whether anything was ever answered, and the sort of all failures since the last answer."""
         self._unconfirmed: dict[str, Any] = {}
 
     def map(self, requests: Sequence[ChatRequest], desc: str = "", *, bar: bool = True) -> list[Answer]:
@@ -54,7 +58,8 @@ class MLLMClient:
         carries an error and the caller quarantines the row.
 
         Raises:
-            EndpointError: credentials or model name are refused (HTTP 401, 403, 404).
+            EndpointError: credentials or model name are refused (HTTP 401, 403, 404), or nothing at all was
+                answered and no request was at fault.
             BudgetError: `max_tokens_total` is used up and there are unanswered requests.
             StageError: the endpoint stopped answering.
             In each case the requests under way are finished and kept.
@@ -69,6 +74,7 @@ class MLLMClient:
 
         with shown or contextlib.nullcontext():
             self._run(work, by_images(requests))
+        self._check_alive()
         return [answer for answer in answers if answer is not None]
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
@@ -82,9 +88,10 @@ class MLLMClient:
         """
         unique = list(dict.fromkeys(texts))
         keys = {text: sha256_hex(canonical_json(["embed", self.endpoint.model, text])) for text in unique}
+        size = self.endpoint.embed_batch
         batches = [
-            [text for text in unique[start : start + _EMBED_BATCH] if keys[text] not in self._journal]
-            for start in range(0, len(unique), _EMBED_BATCH)
+            [text for text in unique[start : start + size] if keys[text] not in self._journal]
+            for start in range(0, len(unique), size)
         ]
         batches = [batch for batch in batches if batch]
 
@@ -96,28 +103,26 @@ class MLLMClient:
             return np.zeros((0, 0), dtype=np.float32)
         vectors = [self._journal.get(keys[text]) for text in texts]
         if len({len(vector) for vector in vectors}) > 1:
-            raise StageError(
+            raise EndpointError(
                 f"{self._name}: embeddings of different lengths; was the model behind the address changed?"
             )
         matrix = np.asarray(vectors, dtype=np.float32)
         return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-12)
 
     async def _embed(self, batch: list[str], keys: dict[str, str]) -> None:
-        def read(body: Any) -> tuple[list[list[float]], int]:
-            data = sorted(body["data"], key=lambda item: item["index"])
-            vectors = np.asarray([item["embedding"] for item in data], dtype=np.float64)
-            if [item["index"] for item in data] != list(range(len(batch))) or vectors.ndim != 2:
-                raise ValueError(f"expected {len(batch)} vectors")
-            if not np.isfinite(vectors).all():
-                raise ValueError("a vector is not finite")
-            return vectors.tolist(), int((body.get("usage") or {}).get("prompt_tokens") or 0)
-
         request = canonical_json({"model": self.endpoint.model, "input": batch}).encode("utf-8", "replace")
         key = sha256_hex(request)
+
+        def read(body: Any) -> tuple[list[list[float]], int]:
+            return read_vectors(body, len(batch))
+
         try:
             vectors, tokens = await self._transport.post("/embeddings", request, key, read)
         except (Retryable, Final) as error:
-            raise StageError(f"{self._name}, embeddings: {error}") from error
+            size = f" (a request of {len(batch)} texts; embed_batch sets how many)" if len(batch) > 1 else ""
+            kind = EndpointError if isinstance(error, Final) or not self._answered else StageError
+            raise kind(f"{self._name}, embeddings: {error}{size}") from error
+        self._answered = True
         entries = {keys[text]: vector for text, vector in zip(batch, vectors, strict=True)}
         self._journal.put_all({**entries, f"usage:{key}": {"prompt_tokens": tokens, "completion_tokens": 0}})
         self.usage.prompt_tokens += tokens
@@ -160,7 +165,7 @@ class MLLMClient:
             raise self._admission.stop_reason
 
     async def _answer(self, request: ChatRequest) -> Answer:
-        payload = chat_payload(self.endpoint.model, request)
+        payload = chat_payload(self.endpoint, request)
         prompt_tokens = completion_tokens = 0
         error = ""
         for _ in range(2):
@@ -170,11 +175,16 @@ class MLLMClient:
                 break
             prompt_tokens += reply["prompt_tokens"]
             completion_tokens += reply["completion_tokens"]
+            if "refused" in reply:
+                error = f"endpoint: {reply['refused']}"
+                break
             value, fault = _read(request, reply)
             if not fault:
                 finished = not reply.get("cut", False)
                 return Answer(request.key, value, None, prompt_tokens, completion_tokens, finished=finished)
             error = f"malformed: {fault}"
+            if reply.get("cut") and not without_thoughts(reply["text"]):
+                break  # it has no room for an answer; asked again, it has no more
             payload["messages"] += repair_messages(reply["text"], fault)
         self.usage.failures += 1
         return Answer(request.key, None, error, prompt_tokens, completion_tokens)
@@ -188,6 +198,7 @@ class MLLMClient:
         reply: dict[str, Any] | None = self._journal.get(key)
         if reply is not None:
             self.usage.replayed += 1
+            self._answered = self._answered or "error" not in reply
             self.usage.count(reply)
             return reply
         self._asking[key] = asyncio.Event()
@@ -200,17 +211,16 @@ class MLLMClient:
         try:
             reply = await self._transport.post("/chat/completions", body, key, read_chat)
         except (Retryable, Final) as error:
-            self._failures_in_a_row += 1
-            if self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
-                failures = f"{self._failures_in_a_row} requests in a row failed, the last with: {error}"
-                advice = "Answered requests are kept; run the stage again when it answers."
-                raise StageError(f"{self._name}: {failures}. {advice}") from error
+            self._note_failure(error)
             failed = {"error": str(error)}
             if isinstance(error, Final):  # kept once something is answered: a wrong set-up refuses everything
                 self._unconfirmed[key] = failed
             return failed
         self._journal.put(key, reply)
-        self._failures_in_a_row = 0
+        self._failures_in_a_row, self._failed, self._answered = 0, None, True
+        if self.endpoint.max_tokens_total and not _tokens(reply):
+            missing = "replies carry no `usage`, so max_tokens_total cannot be kept; set it to 0"
+            raise EndpointError(f"{self._name}: {missing}")
         self._admission.spend(_tokens(reply))
         self.usage.count(reply)
         if self._unconfirmed:
@@ -218,16 +228,49 @@ class MLLMClient:
             self._unconfirmed = {}
         return reply
 
+    def _note_failure(self, error: Retryable | Final) -> None:
+        """Count a request that failed.
+
+        Raises:
+            StageError: so many in a row failed that the endpoint is at fault.
+            EndpointError: it answered nothing yet and refuses a parameter that every request has.
+        """
+        first, self._failed = self._failed is None, error
+        passing = isinstance(error, Retryable) or error.passing
+        unreachable = isinstance(error, Retryable) and error.unreachable
+        self._all_passing = passing and (first or self._all_passing)
+        self._all_unreachable = unreachable and (first or self._all_unreachable)
+        self._failures_in_a_row += 1
+        if isinstance(error, Final) and error.advice and not self._answered:
+            raise EndpointError(f"{self._name}: {error}; {error.advice}") from error
+        if self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
+            raise self._stopped(f"{self._failures_in_a_row} requests in a row failed, the last with: {error}")
+
+    def _check_alive(self) -> None:
+        """Tell an endpoint that is down from requests that are bad, where too few were asked to count them.
+
+        Raises:
+            EndpointError: nothing was ever answered, and no failure was about its request.
+            StageError: the endpoint has gone: nothing listens any more.
+        """
+        if self._failed is None:
+            return
+        if self._all_unreachable or (self._all_passing and not self._answered):
+            raise self._stopped(f"{self._failures_in_a_row} requests failed, the last with: {self._failed}")
+
+    def _stopped(self, what: str) -> StageError:
+        """An endpoint that never answered is unusable; one that did may come back."""
+        kind = StageError if self._answered else EndpointError
+        advice = "Answered requests are kept; run the stage again when it answers."
+        return kind(f"{self._name}: {what}. {advice}")
+
 
 def _read(request: ChatRequest, reply: dict[str, Any]) -> tuple[Any, str]:
     """The typed answer, or why the reply is none."""
     if request.schema is None:
         return reply["text"], ""
-    try:
-        return request.schema.model_validate_json(reply["text"]), ""
-    except ValidationError as invalid:
-        fault = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors()[:5])
-        return None, f"cut off at {request.max_tokens} tokens; {fault}" if reply.get("cut") else fault
+    value, fault = read_answer(reply["text"] or reply.get("reasoning", ""), request.schema)
+    return value, f"cut off at {request.max_tokens} tokens; {fault}" if fault and reply.get("cut") else fault
 
 
 def _tokens(entry: Any) -> int:

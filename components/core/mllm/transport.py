@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
-import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -17,8 +15,12 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from tenacity.wait import wait_random_exponential
 
 from components.core.mllm.admission import Admission
+from components.core.mllm.proxies import proxy_for
+from components.core.mllm.refusals import advice, is_setup
+from components.core.mllm.reply import ErrorReply, decoded, words_of
 from components.core.mllm.usage import Usage
 from components.core.stage.errors import EndpointError
+from components.core.stage.secrets import api_key, hide
 from components.core.stage.settings import Endpoint
 
 T = TypeVar("T")
@@ -33,10 +35,19 @@ class Retryable(Exception):
     def __init__(self, kind: str, message: str, retry_after_s: float | None = None, overload: bool = False):
         super().__init__(message)
         self.kind, self.retry_after_s, self.overload = kind, retry_after_s, overload
+        self.unreachable = False
+        """Whether there was no connection at all: that is never the request's fault."""
 
 
 class Final(Exception):
     """This request will never be answered: refused (HTTP 4xx), or no attempt's reply could be used."""
+
+    def __init__(self, message: str, *, passing: bool = False, advice: str = "") -> None:
+        super().__init__(message)
+        self.passing = passing
+        """Whether the last attempt might have gone otherwise: the reply was no answer to anything."""
+        self.advice = advice
+        """The setting that the refusal asks for, where it is about a parameter and not about the content."""
 
 
 class Transport:
@@ -50,11 +61,13 @@ class Transport:
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Connections for as long as the block runs."""
-        key = os.environ.get(self._endpoint.api_key_env, "")
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        timeout = aiohttp.ClientTimeout(total=self._endpoint.timeout_s)
-        connector = aiohttp.TCPConnector(limit=self._endpoint.max_concurrency)
-        async with aiohttp.ClientSession(headers=headers, timeout=timeout, connector=connector) as session:
+        key = api_key(self._endpoint.api_key_env)
+        async with aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            timeout=aiohttp.ClientTimeout(total=self._endpoint.timeout_s),
+            connector=aiohttp.TCPConnector(limit=self._endpoint.max_concurrency),
+            proxy=proxy_for(self._base_url),
+        ) as session:
             self._session = session
             yield
 
@@ -85,13 +98,13 @@ class Transport:
             return await attempts(self._attempt, path, body, key, read)
         except Retryable as error:
             if error.kind == "invalid_body":
-                raise Final(str(error)) from error
+                raise Final(str(error), passing=True) from error
             raise
 
     async def _attempt(self, path: str, body: bytes, key: str, read: Callable[[Any], T]) -> T:
         async with self._admission.attempt() as began:
             try:
-                value = read(await self._send(path, body, key))
+                value = await self._read(path, body, key, read)
             except Retryable as error:
                 self._usage.retries[error.kind] += 1
                 if error.overload and self._admission.overloaded(began):
@@ -100,13 +113,26 @@ class Transport:
                 raise
             except (ValueError, TypeError, LookupError) as error:
                 self._usage.retries["invalid_body"] += 1
-                raise Retryable("invalid_body", f"unusable reply: {type(error).__name__}: {error}") from error
+                message = hide(f"unusable reply: {type(error).__name__}: {error}")
+                raise Retryable("invalid_body", message) from error
             self._usage.requests += 1
             self._usage.latencies_s.append(time.monotonic() - began)
             self._admission.succeeded(began)
             return value
 
-    async def _send(self, path: str, body: bytes, key: str) -> Any:
+    async def _read(self, path: str, body: bytes, key: str, read: Callable[[Any], T]) -> T:
+        content = await self._send(path, body, key)
+        try:
+            return read(decoded(content))
+        except ErrorReply as error:
+            words = f"an error in a reply of status 200: {error}"
+            if error.status:
+                raise self._failure(error.status, words, {}) from error
+            if is_setup(0, str(error)):
+                raise self._unusable(words) from error
+            raise Retryable("server_error", words) from error
+
+    async def _send(self, path: str, body: bytes, key: str) -> bytes:
         assert self._session is not None, "post() runs inside opened()"
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         try:
@@ -115,21 +141,32 @@ class Transport:
         except TimeoutError as error:
             message = f"no reply within {self._endpoint.timeout_s:g} s"
             raise Retryable("timeout", message, overload=True) from error
+        except (aiohttp.ClientSSLError, aiohttp.InvalidURL, aiohttp.TooManyRedirects) as error:
+            raise self._unusable(f"{type(error).__name__}: {error}") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Retryable("connection", f"{type(error).__name__}: {error}") from error
+            failure = Retryable("connection", hide(f"{type(error).__name__}: {error}"))
+            failure.unreachable = isinstance(error, aiohttp.ClientConnectorError)
+            raise failure from error
+        if any(moved.status in (301, 302, 303) for moved in response.history):
+            raise self._unusable(f"it redirects to {response.url}; give that address as base_url")
         if status < 400:
-            return json.loads(content)
-        text = content[:300].decode("utf-8", "replace")
-        if status in (401, 403, 404):
-            raise EndpointError(
-                f"{self._base_url} ({self._endpoint.model}): HTTP {status}: {text}; "
-                f"check base_url, model and the key in ${self._endpoint.api_key_env}"
-            )
+            return content
+        raise self._failure(status, f"HTTP {status}: {words_of(content)}", response.headers)
+
+    def _failure(self, status: int, words: str, headers: Mapping[str, str]) -> Exception:
+        """What a status of 400 or more means for the request, or for all of them."""
+        if is_setup(status, words):
+            return self._unusable(words)
         if status in (408, 429) or status >= 500:
             kind = {408: "timeout", 429: "rate_limited"}.get(status, "server_error")
             overload = status in (408, 429, 503)
-            raise Retryable(kind, f"HTTP {status}", retry_after_s(response.headers), overload)
-        raise Final(f"HTTP {status}: {text}")
+            return Retryable(kind, words, retry_after_s(headers), overload)
+        return Final(words, advice=advice(words))
+
+    def _unusable(self, words: str) -> EndpointError:
+        key = f"the key in ${self._endpoint.api_key_env}" if self._endpoint.api_key_env else "the key"
+        check = f"check base_url, model and {key}"
+        return EndpointError(hide(f"{self._base_url} ({self._endpoint.model}): {words}; {check}"))
 
     def _delay(self, state: RetryCallState) -> float:
         """Seconds: as the server asks, else exponential backoff with full jitter; 429 pauses the client."""

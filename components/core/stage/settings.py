@@ -12,14 +12,15 @@ import json
 import types
 import typing
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.config import JsonDict
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
 from components.core.stage.errors import ConfigError
+from components.core.stage.secrets import hide
 from components.stages import STAGES
 
 
@@ -40,14 +41,32 @@ WRITTEN_PATH: JsonDict = {"path": "written"}
 
 
 class Endpoint(Settings):
-    """An OpenAI-compatible HTTP endpoint that serves one model."""
+    """An OpenAI-compatible HTTP endpoint that serves one model, which is asked about pictures."""
+
+    asked_for: ClassVar[Literal["pictures", "text", "embeddings"]] = "pictures"
+    """What the stage will ask, so that preflight can try it."""
+    typed: ClassVar[bool] = True
+    """Whether answers have to fit a schema."""
 
     base_url: str = Field(pattern=r"^https?://", json_schema_extra=OPERATIONAL)
     """Address up to and including `/v1`. Only `model` says which model it is."""
     model: str
     """Model name as the endpoint lists it under `/models`."""
-    api_key_env: str = Field(default="OPENAI_API_KEY", json_schema_extra=OPERATIONAL)
+    api_key_env: str = Field(
+        default="OPENAI_API_KEY", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$", json_schema_extra=OPERATIONAL
+    )
     """Environment variable that holds the key; unset, no key is sent. Keys never stand in a config."""
+    answer_format: Literal["json_schema", "strict_json_schema", "json_object", "text"] = "json_schema"
+    """How the form of an answer is asked for. `strict_json_schema` is what OpenAI's strict mode takes: every
+    property required, no further ones, no bounds. With `json_object` and `text` the prompt has it."""
+    token_limit: Literal["max_tokens", "max_completion_tokens"] = Field(
+        default="max_tokens", json_schema_extra=OPERATIONAL
+    )
+    """Name under which the endpoint takes the limit of an answer's length."""
+    omit: tuple[Literal["temperature", "seed"], ...] = ()
+    """Parameters that the endpoint refuses, which are not sent."""
+    embed_batch: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
+    """Texts in one request for embeddings."""
     timeout_s: float = Field(default=120.0, gt=0, json_schema_extra=OPERATIONAL)
     """Limit for one request, in seconds."""
     max_concurrency: int = Field(default=16, ge=1, json_schema_extra=OPERATIONAL)
@@ -59,8 +78,35 @@ class Endpoint(Settings):
     limit. Once it is used up, nothing more is asked and the stage ends; requests under way are kept, and
     spent on top. With a larger budget the stage goes on from there."""
 
+    @field_validator("base_url")
+    @classmethod
+    def _without_credentials(cls, value: str) -> str:
+        if "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("the address holds a user or password; keys come from the environment")
+        return value
+
+
+class FreeEndpoint(Endpoint):
+    """An endpoint that is asked about pictures and answers in its own words."""
+
+    typed: ClassVar[bool] = False
+
+
+class TextEndpoint(Endpoint):
+    """An endpoint that is asked without pictures."""
+
+    asked_for: ClassVar[Literal["pictures", "text", "embeddings"]] = "text"
+
+
+class Embedder(Endpoint):
+    """An endpoint that turns texts into vectors (`/embeddings`)."""
+
+    asked_for: ClassVar[Literal["pictures", "text", "embeddings"]] = "embeddings"
+
 
 S = TypeVar("S", bound=BaseModel)
+_MAX_SHOWN = 300
+"""Characters of a refused value in a message."""
 
 
 def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "config") -> S:
@@ -78,7 +124,7 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
     if isinstance(data, str):
         try:
             data = json.loads(data)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping of settings, got {type(data).__name__}")
@@ -91,9 +137,19 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
 def _explain(cls: type[BaseModel], where: str, item: Any) -> str:
     location = ".".join(str(part) for part in (where, *item["loc"]))
     if item["type"] != "extra_forbidden":
-        return f"{location}: {item['msg']} (got {item['input']!r})"
+        return f"{location}: {item['msg']}{_got(str(item['loc'][-1] if item['loc'] else ''), item['input'])}"
     *path, name = item["loc"]
     return f"{location}: unknown setting{nearest(str(name), _fields_at(cls, path))}"
+
+
+def _got(name: str, value: Any) -> str:
+    """The refused value for a message: not where it may be a key, of a mapping the names alone, not long."""
+    if name == "api_key_env":
+        return " (the name of a variable, not the key itself)"
+    if isinstance(value, dict):
+        value = list(value)
+    shown = hide(repr(value))
+    return f" (got {shown if len(shown) <= _MAX_SHOWN else shown[:_MAX_SHOWN] + ' …'})"
 
 
 def nearest(name: str, valid: list[str]) -> str:

@@ -105,14 +105,29 @@ def settings(world: Path) -> dict[str, Any]:
     }
 
 
+THINGS = {"things": [{"number": 1, "name": "square", "colour": "red", "certainty": 9}], "any_text": False}
+
+
+def good_answer(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    """What a server without faults answers to preflight's question."""
+    if path == "/v1/embeddings":
+        vectors = [{"index": i, "embedding": [1.0, float(i)]} for i in range(len(body["input"]))]
+        return 200, {"data": vectors, "usage": {"prompt_tokens": 1}}
+    choice = {"message": {"content": json.dumps(THINGS)}, "finish_reason": "stop"}
+    return 200, {"choices": [choice], "usage": {"prompt_tokens": 5, "completion_tokens": 5}}
+
+
 class ModelServer(ThreadingHTTPServer):
-    """Lists its models; asks for a key if it has one."""
+    """Lists its models and answers questions; asks for a key if it has one."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.models = ["teacher", "voter-1"]
         self.key = ""
         self.asked = 0
+        self.bodies: list[dict[str, Any]] = []
+        self.answer: Callable[[str, dict[str, Any]], tuple[int, Any]] = good_answer
+        """Path and body of a question to status and reply."""
 
     @property
     def base_url(self) -> str:
@@ -129,7 +144,15 @@ class _Handler(BaseHTTPRequestHandler):
             status, body = 404, {}
         elif self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
             status, body = 401, {}
-        data = json.dumps(body).encode()
+        self._send(status, body)
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.bodies.append(body)
+        self._send(*self.server.answer(self.path, body))
+
+    def _send(self, status: int, body: Any) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
