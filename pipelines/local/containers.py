@@ -32,13 +32,15 @@ from pydantic.config import JsonDict
 
 from components.core.stage.errors import ConfigError, EndpointError
 from components.core.stage.settings import READ_PATH, WRITTEN_PATH, Endpoint, find_settings, named_paths
+from pipelines.local.arguments import SETTINGS
 from pipelines.local.process import Ended, Signals, run_child, torch_defaults, with_repository
 from pipelines.local.storage import work_environment
 from pipelines.profile.resources import Resources
 from pipelines.profile.run_profile import Profile
 
 _PASSED_ON = (
-    "S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION",
+    "S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION",
+    "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "VLM_LOG_FORMAT",
     "VLM_WORK_SYNC_S",
 )  # fmt: skip
@@ -139,6 +141,8 @@ class Containers:
         modes = {str(path): "ro" for path in self._paths(READ_PATH) if path.exists()}
         # Written paths last: a path below one that is read stays writable.
         modes |= {str(path): "rw" for path in self._written(root)}
+        if (settings := root / SETTINGS).exists():
+            modes[str(settings)] = "ro"
         return {path: {"bind": path, "mode": mode} for path, mode in modes.items()}
 
     def _written(self, root: Path) -> list[Path]:

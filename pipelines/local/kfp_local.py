@@ -32,6 +32,7 @@ from kfp.local.orchestrator import task_executor
 
 from components.core.stage.errors import PERMANENT_EXIT_CODES, StageError
 from pipelines.graph.components import task_name
+from pipelines.local.arguments import SETTINGS, by_file
 from pipelines.local.containers import Containers
 from pipelines.local.process import Ended, Interrupted, Signals, run_child, torch_defaults, with_repository
 from pipelines.local.storage import work_environment
@@ -69,6 +70,7 @@ class LocalRun:
     root/outputs/<task>                    link to the latest run's outputs, made or taken from the cache
     root/cache, root/work                  kfp.local's cache; the stages' progress
     root/logs/<task>.log                   the stage's output
+    root/settings/<task>                   settings that are too long for a command line
     """
 
     root: Path
@@ -205,6 +207,7 @@ class LocalRun:
             self._executed = True
             self.on_start(self._task)
         shown = (self.console, self._signals)
+        command = by_file(command, self.root / SETTINGS / self._task)
         if self.containers:
             ended = self.containers.run(self.root, self._task, image, command, env, *shown)
         else:

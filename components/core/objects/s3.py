@@ -1,6 +1,7 @@
 """One bucket of an S3 server as an object store, through the minio client.
 
-`S3_ENDPOINT` names the server (default AWS), `AWS_REGION` its region; for keys see `credentials`.
+`S3_ENDPOINT`, `AWS_ENDPOINT_URL_S3` or `AWS_ENDPOINT_URL` names the server (default AWS), `AWS_REGION` or
+`AWS_DEFAULT_REGION` its region; for keys see `credentials`.
 The HTTP client repeats a request that fails. A transfer that fails nevertheless begins again from its start.
 """
 
@@ -30,8 +31,11 @@ from components.core.data.files import atomic_file, remove_leftovers
 from components.core.objects.credentials import FreshCredentials
 from components.core.objects.store import ObjectInfo, ObjectStore
 from components.core.stage.errors import ConfigError, NoInputError, StageError
+from components.core.stage.secrets import hide
 
-ENDPOINT_ENV = "S3_ENDPOINT"
+ENDPOINT_ENVS = ("S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+REGION_ENVS = ("AWS_REGION", "AWS_DEFAULT_REGION")
+"""Variables of the environment; the first that is set counts."""
 PART_BYTES = 16 * 2**20
 _MOST_PARTS = 10_000
 _PARTS_AT_ONCE = 4
@@ -250,11 +254,12 @@ def _with_named_errors(uri: str, call: Callable[[], T]) -> T:
 
 def _connect() -> Minio:
     """A client of the server that the environment names."""
-    endpoint = os.environ.get(ENDPOINT_ENV, "https://s3.amazonaws.com")
+    variable, endpoint = _first_set(ENDPOINT_ENVS) or ("", "https://s3.amazonaws.com")
     parts = urlsplit(endpoint if "://" in endpoint else f"https://{endpoint}")
-    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/"):
-        wanted = "it must be like https://host:port, without a path"
-        raise ConfigError(f"${ENDPOINT_ENV} is '{endpoint}'; {wanted}")
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.path.strip("/") or parts.username:
+        wanted = "it must be like https://host:port, without a path or a user"
+        raise ConfigError(f"${variable} is '{hide(endpoint)}'; {wanted}")
+    region = _first_set(REGION_ENVS)
     retry = urllib3.Retry(
         total=_RETRIES, backoff_factor=_BACKOFF_S, backoff_jitter=_BACKOFF_S, allowed_methods=None,
         status_forcelist=(429, 500, 502, 503, 504), respect_retry_after_header=True,
@@ -263,7 +268,12 @@ def _connect() -> Minio:
     return Minio(
         endpoint=parts.netloc,
         secure=parts.scheme == "https",
-        region=os.environ.get("AWS_REGION") or None,
+        region=region[1] if region else None,
         credentials=FreshCredentials(),
         http_client=urllib3.PoolManager(timeout=timeout, retries=retry, maxsize=20),
     )
+
+
+def _first_set(variables: Sequence[str]) -> tuple[str, str] | None:
+    """Name and value of the first variable that is set and not empty."""
+    return next(((name, value) for name in variables if (value := os.environ.get(name, "").strip())), None)

@@ -5,6 +5,8 @@ Exit codes 64-78 (after BSD sysexits.h) are permanent: the same input fails agai
 
 from __future__ import annotations
 
+import errno
+
 PERMANENT_EXIT_CODES = range(64, 79)
 
 
@@ -42,3 +44,20 @@ class ConfigError(StageError):
     """A setting is unknown, of the wrong type or inconsistent."""
 
     exit_code = 78
+
+
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def file_error(error: OSError) -> StageError:
+    """What an error of the file system means: a wrong path (66), missing rights (78), else a passing trouble."""
+    where = f"{error.filename}: " if error.filename else ""
+    what = f"{where}{error.strerror or error}"
+    if error.errno in _NOT_THERE:
+        return NoInputError(f"{what}; check the path")
+    if error.errno in _NOT_ALLOWED:
+        return ConfigError(f"{what}; check its owner and rights, and whether it is mounted to be written")
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StageError(f"{what}; free space, and run the same command again: nothing is lost")
+    return StageError(f"{type(error).__name__}: {what}")

@@ -11,6 +11,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from components.core.stage.secrets import hide
+
 _STANDARD = set(vars(logging.makeLogRecord({})))
 _EVENT_EVERY_S = 30.0
 
@@ -31,7 +33,7 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             event["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(event, default=str, ensure_ascii=False)
+        return hide(json.dumps(event, default=str, ensure_ascii=False))
 
 
 class _HumanFormatter(logging.Formatter):
@@ -39,7 +41,7 @@ class _HumanFormatter(logging.Formatter):
         extra = " ".join(f"{key}={value}" for key, value in _extra(record).items())
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         text = f"[{record.name}] {level}{record.getMessage()}" + (f" ({extra})" if extra else "")
-        return f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text
+        return hide(f"{text}\n{self.formatException(record.exc_info)}" if record.exc_info else text)
 
 
 class _StderrHandler(logging.StreamHandler[Any]):

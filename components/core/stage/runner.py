@@ -33,7 +33,7 @@ from components.core.resume.work_root import work_directory
 from components.core.stage import log as logs
 from components.core.stage.container_image import code_version
 from components.core.stage.context import StageContext
-from components.core.stage.errors import DataError, NoInputError, StageError
+from components.core.stage.errors import DataError, NoInputError, StageError, file_error
 from components.core.stage.io import StageIO, flag, stage_io
 from components.core.stage.report import Report
 from components.core.stage.settings import Settings, identity, parse_settings, stage_config
@@ -62,7 +62,9 @@ def stage_main(
     args = vars(_parser(stage, io).parse_args(argv))
     started = time.monotonic()
     try:
-        config = parse_settings(config_class, _config_text(args["config"]), stage)
+        for name in ("config", *io.section_params, "executor_input"):
+            args[name] = _text(flag(name), args[name])
+        config = parse_settings(config_class, args["config"], stage)
         if (processes := processes_wanted(config)) > 1:
             return launch(stage, sys.argv[1:] if argv is None else argv, processes, log)
         inputs = _inputs(io, args)
@@ -83,6 +85,11 @@ def stage_main(
     except StageError as error:
         log.error("%s", error, extra={"exit_code": error.exit_code})
         return error.exit_code
+    except OSError as error:
+        ended = file_error(error)
+        log.error("%s", ended, extra={"exit_code": ended.exit_code})
+        log.debug("%s", traceback.format_exc())
+        return ended.exit_code
     except KeyboardInterrupt:
         log.error("interrupted; the same command continues where this one stopped")
         return 130
@@ -105,22 +112,24 @@ def _parser(stage: str, io: StageIO) -> argparse.ArgumentParser:
     for name in io.params:
         add(flag(name), required=True, help="string parameter")
     for name in (*io.optional_params, *io.section_params):
-        add(flag(name), default="", help="optional string parameter")
+        add(flag(name), default="", help="optional string parameter; a section also as @FILE")
     for name in io.written:
         add(flag(name), type=Path, required=True, help="where to write this output")
     add("--metrics", type=Path, required=True, help="where to write metrics (JSON)")
     add("--report", type=Path, required=True, help="where to write the report (HTML)")
-    add("--executor-input", default="", help="KFP executor input (JSON); empty outside KFP")
+    add("--executor-input", default="", help="KFP executor input, as JSON or as @FILE; empty outside KFP")
     return parser
 
 
-def _config_text(text: str) -> str:
+def _text(option: str, text: str) -> str:
+    """An option's JSON; a long one is in a file, `@FILE`."""
     if not text.startswith("@"):
         return text
     path = Path(text[1:])
-    if not path.is_file():
-        raise NoInputError(f"--config: {path} does not exist")
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path
+        raise NoInputError(f"{option}: {path} cannot be read ({error})") from error
 
 
 def _inputs(io: StageIO, args: dict[str, Any]) -> dict[str, Path]:

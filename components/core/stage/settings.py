@@ -28,7 +28,11 @@ class Settings(BaseModel):
     """Base of all settings: unknown keys fail, values are frozen, a field's docstring is its description."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, protected_namespaces=()
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+        allow_inf_nan=False,
     )
 
 
@@ -56,14 +60,16 @@ class Endpoint(Settings):
         default="OPENAI_API_KEY", pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$", json_schema_extra=OPERATIONAL
     )
     """Environment variable that holds the key; unset, no key is sent. Keys never stand in a config."""
-    answer_format: Literal["json_schema", "strict_json_schema", "json_object", "text"] = "json_schema"
+    answer_format: Literal["json_schema", "strict_json_schema", "json_object", "text"] = Field(
+        default="json_schema", json_schema_extra=OPERATIONAL
+    )
     """How the form of an answer is asked for. `strict_json_schema` is what OpenAI's strict mode takes: every
-    property required, no further ones, no bounds. With `json_object` and `text` the prompt has it."""
+    property required, no further ones, no bounds. With `json_object` and `text` the prompt has the form."""
     token_limit: Literal["max_tokens", "max_completion_tokens"] = Field(
         default="max_tokens", json_schema_extra=OPERATIONAL
     )
     """Name under which the endpoint takes the limit of an answer's length."""
-    omit: tuple[Literal["temperature", "seed"], ...] = ()
+    omit: tuple[Literal["temperature", "seed"], ...] = Field(default=(), json_schema_extra=OPERATIONAL)
     """Parameters that the endpoint refuses, which are not sent."""
     embed_batch: int = Field(default=64, ge=1, json_schema_extra=OPERATIONAL)
     """Texts in one request for embeddings."""
@@ -123,15 +129,38 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
     """
     if isinstance(data, str):
         try:
-            data = json.loads(data)
+            data = json.loads(data, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping of settings, got {type(data).__name__}")
+    if unusable := [name for name, text in _texts(data, where) if not _storable(text)]:
+        raise ConfigError(f"{unusable[0]}: holds a zero byte or half a character, which no file can hold")
     try:
         return cls.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(cls, where, item) for item in error.errors())) from error
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Every text in settings with its dotted name, names of settings included."""
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            yield where, name
+            yield from _texts(item, f"{where}.{name}" if _storable(name) else where)
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _texts(item, f"{where}.{index}")
+
+
+def _storable(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _explain(cls: type[BaseModel], where: str, item: Any) -> str:
