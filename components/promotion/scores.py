@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, FiniteFloat, NonNegativeInt, model_validator
+from pydantic import BaseModel, FiniteFloat, NonNegativeInt, ValidationError, model_validator
 
-from components.core.stage.errors import DataError
+from components.core.stage.errors import DataError, faults
 
 METRICS = (
     "domain_accuracy",
@@ -88,7 +88,9 @@ def parse_scores(content: bytes, problem: str) -> Scores:
     """
     try:
         return Scores.model_validate(json.loads(content))
-    except ValueError as error:
+    except ValidationError as error:
+        raise DataError(f"{problem} ({faults(error)})") from error
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{problem} ({error})") from error
 
 

@@ -56,7 +56,11 @@ class Dataset:
             verify_files(directory, manifest)
         dataset = cls(directory, table, manifest)
         for shard in dataset.shards:
-            if not (found := pq.read_schema(shard)).equals(SCHEMAS[table]):
+            try:
+                found = pq.read_schema(shard)
+            except pa.ArrowInvalid as error:
+                raise DataError(f"{shard}: no Parquet file ({error})") from error
+            if not found.equals(SCHEMAS[table]):
                 raise DataError(f"{shard}: columns {found.names} are not those of table '{table}'")
         return dataset
 

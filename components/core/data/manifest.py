@@ -7,7 +7,7 @@ of a stage's inputs, which its manifests name as well, are the record of lineage
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from components.core.data.files import file_sha256
@@ -15,6 +15,11 @@ from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.stage.errors import DataError, NoInputError
 
 MANIFEST_NAME = "_MANIFEST.json"
+_ENTRY = {"name": str, "bytes": int, "sha256": str}
+_FIELDS: dict[str, dict[str, type]] = {
+    "dataset": {"table": str, "rows": int, "schema_version": int},
+    "checkpoint": {"extra": dict},
+}
 
 
 def read_manifest(directory: Path, kind: str) -> dict[str, Any]:
@@ -30,12 +35,33 @@ def read_manifest(directory: Path, kind: str) -> dict[str, Any]:
     if not path.is_file():
         unfinished = f"this {kind} was never finished, run its stage again"
         raise DataError(f"{directory}: no {MANIFEST_NAME}; {unfinished}")
-    try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON ({error})") from error
+    manifest = read_listing(path)
     if manifest.get("kind") != kind:
         raise DataError(f"{directory}: holds a {manifest.get('kind')!r}, expected a {kind}")
+    for name, expected in _FIELDS[kind].items():
+        if not isinstance(manifest.get(name), expected):
+            raise DataError(f"{path}: damaged: '{name}' is {manifest.get(name)!r}; run its stage again")
+    return manifest
+
+
+def read_listing(path: Path) -> dict[str, Any]:
+    """A manifest of either kind, whose `files` have names, sizes and checksums.
+
+    Raises:
+        DataError: it is no such JSON, or names a file outside its directory.
+    """
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not valid JSON ({error})") from error
+    files = manifest.get("files") if isinstance(manifest, dict) else None
+    if not isinstance(files, list) or not all(isinstance(entry, dict) for entry in files):
+        raise DataError(f"{path}: damaged: it lists no files; run its stage again")
+    for entry in files:
+        if not all(isinstance(entry.get(name), expected) for name, expected in _ENTRY.items()):
+            raise DataError(f"{path}: damaged: the entry {entry!r}; run its stage again")
+        if ".." in (name := PurePosixPath(entry["name"])).parts or name.is_absolute():
+            raise DataError(f"{path}: '{entry['name']}' lies outside its directory")
     return manifest
 
 

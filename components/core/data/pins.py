@@ -6,13 +6,12 @@ Preflight pins everything from outside the pipeline. Later stages receive pinned
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
 
 from components.core.data.files import file_sha256
 from components.core.data.hashing import canonical_json, sha256_hex
-from components.core.data.manifest import MANIFEST_NAME
+from components.core.data.manifest import MANIFEST_NAME, read_listing
 from components.core.objects import is_object_uri, open_store
 from components.core.stage.errors import ConfigError, NoInputError
 
@@ -45,7 +44,7 @@ def fingerprint(path: Path) -> str:
         return file_sha256(path)
     manifest = path / MANIFEST_NAME
     if manifest.is_file():
-        listed = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        listed = read_listing(manifest)["files"]
         return sha256_hex(canonical_json([[entry["name"], entry["sha256"]] for entry in listed]))
     files = []
     for folder, folders, names in os.walk(path):

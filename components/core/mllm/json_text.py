@@ -9,6 +9,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from components.core.stage.errors import faults
+
 T = TypeVar("T", bound=BaseModel)
 _NAMES = r"(?:think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|seed:think)"
 # What models wrap their thoughts in: tags, brackets (Magistral), Kimi's signs, gpt-oss's channels.
@@ -77,5 +79,4 @@ def _validated(text: str, form: type[T]) -> tuple[T | None, str]:
     try:
         return form.model_validate_json(text), ""
     except ValidationError as invalid:
-        faults = invalid.errors(include_input=False, include_url=False)[:5]
-        return None, "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in faults)
+        return None, faults(invalid)

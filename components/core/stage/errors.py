@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import errno
 
+from pydantic import ValidationError
+
 PERMANENT_EXIT_CODES = range(64, 79)
 
 
@@ -46,12 +48,18 @@ class ConfigError(StageError):
     exit_code = 78
 
 
-_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
+_NOT_THERE = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
 
+def faults(error: ValidationError) -> str:
+    """The first faults of a validation on one line: where, and what is wrong."""
+    found = error.errors(include_input=False, include_url=False)[:5]
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found)
+
+
 def file_error(error: OSError) -> StageError:
-    """What an error of the file system means: a wrong path (66), missing rights (78), else a passing trouble."""
+    """What an error of the file system means: a wrong path (66), missing rights (78), or passing trouble."""
     where = f"{error.filename}: " if error.filename else ""
     what = f"{where}{error.strerror or error}"
     if error.errno in _NOT_THERE:

@@ -129,7 +129,8 @@ def _text(option: str, text: str) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path
-        raise NoInputError(f"{option}: {path} cannot be read ({error})") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise NoInputError(f"{option}: {text[1:200]!r} cannot be read ({why})") from error
 
 
 def _inputs(io: StageIO, args: dict[str, Any]) -> dict[str, Path]:
