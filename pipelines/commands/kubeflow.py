@@ -59,10 +59,12 @@ def compile_(
 ) -> None:
     """Write the pipeline for Kubeflow, with the profile's settings as defaults."""
     from pipelines.graph.compiled import compile_manifests
+    from pipelines.graph.lengths import refuse_long_settings
     from pipelines.graph.post_training import compile_pipeline
 
     refuse_stale_images()
     checked = load_profile(profile, set_ or [])
+    refuse_long_settings(checked)
     if format_ == "manifest":
         written = compile_manifests(checked, output or Path("build/post_training.manifest.yaml"), namespace)
     elif namespace:
@@ -99,10 +101,12 @@ def submit(
 
 def _uploaded(profile: Profile, host: str, namespace: str) -> tuple[Kubeflow, dict[str, str]]:
     """The connection, and the ids of the version that the profile compiles to."""
+    from pipelines.graph.lengths import refuse_long_settings
     from pipelines.graph.post_training import compile_pipeline
     from pipelines.kubeflow.client import connect, explained
 
     refuse_stale_images()
+    refuse_long_settings(profile)
     kubeflow = connect(host, namespace)
     with explained():
         return kubeflow, kubeflow.version(compile_pipeline(profile, COMPILED))
@@ -176,12 +180,14 @@ def rerun(
     before it starts.
     """
     with clear_errors("interrupted; if a run was started by then, Kubeflow lists it"):
+        from pipelines.graph.lengths import refuse_long_settings
         from pipelines.kubeflow.client import connect
         from pipelines.kubeflow.rerun import decide
 
         known_task(from_)
         refuse_stale_images()
         checked = load_profile(profile, set_ or [])
+        refuse_long_settings(checked)
         decided = decide(connect(host, namespace), run_id, from_, checked, COMPILED)
         for line in decided.explanation():
             typer.echo(line)

@@ -9,7 +9,7 @@ from typing import Any
 from components.core.data.hashing import seed_for
 from components.core.mllm import Answer, ChatRequest, MLLMClient
 from components.core.resume.journal import Journal
-from components.core.stage.errors import ConfigError, StageError
+from components.core.stage.errors import ConfigError, EndpointError, StageError
 from components.evaluation.config import Config
 from components.evaluation.engines.base import Decoding, Engine, Parts, Response
 
@@ -33,8 +33,8 @@ class EndpointEngine(Engine):
         """See `Engine.answer`.
 
         Raises:
-            EndpointError: the endpoint refuses the credentials or does not know the model.
-            StageError: a question gets no answer, or the endpoint counts no tokens; earlier answers are kept.
+            EndpointError: it refuses the credentials, does not know the model, or counts no tokens.
+            StageError: a question gets no answer; earlier answers are kept.
         """
         requests = [
             ChatRequest(
@@ -62,5 +62,7 @@ class EndpointEngine(Engine):
             )
         text = answer.value.strip()
         if text and not answer.completion_tokens:
-            raise StageError(f"{where}: replies carry no usage.completion_tokens; response length needs it")
+            raise EndpointError(
+                f"{where}: replies carry no usage.completion_tokens; response length needs it"
+            )
         return Response(text, answer.completion_tokens, answer.finished)

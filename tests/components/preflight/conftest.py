@@ -123,6 +123,8 @@ class ModelServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.models = ["teacher", "voter-1"]
+        self.listing: Any = None
+        """What `/models` answers in place of an OpenAI list."""
         self.key = ""
         self.asked = 0
         self.bodies: list[dict[str, Any]] = []
@@ -139,7 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         self.server.asked += 1
-        status, body = 200, {"data": [{"id": name} for name in self.server.models]}
+        models = {"data": [{"id": name} for name in self.server.models]}
+        status, body = 200, models if self.server.listing is None else self.server.listing
         if self.path != "/v1/models":
             status, body = 404, {}
         elif self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":

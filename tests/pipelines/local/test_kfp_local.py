@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import signal
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kfp import compiler, dsl
 
+from pipelines.local.arguments import LONG, by_file
 from pipelines.local.kfp_local import LocalRun, TaskFailed
 from pipelines.local.process import REPOSITORY
+from pipelines.profile.run_profile import load_profile
 
 ORDER = ("aside", "first", "second")
 
@@ -212,3 +216,37 @@ def test_what_is_for_a_cluster_changes_nothing_here(toy_pipeline, tmp_path):
     fresh = tmp_path / "fresh"
     local_run(fresh).execute(ir)
     assert calls(fresh) == ["aside", "one", "two"]
+
+
+def test_settings_that_no_command_line_holds_reach_a_stage_by_file(tmp_path, monkeypatch, profile_sections):
+    """A domain of 400 KB: the compiled task runs, the real stage reads it, and only its endpoint is amiss."""
+    labels = [{"name": f"label {n}", "dimension": "domain", "description": "é" * 400} for n in range(500)]
+    section = {**profile_sections["label_tree"], "experts": labels}
+    section["model"] = {"base_url": "http://127.0.0.1:9/v1", "model": "m", "max_retries": 0}
+    section["embedder"] = section["model"]
+    assert len(json.dumps(section)) > 3 * 2**17
+    from pipelines.graph.components import component
+
+    @dsl.pipeline(name="long")
+    def long():
+        component("label_tree")(config=section)
+
+    compiler.Compiler().compile(long, str(tmp_path / "long.yaml"))
+    run = LocalRun(root=tmp_path / "run", order=("label_tree",), console=io.BytesIO())
+    with pytest.raises(TaskFailed) as caught:
+        run.execute(tmp_path / "long.yaml")
+    assert caught.value.exit_code == 69, run.console.getvalue()[-500:]
+    assert "ClientConnectorError" in str(caught.value)
+    written = tmp_path / "run" / "settings" / "label_tree"
+    assert {path.name for path in written.iterdir()} == {"config.json", "executor-input.json"}
+
+
+def test_short_settings_stay_on_the_command_line(tmp_path):
+    command = ["python3", "-m", "x", "--config", "{}", "--text", "a" * LONG]
+    assert by_file(command, tmp_path / "none") == command
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.fixture
+def profile_sections():
+    return load_profile(REPOSITORY / "configs/smoke.yaml").sections

@@ -14,6 +14,7 @@ import pytest
 
 from components.core.objects import open_store
 from components.core.objects.directory import DirectoryStore
+from components.core.objects.s3 import ENDPOINT_ENVS, REGION_ENVS, S3Store
 from components.core.objects.store import ObjectStore
 from components.core.stage.errors import ConfigError, NoInputError, StageError
 from tests.s3.fixtures import s3_bucket, s3_server  # noqa: F401
@@ -150,3 +151,32 @@ def test_a_killed_writer_leaves_whole_objects_and_no_litter_for_long(tmp_path: P
     assert [(info.key, info.size) for info in store.list()] == [("k", 2**20)]
     store.put("k", b"again")
     assert [path.name for path in tmp_path.iterdir()] == ["k"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "host", "region"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://a:1", "AWS_DEFAULT_REGION": "eu-west-1"}, "a:1", "eu-west-1"),
+        ({"AWS_ENDPOINT_URL": "http://a:1", "AWS_ENDPOINT_URL_S3": "http://b:2"}, "b:2", None),
+        ({"AWS_ENDPOINT_URL": "http://a:1", "S3_ENDPOINT": "http://c:3"}, "c:3", None),
+        ({"S3_ENDPOINT": "", "AWS_ENDPOINT_URL": "http://a:1", "AWS_REGION": "x"}, "a:1", "x"),
+        ({"AWS_REGION": "x", "AWS_DEFAULT_REGION": "y"}, "s3.x.amazonaws.com", "x"),
+    ],
+)
+def test_the_server_is_named_as_other_tools_name_it(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], host: str, region: str | None
+) -> None:
+    for name in (*ENDPOINT_ENVS, *REGION_ENVS):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    client = S3Store("bucket").client
+    assert client._base_url._region == region
+    assert host in client._base_url.build(method="GET", region=region or "us-east-1").geturl()
+
+
+def test_a_server_s_address_with_a_password_is_refused_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("S3_ENDPOINT", "http://user:secretword@host:1")
+    with pytest.raises(ConfigError, match="without a path or a user") as refused:
+        S3Store("bucket")
+    assert "secretword" not in str(refused.value)

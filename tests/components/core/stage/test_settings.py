@@ -69,3 +69,36 @@ def test_seeds_depend_on_parts_and_nothing_else():
     assert seed_for("a", 1) == seed_for("a", 1)
     assert seed_for("a", 1) != seed_for("a1")
     assert rng_for("x").integers(1 << 30) == rng_for("x").integers(1 << 30)
+
+
+KEY = "sk-proj-0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        {**ENDPOINT, "api_key_env": KEY},
+        {**ENDPOINT, "base_url": f"https://user:{KEY}@host/v1"},
+        {"base_url": ENDPOINT["base_url"], "api_key": KEY},
+        [KEY],
+    ],
+)
+def test_a_key_in_the_settings_is_refused_and_not_printed(endpoint, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", KEY)
+    with pytest.raises(ConfigError) as refused:
+        parse_settings(Outer, {"voters": [endpoint]})
+    assert KEY not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ['{"epochs": NaN}', '{"a\\u0000": 1}', '{"a": "\\ud800"}', "[" * 100_000])
+def test_what_no_setting_can_be_is_refused_in_one_line(text):
+    with pytest.raises(ConfigError) as refused:
+        parse_settings(Outer, text)
+    assert "\n" not in str(refused.value)
+    str(refused.value).encode()
+
+
+def test_a_long_value_is_shown_in_part():
+    with pytest.raises(ConfigError) as refused:
+        parse_settings(Outer, {"epochs": "a" * 200_000})
+    assert len(str(refused.value)) < 1000
