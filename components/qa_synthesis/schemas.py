@@ -21,7 +21,7 @@ Text = Annotated[str, Field(max_length=2000)]
 LongText = Annotated[str, Field(max_length=4000)]
 ShortText = Annotated[str, Field(max_length=1000)]
 Name = Annotated[str, Field(max_length=120)]
-Number = Annotated[int, Field(ge=0, le=9999)]
+Number = Annotated[int, Field(ge=-9999, le=9999)]
 
 
 class _Answer(BaseModel):

@@ -35,7 +35,7 @@ class Outcome:
 class TopicPick(BaseModel):
     """One chosen candidate, by its number in the prompt."""
 
-    index: int = Field(ge=0, le=9999)
+    index: int = Field(ge=-9999, le=9999)
     score: float = Field(ge=0, le=MAX_SCORE)
 
 

@@ -38,7 +38,7 @@ class VoteAnswer(BaseModel):
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    index: int = Field(ge=0, le=MAX_ANSWERS)
+    index: int = Field(ge=-9999, le=9999)
     answer: str = Field(max_length=1000)
 
 

@@ -92,8 +92,8 @@ def _status(*places: Any) -> int:
 def read_chat(body: Any) -> dict[str, Any]:
     """A reply's text and tokens, as they are journalled.
 
-    Further keys: `cut` if the answer met its token limit, `refused` with the words of a refusal or of a
-    content filter, `reasoning` where the model's thoughts are all that there is.
+    `cut` is added if the answer met its token limit, `refused` with the words of a refusal or a filter.
+    `reasoning` is added where the model's thoughts are all that there is.
 
     Raises:
         ErrorReply: the choice reports an error.

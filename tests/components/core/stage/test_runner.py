@@ -146,6 +146,10 @@ def test_operational_settings_leave_the_fingerprint_as_it_is():
         "max_concurrency": 2,
         "max_retries": 0,
         "max_tokens_total": 1_000_000,
+        "answer_format": "text",
+        "token_limit": "max_completion_tokens",
+        "omit": ("seed",),
+        "embed_batch": 8,
     }
     assert {*operational, "model"} == set(Endpoint.model_fields)
     assert all(fingerprint(**{name: value}) == base for name, value in operational.items())
