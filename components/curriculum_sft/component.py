@@ -9,5 +9,10 @@ IO = StageIO(
     inputs=("images", "qa_kept", "qa_rejected", "votes"),
     optional_inputs=("init_checkpoint",),
     outputs=("checkpoint", "rejected"),
+    joined={
+        "qa_rejected": "qa_kept/qa_rejected",
+        "votes": "qa_kept/votes",
+        "rejected": "checkpoint/rejected",
+    },
     kinds={"init_checkpoint": "Model", "checkpoint": "Model"},
 )

@@ -8,10 +8,6 @@ IO = StageIO(
     inputs=("images", "qa_kept"),
     optional_inputs=("checkpoint", "compare_with"),
     outputs=("predictions", "scores", "confusion", "summary"),
-    kinds={
-        "checkpoint": "Model",
-        "scores": "Artifact",
-        "confusion": "ClassificationMetrics",
-        "summary": "Markdown",
-    },
+    joined={name: f"predictions/{name}" for name in ("scores", "confusion", "summary")},
+    kinds={"checkpoint": "Model"},
 )

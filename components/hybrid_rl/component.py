@@ -7,5 +7,6 @@ IO = StageIO(
     "on the kept training questions.",
     inputs=("init_checkpoint", "images", "qa_kept"),
     outputs=("checkpoint", "rollouts"),
+    joined={"rollouts": "checkpoint/rollouts"},
     kinds={"init_checkpoint": "Model", "checkpoint": "Model"},
 )

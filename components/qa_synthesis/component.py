@@ -7,4 +7,5 @@ IO = StageIO(
     "malformed items go to `rejected`.",
     inputs=("images", "ids", "label_tree", "matches"),
     outputs=("qa", "rejected"),
+    joined={"rejected": "qa/rejected"},
 )

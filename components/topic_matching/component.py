@@ -7,4 +7,5 @@ IO = StageIO(
     "a model that sees the image chooses.",
     inputs=("images", "ids", "label_tree"),
     outputs=("matches", "rejected", "coverage"),
+    joined={name: f"matches/{name}" for name in ("rejected", "coverage")},
 )

@@ -7,4 +7,5 @@ IO = StageIO(
     "keep what they confirm by looking.",
     inputs=("images", "qa"),
     outputs=("qa_kept", "qa_rejected", "votes", "rejected"),
+    joined={name: f"qa_kept/{name}" for name in ("qa_rejected", "votes", "rejected")},
 )

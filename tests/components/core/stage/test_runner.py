@@ -69,20 +69,6 @@ def test_a_stage_writes_outputs_metrics_report_and_executor_output(argv, tmp_pat
     assert len(artifacts["target"]["artifacts"][0]["metadata"]["sha256"]) == 64
 
 
-def test_metadata_of_an_output_reach_kubeflow(argv, tmp_path):
-    matrix = {"confusionMatrix": {"annotationSpecs": [{"displayName": "yes"}], "rows": [{"row": [3]}]}}
-
-    def shows(config, context):
-        run(config, context)
-        context.metadata["target"] = matrix
-
-    assert stage_main(STAGE, Config, IO, shows, argv) == 0
-    artifacts = json.loads((tmp_path / "out" / "executor_output.json").read_text())["artifacts"]
-    metadata = artifacts["target"]["artifacts"][0]["metadata"]
-    assert metadata["confusionMatrix"] == matrix["confusionMatrix"]
-    assert len(metadata["sha256"]) == 64
-
-
 def test_another_setting_gets_another_work_directory(argv, tmp_path):
     stage_main(STAGE, Config, IO, run, argv)
     stage_main(STAGE, Config, IO, run, argv)
