@@ -11,6 +11,5 @@ IO = StageIO(
     output_params=("images", "general_data", "base_model", "benchmarks", "seen"),
     help={
         "config": "Settings of the stage: where images, general data, base model and benchmarks are.",
-        **{f"section_{name}": f"Settings of {name}, to be checked." for name in _CHECKED},
     },
 )

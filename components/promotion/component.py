@@ -20,6 +20,5 @@ IO = StageIO(
     help={
         "config": "Settings of the stage: domain, registry, criteria.",
         "general_data": "Pinned reference of the general data, for the lineage.",
-        **{f"section_{name}": f"Settings of {name}, kept with the version." for name in _KEPT},
     },
 )

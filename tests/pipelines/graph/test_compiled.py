@@ -75,7 +75,7 @@ def test_the_order_is_a_topological_one(found):
 
 
 def test_what_follows_a_task(found):
-    """By what tasks read: a sub-graph's wait for the one before it changes nothing of what has to run again."""
+    """By what tasks read: that a sub-graph waits for the one before it makes nothing run again."""
     assert found.followers("evaluation_base") == {"evaluation_base", "promotion"}
     assert found.followers("hybrid_rl") == {"hybrid_rl", "evaluation_hybrid_rl", "promotion"}
 

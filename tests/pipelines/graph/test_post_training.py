@@ -89,7 +89,9 @@ def test_nothing_is_left_for_a_cluster_to_decide(path, nested, tmp_path):
         given = {"artifacts": task.artifacts, "parameters": task.parameters}
         for kind, sources in given.items():
             assert set(declared.get(kind, {})) == set(sources), name
-            assert not any("isOptional" in one or "defaultValue" in one for one in declared.get(kind, {}).values())
+            assert not any(
+                "isOptional" in one or "defaultValue" in one for one in declared.get(kind, {}).values()
+            )
         arguments = spec["deploymentSpec"]["executors"][task.component["executorLabel"]]["container"]["args"]
         assert all(isinstance(argument, str) for argument in arguments)
         for artifact in task.artifacts:

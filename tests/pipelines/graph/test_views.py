@@ -28,7 +28,7 @@ def test_the_views_are_the_main_graph_and_its_sub_graphs(found):
 
 
 def test_no_view_has_more_than_45_nodes(found):
-    """The flat graph had 96 nodes and 183 edges, and was 12,000 pixels wide at the page's smallest zoom, 0.5."""
+    """One graph of all had 96 nodes and 183 edges; at the page's smallest zoom it was 12,000 pixels wide."""
     counted = {name: (len(view.nodes), len(view.edges)) for name, view in found.items()}
     assert counted == {"": (22, 44), "data": (21, 31), "fine-tuning": (26, 38), "reinforcement": (15, 19)}
 
