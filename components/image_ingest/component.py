@@ -8,6 +8,7 @@ IO = StageIO(
     optional_params=("seen",),
     output_params=("enough",),
     outputs=("images", "rejected"),
+    compared=("new", "kept", "rejected", "heldout", "replayed"),
     joined={"rejected": "images/rejected"},
     help={
         "config": "Settings of the stage.",

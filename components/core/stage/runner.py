@@ -159,8 +159,8 @@ def _write_executor_output(executor_input: dict[str, Any], context: StageContext
 
 
 def _compared(context: StageContext) -> dict[str, float]:
-    """The metrics that the stage declares for comparison, all of them if it declares none; finite ones."""
-    patterns = context.io.compared or ("*",)
+    """The metrics that the stage declares for comparison, and its time; finite ones."""
+    patterns = (*context.io.compared, "seconds")
     return {
         name: value
         for name, value in context.metrics.items()

@@ -1,8 +1,8 @@
 """The size of a run's Argo workflow at its end, as the cluster makes it of a compiled pipeline.
 
 Argo keeps every value that passes between templates in `status.nodes`. What a driver is told stands in two
-nodes (the attempt and its retry). What it answers stands in those two and, for a container, in four more. A pod's patch holds the command of the launcher with the executor input and
-the component, then the arguments of the container.
+nodes (the attempt and its retry). What it answers stands in those two and, for a container, in four more. A
+pod's patch holds the launcher's command with the executor input and the component, then the arguments.
 """
 
 from __future__ import annotations
