@@ -22,11 +22,11 @@ Values = dict[Output | Parameter, Any]
 
 
 def build(wanted: Mapping[str, Given], groups: Mapping[str, Group], known: Values, profile: Profile) -> None:
-    """Create every task of the main graph, or its sub-graph, and connect it.
+    """Create every task and sub-graph of the main graph, and connect them.
 
     Args:
         wanted: the tasks with all that they are given.
-        groups: the sub-graphs by name, made by `group`; none for a flat graph.
+        groups: the sub-graphs by name, made by `sub_graph`; none for a flat graph.
         known: the pipeline's parameters.
         profile: says the tasks' resources.
     """

@@ -19,7 +19,7 @@ from kfp import compiler, dsl
 
 from components.core.stage.io import stage_io
 from components.stages import EVALUATED, FIELDS, SECTIONS, STAGES, section_of
-from pipelines.graph.building import build, sub_graph
+from pipelines.graph.building import Values, build, sub_graph
 from pipelines.graph.components import declared, field_params
 from pipelines.graph.tasks import GROUPS, Given, Output, Outputs, Parameter
 from pipelines.profile.run_profile import Profile
@@ -90,8 +90,8 @@ def post_training(profile: Profile, nested: bool = True) -> Any:
     groups = {name: sub_graph(name, wanted, profile) for name in GROUPS} if nested else {}
 
     def pipeline(*values: Any) -> None:
-        given = {Parameter(name): value for name, value in zip(parameters, values, strict=True)}
-        build(wanted, groups, dict(given), profile)
+        given: Values = {Parameter(name): value for name, value in zip(parameters, values, strict=True)}
+        build(wanted, groups, given, profile)
 
     declared(pipeline, "pipeline", DESCRIPTION, parameters, described)
     return dsl.pipeline(name=NAME, description=DESCRIPTION)(pipeline)
@@ -108,13 +108,11 @@ def compile_pipeline(profile: Profile, output: Path, nested: bool = True) -> Pat
     output.parent.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(post_training(profile, nested), str(output))
     documents = list(yaml.safe_load_all(output.read_text(encoding="utf-8")))
-    # A driver honours a condition on any task. `dsl.If` would put the tasks into one more graph. Tasks that
-    # depend on a skipped one are omitted, and the run succeeds.
-    found = documents[0]["root"]["dag"]["tasks"]
-    conditional = [name for name, task in found.items() if "enough" in task["inputs"]["parameters"]]
-    for name in conditional:
-        condition = "inputs.parameter_values['enough'] == 'true'"
-        found[name]["triggerPolicy"] = {"condition": condition}
+    # `dsl.If` would put the tasks into one more graph; a driver honours a condition on any task, or sub-graph.
+    # What depends on a skipped one is omitted, and the run succeeds.
+    for task in documents[0]["root"]["dag"]["tasks"].values():
+        if "enough" in task["inputs"]["parameters"]:
+            task["triggerPolicy"] = {"condition": "inputs.parameter_values['enough'] == 'true'"}
     output.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
     return output
 

@@ -1,4 +1,4 @@
-"""The plain fields of Kubeflow's form win over the sections, in a stage's own settings and in those it keeps."""
+"""The plain fields of Kubeflow's form win over the sections: a stage's own, and those that it keeps."""
 
 from __future__ import annotations
 
