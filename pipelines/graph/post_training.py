@@ -108,7 +108,7 @@ def compile_pipeline(profile: Profile, output: Path, nested: bool = True) -> Pat
     output.parent.mkdir(parents=True, exist_ok=True)
     compiler.Compiler().compile(post_training(profile, nested), str(output))
     documents = list(yaml.safe_load_all(output.read_text(encoding="utf-8")))
-    # `dsl.If` would put the tasks into one more graph; a driver honours a condition on any task, or sub-graph.
+    # `dsl.If` would put the tasks into one more graph; a driver honours a condition on tasks and sub-graphs.
     # What depends on a skipped one is omitted, and the run succeeds.
     for task in documents[0]["root"]["dag"]["tasks"].values():
         if "enough" in task["inputs"]["parameters"]:
