@@ -20,6 +20,7 @@ from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.data.pins import fingerprint
 from components.core.stage.container_image import code_version
 from components.core.stage.io import stage_io
+from components.stages import section_of
 from pipelines.local.process import torch_defaults
 from pipelines.profile.run_profile import Profile, load_profile
 
@@ -49,7 +50,7 @@ def demo_output(task: str, name: str) -> Path:
     Raises:
         SystemExit: there is none.
     """
-    path = DEMO / "outputs" / task / name
+    path = DEMO / "outputs" / task / stage_io(section_of(task).stage).joined.get(name, name)
     if not path.exists():
         raise SystemExit(f"{path} is missing: run `make demo` first")
     return path.resolve()

@@ -6,7 +6,7 @@ checks and what promotion keeps. The module imports nothing of the project, so e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 
@@ -90,6 +90,48 @@ TRAINING = tuple(section.name for section in SECTIONS.values() if STAGES[section
 
 EVALUATED = ("base", *TRAINING)
 """What evaluation measures, in order; each is a task `evaluation_<name>` and a row of the summary table."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A plain field of Kubeflow's form for what people change from run to run; filled in, it wins."""
+
+    name: str
+    """Name in commands: the option `--field-<name>` of a stage."""
+    parameter: str
+    """Name of the pipeline parameter; numbered, and by the alphabet before those of the sections."""
+    settings: tuple[str, ...]
+    """The settings it stands for, as `section.setting`."""
+    description: str
+    """What it decides; shown beside the parameter in Kubeflow's form."""
+
+
+_SEEDED = ("ids_scoring", *TRAINING, "evaluation")
+_FIELDS = (
+    ("pictures", ("preflight.images",), "Where the pictures are."),
+    ("general_data", ("preflight.general_data",), "Where the general training data is."),
+    ("base_model", ("preflight.base_model",), "Directory of the base model."),
+    ("start_from", ("preflight.start_from",), "What training starts from: base_model or promoted."),
+    (
+        "min_new_images",
+        ("image_ingest.min_new_images",),
+        "Fewer new pictures end the run early.",
+    ),
+    ("seed", tuple(f"{name}.seed" for name in _SEEDED), "Seed of every stage that has one."),
+)
+FIELDS = {
+    name: Field(name, f"p{number}_{name}", settings, text)
+    for number, (name, settings, text) in enumerate(_FIELDS, start=1)
+}
+"""By name, in the order of the form."""
+
+
+def fields_of(sections: Iterable[str]) -> tuple[Field, ...]:
+    """The fields that stand for a setting of one of these sections."""
+    wanted = set(sections)
+    return tuple(
+        item for item in FIELDS.values() if any(name.partition(".")[0] in wanted for name in item.settings)
+    )
 
 
 def _tasks() -> tuple[str, ...]:

@@ -86,7 +86,8 @@ def test_it_is_compiled_with_its_settings_and_its_image(tree):
     done = python(tree, "-m", "pipelines", "compile", "--output", "p.yaml")
     assert done.returncode == 0, done.stderr
     ir = next(yaml.load_all((tree / "p.yaml").read_text(), yaml.CSafeLoader))
-    parameter = ir["root"]["dag"]["tasks"]["caption-check"]["inputs"]["parameters"]["config"]
+    data = ir["components"]["comp-data"]["dag"]["tasks"]
+    parameter = data["caption-check"]["inputs"]["parameters"]["config"]
     defaults = ir["root"]["inputDefinitions"]["parameters"][parameter["componentInputParameter"]]
     assert defaults == {
         "defaultValue": {"limit": 5.0},

@@ -9,5 +9,19 @@ IO = StageIO(
     inputs=("images", "qa_kept", "qa_rejected", "votes"),
     optional_inputs=("init_checkpoint",),
     outputs=("checkpoint", "rejected"),
+    compared=(
+        "samples",
+        "rejected",
+        "steps",
+        "loss_*",
+        "token_accuracy",
+        "pairs_ranked_right",
+        "tokens_per_s",
+    ),
+    joined={
+        "qa_rejected": "qa_kept/qa_rejected",
+        "votes": "qa_kept/votes",
+        "rejected": "checkpoint/rejected",
+    },
     kinds={"init_checkpoint": "Model", "checkpoint": "Model"},
 )

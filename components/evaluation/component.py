@@ -8,10 +8,15 @@ IO = StageIO(
     inputs=("images", "qa_kept"),
     optional_inputs=("checkpoint", "compare_with"),
     outputs=("predictions", "scores", "confusion", "summary"),
-    kinds={
-        "checkpoint": "Model",
-        "scores": "Artifact",
-        "confusion": "ClassificationMetrics",
-        "summary": "Markdown",
-    },
+    compared=(
+        "items",
+        "domain_accuracy",
+        "general_accuracy",
+        "hallucination_rate",
+        "probe_f1",
+        "pass_at_*[0-9]",
+        "mean_response_tokens",
+    ),
+    joined={name: f"predictions/{name}" for name in ("scores", "confusion", "summary")},
+    kinds={"checkpoint": "Model"},
 )

@@ -63,10 +63,7 @@ def run(config: Config, ctx: StageContext) -> None:
     if comparison is not None:
         scores["comparison"] = comparison.to_json()
     write_json_atomic(ctx.outputs["scores"], scores)
-    matrix = confusion(questions.items, scored)
-    write_json_atomic(ctx.outputs["confusion"], matrix.to_kfp())
-    if matrix.categories:
-        ctx.metadata["confusion"] = matrix.to_kfp()
+    write_json_atomic(ctx.outputs["confusion"], confusion(questions.items, scored).to_kfp())
     ctx.outputs["summary"].write_text(markdown(label, results, comparison), encoding="utf-8")
     for name, found in results.metrics.items():
         ctx.metrics |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}

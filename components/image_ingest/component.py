@@ -8,6 +8,8 @@ IO = StageIO(
     optional_params=("seen",),
     output_params=("enough",),
     outputs=("images", "rejected"),
+    compared=("new", "kept", "rejected", "heldout", "replayed"),
+    joined={"rejected": "images/rejected"},
     help={
         "config": "Settings of the stage.",
         "source": "Pinned reference of the image folder, from preflight.",

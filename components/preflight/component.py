@@ -9,8 +9,8 @@ IO = StageIO(
     does="Check all settings, sources and endpoints of a run before it costs anything; pin outside sources.",
     sections=_CHECKED,
     output_params=("images", "general_data", "base_model", "benchmarks", "seen"),
+    compared=("checks_passed",),
     help={
         "config": "Settings of the stage: where images, general data, base model and benchmarks are.",
-        **{f"section_{name}": f"Settings of {name}, to be checked." for name in _CHECKED},
     },
 )

@@ -180,7 +180,7 @@ def _directory(name: str, path: Path) -> dict[str, Path]:
 
 
 def _conclude(ctx: StageContext, registry: DomainRegistry, version: Version, is_new: bool) -> None:
-    """Move the pointer on a pass; write verdict, summary, metrics and report from what the registry holds."""
+    """Move the pointer on a pass; write verdict, metrics and report from what the registry holds."""
     pointer, why_not = registry.pointer(), "the verdict is a fail"
     if version.passed:
         pointer, why_not = registry.point_to(version)
@@ -198,8 +198,7 @@ def _conclude(ctx: StageContext, registry: DomainRegistry, version: Version, is_
     outcome = "passed" if version.passed else "did not pass"
     shown = {"current": pointer.version, "pointer": registered["pointer"]}
     ctx.log.info(outcome, extra={"version": version.number, "is_new": is_new, **shown})
-    write_json_atomic(ctx.outputs["summary"], summary)
-    write_json_atomic(ctx.outputs["verdict"], {**verdict, "registry": registered})
+    write_json_atomic(ctx.outputs["verdict"], {**verdict, "registry": registered, "summary": summary})
     ctx.metrics |= {
         "passed": float(verdict["passed"]),
         "version": float(version.number),

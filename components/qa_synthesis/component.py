@@ -7,4 +7,6 @@ IO = StageIO(
     "malformed items go to `rejected`.",
     inputs=("images", "ids", "label_tree", "matches"),
     outputs=("qa", "rejected"),
+    compared=("images_with_items", "items", "rejected", "paths_correct_share", "*_tokens"),
+    joined={"rejected": "qa/rejected"},
 )

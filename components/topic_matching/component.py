@@ -7,4 +7,6 @@ IO = StageIO(
     "a model that sees the image chooses.",
     inputs=("images", "ids", "label_tree"),
     outputs=("matches", "rejected", "coverage"),
+    compared=("images_matched", "images_rejected", "matches", "topics_without_image", "*_tokens"),
+    joined={name: f"matches/{name}" for name in ("rejected", "coverage")},
 )

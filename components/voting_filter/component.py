@@ -7,4 +7,6 @@ IO = StageIO(
     "keep what they confirm by looking.",
     inputs=("images", "qa"),
     outputs=("qa_kept", "qa_rejected", "votes", "rejected"),
+    compared=("kept", "kept_share", "mean_agreement", "rejected", "*_tokens"),
+    joined={name: f"qa_kept/{name}" for name in ("qa_rejected", "votes", "rejected")},
 )

@@ -19,6 +19,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.stages import TASKS
 from pipelines.graph.components import task_name
+from pipelines.graph.flat import Task, found_tasks
 from pipelines.graph.post_training import NAME, compile_pipeline, post_training
 from pipelines.profile.run_profile import Profile
 
@@ -72,12 +73,12 @@ class Compiled:
         return list(TopologicalSorter(needs).static_order())
 
     @property
-    def _tasks(self) -> dict[str, Mapping[str, Any]]:
-        return {task_name(name): task for name, task in self.spec["root"]["dag"]["tasks"].items()}
+    def _tasks(self) -> dict[str, Task]:
+        return dict(found_tasks(self.spec))
 
     def needs(self, task: str) -> set[str]:
-        """The tasks that this one waits for."""
-        return {task_name(name) for name in self._tasks[task].get("dependentTasks", [])}
+        """The tasks whose outputs this one reads."""
+        return self._tasks[task].makers
 
     def followers(self, task: str) -> set[str]:
         """The task and everything that depends on it."""
@@ -89,13 +90,12 @@ class Compiled:
 
     def is_cached(self, task: str) -> bool:
         """Whether the task may be answered from the cache."""
-        return bool(self._tasks[task].get("cachingOptions", {}).get("enableCache"))
+        return bool(self._tasks[task].stated.get("cachingOptions", {}).get("enableCache"))
 
     def sources(self, task: str) -> dict[str, str]:
         """Input artifact -> the task that makes it."""
-        artifacts = self._tasks[task].get("inputs", {}).get("artifacts", {})
-        producers = {name: source["taskOutputArtifact"]["producerTask"] for name, source in artifacts.items()}
-        return {name: task_name(producer) for name, producer in producers.items()}
+        found = self._tasks[task].artifacts.items()
+        return {name: task_name(source["taskOutputArtifact"]["producerTask"]) for name, source in found}
 
     def key_parts(self, task: str) -> dict[str, Any]:
         """The parts of a task's cache key that come from this file, flat: part -> value.
@@ -105,21 +105,20 @@ class Compiled:
         and other pod settings are not in it.
         """
         wanted = self._tasks[task]
-        component = self.spec["components"][wanted["componentRef"]["name"]]
+        component = wanted.component
         label = component["executorLabel"]
         container = self.spec["deploymentSpec"]["executors"][label]["container"]
         pods = self.platform.get("platforms", {}).get("kubernetes", {}).get("deploymentSpec", {})
         pod = pods.get("executors", {}).get(label, {})
-        inputs = wanted.get("inputs", {})
         defaults = self.spec["root"]["inputDefinitions"]["parameters"]
         parts = {
             "image": container["image"],
             "command": [*container.get("command", []), *container.get("args", [])],
             "outputs": component.get("outputDefinitions", {}),
-            "artifacts": inputs.get("artifacts", {}),
+            "artifacts": dict(wanted.artifacts),
             "claims": sorted({mount.get("constant", "") for mount in pod.get("pvcMount", [])}),
         }
-        for name, source in inputs.get("parameters", {}).items():
+        for name, source in wanted.parameters.items():
             if "componentInputParameter" in source:
                 value = defaults[source["componentInputParameter"]].get("defaultValue")
             else:
@@ -137,9 +136,10 @@ class Compiled:
     def without_cache(self, tasks: Collection[str]) -> Compiled:
         """With the cache switched off for these tasks: they run, and nothing of them is kept in the cache."""
         spec = copy.deepcopy(dict(self.spec))
-        for name, task in spec["root"]["dag"]["tasks"].items():
-            if task_name(name) in tasks:
-                task["cachingOptions"] = {}
+        for graph in (spec["root"], *spec["components"].values()):
+            for name, task in graph.get("dag", {}).get("tasks", {}).items():
+                if task_name(name) in tasks:
+                    task["cachingOptions"] = {}
         return Compiled(spec, self.platform)
 
 

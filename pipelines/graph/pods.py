@@ -42,6 +42,8 @@ def _apply_pod_settings(task: Any, wanted: Resources) -> None:
         kubernetes.add_toleration(task, taint.key, taint.operator, taint.value, effect, taint.seconds)
     for volume in wanted.volumes:
         kubernetes.mount_pvc(task, volume.claim, volume.mount_path, volume.sub_path)
+    if wanted.run_as_non_root:  # a namespace that enforces the standard `restricted` refuses any other pod
+        kubernetes.set_security_context(task, run_as_non_root=True)
     for variable, source in sorted(wanted.secret_env.items()):
         kubernetes.use_secret_as_env(task, source.secret, {source.key: variable})
     if wanted.image_pull_secrets:

@@ -1,24 +1,27 @@
-"""The post-training pipeline: which task gets which inputs, parameters and resources, and its compilation.
+"""The post-training pipeline: which task gets which inputs and parameters, and its compilation.
 
-The graph is flat, because nested graphs break Kubeflow's Retry. Its parameters are one settings section each,
-numbered in the order of the stages, because Kubeflow shows them by the alphabet. A task gets its own section
-alone. So a changed setting invalidates the cache of that task and of those that depend on it alone.
+One description compiles to two forms. Kubeflow's gets sub-graphs: its page would show all tasks at once in
+letters too small to read. That for one machine is flat: kfp.local cannot hand an artifact to a sub-graph.
+
+The parameters are the plain fields of the form, then one settings section each, numbered, because Kubeflow
+shows them by the alphabet. A task gets its own section alone. So a changed setting invalidates the cache of
+that task and of those that depend on it alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import yaml
 from kfp import compiler, dsl
 
-from components.core.stage.container_image import CHECKS_ALL
 from components.core.stage.io import stage_io
-from components.stages import EVALUATED, SECTIONS, STAGES, section_of
-from pipelines.graph.components import component, declared
-from pipelines.graph.pods import apply_resources
+from components.stages import EVALUATED, FIELDS, SECTIONS, STAGES, section_of
+from pipelines.graph.building import Values, build, sub_graph
+from pipelines.graph.components import declared, field_params
+from pipelines.graph.tasks import GROUPS, Given, Output, Outputs, Parameter
 from pipelines.profile.run_profile import Profile
 
 NAME = "vlm-post-training"
@@ -27,84 +30,69 @@ DESCRIPTION = (
     "voted questions and answers, three stages of fine-tuning, reinforcement learning, evaluation after "
     "each, promotion."
 )
-AFTER_CHECK = ("ids-scoring", "label-tree")
-"""Tasks that a run with too few new pictures skips; all others depend on one of them."""
 
 
-def wire(profile: Profile, settings: Mapping[str, Any]) -> None:
-    """Create every task and connect it; `settings` maps sections to the pipeline's parameters."""
+def wire() -> dict[str, Given]:
+    """Every task with all that it is given."""
+    found: dict[str, Given] = {}
 
-    def task(name: str, **inputs: Any) -> Any:
-        section = section_of(name)
-        others = {f"section_{other}": settings[other] for other in stage_io(section.stage).sections}
-        made = component(name)(config=settings[section.name], **others, **inputs)
-        apply_resources(made, profile.resources[name])
-        if section.stage in CHECKS_ALL:  # it looks at the world outside, which a cache key cannot see
-            made.set_caching_options(False)
-        return made.outputs
+    def task(name: str, **inputs: Output | str) -> Outputs:
+        found[name] = {**_settings(name), **inputs}
+        return Outputs(name)
 
     world = task("preflight")
     ingested = task(
         "image_ingest", source=world["images"], benchmarks=world["benchmarks"], seen=world["seen"]
     )
-    images = ingested["images"]
-    enough = {"enough": ingested["enough"]} if _waits_for_new_images(profile) else {}
-    tree = task("label_tree", **enough)["label_tree"]
-    ids = task("ids_scoring", images=images, **enough)["ids"]
+    images, enough = ingested["images"], ingested["enough"]
+    tree = task("label_tree", enough=enough)["label_tree"]
+    ids = task("ids_scoring", images=images, enough=enough)["ids"]
     matches = task("topic_matching", images=images, ids=ids, label_tree=tree)["matches"]
     qa = task("qa_synthesis", images=images, ids=ids, label_tree=tree, matches=matches)["qa"]
     voted = task("voting_filter", images=images, qa=qa)
+    data = {"images": images, "qa_kept": voted["qa_kept"]}
 
-    checkpoints: dict[str, Any] = {}
-    start: dict[str, Any] = {}  # the first stage starts from the base model
+    checkpoints: dict[str, Output] = {}
+    start: dict[str, Output] = {}  # the first stage starts from the base model
+    pinned = {name: world[name] for name in ("base_model", "general_data")}
     for name in STAGES["curriculum_sft"].sections:
-        checkpoints[name] = task(
-            name,
-            base_model=world["base_model"],
-            general_data=world["general_data"],
-            images=images,
-            qa_kept=voted["qa_kept"],
-            qa_rejected=voted["qa_rejected"],
-            votes=voted["votes"],
-            **start,
-        )["checkpoint"]
+        checkpoints[name] = task(name, **pinned, **data, **start)["checkpoint"]
         start = {"init_checkpoint": checkpoints[name]}
-    final = task("hybrid_rl", images=images, qa_kept=voted["qa_kept"], **start)["checkpoint"]
+    final = task("hybrid_rl", **data, **start)["checkpoint"]
     checkpoints["hybrid_rl"] = final
 
-    evaluated = {
-        name: task(
-            f"evaluation_{name}",
-            label=name,
-            base_model=world["base_model"],
-            benchmarks=world["benchmarks"],
-            images=images,
-            qa_kept=voted["qa_kept"],
-            **({"checkpoint": checkpoints[name]} if name in checkpoints else {}),
-        )
-        for name in EVALUATED
-    }
-    task(
-        "promotion",
-        general_data=world["general_data"],
-        checkpoint=final,
-        **{f"scores_{name}": outputs["scores"] for name, outputs in evaluated.items()},
-        predictions_base=evaluated["base"]["predictions"],
-        predictions_hybrid_rl=evaluated["hybrid_rl"]["predictions"],
-        qa_kept=voted["qa_kept"],
-        images=images,
-    )
+    pinned = {name: world[name] for name in ("base_model", "benchmarks")}
+    predictions: dict[str, Output] = {}
+    for name in EVALUATED:
+        measured = {"checkpoint": checkpoints[name]} if name in checkpoints else {}
+        asked = task(f"evaluation_{name}", label=name, **pinned, **data, **measured)
+        predictions[f"predictions_{name}"] = asked["predictions"]
+    task("promotion", general_data=world["general_data"], checkpoint=final, **predictions, **data)
+    return found
 
 
-def post_training(profile: Profile) -> Any:
-    """The pipeline, with the profile's settings as parameter defaults."""
+def _settings(task: str) -> dict[str, Parameter]:
+    """Its section, the sections that it reads beside, and the plain fields that win over them."""
+    section = section_of(task)
+    others = {f"section_{name}": SECTIONS[name].parameter for name in stage_io(section.stage).sections}
+    fields = {name: FIELDS[field].parameter for name, field in field_params(task).items()}
+    given = {"config": section.parameter, **others, **fields}
+    return {name: Parameter(parameter) for name, parameter in given.items()}
+
+
+def post_training(profile: Profile, nested: bool = True) -> Any:
+    """The pipeline, with the profile's settings as parameter defaults; flat if not nested."""
+    wanted, sections = wire(), SECTIONS.values()
+    parameters: dict[str, tuple[Any, Any]] = {field.parameter: (str, "") for field in FIELDS.values()}
+    parameters |= {section.parameter: (dict, dict(profile.sections[section.name])) for section in sections}
+    described = {field.parameter: _described(field.description, field.settings) for field in FIELDS.values()}
+    described |= {section.parameter: section.description for section in sections}
+    groups = {name: sub_graph(name, wanted, profile) for name in GROUPS} if nested else {}
 
     def pipeline(*values: Any) -> None:
-        wire(profile, dict(zip(SECTIONS, values, strict=True)))
+        given: Values = {Parameter(name): value for name, value in zip(parameters, values, strict=True)}
+        build(wanted, groups, given, profile)
 
-    sections = SECTIONS.values()
-    parameters = {section.parameter: (dict, dict(profile.sections[section.name])) for section in sections}
-    described = {section.parameter: section.description for section in sections}
     declared(pipeline, "pipeline", DESCRIPTION, parameters, described)
     return dsl.pipeline(name=NAME, description=DESCRIPTION, pipeline_config=kept_for(profile))(pipeline)
 
@@ -122,23 +110,25 @@ def kept_for(profile: Profile) -> dsl.PipelineConfig:
     )
 
 
-def compile_pipeline(profile: Profile, output: Path) -> Path:
-    """Write the pipeline's IR, with the profile's settings as parameter defaults and its resources fixed."""
+def compile_pipeline(profile: Profile, output: Path, nested: bool = True) -> Path:
+    """Write the pipeline's IR, with the profile's settings as parameter defaults and its resources fixed.
+
+    Args:
+        profile: a checked run profile.
+        output: the file.
+        nested: with sub-graphs, for Kubeflow; otherwise flat, for `pipelines.local`.
+    """
     output.parent.mkdir(parents=True, exist_ok=True)
-    compiler.Compiler().compile(post_training(profile), str(output))
-    if not _waits_for_new_images(profile):
-        return output
-    # `dsl.If` would nest the tasks in a graph of their own; the graph stays flat. Kubeflow's driver honours a
-    # condition on a container task all the same. Tasks that depend on a skipped one are omitted, and the run
-    # succeeds.
+    compiler.Compiler().compile(post_training(profile, nested), str(output))
     documents = list(yaml.safe_load_all(output.read_text(encoding="utf-8")))
-    for name in AFTER_CHECK:
-        condition = {"condition": "inputs.parameter_values['enough'] == 'true'"}
-        documents[0]["root"]["dag"]["tasks"][name]["triggerPolicy"] = condition
+    # `dsl.If` would put the tasks into one more graph; a driver honours a condition on tasks and sub-graphs.
+    # What depends on a skipped one is omitted, and the run succeeds.
+    for task in documents[0]["root"]["dag"]["tasks"].values():
+        if "enough" in task["inputs"]["parameters"]:
+            task["triggerPolicy"] = {"condition": "inputs.parameter_values['enough'] == 'true'"}
     output.write_text(yaml.safe_dump_all(documents, sort_keys=True), encoding="utf-8")
     return output
 
 
-def _waits_for_new_images(profile: Profile) -> bool:
-    """Whether the run ends after ingest where there are too few new pictures."""
-    return bool(profile.sections["image_ingest"]["min_new_images"])
+def _described(text: str, settings: Collection[str]) -> str:
+    return f"{text} Filled in, it wins over {', '.join(settings)}; empty leaves them as they are."

@@ -37,7 +37,7 @@ def run_locally(
     started = time.monotonic()
     say = functools.partial(print, file=sys.stdout, flush=True)  # bound now: the run redirects sys.stdout
     stored = StoredRun(root, storage, say) if storage else None
-    ir = compile_pipeline(profile, root / "post_training.yaml")
+    ir = compile_pipeline(profile, root / "post_training.yaml", nested=False)
     place = {task: f"{number:2d}/{len(TASKS)} {task}" for number, task in enumerate(TASKS, start=1)}
 
     seconds_by_task: dict[str, float] = {}

@@ -141,6 +141,9 @@ class RunSettings(Settings):
 class Resources(Settings):
     """What one task asks of the cluster. Set when the pipeline is compiled."""
 
+    run_as_non_root: bool = True
+    """Whether Kubernetes refuses to start the pod as root; the stages' images run as another user. Set it to
+    false for images of your own that need root."""
     gpu: int = Field(default=0, ge=0)
     """Number of GPUs."""
     gpu_type: str = Field(default="nvidia.com/gpu", pattern=r"^[a-z0-9.-]+/[A-Za-z0-9_.-]+$")

@@ -18,6 +18,7 @@ from pipelines.report.answers import RIGHT, Answers, Key, scored_answers, show_i
 from pipelines.report.page import metric_cell, metric_title
 
 SHOWN = 12
+_SCORES = "predictions/scores"
 _NAMES = {"domain": "domain accuracy", "general": "general accuracy", "hallucination": "probe accuracy"}
 
 
@@ -56,7 +57,7 @@ def write_comparison(run_a: Path, run_b: Path, output: Path, model: str = "") ->
     pairs = [
         Pair(name, _evaluated(run_a, name), _evaluated(run_b, name))
         for name in EVALUATED
-        if all((run / "outputs" / f"evaluation_{name}" / "scores").is_file() for run in (run_a, run_b))
+        if all((run / "outputs" / f"evaluation_{name}" / _SCORES).is_file() for run in (run_a, run_b))
     ]
     if not pairs:
         raise NoInputError(f"{run_a} and {run_b}: no model is evaluated in both; finish the runs first")
@@ -85,9 +86,9 @@ def write_comparison(run_a: Path, run_b: Path, output: Path, model: str = "") ->
 def _evaluated(run: Path, model: str) -> Evaluated:
     folder = run / "outputs" / f"evaluation_{model}"
     try:
-        scores = json.loads((folder / "scores").read_text(encoding="utf-8"))
+        scores = json.loads((folder / _SCORES).read_text(encoding="utf-8"))
     except ValueError as error:
-        raise DataError(f"{folder / 'scores'}: not valid JSON; evaluate {model} again") from error
+        raise DataError(f"{folder / _SCORES}: not valid JSON; evaluate {model} again") from error
     return Evaluated(scores, scored_answers(folder / "predictions"))
 
 

@@ -45,13 +45,13 @@ def load_summary(root: Path) -> dict[str, Any] | None:
     Raises:
         DataError: the file is damaged.
     """
-    path = root / "outputs" / "promotion" / "summary"
+    path = root / "outputs" / "promotion" / "verdict"
     if not path.is_file():
         return None
     try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path}: not valid JSON; run promotion again with --from promotion") from error
+        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["summary"]
+    except (ValueError, KeyError) as error:
+        raise DataError(f"{path}: holds no summary; run promotion again with --from promotion") from error
     return summary
 
 

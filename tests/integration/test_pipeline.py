@@ -20,7 +20,8 @@ from components.core.data.checkpoint import open_checkpoint
 from components.core.data.dataset import Dataset
 from components.core.data.tables import SCHEMAS
 from components.core.registry import SEEN_IMAGES, DomainRegistry
-from components.stages import EVALUATED, TASKS, TRAINING
+from components.core.stage.io import stage_io
+from components.stages import EVALUATED, TASKS, TRAINING, section_of
 
 pytestmark = pytest.mark.integration
 
@@ -70,7 +71,8 @@ def finished(miniature) -> str:
 
 
 def table(miniature: Any, task: str, output: str, name: str | None = None) -> Dataset:
-    return Dataset.open(miniature.root / "outputs" / task / output, name or output)
+    place = stage_io(section_of(task).stage).joined.get(output, output)
+    return Dataset.open(miniature.root / "outputs" / task / place, name or output)
 
 
 def test_killed_twice_it_continued_where_it_was(finished):
@@ -83,7 +85,7 @@ def test_killed_twice_it_continued_where_it_was(finished):
 
 def test_every_output_is_committed_and_verifies(finished, miniature):
     datasets = 0
-    for manifest in (miniature.root / "outputs").glob("*/*/_MANIFEST.json"):
+    for manifest in (miniature.root / "outputs").glob("*/*/**/_MANIFEST.json"):
         recorded = json.loads(manifest.read_text())
         if recorded.get("table") in SCHEMAS:
             assert Dataset.open(manifest.parent, recorded["table"]).rows == recorded["rows"]
@@ -124,6 +126,19 @@ def test_summary_has_five_rows_and_seven_metrics_with_intervals(finished, miniat
             measure = row[metric]
             assert measure["n"] > 0
             assert measure["low"] <= measure["value"] <= measure["high"]
+
+
+def test_kubeflow_gets_the_metrics_that_people_compare(finished, miniature):
+    for task in TASKS:
+        made = (miniature.root / "outputs" / task).resolve()
+        shown = json.loads((made / "executor_output.json").read_text())["artifacts"]["metrics"]
+        metadata = shown["artifacts"][0]["metadata"]
+        every = json.loads((made / "metrics").read_text())
+        assert {name: every[name] for name in metadata} == metadata
+        assert 2 <= len(metadata) <= 14, (task, sorted(metadata))
+        assert not [name for name in metadata if name.endswith(("_low", "_high", "_p"))]
+    shown = json.loads((made / "executor_output.json").read_text())["artifacts"]["metrics"]["artifacts"][0]
+    assert {"passed", "domain_gain", "general_kept"} < set(shown["metadata"])
 
 
 def test_the_table_is_printed(finished):
@@ -306,7 +321,11 @@ def test_a_run_on_the_user_s_own_photographs(miniature, photographs, tmp_path):
     arguments = [part for value in small for part in ("--set", value)]
     code, errors = miniature.run_warm(*arguments, profile=miniature.derived("photographs"), root=root)
     assert code == 0, errors[-3000:]
-    rejected = Dataset.open(root / "outputs" / "image_ingest" / "rejected", "rejected").to_table().to_pylist()
+    rejected = (
+        Dataset.open(root / "outputs" / "image_ingest" / "images" / "rejected", "rejected")
+        .to_table()
+        .to_pylist()
+    )
     reasons = {Path(row["id"]).name: row["reason"] for row in rejected}
     assert {"truncated.png", "empty.jpg", "notes.png"} <= set(reasons)
     assert len(set(reasons.values())) > 1

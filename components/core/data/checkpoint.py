@@ -33,10 +33,14 @@ def commit_checkpoint(
     provenance: dict[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
 ) -> Checkpoint:
-    """Seal a directory of finished model files: its manifest lists every file, and is written last."""
+    """Seal a directory of finished model files: its manifest lists every file, and is written last.
+
+    A directory inside that has a manifest of its own is no part of the model and is left out.
+    """
     path = Path(directory)
     (path / MANIFEST_NAME).unlink(missing_ok=True)
-    found = (item for item in sorted(path.rglob("*")) if item.is_file())
+    sealed = {manifest.parent for manifest in path.rglob(MANIFEST_NAME)}
+    found = (item for item in sorted(path.rglob("*")) if item.is_file() and not sealed & set(item.parents))
     files = [file_entry(item, item.relative_to(path).as_posix()) for item in found]
     if not files:
         raise DataError(f"{path}: nothing to commit as a checkpoint")

@@ -33,8 +33,6 @@ class StageContext:
     log: logging.Logger
     report: Report
     metrics: dict[str, float] = field(default_factory=dict)
-    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Output -> what Kubeflow shows beside the artifact, a confusion matrix for instance."""
     output_params: dict[str, str] = field(default_factory=dict)
     """Output parameters that are set so far."""
 

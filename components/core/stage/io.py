@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class StageIO:
     """Strings for other tasks."""
     outputs: tuple[str, ...] = ()
     """Artifacts that the stage writes."""
+    joined: Mapping[str, str] = field(default_factory=dict)
+    """Input or output -> `artifact/path` in which it lies, e.g. `ids/rejected`; it is no artifact of its own.
+    The artifact is a directory. At a shell the input or output may be given a place of its own."""
+    compared: tuple[str, ...] = ()
+    """Metrics that Kubeflow shows and compares, as patterns; the metrics file and the report have all."""
     kinds: Mapping[str, str] = field(default_factory=dict)
     """KFP's type of an artifact that is not a `Dataset`."""
     condition: str = ""
@@ -50,12 +56,25 @@ class StageIO:
     @property
     def artifacts(self) -> tuple[str, ...]:
         """Every input artifact, in the order of the command line."""
-        return (*self.inputs, *self.optional_inputs)
+        return tuple(name for name in (*self.inputs, *self.optional_inputs) if name not in self.joined)
+
+    @property
+    def made(self) -> tuple[str, ...]:
+        """Every output artifact, in the order of the command line."""
+        return tuple(name for name in self.outputs if name not in self.joined)
 
     @property
     def written(self) -> tuple[str, ...]:
         """Every output, in the order of the command line."""
         return (*self.output_params, *self.outputs)
+
+    def place(self, name: str, given: Mapping[str, Path | None]) -> Path | None:
+        """Where an input or output lies: its own place if it was given one, else in its artifact."""
+        if (own := given.get(name)) is not None or name not in self.joined:
+            return own
+        artifact, _, path = self.joined[name].partition("/")
+        directory = given.get(artifact)
+        return None if directory is None else directory / path
 
 
 def flag(name: str) -> str:

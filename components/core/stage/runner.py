@@ -4,6 +4,8 @@ The compiled pipeline, the local runner and a person at a shell use the same com
 
     python -m components.<stage> --config JSON --<input> PATH ... --<output> PATH ... --executor-input JSON
 
+In the compiled pipeline settings stand in the executor input alone (`components.core.stage.arguments`).
+
 `stage_main` is the contract: parse the settings, look at the inputs, open the work directory, run, write.
 Inputs and outputs are declared (`components.core.stage.io`). kfp is not imported, because stage images do not
 carry it; the runner writes KFP's `executor_output.json` itself.
@@ -11,15 +13,15 @@ carry it; the runner writes KFP's `executor_output.json` itself.
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import json
+import math
 import os
 import shutil
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,10 +33,11 @@ from components.core.resume.work_dir import WorkDir
 from components.core.resume.work_root import WORK_ROOT_ENV as WORK_ROOT_ENV
 from components.core.resume.work_root import work_directory
 from components.core.stage import log as logs
+from components.core.stage.arguments import Arguments, read_arguments
 from components.core.stage.container_image import code_version
 from components.core.stage.context import StageContext
-from components.core.stage.errors import DataError, NoInputError, StageError, file_error
-from components.core.stage.io import StageIO, flag, stage_io
+from components.core.stage.errors import DataError, StageError, file_error
+from components.core.stage.io import StageIO, stage_io
 from components.core.stage.report import Report
 from components.core.stage.settings import Settings, identity, parse_settings, stage_config
 from components.core.training.launch import launch, processes_wanted, rank
@@ -59,29 +62,26 @@ def stage_main(
     # Weights come from the user's storage. Unset, libraries ask the hub for news and report use.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     log = logs.get_logger(stage)
-    args = vars(_parser(stage, io).parse_args(argv))
     started = time.monotonic()
     try:
-        for name in ("config", *io.section_params, "executor_input"):
-            args[name] = _text(flag(name), args[name])
-        config = parse_settings(config_class, args["config"], stage)
+        given = read_arguments(stage, io, argv)
+        config = parse_settings(config_class, given.config, stage)
         if (processes := processes_wanted(config)) > 1:
             return launch(stage, sys.argv[1:] if argv is None else argv, processes, log)
-        inputs = _inputs(io, args)
-        params = {name: args[name] for name in io.strings}
         provenance = {
             "stage": stage,
             "code_version": code_version(stage),
             "config_hash": sha256_hex(canonical_json(identity(config))),
-            "inputs": {name: _digest(path) for name, path in sorted(inputs.items())},
-            "params": params,
+            "inputs": {name: _digest(path) for name, path in sorted(given.inputs.items())},
+            "params": given.params,
         }
         with work_directory(stage, sha256_hex(canonical_json(provenance))[:24], log) as work:
-            outputs, report = _outputs(io, args, work), Report(stage)
-            context = StageContext(stage, io, inputs, outputs, params, provenance, work, log, report)
+            outputs = _outputs(io, given.outputs, work)
+            read = (given.inputs, outputs, given.params)
+            context = StageContext(stage, io, *read, provenance, work, log, Report(stage))
             run(config, context)
             context.metrics["seconds"] = round(time.monotonic() - started, 3)
-            _finish(context, args)
+            _finish(context, given)
     except StageError as error:
         log.error("%s", error, extra={"exit_code": error.exit_code})
         return error.exit_code
@@ -100,47 +100,6 @@ def stage_main(
     return 0
 
 
-def _parser(stage: str, io: StageIO) -> argparse.ArgumentParser:
-    """The command line that a declaration stands for."""
-    parser = argparse.ArgumentParser(prog=f"python -m components.{stage}", allow_abbrev=False)
-    add = parser.add_argument
-    add("--config", required=True, help="the stage's settings, as JSON or as @FILE with JSON")
-    for name in io.inputs:
-        add(flag(name), type=Path, required=True, help="input directory or file")
-    for name in io.optional_inputs:
-        add(flag(name), type=Path, help="optional input directory or file")
-    for name in io.params:
-        add(flag(name), required=True, help="string parameter")
-    for name in (*io.optional_params, *io.section_params):
-        add(flag(name), default="", help="optional string parameter; a section also as @FILE")
-    for name in io.written:
-        add(flag(name), type=Path, required=True, help="where to write this output")
-    add("--metrics", type=Path, required=True, help="where to write metrics (JSON)")
-    add("--report", type=Path, required=True, help="where to write the report (HTML)")
-    add("--executor-input", default="", help="KFP executor input, as JSON or as @FILE; empty outside KFP")
-    return parser
-
-
-def _text(option: str, text: str) -> str:
-    """An option's JSON; a long one is in a file, `@FILE`."""
-    if not text.startswith("@"):
-        return text
-    path = Path(text[1:])
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:  # ValueError: no UTF-8, or no path
-        why = error.strerror if isinstance(error, OSError) else error
-        raise NoInputError(f"{option}: {text[1:200]!r} cannot be read ({why})") from error
-
-
-def _inputs(io: StageIO, args: dict[str, Any]) -> dict[str, Path]:
-    inputs = {name: args[name] for name in io.artifacts if args[name] is not None}
-    for name, path in inputs.items():
-        if not path.exists():
-            raise NoInputError(f"{flag(name)}: {path} does not exist")
-    return inputs
-
-
 def _digest(path: Path) -> str:
     """A digest of the content, whoever wrote it and wherever it lies."""
     if path.is_dir() and not (path / MANIFEST_NAME).is_file():
@@ -148,9 +107,9 @@ def _digest(path: Path) -> str:
     return fingerprint(path)
 
 
-def _outputs(io: StageIO, args: dict[str, Any], work: WorkDir) -> dict[str, Path]:
+def _outputs(io: StageIO, places: dict[str, Path], work: WorkDir) -> dict[str, Path]:
     """Where this process writes, with nothing there yet."""
-    outputs = {name: args[name] for name in io.written}
+    outputs = dict(places)
     if rank():  # outputs of other ranks are thrown away
         outputs = {name: work.own / "outputs" / name for name in outputs}
     for name in io.outputs:
@@ -160,7 +119,7 @@ def _outputs(io: StageIO, args: dict[str, Any], work: WorkDir) -> dict[str, Path
     return outputs
 
 
-def _finish(context: StageContext, args: dict[str, Any]) -> None:
+def _finish(context: StageContext, given: Arguments) -> None:
     """Write output parameters, metrics, report and KFP's executor output; close the work directory."""
     if rank():
         context.work.close()
@@ -172,16 +131,22 @@ def _finish(context: StageContext, args: dict[str, Any]) -> None:
         path = context.outputs[name]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(context.output_params[name], encoding="utf-8")
+    unwritten = [name for name in context.io.outputs if not context.outputs[name].exists()]
+    if unwritten:  # Kubeflow would hand on an artifact without content, and only the next task would notice
+        raise RuntimeError(f"stage {context.stage} did not write {', '.join(unwritten)}")
     # kfp.local never caches a task whose Metrics artifact has no file, so the file is always written.
-    write_json_atomic(args["metrics"], context.metrics)
-    context.report.write(args["report"])
+    write_json_atomic(given.metrics, context.metrics)
+    context.report.write(given.report)
     context.work.close()
-    if args["executor_input"]:
-        _write_executor_output(json.loads(args["executor_input"]), context)
+    if given.executor_input:
+        _write_executor_output(given.executor_input, context)
 
 
 def _write_executor_output(executor_input: dict[str, Any], context: StageContext) -> None:
-    """Tell KFP what was written: every output artifact with its URI, metrics and digests as metadata."""
+    """Tell KFP what was written: every output artifact with its URI, metrics and digests as metadata.
+
+    Only metrics that people compare are among them. Kubeflow's launcher reads strict JSON, without NaN.
+    """
     outputs = executor_input["outputs"]
     artifacts = {}
     for name, listed in outputs.get("artifacts", {}).items():
@@ -189,11 +154,20 @@ def _write_executor_output(executor_input: dict[str, Any], context: StageContext
         metadata: dict[str, Any] = dict(artifact.get("metadata", {}))
         written = context.outputs.get(name)
         if name == "metrics":
-            metadata.update(context.metrics)
+            metadata.update(_compared(context))
         elif written and (written / MANIFEST_NAME).is_file():
             metadata["sha256"] = fingerprint(written)
         elif written and written.is_file():
             metadata["sha256"] = file_sha256(written)
-        metadata.update(context.metadata.get(name, {}))
         artifacts[name] = {"artifacts": [{**artifact, "metadata": metadata}]}
     write_json_atomic(Path(outputs["outputFile"]), {"artifacts": artifacts})
+
+
+def _compared(context: StageContext) -> dict[str, float]:
+    """The metrics that the stage declares for comparison, and its time; finite ones."""
+    patterns = (*context.io.compared, "seconds")
+    return {
+        name: value
+        for name, value in context.metrics.items()
+        if math.isfinite(value) and any(fnmatchcase(name, pattern) for pattern in patterns)
+    }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +50,5 @@ def save_model(trainer: Any, processor: Any, output: Path) -> None:
     )
     if hasattr(model, "merge_and_unload"):
         model = model.merge_and_unload()
-    shutil.rmtree(output, ignore_errors=True)
     model.save_pretrained(output, state_dict=whole)
     processor.save_pretrained(output)

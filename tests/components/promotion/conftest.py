@@ -117,7 +117,7 @@ class World:
         )
         for name in (*names, *(["images"] if (self.path / "images").is_dir() else [])):
             argv += [f"--{name.replace('_', '-')}", str(self.path / name)]
-        for name in ("verdict", "summary", "metrics", "report"):
+        for name in ("verdict", "metrics", "report"):
             argv += [f"--{name}", str(self.path / out / name)]
         return argv
 

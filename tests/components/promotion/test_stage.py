@@ -75,7 +75,7 @@ def test_a_pass_is_registered_whole_and_becomes_current(world: World, root: str,
     fetched = registry.fetch(registry.version(1), tmp_path / "fetched")
     assert open_checkpoint(fetched / "checkpoint").digest == verdict["checkpoint_digest"]
     assert Dataset.open(fetched / "predictions", "predictions").rows == 720
-    assert read(fetched / "summary.json") == read(world.path / "out" / "summary")
+    assert read(fetched / "summary.json") == read(world.path / "out" / "verdict")["summary"]
     assert [row["stage"] for row in read(fetched / "summary.json")["rows"]] == list(EVALUATED)
     assert read(fetched / "config.json")["evaluation"] == {"batch_size": 8}
     assert read(fetched / "config.json")["promotion"]["domain"] == "cars"

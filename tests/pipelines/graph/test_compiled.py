@@ -13,7 +13,7 @@ import yaml
 from components.core.stage import container_image as images
 from components.stages import SECTIONS, TASKS, section_of
 from pipelines.graph.compiled import Compiled, compile_manifests, version_name
-from pipelines.graph.post_training import AFTER_CHECK, NAME, compile_pipeline
+from pipelines.graph.post_training import NAME, compile_pipeline
 from pipelines.profile.run_profile import Profile, load_profile
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -75,7 +75,9 @@ def test_the_order_is_a_topological_one(found):
 
 
 def test_what_follows_a_task(found):
+    """By what tasks read: that a sub-graph waits for the one before it makes nothing run again."""
     assert found.followers("evaluation_base") == {"evaluation_base", "promotion"}
+    assert found.followers("hybrid_rl") == {"hybrid_rl", "evaluation_hybrid_rl", "promotion"}
 
 
 @pytest.mark.parametrize("section", list(SECTIONS))
@@ -117,7 +119,8 @@ def test_without_cache_changes_the_caching_of_these_tasks_and_nothing_else(ir, f
     now = found.without_cache({"hybrid_rl"})
     assert not now.is_cached("hybrid_rl") and found.is_cached("hybrid_rl")
     assert version_name(now.write(tmp_path / "w.yaml")) != version_name(ir)
-    now.spec["root"]["dag"]["tasks"]["hybrid-rl"]["cachingOptions"] = {"enableCache": True}
+    training = now.spec["components"]["comp-reinforcement"]["dag"]["tasks"]
+    training["hybrid-rl"]["cachingOptions"] = {"enableCache": True}
     assert now == found
     written = now.write(tmp_path / "w.yaml")
     assert Compiled.read(written) == now
@@ -133,7 +136,8 @@ def test_another_spelling_of_the_same_is_the_same(found):
         "backoffMaxDuration": "2592000s",
     }
     spec = json.loads(json.dumps(found.spec))
-    spec["root"]["dag"]["tasks"]["hybrid-rl"]["retryPolicy"] = policy
+    training = spec["components"]["comp-reinforcement"]["dag"]["tasks"]
+    training["hybrid-rl"]["retryPolicy"] = policy
     assert Compiled(spec, found.platform) != found and Compiled(spec, found.platform).same_as(found)
     policy["maxRetryCount"] = 4
     assert not Compiled(spec, found.platform).same_as(found)
@@ -160,7 +164,7 @@ def test_manifests_carry_what_an_upload_carries(profile, ir, tmp_path):
     found = Compiled(version["spec"]["pipelineSpec"], version["spec"]["platformSpec"])
     assert found == Compiled.read(ir)
     tasks = found.spec["root"]["dag"]["tasks"]
-    assert {t for t in tasks if tasks[t].get("triggerPolicy", {}).get("condition")} == set(AFTER_CHECK)
+    assert {t for t in tasks if tasks[t].get("triggerPolicy", {}).get("condition")} == {"data"}
 
 
 def test_another_setting_is_another_version_of_the_same_pipeline(profile, tmp_path):

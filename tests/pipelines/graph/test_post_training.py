@@ -10,11 +10,14 @@ from typing import Any
 import pytest
 import yaml
 
-from components.stages import SECTIONS, TASKS, section_of
+from components.core.stage.settings import stage_config
+from components.stages import FIELDS, SECTIONS, TASKS, section_of
+from pipelines.graph.flat import found_tasks
 from pipelines.graph.post_training import compile_pipeline
 from pipelines.profile.run_profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[3]
+PROFILES = sorted((ROOT / "configs").glob("*.yaml"))
 
 
 @pytest.fixture(autouse=True)
@@ -22,9 +25,9 @@ def _in_repository(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
-def compiled(path: Path, *overrides: str) -> dict[str, Any]:
+def compiled(path: Path, *overrides: str, nested: bool = True) -> dict[str, Any]:
     profile = load_profile(ROOT / "configs" / "demo.yaml", overrides)
-    return next(yaml.safe_load_all(compile_pipeline(profile, path).read_text()))
+    return next(yaml.safe_load_all(compile_pipeline(profile, path, nested).read_text()))
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +37,12 @@ def ir(tmp_path_factory) -> dict[str, Any]:
         return compiled(tmp_path_factory.mktemp("ir") / "pipeline.yaml")
 
 
-def tasks(ir: dict[str, Any]) -> dict[str, Any]:
-    return {name.replace("-", "_"): task for name, task in ir["root"]["dag"]["tasks"].items()}
+def tasks(ir: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every task as the file states it, its inputs traced through the borders of sub-graphs."""
+    return {
+        name: {**task.stated, "inputs": {"artifacts": task.artifacts, "parameters": task.parameters}}
+        for name, task in found_tasks(ir)
+    }
 
 
 def container(ir: dict[str, Any], task: str) -> dict[str, Any]:
@@ -43,26 +50,119 @@ def container(ir: dict[str, Any], task: str) -> dict[str, Any]:
     return ir["deploymentSpec"]["executors"][component["executorLabel"]]["container"]
 
 
-def test_is_flat_and_has_every_task(ir):
+def test_has_every_task(ir):
     assert set(tasks(ir)) == set(TASKS)
-    assert all("executorLabel" in component for component in ir["components"].values())
 
 
-def test_parameters_are_one_described_section_each_in_stage_order(ir):
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_both_forms_are_the_same_tasks_with_the_same_arguments_and_edges(path, tmp_path):
+    forms = []
+    for nested in (True, False):
+        text = compile_pipeline(load_profile(path), tmp_path / "p.yaml", nested).read_text()
+        spec, platform = yaml.load_all(text, yaml.CSafeLoader)
+        found = {
+            name: (
+                task.component,
+                task.artifacts,
+                task.parameters,
+                {key: task.stated.get(key) for key in ("cachingOptions", "retryPolicy", "taskInfo")},
+            )
+            for name, task in found_tasks(spec)
+        }
+        forms.append((found, spec["deploymentSpec"], spec["root"]["inputDefinitions"], platform))
+    assert forms[0] == forms[1]
+    assert set(forms[0][0]) == set(TASKS)
+    assert all("executorLabel" in component for component in spec["components"].values())
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_nothing_is_left_for_a_cluster_to_decide(path, nested, tmp_path):
+    """No conditional argument, no optional artifact, no task without its own executor, no default in one."""
+    text = compile_pipeline(load_profile(path), tmp_path / "p.yaml", nested).read_text()
+    assert "IfPresent" not in text and "Concat" not in text
+    spec = next(yaml.load_all(text, yaml.CSafeLoader))
+    executors = [task.component["executorLabel"] for _, task in found_tasks(spec)]
+    assert len(set(executors)) == len(executors) == len(spec["deploymentSpec"]["executors"])
+    for name, task in found_tasks(spec):
+        declared = task.component["inputDefinitions"]
+        given = {"artifacts": task.artifacts, "parameters": task.parameters}
+        for kind, sources in given.items():
+            assert set(declared.get(kind, {})) == set(sources), name
+            assert not any(
+                "isOptional" in one or "defaultValue" in one for one in declared.get(kind, {}).values()
+            )
+        arguments = spec["deploymentSpec"]["executors"][task.component["executorLabel"]]["container"]["args"]
+        assert all(isinstance(argument, str) for argument in arguments)
+        for artifact in task.artifacts:
+            assert f"{{{{$.inputs.artifacts['{artifact}'].path}}}}" in arguments, (name, artifact)
+
+
+@pytest.mark.parametrize("nested", [True, False])
+def test_too_few_new_pictures_skip_what_everything_else_depends_on(tmp_path, nested):
+    ir = compiled(tmp_path / "p.yaml", nested=nested)
+    main = ir["root"]["dag"]["tasks"]
+    skipped = {name for name, task in main.items() if "triggerPolicy" in task}
+    assert skipped == ({"data"} if nested else {"ids-scoring", "label-tree"})
+    for name in skipped:
+        assert main[name]["triggerPolicy"] == {"condition": "inputs.parameter_values['enough'] == 'true'"}
+        enough = {"producerTask": "image-ingest", "outputParameterKey": "enough"}
+        assert main[name]["inputs"]["parameters"]["enough"] == {"taskOutputParameter": enough}
+    while True:
+        more = {n for n, task in main.items() if set(task.get("dependentTasks", [])) & skipped} - skipped
+        if not more:
+            break
+        skipped |= more
+    assert set(main) - skipped == {"preflight", "image-ingest"}
+
+
+def test_parameters_are_plain_fields_and_then_one_section_each_in_stage_order(ir):
     parameters = ir["root"]["inputDefinitions"]["parameters"]
-    assert sorted(parameters) == [section.parameter for section in SECTIONS.values()]
+    fields = [field.parameter for field in FIELDS.values()]
+    assert sorted(parameters) == [*fields, *(section.parameter for section in SECTIONS.values())]
     for section in SECTIONS.values():
         assert parameters[section.parameter]["description"] == section.description
         assert parameters[section.parameter]["defaultValue"]
+    for field in FIELDS.values():
+        assert parameters[field.parameter]["parameterType"] == "STRING"
+        assert parameters[field.parameter]["defaultValue"] == ""
+        assert all(setting in parameters[field.parameter]["description"] for setting in field.settings)
+
+
+def test_a_field_stands_for_settings_that_there_are():
+    for field in FIELDS.values():
+        for name in field.settings:
+            section, _, setting = name.partition(".")
+            assert setting in stage_config(SECTIONS[section].stage).model_fields
+    seeded = {
+        f"{name}.seed"
+        for name, section in SECTIONS.items()
+        if "seed" in stage_config(section.stage).model_fields
+    }
+    assert set(FIELDS["seed"].settings) == seeded
+
+
+def test_a_field_reaches_the_tasks_whose_settings_it_decides_and_those_that_keep_or_check_all(ir):
+    reached = {
+        field.name: {
+            name
+            for name, task in tasks(ir).items()
+            if task["inputs"]["parameters"].get(f"field_{field.name}")
+            == {"componentInputParameter": field.parameter}
+        }
+        for field in FIELDS.values()
+    }
+    for field in FIELDS.values():
+        sections = {name.partition(".")[0] for name in field.settings}
+        own = {task for task in TASKS if section_of(task).name in sections}
+        assert reached[field.name] == own | {"preflight", "promotion"}
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_a_task_gets_its_own_settings_alone(ir, task):
     parameters = tasks(ir)[task]["inputs"]["parameters"]
     assert parameters["config"]["componentInputParameter"] == section_of(task).parameter
-    others = [
-        value for name, value in parameters.items() if name != "config" and "componentInputParameter" in value
-    ]
+    others = [name for name, value in parameters.items() if name.startswith("section_")]
     # Preflight checks every section; promotion keeps them with the version that it registers.
     assert bool(others) == (task in ("preflight", "promotion"))
 
@@ -96,7 +196,7 @@ def test_checkpoints_follow_each_other_and_each_is_evaluated(ir):
         assert models == {before}
     for name in chain:
         assert producer(f"evaluation_{name}", "checkpoint") == name
-        assert producer("promotion", f"scores_{name}") == f"evaluation_{name}"
+        assert producer("promotion", f"predictions_{name}") == f"evaluation_{name}"
     assert "checkpoint" not in tasks(ir)["evaluation_base"]["inputs"]["artifacts"]
     assert producer("promotion", "checkpoint") == "hybrid_rl"
 

@@ -13,6 +13,7 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 from components.core.stage.errors import ConfigError
 from components.core.stage.settings import parse_settings
 from components.stages import TASKS
+from pipelines.graph.flat import found_tasks
 from pipelines.graph.post_training import compile_pipeline
 from pipelines.profile.resources import Resources
 from pipelines.profile.run_profile import Profile, load_profile
@@ -88,13 +89,14 @@ def test_limits_retries_and_variables_are_in_the_pipeline(compiled):
         {"name": "NCCL_DEBUG", "value": "WARN"},
         {"name": "VLM_WORK_ROOT", "value": "/data/work"},
     ]
-    assert spec["root"]["dag"]["tasks"]["hybrid-rl"]["retryPolicy"] == {
+    tasks = dict(found_tasks(spec))
+    assert tasks["hybrid_rl"].stated["retryPolicy"] == {
         "maxRetryCount": 3,
         "backoffDuration": "30s",
         "backoffFactor": 2.0,
         "backoffMaxDuration": "2592000s",
     }
-    assert "retryPolicy" not in spec["root"]["dag"]["tasks"]["label-tree"]
+    assert "retryPolicy" not in tasks["label_tree"].stated
 
 
 def test_pod_settings_are_beside_it(compiled):
@@ -136,7 +138,19 @@ def test_a_profile_without_resources_makes_a_plain_pipeline(tmp_path, monkeypatc
     ir = compile_pipeline(load_profile(ROOT / "configs" / "demo.yaml"), tmp_path / "p.yaml")
     spec, platform = yaml.safe_load_all(ir.read_text())
     assert "env" not in container(spec, "hybrid-rl")
-    assert platform["platforms"]["kubernetes"].keys() == {"pipelineConfig"}
+    assert "pipelineConfig" in platform["platforms"]["kubernetes"]
+    pods = platform["platforms"]["kubernetes"]["deploymentSpec"]["executors"]
+    assert set(pods) == {f"exec-{task.replace('_', '-')}" for task in TASKS}
+    assert all(pod == {"securityContext": {"runAsNonRoot": True}} for pod in pods.values())
+
+
+def test_a_task_may_run_as_root_where_its_profile_says_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    stated = ["resources.label_tree.run_as_non_root=false"]
+    ir = compile_pipeline(load_profile(ROOT / "configs" / "demo.yaml", stated), tmp_path / "p.yaml")
+    pods = list(yaml.safe_load_all(ir.read_text()))[1]["platforms"]["kubernetes"]["deploymentSpec"]
+    tasks = set(TASKS) - {"label_tree"}
+    assert set(pods["executors"]) == {f"exec-{task.replace('_', '-')}" for task in tasks}
 
 
 @pytest.mark.parametrize(

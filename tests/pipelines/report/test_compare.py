@@ -53,7 +53,7 @@ def evaluate(run: Path, benchmark: str, outcomes: dict[str, float], label: str =
         )  # fmt: skip
     settings = {"benchmarks": [{"name": "cars", "role": "domain"}]}
     scores = {"metrics": {"domain_accuracy": MEASURE}, "settings": settings}
-    (folder / "scores").write_text(json.dumps(scores))
+    (folder / "predictions" / "scores").write_text(json.dumps(scores))
     (run / "outputs" / "preflight").mkdir(exist_ok=True)
     reference = json.dumps([{"name": "cars", "role": "domain", "ref": benchmark}])
     (run / "outputs" / "preflight" / "benchmarks").write_text(reference)

@@ -115,7 +115,7 @@ def test_report_joins_what_there_is_under_the_tasks_names(run_folder):
         report.text(f"<what> {task} did & why")
         report.write(run_folder / "outputs" / task / "report")
     (run_folder / "outputs" / "promotion").mkdir()
-    (run_folder / "outputs" / "promotion" / "summary").write_text(json.dumps(SUMMARY))
+    (run_folder / "outputs" / "promotion" / "verdict").write_text(json.dumps({"summary": SUMMARY}))
     page = write_report(run_folder).read_text()
     anchors = ["answers-before-and-after", "result", "ids_scoring", "sft_1_domain"]
     positions = [page.index(f'<div id="{anchor}">') for anchor in anchors]
@@ -137,11 +137,12 @@ def test_summary_round_trip(tmp_path):
     assert load_summary(tmp_path) is None
     folder = tmp_path / "outputs" / "promotion"
     folder.mkdir(parents=True)
-    (folder / "summary").write_text(json.dumps(SUMMARY))
+    (folder / "verdict").write_text(json.dumps({"summary": SUMMARY}))
     assert json.loads(write_summary(tmp_path, load_summary(tmp_path)).read_text()) == SUMMARY
-    (folder / "summary").write_text("{")
-    with pytest.raises(DataError, match="--from promotion"):
-        load_summary(tmp_path)
+    for damaged in ("{", "{}"):
+        (folder / "verdict").write_text(damaged)
+        with pytest.raises(DataError, match="--from promotion"):
+            load_summary(tmp_path)
 
 
 def test_the_picture_of_the_stages_is_written_and_the_same_each_time(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,7 @@ IO = StageIO(
     outputs=("target",),
     params=("label",),
     output_params=("count",),
+    compared=("rows",),
 )
 STAGE = "preflight"  # any stage folder: the runner hashes its code
 
@@ -67,20 +69,6 @@ def test_a_stage_writes_outputs_metrics_report_and_executor_output(argv, tmp_pat
     artifacts = json.loads((tmp_path / "out" / "executor_output.json").read_text())["artifacts"]
     assert artifacts["metrics"]["artifacts"][0]["metadata"]["rows"] == 1
     assert len(artifacts["target"]["artifacts"][0]["metadata"]["sha256"]) == 64
-
-
-def test_metadata_of_an_output_reach_kubeflow(argv, tmp_path):
-    matrix = {"confusionMatrix": {"annotationSpecs": [{"displayName": "yes"}], "rows": [{"row": [3]}]}}
-
-    def shows(config, context):
-        run(config, context)
-        context.metadata["target"] = matrix
-
-    assert stage_main(STAGE, Config, IO, shows, argv) == 0
-    artifacts = json.loads((tmp_path / "out" / "executor_output.json").read_text())["artifacts"]
-    metadata = artifacts["target"]["artifacts"][0]["metadata"]
-    assert metadata["confusionMatrix"] == matrix["confusionMatrix"]
-    assert len(metadata["sha256"]) == 64
 
 
 def test_another_setting_gets_another_work_directory(argv, tmp_path):
@@ -155,3 +143,114 @@ def test_operational_settings_leave_the_fingerprint_as_it_is():
     assert all(fingerprint(**{name: value}) == base for name, value in operational.items())
     assert fingerprint(model="n") != base
     assert fingerprint(rounds=4) != base
+
+
+def executor_input(argv: list[str], **inputs: object) -> list[str]:
+    """The command line with these inputs in its executor input."""
+    given = json.loads(argv[-1])
+    return [*argv[:-1], json.dumps({**given, "inputs": inputs})]
+
+
+@pytest.mark.parametrize("name", ["extra", "unheard_of"])
+def test_an_input_that_was_lost_on_its_way_to_the_command_line_ends_at_once(argv, tmp_path, capsys, name):
+    """Kubeflow 2.17.0 drops conditional arguments of artifacts, and lists the artifact all the same."""
+    listed = {"artifacts": [{"name": "7", "uri": "minio://bucket/extra"}]}
+    lost = executor_input(argv, artifacts={"source": listed, name: listed})
+    assert stage_main(STAGE, Config, IO, run, lost) == 78
+    assert f"--{name.replace('_', '-')}, which did not reach the command line" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists() and not (tmp_path / "work").exists()
+    nothing = executor_input(argv, artifacts={"source": listed, name: {"artifacts": []}})
+    assert stage_main(STAGE, Config, IO, run, nothing) == 0
+
+
+def test_a_placeholder_that_nobody_filled_in_ends_at_once(argv, capsys):
+    argv[argv.index("--source") + 1] = "{{$.inputs.artifacts['source'].path}}"
+    assert stage_main(STAGE, Config, IO, run, argv) == 78
+    assert "did not fill in --source" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (['{"IfPresent": {"InputName": "extra"}}'], "unrecognized arguments"),
+        (["--sauce", "x"], "unrecognized arguments"),
+    ],
+)
+def test_a_wrong_command_line_is_permanent(argv, capsys, more, message):
+    assert stage_main(STAGE, Config, IO, run, [*argv, *more]) == 78
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["--source", "--target", "--label", "--config"])
+def test_a_missing_argument_is_named(argv, capsys, name):
+    place = argv.index(name)
+    assert stage_main(STAGE, Config, IO, run, [*argv[:place], *argv[place + 2 :]]) == 78
+    assert f"missing {name}" in capsys.readouterr().err
+
+
+def test_settings_and_strings_come_from_the_executor_input(argv, tmp_path):
+    values = {"config": {"factor": 3.0}, "label": "b"}  # every number is a double there
+    assert stage_main(STAGE, Config, IO, run, executor_input(argv[4:], parameterValues=values)) == 0
+    assert json.loads((tmp_path / "out" / "metrics").read_text())["rows"] == 3
+
+
+def test_the_command_line_wins_over_the_executor_input(argv, tmp_path):
+    values = {"config": {"factor": 3.0}, "label": "c"}
+    assert stage_main(STAGE, Config, IO, run, executor_input(argv, parameterValues=values)) == 0
+    assert json.loads((tmp_path / "out" / "metrics").read_text())["rows"] == 1
+
+
+def test_an_output_that_was_not_written_is_an_error(argv, capsys):
+    def forgets(config, context):
+        context.set_output("count", "0")
+
+    assert stage_main(STAGE, Config, IO, forgets, argv) == 1
+    assert "did not write target" in capsys.readouterr().err
+
+
+def test_kubeflow_gets_the_metrics_that_people_compare_as_strict_json(argv, tmp_path):
+    def measures(config, context):
+        run(config, context)
+        context.metrics |= {"loss_final": float("nan"), "loss_first": 2.0, "rows_low": 1.0}
+
+    assert stage_main(STAGE, Config, replace(IO, compared=("rows", "loss_*")), measures, argv) == 0
+    assert {"rows_low", "seconds", "loss_first"} < set(json.loads((tmp_path / "out" / "metrics").read_text()))
+    text = (tmp_path / "out" / "executor_output.json").read_text()
+    assert "NaN" not in text
+    metadata = json.loads(text)["artifacts"]["metrics"]["artifacts"][0]["metadata"]
+    assert set(metadata) == {"rows", "loss_first", "seconds"}
+
+
+JOINED = replace(IO, outputs=("target", "aside"), joined={"aside": "target/aside"})
+
+
+def aside(config, context):
+    run(config, context)
+    with context.writer("aside", table="rejected") as writer:
+        writer.write([])
+
+
+def test_a_part_of_a_result_lies_inside_it(argv, tmp_path):
+    assert stage_main(STAGE, Config, JOINED, aside, argv) == 0
+    assert Dataset.open(tmp_path / "out" / "target", "rejected").rows == 1
+    assert Dataset.open(tmp_path / "out" / "target" / "aside", "rejected").rows == 0
+
+
+def test_at_a_shell_a_part_may_have_a_place_of_its_own(argv, tmp_path):
+    assert stage_main(STAGE, Config, JOINED, aside, ["--aside", str(tmp_path / "apart"), *argv]) == 0
+    assert Dataset.open(tmp_path / "apart", "rejected").rows == 0
+    assert not (tmp_path / "out" / "target" / "aside").exists()
+
+
+def test_an_input_may_be_part_of_another(argv, tmp_path):
+    with DatasetWriter(tmp_path / "in" / "more", "rejected") as writer:
+        writer.write([{"id": "2", "reason": "r", "detail": ""}])
+    seen = {}
+
+    def reads(config, context):
+        run(config, context)
+        seen["rows"] = context.dataset("extra", table="rejected").rows
+        seen["inputs"] = set(context.provenance["inputs"])
+
+    assert stage_main(STAGE, Config, replace(IO, joined={"extra": "source/more"}), reads, argv) == 0
+    assert seen == {"rows": 1, "inputs": {"source", "extra"}}
