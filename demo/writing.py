@@ -103,13 +103,11 @@ def _write_benchmarks(
             )
     draws = rng_for("demo general benchmark", settings.seed)
     with DatasetWriter(out / "general", "benchmark") as writer:
-        for place in range(settings.general_items):
+        for place in range(count):
             task = general.sample_scene(draws, "test")
             asked = general.questions(task, draws)
             item = asked[int(draws.integers(len(asked)))]
-            writer.write(
-                [_benchmark_row("general", place, png_bytes(general.render(task)), item, item.choices)]
-            )
+            writer.write([_benchmark_row("general", place, png_bytes(general.render(task)), item, ())])
 
 
 def _write_general(out: Path, settings: WorldSettings) -> None:
