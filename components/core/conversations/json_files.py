@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from array import array
 from collections.abc import Iterator, Mapping
@@ -29,7 +30,10 @@ class JsonRecords:
     def __iter__(self) -> Iterator[Record]:
         self._starts, self._ends = array("Q"), array("Q")
         with open(self.path, "rb") as file:
-            head = file.read(256).removeprefix(_MARK).lstrip()
+            head = file.read(256)
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise DataError(f"{self.path}: is UTF-16; JSON is UTF-8, convert it")
+        head = head.removeprefix(_MARK).lstrip()
         return self._listed() if head.startswith(b"[") else self._lines()
 
     def value(self, number: int) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from components.core.data.files import file_sha256
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.data.manifest import MANIFEST_NAME
-from components.core.objects import is_object_uri, open_store
+from components.core.objects import is_object_uri, list_below, open_store
 from components.core.stage.errors import ConfigError, NoInputError
 
 _MARK = "#sha256="
@@ -73,11 +73,12 @@ def listing_fingerprint(uri: str) -> str:
     store, prefix = open_store(uri)
     digest = hashlib.sha256()
     empty = True
-    for item in store.list(prefix):
+    for item in list_below(store, prefix):
         digest.update(canonical_json([item.key, item.size, item.etag]).encode() + b"\n")
         empty = False
     if empty:
-        raise NoInputError(f"{uri}: holds no objects; check the prefix in the preflight settings")
+        told = "holds no objects; check the prefix in the preflight settings (it names whole folders)"
+        raise NoInputError(f"{uri}: {told}")
     return digest.hexdigest()
 
 

@@ -77,8 +77,8 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
     """
     if isinstance(data, str):
         try:
-            data = json.loads(data)
-        except json.JSONDecodeError as error:
+            data = json.loads(data, object_pairs_hook=_each_once)
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping of settings, got {type(data).__name__}")
@@ -86,6 +86,15 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
         return cls.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(cls, where, item) for item in error.errors())) from error
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; a key that stands twice would lose its first value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = sorted({key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1})
+        raise ValueError(f"twice in one object: {', '.join(twice)}")
+    return found
 
 
 def _explain(cls: type[BaseModel], where: str, item: Any) -> str:

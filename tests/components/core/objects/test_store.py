@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.objects import open_store
+from components.core.objects import list_below, open_store
 from components.core.objects.directory import DirectoryStore
 from components.core.objects.store import ObjectStore
 from components.core.stage.errors import ConfigError, NoInputError, StageError
@@ -150,3 +150,16 @@ def test_a_killed_writer_leaves_whole_objects_and_no_litter_for_long(tmp_path: P
     assert [(info.key, info.size) for info in store.list()] == [("k", 2**20)]
     store.put("k", b"again")
     assert [path.name for path in tmp_path.iterdir()] == ["k"]
+
+
+def test_a_prefix_names_whole_folders(store: ObjectStore) -> None:
+    for key in ("photos", "photos/a.jpg", "photos/b/c.jpg", "photos-old/d.jpg", "photos2/e.jpg", "photo.jpg"):
+        if key != "photos" or not isinstance(store, DirectoryStore):  # a file cannot be a folder as well
+            store.put(key, b"x")
+    own = [] if isinstance(store, DirectoryStore) else ["photos"]
+    below = ["photos/a.jpg", "photos/b/c.jpg"]
+    assert [info.key for info in list_below(store, "photos")] == own + below
+    assert [info.key for info in list_below(store, "photos/")] == below
+    assert [info.key for info in list_below(store, "photo.jpg")] == ["photo.jpg"]
+    assert [info.key for info in list_below(store, "pho")] == []
+    assert len(list(list_below(store, ""))) == 5 + len(own)
