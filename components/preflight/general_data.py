@@ -11,6 +11,7 @@ from components.core.conversations import GeneralData, is_dataset, open_general
 from components.core.conversations.base import BadRecord
 from components.core.conversations.content import read_content
 from components.core.conversations.formats import ROLES
+from components.core.conversations.left_out import left_out
 from components.core.data.dataset import Dataset
 from components.core.data.pins import CONTENT_LIMIT_BYTES
 from components.core.stage.errors import DataError, NoInputError
@@ -78,9 +79,19 @@ def _check_sets(root: Path, general: GeneralData, checked_samples: int, max_unus
             problems.append(f"{item['sample_id']}: {problem}")
     if not count:
         raise NoInputError(f"{root}: holds no samples")
-    unusable = _unusable(root, problems, count, max_unusable_share)
+    unusable = _unusable(root, problems, count, max_unusable_share) + _left_out(root, general)
     named = ", ".join(f"{name} {found:,}" for name, found in sets.items())
     return f"{count:,} samples checked in {len(general.sets)} sets: {named}{unusable}"
+
+
+def _left_out(root: Path, general: GeneralData) -> str:
+    """A sentence on files that no set takes, "" without any."""
+    if not root.is_dir():
+        return ""
+    taken = frozenset(file for found in general.sets for file in found.files)
+    found = [f"{name} ({reason})" for name, reason in left_out(root, taken)]
+    shown = "\n  ".join(found[:_SHOWN])
+    return f"; {len(found):,} files are not taken:\n  {shown}" if found else ""
 
 
 def _unusable(root: Path, problems: list[str], count: int, max_share: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ class JsonRecords:
             file.seek(self._starts[number])
             value: Mapping[str, Any] = json.loads(file.read(self._ends[number] - self._starts[number]))
         return value
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The file."""
+        return [self.path]
 
     def folder(self, number: int) -> str:
         """Folder of the file."""

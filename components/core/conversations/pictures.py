@@ -43,7 +43,7 @@ def data_bytes(uri: str) -> bytes:
     try:
         if not comma or not head.endswith(";base64"):
             raise ValueError("no base64 data: URI")
-        return base64.b64decode(body, validate=True)
+        return base64.b64decode("".join(unquote(body).split()), validate=True)  # lines may be wrapped
     except ValueError as error:
         fault = f"the picture {uri[:40]!r}… cannot be read ({error}); write it anew"
         raise BadRecord("image_unreadable", fault) from error

@@ -40,7 +40,7 @@ def open_source(uri: str, config: Config, work: Path) -> Source:
         if kind not in _SHARDS.values():
             held = "an object store holds objects, tar or parquet"
             raise ConfigError(f"{uri}: {held}, not source_kind '{kind}'")
-        root, others = copy_shards(uri, f".{kind}", mark_cache(work / "shards"))
+        root, others = copy_shards(uri, f".{kind}", mark_cache(work / "shards") / kind)
     else:
         root = Path(uri)
     shards = Shards(root, f".{kind}", uri, others)

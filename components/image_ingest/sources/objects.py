@@ -67,6 +67,7 @@ def copy_shards(base: str, suffix: str, folder: Path) -> tuple[Path, tuple[str, 
         The folder, and the names of the objects that are left out; hidden ones are not named.
     """
     store, prefix = open_store(base)
+    folder.mkdir(parents=True, exist_ok=True)
     others = []
     for item in list_below(store, prefix):
         name = item.key.removeprefix(prefix).lstrip("/") or item.key.rpartition("/")[2]
