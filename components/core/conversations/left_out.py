@@ -11,7 +11,7 @@ from components.core.data.manifest import MANIFEST_NAME
 _PACKED = (".gz", ".tgz", ".bz2", ".xz", ".zst", ".lz4", ".zip", ".7z", ".tar")
 _DATA = (
     ".parquet", ".json", ".jsonl", ".arrow", ".csv", ".tsv", ".txt", ".ndjson", ".xlsx", ".yaml", ".yml",
-    ".pkl", ".npy", ".npz", ".h5", ".hdf5", ".db", ".sqlite", ".tfrecord", ".avro", ".orc", ".feather", ".lance",
+    ".pkl", ".npy", ".npz", ".h5", ".db", ".sqlite", ".tfrecord", ".avro", ".orc", ".feather",
 )  # fmt: skip
 _OF_A_DATASET = (MANIFEST_NAME, "state.json", "dataset_dict.json", "dataset_info.json", "dataset_infos.json")
 

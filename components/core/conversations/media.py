@@ -12,8 +12,9 @@ from components.core.vlm.messages import IMAGE_MARKER, Part
 SOUND_AND_VIDEO = ("videos", "video", "audios", "audio", "sound", "speech")
 """Columns of videos and sounds, which no model here is trained on."""
 OTHER_PICTURES = (
-    "img", "imgs", "picture", "pictures", "photo", "photos", "frames", "image_path", "image_paths",
-    "image_file", "image_files", "image_url", "image_urls", "image_bytes", "image_name", "img_path", "image_list",
+    "img", "imgs", "picture", "pictures", "photo", "photos", "frames", "image_path",
+    "image_paths", "image_list", "image_file", "image_files", "image_url", "image_urls",
+    "image_bytes", "image_name", "img_path",
 )  # fmt: skip
 """Columns in which sets of other projects keep pictures; here they are in `images` or `image`."""
 _CODE = re.compile(r"```.*?(?:```|$)|`[^`\n]*`", re.DOTALL)

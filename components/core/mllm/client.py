@@ -14,10 +14,11 @@ from pydantic import ValidationError
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm.admission import Admission, Stopped
 from components.core.mllm.chat import Answer, ChatRequest, by_images, chat_payload, read_chat, repair_messages
+from components.core.mllm.flagged import is_flagged, is_forbidden
 from components.core.mllm.transport import Final, Retryable, Transport
 from components.core.mllm.usage import Usage
 from components.core.resume.journal import Journal
-from components.core.stage.errors import StageError
+from components.core.stage.errors import EndpointError, StageError
 from components.core.stage.log import ProgressBar
 from components.core.stage.settings import Endpoint
 
@@ -44,6 +45,8 @@ class MLLMClient:
         self._asking: dict[str, asyncio.Event] = {}
         self._failures_in_a_row = 0
         self._unconfirmed: dict[str, Any] = {}
+        self._forbidden: EndpointError | None = None
+        """A refusal of status 403 that may be about the key, while nothing was answered."""
 
     def map(self, requests: Sequence[ChatRequest], desc: str = "", *, bar: bool = True) -> list[Answer]:
         """Answer all requests, at most `max_concurrency` at once; `bar=False` leaves progress to the caller.
@@ -158,11 +161,14 @@ class MLLMClient:
             raise first from None
         if stopped and self._admission.stop_reason is not None:
             raise self._admission.stop_reason
+        if self._forbidden is not None and not self._has_answered():
+            raise self._forbidden
 
     async def _answer(self, request: ChatRequest) -> Answer:
         payload = chat_payload(self.endpoint.model, request)
         prompt_tokens = completion_tokens = 0
         error = ""
+        begun = len(payload["messages"])
         for _ in range(2):
             reply = await self._chat(payload)
             if "error" in reply:
@@ -177,6 +183,10 @@ class MLLMClient:
             error = f"malformed: {fault}"
             payload["messages"] += repair_messages(reply["text"], fault)
         self.usage.failures += 1
+        # The next run asks again: by then the server may have been set right.
+        turns = range(begun, len(payload["messages"]) + 1, len(repair_messages("", "")))
+        asked = [{**payload, "messages": payload["messages"][:count]} for count in turns]
+        self._journal.forget_at_end(_key(part) for part in asked)
         return Answer(request.key, None, error, prompt_tokens, completion_tokens)
 
     async def _chat(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -196,9 +206,29 @@ class MLLMClient:
         finally:
             self._asking.pop(key).set()
 
+    def _has_answered(self) -> bool:
+        return bool(self.usage.requests or self.usage.replayed)
+
+    async def _post(self, body: bytes, key: str) -> dict[str, Any]:
+        """One reply. Status 403 is about the request if its words say so, or if others are answered.
+
+        Raises:
+            Final, Retryable, EndpointError: as `Transport.post`.
+        """
+        try:
+            return await self._transport.post("/chat/completions", body, key, read_chat)
+        except EndpointError as error:
+            if not is_forbidden(str(error)):
+                raise
+            if not is_flagged(str(error)) and not self._has_answered():
+                if self._failures_in_a_row + 1 >= _MAX_FAILURES_IN_A_ROW:
+                    raise
+                self._forbidden = error
+            raise Final(str(error).partition("; check base_url")[0]) from error
+
     async def _ask(self, body: bytes, key: str) -> dict[str, Any]:
         try:
-            reply = await self._transport.post("/chat/completions", body, key, read_chat)
+            reply = await self._post(body, key)
         except (Retryable, Final) as error:
             self._failures_in_a_row += 1
             if self._failures_in_a_row >= _MAX_FAILURES_IN_A_ROW:
@@ -228,6 +258,10 @@ def _read(request: ChatRequest, reply: dict[str, Any]) -> tuple[Any, str]:
     except ValidationError as invalid:
         fault = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in invalid.errors()[:5])
         return None, f"cut off at {request.max_tokens} tokens; {fault}" if reply.get("cut") else fault
+
+
+def _key(payload: dict[str, Any]) -> str:
+    return sha256_hex(canonical_json(payload).encode("utf-8", "replace"))
 
 
 def _tokens(entry: Any) -> int:

@@ -77,7 +77,11 @@ def stage_main(
         with work_directory(stage, sha256_hex(canonical_json(provenance))[:24], log) as work:
             outputs, report = _outputs(io, args, work), Report(stage)
             context = StageContext(stage, io, inputs, outputs, params, provenance, work, log, report)
-            run(config, context)
+            try:
+                run(config, context)
+            except StageError:
+                work.settle()
+                raise
             context.metrics["seconds"] = round(time.monotonic() - started, 3)
             _finish(context, args)
     except StageError as error:

@@ -33,6 +33,9 @@ class PictureStores:
     def __init__(self, stores: Sequence[Any]) -> None:
         self._stores = stores
 
+    def __contains__(self, image_id: str) -> bool:
+        return any(image_id in store for store in self._stores)
+
     def get(self, image_id: str) -> bytes:
         """Encoded bytes of one image.
 
