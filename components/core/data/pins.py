@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from pathlib import Path
 
 from components.core.data.files import file_sha256
@@ -51,17 +52,33 @@ def fingerprint(path: Path) -> str:
     for folder, folders, names in os.walk(path):
         folders.sort()
         files += [Path(folder) / name for name in sorted(names)]
-    stats = [file.stat() for file in files]
-    by_content = sum(stat.st_size for stat in stats) <= CONTENT_LIMIT_BYTES
+    states = [_state(file) for file in files]
+    by_content = sum(state.st_size for state in states) <= CONTENT_LIMIT_BYTES
     listing = [
         [
-            file.relative_to(path).as_posix(),
-            stat.st_size,
-            file_sha256(file) if by_content else stat.st_mtime_ns,
+            os.fsencode(file.relative_to(path)).decode("utf-8", "backslashreplace"),
+            state.st_size,
+            _content_mark(file, state) if by_content else state.st_mtime_ns,
         ]
-        for file, stat in zip(files, stats, strict=True)
+        for file, state in zip(files, states, strict=True)
     ]
     return sha256_hex(canonical_json(listing))
+
+
+def _state(file: Path) -> os.stat_result:
+    """A file's state; of a link that leads nowhere, the link's own."""
+    try:
+        return file.stat()
+    except OSError:
+        return file.lstat()
+
+
+def _content_mark(file: Path, state: os.stat_result) -> str:
+    """A digest of the content, or of what is no readable file a mark that stands for it."""
+    try:
+        return file_sha256(file) if stat.S_ISREG(state.st_mode) else f"no file: {state.st_mode:o}"
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 def listing_fingerprint(uri: str) -> str:

@@ -53,7 +53,7 @@ class TarSource:
                 name = member.name
                 if not (member.isdir() or _is_hidden(name) or name.lower().endswith(self.sidecars)):
                     yield _entry(shard, member)
-            following = _next_block(file, cast(int, archive.offset))
+            following = _next_block(file, archive.offset)
             # tarfile takes a damaged header for the end, unless it is a file's first.
             if following is not None and following == start:
                 raise tarfile.ReadError(f"no header at byte {start}")
