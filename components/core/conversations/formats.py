@@ -58,7 +58,7 @@ def read(record: Mapping[str, Any]) -> Conversation:
     if isinstance(turns, str):
         try:
             turns = json.loads(turns)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _bad(f"its turns are no JSON ({error}); correct them") from error
     if isinstance(turns, Mapping) and all(isinstance(column, list) for column in turns.values()):
         # Hugging Face's older list of structs: a struct of lists.

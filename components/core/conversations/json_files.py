@@ -78,7 +78,7 @@ class JsonRecords:
         while text[position : position + 1] not in ("]", ""):
             try:
                 value, end = decoder.raw_decode(text, position)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(
                     f"{self.path}, record {number + 1}: not JSON ({error}); correct the file"
                 ) from error
@@ -105,7 +105,7 @@ class JsonRecords:
 def _parsed(line: bytes) -> Mapping[str, Any] | BadRecord:
     try:
         return _checked(json.loads(line))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return BadRecord("bad_messages", f"not JSON ({error}); one record a line, correct or remove it")
 
 

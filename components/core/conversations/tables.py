@@ -173,9 +173,12 @@ def _split_folder(path: Path) -> Path:
     """The folder to read of a saved dataset: itself, or the split `train` of a saved `DatasetDict`."""
     if not (path / SPLITS).is_file():
         return path
-    splits = json.loads((path / SPLITS).read_text(encoding="utf-8")).get("splits", [])
+    try:
+        splits = list(json.loads((path / SPLITS).read_text(encoding="utf-8"))["splits"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: no readable {SPLITS} ({error}); save the set again") from error
     if _SPLIT not in splits:
-        names = ", ".join(splits)
+        names = ", ".join(map(str, splits))
         raise DataError(f"{path}: its splits are {names}; name the folder to train on, or call it {_SPLIT}")
     return path / _SPLIT
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from components.core.pictures.decode import UnreadablePicture, check_whole, decode, header_size
+from components.core.pictures.decode import UnreadablePicture, check_whole, decode, header_size, sendable
 
-__all__ = ["UnreadablePicture", "check_whole", "decode", "header_size"]
+__all__ = ["UnreadablePicture", "check_whole", "decode", "header_size", "sendable"]

@@ -155,6 +155,28 @@ def _stretched(image: Image.Image) -> Image.Image:
     return Image.fromarray(grey)
 
 
+def sendable(picture: bytes) -> bytes:
+    """The picture as any model server shows it alike: its own bytes if it is plain, else a PNG of `decode`.
+
+    Plain is one upright, opaque 8-bit frame in JPEG, PNG or WebP: servers differ in what they make of others.
+
+    Raises:
+        UnreadablePicture: it cannot be opened, or has to be decoded and cannot be.
+    """
+    with _opened(picture) as opened:
+        single = getattr(opened, "n_frames", 1) == 1
+        if (
+            single
+            and opened.format in ("JPEG", "PNG", "WEBP")
+            and is_flat(opened)
+            and orientation(opened) == 1
+        ):
+            return picture
+    buffer = io.BytesIO()
+    decode(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def header_size(picture: bytes | Path) -> tuple[int, int]:
     """Width and height (px) of the decoded picture; its header is read, its pixels are not decoded.
 
@@ -184,7 +206,7 @@ def check_whole(picture: bytes | Path) -> None:
 @contextlib.contextmanager
 def _opened(picture: bytes | Path) -> Iterator[Image.Image]:
     """An opened picture; whatever its damage raises becomes `UnreadablePicture`."""
-    data = picture.read_bytes() if isinstance(picture, Path) else bytes(picture)
+    data = picture.read_bytes() if isinstance(picture, Path) else bytes(picture or b"")  # null in a table
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about odd metadata and many pixels; a bomb is an error still

@@ -56,6 +56,8 @@ class UrlSource:
                         yield from (line for line in stripped if line and not line.startswith("#"))
         except OSError as error:
             raise NoInputError(f"{self.path}: cannot be read ({error.strerror})") from error
+        except UnicodeError as error:  # UTF-16 that breaks off
+            raise DataError(f"{self.path}: not a text ({error}); write it anew as UTF-8") from error
 
     def _column(self, lines: Iterator[str]) -> Iterator[str]:
         column = self.settings.column

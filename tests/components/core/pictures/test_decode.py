@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from components.core.pictures import UnreadablePicture, check_whole, decode, header_size
+from components.core.pictures import UnreadablePicture, check_whole, decode, header_size, sendable
 
 COMPONENTS = Path(__file__).parents[4] / "components"
 RED, WHITE, BLACK = (255, 0, 0), (255, 255, 255), (0, 0, 0)
@@ -215,6 +215,20 @@ def test_a_cut_file_is_told(image_format: str) -> None:
         for read in (decode, check_whole):
             with pytest.raises(UnreadablePicture):
                 read(damaged)
+
+
+def test_servers_are_sent_plain_pictures_as_they_are_and_others_decoded() -> None:
+    for image_format in ("JPEG", "PNG", "WEBP"):
+        plain = encoded(upper_left_red(), image_format)
+        assert sendable(plain) is plain
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    others = [make() for make in TRANSPARENT.values()]
+    others += [encoded(upper_left_red(), "BMP"), encoded(upper_left_red(), "JPEG", exif=exif)]
+    for data in others:
+        sent = Image.open(io.BytesIO(sendable(data)))
+        assert (sent.format, sent.mode) == ("PNG", "RGB")
+        assert (np.asarray(sent) == np.asarray(decode(data))).all()
 
 
 def test_no_stage_opens_pictures_in_another_way() -> None:
