@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -118,3 +120,12 @@ def test_endings_in_capitals_are_read_and_the_rest_is_named(root, lines, unreada
     named = dict(left_out(root, taken))
     assert set(named) == {"x.jsonl.gz", "notes.csv", "y.jsonl.bak", "a/b/c/d/deep.jsonl", "lost+found/"}
     assert named["x.jsonl.gz"] == "packed; unpack it"
+
+
+def test_inline_data_in_wrapped_lines_are_read(root, lines, coloured_pictures) -> None:
+    wrapped = base64.encodebytes(coloured_pictures[0]).decode()
+    assert "\n" in wrapped.strip()
+    lines(root / "set.jsonl", chat("<image>?", images=[f"data:image/png;base64,{wrapped}"]))
+    general = open_general(root)
+    (row,) = general
+    assert general.sets[0].get(row["image_ids"][0]) == coloured_pictures[0]
