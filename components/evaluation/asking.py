@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from components.core.benchmarks.kinds import rules_of
 from components.core.data.hashing import canonical_json, seed_for, sha256_hex
 from components.core.mllm.prompts import render_source
+from components.core.pictures import UnreadablePicture, check_whole
 from components.core.resume.journal import Journal
+from components.core.stage.errors import DataError
 from components.core.vlm.messages import format_question, split_at_images
 from components.evaluation.engines import Decoding, Engine, Parts, Response
 from components.evaluation.items import Item, Questions
@@ -93,7 +95,10 @@ def ask(
         if kept is None:
             parts = [_parts(questions, i, prompts[i]) for i in chunk]
             seeded = decoding._replace(seed=seed_for(decoding.seed, key))
-            responses = engine().answer(parts, decoding=seeded, on_batch=on_answer)
+            try:
+                responses = engine().answer(parts, decoding=seeded, on_batch=on_answer)
+            except UnreadablePicture as error:
+                raise _named(questions, chunk, error) from error
             kept = [[tuple(response) for response in group] for group in responses]
             journal.put(key, kept)
         else:
@@ -101,6 +106,18 @@ def ask(
         for i, group in zip(chunk, kept, strict=True):
             answers[i] = [Response(*response) for response in group]
     return answers
+
+
+def _named(questions: Questions, chunk: Sequence[int], error: UnreadablePicture) -> DataError:
+    """The error that names the item whose picture cannot be decoded."""
+    for item in (questions.items[i] for i in chunk):
+        for picture in questions.pictures(item):
+            try:
+                check_whole(picture)
+            except UnreadablePicture as fault:
+                where = f"benchmark '{item.benchmark}', item {item.item_id}"
+                return DataError(f"{where}: its picture cannot be decoded ({fault}); replace it")
+    return DataError(f"a picture cannot be decoded ({error})")
 
 
 def _by_picture(items: Sequence[Item], chosen: Sequence[int]) -> list[int]:

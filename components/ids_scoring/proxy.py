@@ -7,7 +7,6 @@ choice of this implementation and comes from no paper.
 from __future__ import annotations
 
 import importlib.util
-import io
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image
 from scipy import ndimage
 
 from components.core.data.mapping import in_batches, map_tasks
+from components.core.pictures import decode
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError
 from components.ids_scoring.config import Config
@@ -82,8 +82,7 @@ def _score_task(_: None, images: list[tuple[str, bytes]]) -> list[tuple[str, Sco
 
 
 def _score(data: bytes) -> ScoredImage:
-    with Image.open(io.BytesIO(data)) as opened:
-        image = opened.convert("RGB")
+    image = decode(data)
     text = _read(image)
     image.thumbnail((_STATISTICS_SIDE_PX, _STATISTICS_SIDE_PX))
     return combine(statistics(np.asarray(image)), text)

@@ -33,6 +33,8 @@ class Reason(StrEnum):
     """A link that leaves the folder, or an archive member whose path would."""
     NOT_A_FILE = "not_a_file"
     """An archive member that is a link, a device or a sparse file."""
+    NOT_A_SHARD = "not_a_shard"
+    """A file beside archives or tables of pictures that is none itself."""
     DAMAGED_ARCHIVE = "damaged_archive"
     """The unreadable rest of an archive or table, or one that would unfold to an absurd size."""
     REFUSED_URL = "refused_url"

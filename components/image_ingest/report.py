@@ -10,8 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from PIL import Image
-
+from components.core.pictures import decode
 from components.core.stage.report import Report, histogram
 from components.image_ingest.entry import Reason
 
@@ -89,8 +88,7 @@ class Summary:
 
 def _thumbnail(data: bytes) -> bytes:
     """A small JPEG of a stored image."""
-    with Image.open(io.BytesIO(data)) as image:
-        small = image.convert("RGB")
+    small = decode(data)
     small.thumbnail((_THUMBNAIL_PX, _THUMBNAIL_PX))
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)

@@ -59,6 +59,8 @@ class Config(Settings):
     """`model_type` values that the training stages support."""
     checked_samples: int = Field(default=200_000, ge=1)
     """General samples whose text is checked, from the first on."""
+    checked_pictures: int = Field(default=500, ge=0)
+    """Pictures of the general data, and of each benchmark, that are decoded to their end, spread evenly."""
     max_unusable_share: float = Field(default=0.01, ge=0, le=1)
     """Share of the checked general samples that may be unusable: training rejects them and goes on. More of
     them suggest a wrong format and stop the run."""

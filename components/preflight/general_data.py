@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container
+from collections.abc import Callable, Container
 from itertools import islice
 from pathlib import Path
 
@@ -11,10 +11,13 @@ from components.core.conversations import GeneralData, is_dataset, open_general
 from components.core.conversations.base import BadRecord
 from components.core.conversations.content import read_content
 from components.core.conversations.formats import ROLES
+from components.core.conversations.left_out import left_out
 from components.core.data.dataset import Dataset
+from components.core.data.image_store import ImageStore
 from components.core.data.pins import CONTENT_LIMIT_BYTES
 from components.core.stage.errors import DataError, NoInputError
 from components.core.vlm.tokens import CONTROL_TOKENS
+from components.preflight.pictures import damaged, evenly
 
 _SHOWN = 5
 
@@ -35,10 +38,13 @@ def open_checked(path: Path, table: str) -> Dataset:
     return dataset
 
 
-def check_general_data(root: Path, checked_samples: int, max_unusable_share: float = 0.0) -> str:
+def check_general_data(
+    root: Path, checked_samples: int, max_unusable_share: float = 0.0, checked_pictures: int = 0
+) -> str:
     """Check `<root>/images` and `<root>/samples`, or sets in a format that the training stage reads.
 
-    Of the first `checked_samples`, a `max_unusable_share` may break a rule; training rejects those.
+    Of the first `checked_samples`, a `max_unusable_share` may break a rule; training rejects those. The same
+    share of `checked_pictures` may be damaged.
 
     Returns:
         A line for the report.
@@ -48,7 +54,8 @@ def check_general_data(root: Path, checked_samples: int, max_unusable_share: flo
         DataError: unknown format, wrong schema, or too many samples that break a rule; shows the first ones.
     """
     if root.exists() and not is_dataset(root) and not (root / "samples").exists():
-        return _check_sets(root, open_general(root, verify=False), checked_samples, max_unusable_share)
+        general = open_general(root, verify=False)
+        return _check_sets(root, general, checked_samples, max_unusable_share, checked_pictures)
     images = open_checked(root / "images", "images")
     samples = open_checked(root / "samples", "samples")
     batches = images.iter_batches(["image_id"], 65_536)
@@ -60,12 +67,17 @@ def check_general_data(root: Path, checked_samples: int, max_unusable_share: flo
             problems.append(f"sample {row['sample_id']}: {problem}")
     count = min(samples.rows, checked_samples)
     unusable = _unusable(root, problems, count, max_unusable_share)
+    store = ImageStore(images)
+    unusable += _pictures(root, evenly(sorted(known), checked_pictures), store.get, max_unusable_share)
     return f"{samples.rows:,} samples ({count:,} checked), {images.rows:,} images{unusable}"
 
 
-def _check_sets(root: Path, general: GeneralData, checked_samples: int, max_unusable_share: float) -> str:
+def _check_sets(
+    root: Path, general: GeneralData, checked_samples: int, max_unusable_share: float, checked_pictures: int
+) -> str:
     problems: list[str] = []
     sets: Counter[str] = Counter()
+    shown: dict[str, None] = {}
     count = 0
     for item in islice(general, checked_samples):
         count += 1
@@ -73,14 +85,43 @@ def _check_sets(root: Path, general: GeneralData, checked_samples: int, max_unus
             problems.append(str(item))
             continue
         sets[item["set"]] += 1
+        shown |= dict.fromkeys(item["image_ids"])
         # The reader has looked its images up already.
         if problem := sample_problem(item["messages"], item["image_ids"], item["image_ids"]):
             problems.append(f"{item['sample_id']}: {problem}")
     if not count:
         raise NoInputError(f"{root}: holds no samples")
-    unusable = _unusable(root, problems, count, max_unusable_share)
+    unusable = _unusable(root, problems, count, max_unusable_share) + _left_out(root, general)
+    stores = [*map(ImageStore, general.image_sets), *general.stores]
+
+    def load(image_id: str) -> bytes:
+        return next(store for store in stores if image_id in store).get(image_id)
+
+    unusable += _pictures(root, evenly(list(shown), checked_pictures), load, max_unusable_share)
     named = ", ".join(f"{name} {found:,}" for name, found in sets.items())
     return f"{count:,} samples checked in {len(general.sets)} sets: {named}{unusable}"
+
+
+def _pictures(root: Path, places: list[str], load: Callable[[str], bytes], max_share: float) -> str:
+    """A sentence on damaged pictures, "" without any; too many of them are an error."""
+    found = damaged(places, load)
+    shown = "\n  ".join(found[:_SHOWN])
+    if len(found) > max_share * len(places):
+        raise DataError(
+            f"{root}: {len(found)} of {len(places)} pictures that were decoded are damaged; replace them or "
+            f"remove their samples, or raise preflight.max_unusable_share ({max_share:g}):\n  {shown}"
+        )
+    return f"; {len(found):,} of {len(places):,} decoded pictures are damaged:\n  {shown}" if found else ""
+
+
+def _left_out(root: Path, general: GeneralData) -> str:
+    """A sentence on files that no set takes, "" without any."""
+    if not root.is_dir():
+        return ""
+    taken = frozenset(file for found in general.sets for file in found.files)
+    found = [f"{name} ({reason})" for name, reason in left_out(root, taken)]
+    shown = "\n  ".join(found[:_SHOWN])
+    return f"; {len(found):,} files are not taken:\n  {shown}" if found else ""
 
 
 def _unusable(root: Path, problems: list[str], count: int, max_share: float) -> str:

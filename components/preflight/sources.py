@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import get_args
 
 from components.core.answers import AnswerType
@@ -14,11 +15,12 @@ from components.core.benchmarks.base import BenchmarkItem
 from components.core.benchmarks.kinds import kind_for
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import local_path
-from components.core.objects import is_object_uri, open_store
+from components.core.objects import is_object_uri, list_below, open_store
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.core.vlm.messages import numbered_images
 from components.preflight.config import BenchmarkSource
 from components.preflight.general_data import open_checked
+from components.preflight.pictures import damaged, evenly
 
 _ANSWER_TYPES = get_args(AnswerType)
 _SHOWN = 5
@@ -26,15 +28,16 @@ _SHARD_ENDINGS = (".tar", ".parquet")
 
 
 def check_images(uri: str, extensions: Sequence[str]) -> str:
-    """Check that a source holds pictures, by the endings of their names; stops at the first one.
+    """Check that a source holds pictures, by the endings of their names, and count what else is there.
 
     Raises:
         NoInputError: nothing there is named like a picture or like a shard of pictures.
     """
     endings = tuple(ending.lower() for ending in (*extensions, *_SHARD_ENDINGS)) if extensions else ()
+    unread: list[OSError] = []
     if is_object_uri(uri):
         store, prefix = open_store(uri)
-        names: Iterator[str] = (item.key for item in store.list(prefix))
+        names: Iterator[str] = (item.key for item in list_below(store, prefix))
     else:
         root = local_path(uri)
         if root.is_file():
@@ -43,24 +46,38 @@ def check_images(uri: str, extensions: Sequence[str]) -> str:
             return f"file of {root.stat().st_size:,} bytes"
         if not root.is_dir():
             raise NoInputError(f"{root}: no such folder of images; check preflight.images")
-        names = _files_below(root)
+        names = _files_below(root, unread)
+    first, fitting, others = "", 0, Counter[str]()
     for name in names:
         if not endings or name.lower().endswith(endings):
-            return f"first: {name}"
-    wanted = f"no file that ends with {', '.join(endings)}" if endings else "no file"
-    raise NoInputError(f"{uri}: {wanted}; put images there or check preflight.images")
+            first, fitting = first or name, fitting + 1
+        else:
+            others[PurePosixPath(name).suffix.lower() or "no ending"] += 1
+    if not fitting:
+        wanted = f"no file that ends with {', '.join(endings)}" if endings else "no file"
+        raise NoInputError(f"{uri}: {wanted}; put images there or check preflight.images")
+    told = [f"first: {first}", f"{fitting:,} named as pictures or shards"]
+    if others:
+        kinds = ", ".join(f"{ending} {count:,}" for ending, count in others.most_common(_SHOWN))
+        told.append(
+            f"{others.total():,} other files ({kinds}), of which image_ingest tells why it refuses them"
+        )
+    if unread:
+        places = ", ".join(str(error.filename) for error in unread[:_SHOWN])
+        told.append(f"{len(unread):,} folders cannot be read and are left out: {places}")
+    return "; ".join(told)
 
 
-def _files_below(root: Path) -> Iterator[str]:
-    """Relative paths of the files below a folder, in order, without hidden ones."""
-    for folder, folders, names in os.walk(root):
+def _files_below(root: Path, unread: list[OSError]) -> Iterator[str]:
+    """Relative paths of the files below a folder, in order, without hidden ones; `unread` gets the rest."""
+    for folder, folders, names in os.walk(root, onerror=unread.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
                 yield (Path(folder) / name).relative_to(root).as_posix()
 
 
-def check_benchmark(source: BenchmarkSource) -> str:
+def check_benchmark(source: BenchmarkSource, checked_pictures: int = _SHOWN) -> str:
     """Check that a benchmark has a known format, and that its items can be asked and scored.
 
     Raises:
@@ -83,9 +100,9 @@ def check_benchmark(source: BenchmarkSource) -> str:
     if problems:
         count = f"{len(problems)} of {len(benchmark.items)} items are unusable"
         raise DataError(f"{path}: {count}:\n  " + "\n  ".join(problems[:_SHOWN]))
-    for item in benchmark.items[:_SHOWN]:
-        for picture in item.pictures:
-            benchmark.size(picture)
+    places = list(dict.fromkeys(picture for item in benchmark.items for picture in item.pictures))
+    if broken := damaged(evenly(places, checked_pictures), benchmark.load):
+        raise DataError(f"{path}: {len(broken)} pictures cannot be read:\n  " + "\n  ".join(broken[:_SHOWN]))
     skipped = f", {benchmark.skipped:,} without a picture left out" if benchmark.skipped else ""
     return f"{len(benchmark.items):,} items, {benchmark.format}, {kind}{skipped}"
 

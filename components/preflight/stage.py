@@ -36,7 +36,10 @@ def run(config: Config, ctx: StageContext) -> None:
         if section := ctx.params[f"section_{name}"]:
             checks.add("settings", name, partial(_check_section, name, section, valid))
     checks.add("images", config.images, partial(check_images, config.images, config.image_extensions))
-    data, limits = config.general_data, (config.checked_samples, config.max_unusable_share)
+    data, limits = (
+        config.general_data,
+        (config.checked_samples, config.max_unusable_share, config.checked_pictures),
+    )
     checks.add("general data", data, lambda: check_general_data(local_path(data), *limits))
     try:
         model, seen = starting_model(config, ctx.params["section_promotion"])
@@ -46,7 +49,11 @@ def run(config: Config, ctx: StageContext) -> None:
         types = config.supported_model_types
         checks.add("base model", model, lambda: check_base_model(local_path(model), types))
     for item in config.benchmarks:
-        checks.add(f"benchmark {item.name} ({item.role})", item.uri, partial(check_benchmark, item))
+        checks.add(
+            f"benchmark {item.name} ({item.role})",
+            item.uri,
+            partial(check_benchmark, item, config.checked_pictures),
+        )
     places = [ctx.work.path, *ctx.outputs.values()]
     checks.add("disk", "work and outputs", partial(check_disk, places, config.min_free_disk_gib))
     if config.probe_endpoints:

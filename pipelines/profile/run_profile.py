@@ -28,6 +28,7 @@ from components.core.stage.errors import ConfigError
 from components.core.stage.settings import Settings, nearest, parse_settings, stage_config, with_paths
 from components.stages import SECTIONS, TASKS, section_of
 from pipelines.profile.resources import Resources, RunSettings
+from pipelines.profile.yaml_files import load_yaml
 
 _TOP_LEVEL = ["name", "description", "extends", "domain", "resources", "kubeflow", *SECTIONS]
 
@@ -115,11 +116,12 @@ def _anchored(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _load_yaml(path: Path, advice: str = "give the path of a YAML file") -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = load_yaml(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); {advice}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not valid YAML ({error})") from error
+        told = " ".join(str(error).split())
+        raise ConfigError(f"{path}: is not valid YAML ({told})") from error
     if not isinstance(document, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, found {type(document).__name__}")
     return document
@@ -150,9 +152,10 @@ def _overridden(document: dict[str, Any], override: str) -> dict[str, Any]:
         raise ConfigError(f"--set {override}: {wanted}")
     _reject_unknown({keys[0]: None}, [*SECTIONS, "resources", "kubeflow"], f"--set {override}")
     try:
-        return dict(_with(document, keys, yaml.safe_load(text)))
+        return dict(_with(document, keys, load_yaml(text)))
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML ({error})") from error
+        told = " ".join(str(error).split())
+        raise ConfigError(f"--set {override}: the value is not valid YAML ({told})") from error
     except ValueError as error:
         raise ConfigError(f"--set {override}: {error}") from error
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 from components.core.benchmarks import open_benchmark
 from components.core.data.dataset import Dataset
-from components.core.data.even_draw import draw_evenly
 from components.core.data.image_store import ImageStore
 from components.core.data.pins import split_pin
 from components.core.stage.report import Report
+from components.core.stats.even_draw import draw_evenly
 
 COMPARED = ("base", "sft_1_domain", "hybrid_rl")
 """Models whose answers are compared."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +130,25 @@ def coloured_pictures() -> list[bytes]:
     colours = [(200, 30, 30), (30, 200, 30), (30, 30, 200)]
     sizes = [(48, 48), (64, 48), (32, 64)]
     return [png(colours[i % 3], sizes[i // 2], i) for i in range(6)]
+
+
+@pytest.fixture
+def unreadable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Path]]:
+    """unreadable(path) -> a new folder that this process may not list, as `lost+found`; also for root."""
+    closed: set[str] = set()
+    scandir = os.scandir
+
+    def refuse(path: str | bytes | os.PathLike[str] | int = "."):  # os.walk and Path.iterdir use it too
+        if not isinstance(path, int) and os.path.realpath(os.fsdecode(path)) in closed:
+            raise PermissionError(13, "Permission denied", os.fsdecode(path))
+        return scandir(path)
+
+    def go(path: Path) -> Path:
+        path.mkdir(mode=0o000)
+        closed.add(os.path.realpath(path))
+        return path
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    yield go
+    for path in closed:
+        os.chmod(path, 0o700)

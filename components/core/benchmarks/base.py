@@ -70,12 +70,11 @@ class BenchmarkReader(ABC):
         Raises:
             DataError: it is no picture.
         """
-        from PIL import Image, UnidentifiedImageError  # preflight checks benchmarks without it
+        from components.core.pictures import UnreadablePicture, header_size  # settings load without Pillow
 
         try:
-            with Image.open(io.BytesIO(self.load(picture))) as opened:
-                return opened.size
-        except (UnidentifiedImageError, OSError, TypeError) as error:
+            return header_size(self.load(picture))
+        except (UnreadablePicture, OSError) as error:
             raise DataError(f"{self.path}: the picture at {picture!r} cannot be read ({error})") from error
 
     def images(self, item: BenchmarkItem) -> list[bytes]:

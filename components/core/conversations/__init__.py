@@ -88,9 +88,9 @@ def is_dataset(root: Path) -> bool:
 def _sets(place: Path, root: Path, depth: int) -> Iterator[tuple[str, Records]]:
     """Name and records of every set at a place and below, by name; hidden files are not looked at."""
     if place.is_file():
-        if place.suffix == ".parquet":
+        if place.suffix.lower() == ".parquet":
             yield place.name, ParquetRecords([place], root)
-        elif place.suffix in (".jsonl", ".json") and place.name not in _NOT_SAMPLES:
+        elif place.suffix.lower() in (".jsonl", ".json") and place.name not in _NOT_SAMPLES:
             name = place.relative_to(root).as_posix()
             yield name, JsonRecords(place, name)
         return
@@ -100,15 +100,25 @@ def _sets(place: Path, root: Path, depth: int) -> Iterator[tuple[str, Records]]:
         return
     if (place / MANIFEST_NAME).is_file():
         return
-    # scandir tells files from folders without a question for each of a million pictures.
-    with os.scandir(place) as found:
-        inside = sorted((e.name, e.is_dir()) for e in found if not e.name.startswith("."))
-    shards = [place / item for item, is_folder in inside if item.endswith(".parquet") and not is_folder]
+    inside = _inside(place)
+    shards = [
+        place / item for item, is_folder in inside if item.lower().endswith(".parquet") and not is_folder
+    ]
     if shards:
         yield name, ParquetRecords(_training(shards), root)
     for item, is_folder in inside:
-        if (is_folder and depth) or (not is_folder and item.endswith((".json", ".jsonl"))):
+        if (is_folder and depth) or (not is_folder and item.lower().endswith((".json", ".jsonl"))):
             yield from _sets(place / item, root, depth - 1)
+
+
+def _inside(place: Path) -> list[tuple[str, bool]]:
+    """Names in a folder and whether each is a folder, sorted; none of one that may not be read."""
+    try:
+        # scandir tells files from folders without a question for each of a million pictures.
+        with os.scandir(place) as found:
+            return sorted((e.name, e.is_dir()) for e in found if not e.name.startswith("."))
+    except PermissionError:  # `lost+found`, say; preflight tells of it (`left_out`)
+        return []
 
 
 def _training(shards: list[Path]) -> list[Path]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from components.core.stage.errors import DataError
@@ -15,6 +16,7 @@ SOURCE = "general"
 REASONS = (
     "bad_messages",  # not ChatML with text and image parts, or an image inside an answer
     "no_answer",  # the last turn is not an assistant's, or an answer is empty
+    "other_media",  # a video, a sound, or a picture in a column or text that nothing here reads
     "placeholder_mismatch",  # another number of image placeholders than of images
     "control_token",  # a text spells a control token, which would become a picture or a turn
     "image_missing",  # an image that no dataset, folder or record holds
@@ -88,6 +90,11 @@ class Records(Protocol):
 
     def value(self, number: int) -> Mapping[str, Any]:
         """One record again, in any order."""
+        ...
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that hold the records."""
         ...
 
     def folder(self, number: int) -> str:

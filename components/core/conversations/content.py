@@ -55,6 +55,6 @@ def read_content(messages: str) -> Content:
                 raise ValueError(f"content of type {part['type']!r}")
             if part["type"] == "text" and not isinstance(part["text"], str):
                 raise ValueError("text that is not a string")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadRecord("bad_messages", f"{type(error).__name__}: {error}") from error
     return content

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.core.conversations.base import BadRecord, ImageId, Reference
+from components.core.conversations.media import (
+    is_blank,
+    refuse_other_media,
+    refuse_spelled_media,
+)
 from components.core.vlm.messages import IMAGE, IMAGE_MARKER, Part, images_in, split_at_images
 
 ROLES = ("system", "user", "assistant")
@@ -47,11 +52,13 @@ def read(record: Mapping[str, Any]) -> Conversation:
     Raises:
         BadRecord: it has no turns, or they cannot be trained on.
     """
+    listed = _listed(record)
+    refuse_other_media(record, bool(listed))
     turns = next((record[key] for key in ("messages", "conversations") if record.get(key)), None)
     if isinstance(turns, str):
         try:
             turns = json.loads(turns)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _bad(f"its turns are no JSON ({error}); correct them") from error
     if isinstance(turns, Mapping) and all(isinstance(column, list) for column in turns.values()):
         # Hugging Face's older list of structs: a struct of lists.
@@ -59,12 +66,12 @@ def read(record: Mapping[str, Any]) -> Conversation:
     if not isinstance(turns, Sequence) or not turns or isinstance(turns, str):
         raise _bad("no turns; give a list of them under messages or conversations")
     if not isinstance(turns[0], Mapping) or turns[0].get("from") is None:
-        return _conversation([_message(turn, n) for n, turn in enumerate(turns, 1)], _listed(record))
+        return _conversation([_message(turn, n) for n, turn in enumerate(turns, 1)], listed)
     spoken = [_speech(turn, n) for n, turn in enumerate(turns, 1)]
     system = record.get("system")
     if isinstance(system, str) and system:
         spoken.insert(0, Turn("system", text_parts(system)))
-    return _conversation(spoken, _listed(record))
+    return _conversation(spoken, listed)
 
 
 def _bad(detail: str) -> BadRecord:
@@ -109,7 +116,7 @@ def _parts(given: Any, number: int) -> list[Part]:
     if "image_id" in part:
         return [{"type": "image", "reference": _reference(part["image_id"], is_id=True)}]
     value = next((part[key] for key in _IN_PLACE if key in part), None)
-    if value is None or (isinstance(value, Mapping) and not any(value.values())):
+    if is_blank(value):
         return [dict(IMAGE)]
     return [{"type": "image", "reference": _reference(value)}]
 
@@ -145,11 +152,12 @@ def _listed(record: Mapping[str, Any]) -> list[Reference]:
 
     Sets with pictures often number them in `image_id` too, so that column comes last.
     """
-    name = next((name for name in _COLUMNS if record.get(name) not in (None, "", [])), None)
+    name = next((name for name in _COLUMNS if not is_blank(record.get(name))), None)
     if name is None:
         return []
     values = record[name] if isinstance(record[name], list | tuple) else [record[name]]
-    return [_reference(value, is_id=name.startswith("image_id")) for value in values]
+    # Tables fill the field of a row without pictures with a null, an empty text or an empty struct.
+    return [_reference(value, is_id=name.startswith("image_id")) for value in values if not is_blank(value)]
 
 
 def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversation:
@@ -173,6 +181,9 @@ def _conversation(turns: Sequence[Turn], listed: list[Reference]) -> Conversatio
             f"{bare} image placeholders, {len(listed)} images; write one {IMAGE_MARKER} (or one part of "
             "type image) where each image belongs",
         )
+    for turn in turns:
+        if turn.role != "assistant":
+            refuse_spelled_media(turn.parts)
     waiting = iter(listed)
     shown: list[Reference] = []
     messages = []

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,10 @@ class JsonRecords:
     def __iter__(self) -> Iterator[Record]:
         self._starts, self._ends = array("Q"), array("Q")
         with open(self.path, "rb") as file:
-            head = file.read(256).removeprefix(_MARK).lstrip()
+            head = file.read(256)
+        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise DataError(f"{self.path}: is UTF-16; JSON is UTF-8, convert it")
+        head = head.removeprefix(_MARK).lstrip()
         return self._listed() if head.startswith(b"[") else self._lines()
 
     def value(self, number: int) -> Mapping[str, Any]:
@@ -38,6 +42,11 @@ class JsonRecords:
             file.seek(self._starts[number])
             value: Mapping[str, Any] = json.loads(file.read(self._ends[number] - self._starts[number]))
         return value
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The file."""
+        return [self.path]
 
     def folder(self, number: int) -> str:
         """Folder of the file."""
@@ -69,7 +78,7 @@ class JsonRecords:
         while text[position : position + 1] not in ("]", ""):
             try:
                 value, end = decoder.raw_decode(text, position)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataError(
                     f"{self.path}, record {number + 1}: not JSON ({error}); correct the file"
                 ) from error
@@ -96,7 +105,7 @@ class JsonRecords:
 def _parsed(line: bytes) -> Mapping[str, Any] | BadRecord:
     try:
         return _checked(json.loads(line))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         return BadRecord("bad_messages", f"not JSON ({error}); one record a line, correct or remove it")
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import base64
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from PIL import Image
-
+from components.core import pictures
 from components.core.conversations.base import BadRecord, Ids
 from components.core.stage.errors import DataError
 
@@ -27,12 +25,12 @@ def header_size(picture: bytes | Path) -> Size:
         BadRecord: it is no picture.
     """
     try:
-        with Image.open(io.BytesIO(picture) if isinstance(picture, bytes) else picture) as opened:
-            return opened.height, opened.width
-    except (Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
+        width, height = pictures.header_size(picture)
+    except (OSError, ValueError) as error:
         named = f"{picture}: " if isinstance(picture, Path) else ""
         fault = f"{named}not a picture ({error}); replace it or remove the record"
         raise BadRecord("image_unreadable", fault) from error
+    return height, width
 
 
 def data_bytes(uri: str) -> bytes:
@@ -45,7 +43,7 @@ def data_bytes(uri: str) -> bytes:
     try:
         if not comma or not head.endswith(";base64"):
             raise ValueError("no base64 data: URI")
-        return base64.b64decode(body, validate=True)
+        return base64.b64decode("".join(unquote(body).split()), validate=True)  # lines may be wrapped
     except ValueError as error:
         fault = f"the picture {uri[:40]!r}… cannot be read ({error}); write it anew"
         raise BadRecord("image_unreadable", fault) from error

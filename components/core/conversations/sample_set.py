@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from components.core.conversations.base import SOURCE, BadRecord, Ids, ImageId, Records, Reference, Row
 from components.core.conversations.formats import read
@@ -52,6 +53,11 @@ class SampleSet:
                 "set": self.name,
                 "weight": 1.0,
             }
+
+    @property
+    def files(self) -> Sequence[Path]:
+        """The files that hold the records."""
+        return self._records.files
 
     def __contains__(self, image_id: str) -> bool:
         return image_id.rpartition("#")[0] == self.name

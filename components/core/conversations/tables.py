@@ -17,12 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.core.conversations.base import Record
+from components.core.conversations.media import OTHER_PICTURES, SOUND_AND_VIDEO
 from components.core.stage.errors import DataError
 
 STATE = "state.json"
 SPLITS = "dataset_dict.json"
 _TURNS = ("messages", "conversations")
-_COLUMNS = (*_TURNS, "system", "images", "image", "image_ids", "image_id")
+_COLUMNS = (*_TURNS, "system", "images", "image", "image_ids", "image_id", *SOUND_AND_VIDEO, *OTHER_PICTURES)
 _SPLIT = "train"
 _BATCH_ROWS = 64
 _CACHED_BYTES = 2**29
@@ -93,6 +94,11 @@ class ParquetRecords:
         self._cache.move_to_end(index)
         return _row(self._cache[index], number - first)
 
+    @property
+    def files(self) -> Sequence[Path]:
+        """The shards."""
+        return self._shards
+
     def folder(self, number: int) -> str:
         """Folder of the shard that holds a record."""
         return str(self._shards[self._groups[self._group_of(number)][1]].parent)
@@ -139,6 +145,11 @@ class SavedRecords:
         first, table = tables[bisect_right(tables, number, key=lambda entry: entry[0]) - 1]
         return _row(table, number - first)
 
+    @property
+    def files(self) -> Sequence[Path]:
+        """The Arrow files."""
+        return self._files
+
     def folder(self, number: int) -> str:
         """The dataset's folder."""
         return str(self.path)
@@ -162,9 +173,12 @@ def _split_folder(path: Path) -> Path:
     """The folder to read of a saved dataset: itself, or the split `train` of a saved `DatasetDict`."""
     if not (path / SPLITS).is_file():
         return path
-    splits = json.loads((path / SPLITS).read_text(encoding="utf-8")).get("splits", [])
+    try:
+        splits = list(json.loads((path / SPLITS).read_text(encoding="utf-8"))["splits"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: no readable {SPLITS} ({error}); save the set again") from error
     if _SPLIT not in splits:
-        names = ", ".join(splits)
+        names = ", ".join(map(str, splits))
         raise DataError(f"{path}: its splits are {names}; name the folder to train on, or call it {_SPLIT}")
     return path / _SPLIT
 

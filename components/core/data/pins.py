@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
 from components.core.data.files import file_sha256
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.data.manifest import MANIFEST_NAME, read_listing
-from components.core.objects import is_object_uri, open_store
+from components.core.objects import is_object_uri, list_below, open_store
 from components.core.stage.errors import ConfigError, NoInputError
 
 _MARK = "#sha256="
@@ -50,17 +51,33 @@ def fingerprint(path: Path) -> str:
     for folder, folders, names in os.walk(path):
         folders.sort()
         files += [Path(folder) / name for name in sorted(names)]
-    stats = [file.stat() for file in files]
-    by_content = sum(stat.st_size for stat in stats) <= CONTENT_LIMIT_BYTES
+    states = [_state(file) for file in files]
+    by_content = sum(state.st_size for state in states) <= CONTENT_LIMIT_BYTES
     listing = [
         [
-            file.relative_to(path).as_posix(),
-            stat.st_size,
-            file_sha256(file) if by_content else stat.st_mtime_ns,
+            os.fsencode(file.relative_to(path)).decode("utf-8", "backslashreplace"),
+            state.st_size,
+            _content_mark(file, state) if by_content else state.st_mtime_ns,
         ]
-        for file, stat in zip(files, stats, strict=True)
+        for file, state in zip(files, states, strict=True)
     ]
     return sha256_hex(canonical_json(listing))
+
+
+def _state(file: Path) -> os.stat_result:
+    """A file's state; of a link that leads nowhere, the link's own."""
+    try:
+        return file.stat()
+    except OSError:
+        return file.lstat()
+
+
+def _content_mark(file: Path, state: os.stat_result) -> str:
+    """A digest of the content, or of what is no readable file a mark that stands for it."""
+    try:
+        return file_sha256(file) if stat.S_ISREG(state.st_mode) else f"no file: {state.st_mode:o}"
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
 
 
 def listing_fingerprint(uri: str) -> str:
@@ -72,11 +89,12 @@ def listing_fingerprint(uri: str) -> str:
     store, prefix = open_store(uri)
     digest = hashlib.sha256()
     empty = True
-    for item in store.list(prefix):
+    for item in list_below(store, prefix):
         digest.update(canonical_json([item.key, item.size, item.etag]).encode() + b"\n")
         empty = False
     if empty:
-        raise NoInputError(f"{uri}: holds no objects; check the prefix in the preflight settings")
+        told = "holds no objects; check the prefix in the preflight settings (it names whole folders)"
+        raise NoInputError(f"{uri}: {told}")
     return digest.hexdigest()
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm.admission import Admission, Stopped
 from components.core.mllm.chat import Answer, ChatRequest, by_images, chat_payload, repair_messages
+from components.core.mllm.flagged import is_flagged, is_forbidden
 from components.core.mllm.json_text import read_answer, without_thoughts
 from components.core.mllm.reply import read_chat, read_vectors
 from components.core.mllm.transport import Final, Retryable, Transport
@@ -48,6 +49,8 @@ class MLLMClient:
         self._answered = self._all_passing = self._all_unreachable = False
         """Whether anything was ever answered, and the sort of all failures since the last answer."""
         self._unconfirmed: dict[str, Any] = {}
+        self._forbidden: EndpointError | None = None
+        """A refusal of status 403 that may be about the key, while nothing was answered."""
 
     def map(self, requests: Sequence[ChatRequest], desc: str = "", *, bar: bool = True) -> list[Answer]:
         """Answer all requests, at most `max_concurrency` at once; `bar=False` leaves progress to the caller.
@@ -163,11 +166,14 @@ class MLLMClient:
             raise first from None
         if stopped and self._admission.stop_reason is not None:
             raise self._admission.stop_reason
+        if self._forbidden is not None and not self._has_answered():
+            raise self._forbidden
 
     async def _answer(self, request: ChatRequest) -> Answer:
         payload = chat_payload(self.endpoint, request)
         prompt_tokens = completion_tokens = 0
         error = ""
+        begun = len(payload["messages"])
         for _ in range(2):
             reply = await self._chat(payload)
             if "error" in reply:
@@ -187,6 +193,10 @@ class MLLMClient:
                 break  # it has no room for an answer; asked again, it has no more
             payload["messages"] += repair_messages(reply["text"], fault)
         self.usage.failures += 1
+        # The next run asks again: by then the server may have been set right.
+        turns = range(begun, len(payload["messages"]) + 1, len(repair_messages("", "")))
+        asked = [{**payload, "messages": payload["messages"][:count]} for count in turns]
+        self._journal.forget_at_end(_key(part) for part in asked)
         return Answer(request.key, None, error, prompt_tokens, completion_tokens)
 
     async def _chat(self, payload: dict[str, Any]) -> dict[str, Any]:
@@ -207,9 +217,29 @@ class MLLMClient:
         finally:
             self._asking.pop(key).set()
 
+    def _has_answered(self) -> bool:
+        return bool(self.usage.requests or self.usage.replayed)
+
+    async def _post(self, body: bytes, key: str) -> dict[str, Any]:
+        """One reply. Status 403 is about the request if its words say so, or if others are answered.
+
+        Raises:
+            Final, Retryable, EndpointError: as `Transport.post`.
+        """
+        try:
+            return await self._transport.post("/chat/completions", body, key, read_chat)
+        except EndpointError as error:
+            if not is_forbidden(str(error)):
+                raise
+            if not is_flagged(str(error)) and not self._has_answered():
+                if self._failures_in_a_row + 1 >= _MAX_FAILURES_IN_A_ROW:
+                    raise
+                self._forbidden = error
+            raise Final(str(error).partition("; check base_url")[0]) from error
+
     async def _ask(self, body: bytes, key: str) -> dict[str, Any]:
         try:
-            reply = await self._transport.post("/chat/completions", body, key, read_chat)
+            reply = await self._post(body, key)
         except (Retryable, Final) as error:
             self._note_failure(error)
             failed = {"error": str(error)}
@@ -271,6 +301,10 @@ def _read(request: ChatRequest, reply: dict[str, Any]) -> tuple[Any, str]:
         return reply["text"], ""
     value, fault = read_answer(reply["text"] or reply.get("reasoning", ""), request.schema)
     return value, f"cut off at {request.max_tokens} tokens; {fault}" if fault and reply.get("cut") else fault
+
+
+def _key(payload: dict[str, Any]) -> str:
+    return sha256_hex(canonical_json(payload).encode("utf-8", "replace"))
 
 
 def _tokens(entry: Any) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from components.core.objects.directory import DirectoryStore
 from components.core.objects.store import ObjectInfo, ObjectStore
 from components.core.stage.errors import ConfigError
 
-__all__ = ["ObjectInfo", "ObjectStore", "is_object_uri", "open_store"]
+__all__ = ["ObjectInfo", "ObjectStore", "is_object_uri", "list_below", "open_store"]
 
 
 def is_object_uri(uri: str) -> bool:
@@ -36,3 +37,17 @@ def open_store(uri: str) -> tuple[ObjectStore, str]:
     from components.core.objects.s3 import S3Store
 
     return S3Store(bucket), prefix
+
+
+def list_below(store: ObjectStore, prefix: str) -> Iterator[ObjectInfo]:
+    """The object that a prefix names, then those in its folder, sorted by key.
+
+    A prefix names whole folders: `photos` takes `photos/a.jpg` along, and not `photos2/b.jpg`.
+    """
+    if prefix and not prefix.endswith("/"):
+        # No other key that starts with the prefix sorts before the prefix itself.
+        first = next(iter(store.list(prefix)), None)
+        if first is not None and first.key == prefix:
+            yield first
+        prefix += "/"
+    yield from store.list(prefix)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ class Journal:
         self.path = path
         self._lock = threading.Lock()
         self._offsets: dict[bytes, int] = {}
+        self._passing: dict[str, None] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         self._end = self._load()
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
@@ -90,6 +91,26 @@ class Journal:
         """Keep several values, all of them or, if the process is killed meanwhile, none."""
         lines = [_line(_GROUP, len(values)), *(_line(key, value) for key, value in values.items())]
         self._append(lines, [_GROUP, *values])
+
+    def forget_at_end(self, keys: Iterable[str]) -> None:
+        """Let these values hold for this attempt, and for the ones after a kill, but not beyond `settle`."""
+        with self._lock:
+            self._passing |= dict.fromkeys(keys)
+
+    def settle(self) -> None:
+        """End an attempt that was not killed: what is to be forgotten reads as None from here on.
+
+        The old value goes to another key, because sums over `values` count what was spent.
+        """
+        with self._lock:
+            keys, self._passing = list(self._passing), {}
+        found = {key: (self._offsets.get(_digest(key)), self.get(key)) for key in keys}
+        forgotten: dict[str, Any] = {}
+        for key, (offset, value) in found.items():
+            if value is not None:
+                forgotten |= {f"{key}@{offset}": value, key: None}
+        if forgotten:
+            self.put_all(forgotten)
 
     def _append(self, lines: list[bytes], keys: list[str]) -> None:
         data = memoryview(b"".join(lines))

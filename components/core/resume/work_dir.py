@@ -60,8 +60,14 @@ class WorkDir:
         """File names of the journals that this process has or had open -> bytes of their whole entries."""
         return self._ends | {journal.path.name: journal.end for journal in [*self._journals.values()]}
 
+    def settle(self) -> None:
+        """End an attempt that was not killed: every journal forgets what is to be asked again."""
+        for journal in [*self._journals.values()]:
+            journal.settle()
+
     def close(self) -> None:
-        """Close every journal."""
+        """Settle and close every journal."""
+        self.settle()
         self._ends = self.journal_ends()
         for journal in self._journals.values():
             journal.close()

@@ -79,7 +79,11 @@ def stage_main(
             outputs = _outputs(io, given.outputs, work)
             read = (given.inputs, outputs, given.params)
             context = StageContext(stage, io, *read, provenance, work, log, Report(stage))
-            run(config, context)
+            try:
+                run(config, context)
+            except StageError:
+                work.settle()
+                raise
             context.metrics["seconds"] = round(time.monotonic() - started, 3)
             _finish(context, given)
     except StageError as error:

@@ -129,7 +129,7 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
     """
     if isinstance(data, str):
         try:
-            data = json.loads(data, parse_constant=_no_number)
+            data = json.loads(data, parse_constant=_no_number, object_pairs_hook=_each_once)
         except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where}: not valid JSON ({error})") from error
     if not isinstance(data, dict):
@@ -161,6 +161,15 @@ def _texts(value: Any, where: str) -> Iterator[tuple[str, str]]:
 
 def _storable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= sign <= "\udfff" for sign in text)
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; a key that stands twice would lose its first value."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = sorted({key for key, _ in pairs if sum(key == other for other, _ in pairs) > 1})
+        raise ValueError(f"twice in one object: {', '.join(twice)}")
+    return found
 
 
 def _explain(cls: type[BaseModel], where: str, item: Any) -> str:

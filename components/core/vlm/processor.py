@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from transformers import AutoProcessor, PreTrainedTokenizerBase, ProcessorMixin,
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.utils import is_torchvision_available
 
+from components.core.pictures import decode
 from components.core.stage.errors import DataError
 
 CHATML_TEMPLATE = (
@@ -124,6 +124,9 @@ def vision_token_count(processor: Any, height: int, width: int) -> int:
 
 
 def open_image(image: bytes | Image.Image) -> Image.Image:
-    """Decode a picture to RGB, loaded (a PIL image passes through)."""
-    picture = Image.open(io.BytesIO(image)) if isinstance(image, bytes | bytearray | memoryview) else image
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
+    """Decode a picture to 8-bit RGB (`components.core.pictures.decode`); a PIL image of that mode passes.
+
+    Raises:
+        UnreadablePicture: it cannot be decoded.
+    """
+    return decode(image)

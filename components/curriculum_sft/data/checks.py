@@ -6,14 +6,17 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from components.core.conversations import GeneralData
-from components.core.conversations.base import BadRecord
+from components.core.conversations.base import BadRecord, Ids
 from components.core.conversations.content import read_content
 from components.core.conversations.pictures import Size, Sizes
 from components.core.data.dataset import Dataset
+from components.core.data.image_store import ImageStore
+from components.core.pictures import UnreadablePicture, check_whole
 from components.core.resume.journal import Journal
+from components.core.stage.errors import DataError
 from components.core.vlm.messages import build_conversation, images_in, words
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row, content_id
@@ -44,6 +47,7 @@ class Planner:
         image_token: id of the image placeholder; None leaves the template's placeholders unchecked.
         vocabulary: rows of the model's embedding; 0 leaves ids unchecked.
         kept: results by content, so that a stage that is run again plans nothing twice.
+        unproved: pictures that no earlier stage has decoded, see `prove`.
     """
 
     tokenize: Callable[[list[dict[str, Any]]], Sequence[int]]
@@ -55,11 +59,33 @@ class Planner:
     image_token: int | None = None
     vocabulary: int = 0
     kept: Journal | None = None
+    unproved: Pictures | None = None
+    _damaged: dict[str, str] = field(default_factory=dict)
     _cache: dict[Size, int] = field(default_factory=dict)
+
+    def prove(self, rows: Iterable[Row]) -> None:
+        """Decode the pictures of general samples: a damaged one is found before training and not in it.
+
+        The rows come in the order of their files: pictures inside tables are read fast in that order alone.
+        """
+        if self.unproved is None:
+            return
+        for image_id in (image_id for row in rows for image_id in row["image_ids"]):
+            if image_id in self._damaged or image_id not in self.unproved:
+                continue
+            key = f"picture:{image_id}"
+            fault = self.kept.get(key) if self.kept is not None else None
+            if fault is None:
+                fault = _fault(self.unproved, image_id)
+                if self.kept is not None:
+                    self.kept.put(key, fault)
+            self._damaged[image_id] = fault
 
     def check(self, messages: str, image_ids: list[str]) -> Planned:
         """Length and vision tokens of a sample, or its fault."""
         key = content_id(messages, *image_ids)
+        if fault := next((self._damaged[i] for i in image_ids if self._damaged.get(i)), ""):
+            return Planned(0, "image_unreadable", fault)
         found = self.kept.get(key) if self.kept is not None else None
         if found is None:
             try:
@@ -114,6 +140,23 @@ class Planner:
         return self._cache[size]
 
 
+def _fault(pictures: Pictures, image_id: str) -> str:
+    """Why a picture cannot be decoded, "" if it can."""
+    try:
+        check_whole(pictures.get(image_id))
+    except (DataError, OSError, UnreadablePicture) as error:
+        return f"image {image_id} cannot be read ({error}); replace it"
+    return ""
+
+
+class Pictures(Ids, Protocol):
+    """Encoded pictures by id."""
+
+    def get(self, image_id: str, /) -> bytes:
+        """The encoded bytes of one picture."""
+        ...
+
+
 def planner_for(
     start: Path,
     processor: Any,
@@ -126,7 +169,7 @@ def planner_for(
     from transformers import AutoConfig
 
     from components.core.vlm import vision_token_count
-    from components.curriculum_sft.data.batches import answer_counter
+    from components.curriculum_sft.data.batches import PictureStores, answer_counter
 
     columns = {
         row["image_id"]: (row["height"], row["width"])
@@ -145,6 +188,7 @@ def planner_for(
         image_token=processor.image_token_id,
         vocabulary=model.vocab_size,
         kept=kept,
+        unproved=PictureStores([*map(ImageStore, general.image_sets), *general.stores]),
     )
 
 

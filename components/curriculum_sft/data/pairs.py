@@ -19,9 +19,9 @@ from typing import Any
 
 from components.core.answers import agree, extract, normalise
 from components.core.answers.comparison import answer_kind
-from components.core.data.even_draw import draw_evenly
 from components.core.data.hashing import rng_for, seed_for
 from components.core.resume.shared_batches import SharedBatches
+from components.core.stats.even_draw import draw_evenly
 from components.core.vlm import generate
 from components.core.vlm.messages import ANSWER_MARK, format_question, format_response
 from components.curriculum_sft.config import Preferences

@@ -13,7 +13,7 @@ from components.core.stage.errors import DataError
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.batches import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.data.checks import Planner, partition, variants
-from components.curriculum_sft.data.mixture import DOMAIN, capped, mix
+from components.curriculum_sft.data.mixture import capped, mix
 from components.curriculum_sft.data.samples import Row, count_answers
 
 Track = Callable[[list[Row]], Iterable[Row]]
@@ -31,20 +31,79 @@ def mixed_samples(
 ) -> tuple[list[Row], list[Row]]:
     """Checked samples of the mixture, and rows of `rejected`.
 
-    Samples are chosen before they are checked, so that no more are planned than are trained on. A choice by
-    tokens needs the lengths of all candidates first.
+    Samples are chosen before they are checked, so that no more are planned than are trained on. Where some
+    fail, others are chosen in their place: the shares hold for what is trained on. A choice by tokens needs
+    the lengths of all candidates first.
+
+    Raises:
+        DataError: a source that should have a share has no sample that can be trained on.
     """
     read, rejected = read_general(general)
     draw = partial(mix, domain_share=config.domain_share, seed=config.seed, mixture=config.mixture)
-    if not config.mixture.needs_lengths:
-        chosen = draw(domain, read, max_general_samples=config.max_general_samples)
-        rows, bad = partition(chosen, planner, track)
-        return rows, rejected + bad
-    candidates = domain if config.domain_share > 0 else []
-    limited = capped(read, config.max_general_samples, config.seed) if config.domain_share < 1 else []
-    rows, bad = partition([*candidates, *limited], planner, track)
-    from_domain = [row for row in rows if row["source"] == DOMAIN]
-    return draw(from_domain, [row for row in rows if row["source"] != DOMAIN]), rejected + bad
+    checked = _Checked([*domain, *read], planner, track)
+    if config.mixture.needs_lengths:
+        candidates = domain if config.domain_share > 0 else []
+        limited = capped(read, config.max_general_samples, config.seed) if config.domain_share < 1 else []
+        checked.check([*candidates, *limited])
+        domain, read = checked.usable(candidates), checked.usable(limited)
+        return checked.told(lambda: draw(domain, read)), rejected + checked.bad
+    while True:
+        left = partial(draw, domain, read, max_general_samples=config.max_general_samples)
+        chosen = checked.told(left)
+        if not checked.check(chosen):
+            return checked.usable(chosen), rejected + checked.bad
+        domain, read = checked.fit(domain), checked.fit(read)
+
+
+class _Checked:
+    """The candidates of a mixture, each checked at most once.
+
+    Args:
+        candidates: in the order of their files.
+        planner: checks a sample.
+        track: shows progress.
+    """
+
+    def __init__(self, candidates: list[Row], planner: Planner, track: Track) -> None:
+        self._places = {id(row): place for place, row in enumerate(candidates)}
+        self._planner, self._track = planner, track
+        self._good: dict[int, Row] = {}
+        self._unfit: set[int] = set()
+        self.bad: list[Row] = []
+        """Rows of `rejected`."""
+
+    def check(self, rows: list[Row]) -> bool:
+        """Check the rows that are new; whether any of them cannot be trained on."""
+        new = list({id(row): row for row in rows if not self._is_known(row)}.values())
+        self._planner.prove(sorted(new, key=lambda row: self._places[id(row)]))
+        before = len(self.bad)
+        for row in self._track(new):
+            good, bad = partition([row], self._planner)
+            self._good |= {id(row): planned for planned in good}
+            self._unfit |= {id(row)} if bad else set()
+            self.bad += bad
+        return len(self.bad) > before
+
+    def _is_known(self, row: Row) -> bool:
+        return id(row) in self._good or id(row) in self._unfit
+
+    def fit(self, rows: list[Row]) -> list[Row]:
+        """The rows without those that failed."""
+        return [row for row in rows if id(row) not in self._unfit]
+
+    def usable(self, rows: list[Row]) -> list[Row]:
+        """The rows that passed, with their lengths."""
+        return [self._good[id(row)] for row in rows if id(row) in self._good]
+
+    def told(self, draw: Callable[[], list[Row]]) -> list[Row]:
+        """The drawn samples; the error that a source is empty tells what its samples were rejected for."""
+        try:
+            return draw()
+        except DataError as error:
+            if not self.bad:
+                raise
+            reasons = dict(Counter(row["reason"] for row in self.bad))
+            raise DataError(f"{error}; rejected: {reasons}\n  {describe(self.bad)}") from error
 
 
 def all_samples(
@@ -53,6 +112,7 @@ def all_samples(
     """Checked samples of the general data and of the domain, unmixed, and rows of `rejected`."""
     read, rejected = read_general(general)
     limited = capped(read, config.max_general_samples, config.seed) if config.max_general_samples else read
+    planner.prove(limited)
     rows, bad = partition([*limited, *domain], planner, track)
     return rows, rejected + bad
 

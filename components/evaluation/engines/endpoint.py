@@ -8,6 +8,7 @@ from typing import Any
 
 from components.core.data.hashing import seed_for
 from components.core.mllm import Answer, ChatRequest, MLLMClient
+from components.core.pictures import sendable
 from components.core.resume.journal import Journal
 from components.core.stage.errors import ConfigError, EndpointError, StageError
 from components.evaluation.config import Config
@@ -41,7 +42,7 @@ class EndpointEngine(Engine):
                 key=f"{index}/{number}",
                 prompt="",
                 schema=None,
-                parts=tuple(parts),
+                parts=tuple(sendable(part) if isinstance(part, bytes) else part for part in parts),
                 temperature=decoding.temperature,
                 seed=seed_for(decoding.seed, index, number) % 2**31,
                 max_tokens=self._max_tokens,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -14,6 +13,7 @@ from transformers import TrainerCallback
 from components.core.answers import extract
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
+from components.core.pictures import header_size
 from components.core.resume.shared_batches import SharedBatches
 from components.core.vlm import Completion, generate
 from components.hybrid_rl.config import Config
@@ -70,8 +70,7 @@ def measure(
 
 def blanked(picture: bytes) -> Image.Image:
     """A grey picture of the same size."""
-    with Image.open(io.BytesIO(picture)) as image:
-        return Image.new("RGB", image.size, (127, 127, 127))
+    return Image.new("RGB", header_size(picture), (127, 127, 127))
 
 
 def _extract(prompt: Prompt, response: str) -> str:

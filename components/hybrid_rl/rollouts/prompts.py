@@ -9,7 +9,7 @@ from typing import Any
 
 from components.core.answers import Question
 from components.core.answers.comparison import answer_kind
-from components.core.data.even_draw import draw_evenly
+from components.core.stats.even_draw import draw_evenly
 from components.core.vlm import format_question
 from components.hybrid_rl.config import Prompts
 

@@ -7,17 +7,16 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from components.core.data.hashing import sha256_hex
-from components.image_ingest.checks.metadata import strip_metadata
+from components.core.pictures.decode import flatten, is_flat, open_picture, orientation, upright, upright_size
+from components.core.pictures.metadata import strip_metadata
 from components.image_ingest.config import Config
 from components.image_ingest.duplicates.phash import THUMBNAIL_PX, luminance_thumbnail
 from components.image_ingest.entry import Reason, Rejection
 
 _STORED_AS_IS = ("JPEG", "PNG", "WEBP")
-_PLAIN_MODES = ("RGB", "L")
-_ORIENTATION = 0x0112
 _HEAD_BYTES = 16
 _DRAFT_PX = 2 * THUMBNAIL_PX  # a reduced decode stays at least this large on each side
 _NAMES = {
@@ -69,7 +68,7 @@ class Stored:
         """The decoded picture in stored form."""
         if self.decoded is not None:
             return self.decoded
-        with Image.open(io.BytesIO(self.data)) as image:
+        with open_picture(self.data) as image:
             image.load()
         return image
 
@@ -90,8 +89,8 @@ def verify(data: bytes, config: Config) -> Stored | Rejection:
         warnings.simplefilter("ignore")  # about odd metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
-            with Image.open(io.BytesIO(data), formats=config.formats) as image:
-                return _out_of_bounds(*image.size, config) or _store(image, data, config)
+            with open_picture(data, config.formats) as image:
+                return _out_of_bounds(*upright_size(image), config) or _store(image, data, config)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
             return Rejection(Reason.TOO_MANY_PIXELS, str(error))
         except UnidentifiedImageError:
@@ -120,7 +119,7 @@ def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
     jpeg = image.format in ("JPEG", "MPO")
     size, side = image.size, config.max_side_px
     oversize = max(size) > side
-    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    turned = orientation(image) != 1
     stored = None
     if _is_plain(image) and not turned and not oversize:
         stored = strip_metadata(data, str(image.format))
@@ -135,7 +134,7 @@ def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
         changed, thumbnail = stored is not data, luminance_thumbnail(image)
         decoded = None if jpeg else image
         return Stored(sha256_hex(stored), stored, changed, str(image.format), *size, thumbnail, decoded)
-    flat = _flatten(ImageOps.exif_transpose(image) if turned else image)
+    flat = flatten(upright(image))
     if oversize:
         flat.thumbnail((side, side), Image.Resampling.LANCZOS)
     stored_format = "JPEG" if jpeg else "PNG"
@@ -147,26 +146,7 @@ def _store(image: Image.Image, data: bytes, config: Config) -> Stored:
 def _is_plain(image: Image.Image) -> bool:
     """Whether a picture can be stored as it came: one opaque frame, 8-bit colour or grey, a served format."""
     single = getattr(image, "n_frames", 1) == 1
-    return single and image.format in _STORED_AS_IS and _is_opaque_8_bit(image)
-
-
-def _is_opaque_8_bit(image: Image.Image) -> bool:
-    return image.mode in _PLAIN_MODES and "transparency" not in image.info
-
-
-def _flatten(image: Image.Image) -> Image.Image:
-    """8-bit RGB or grey, transparent parts over white; the image itself if it is already so."""
-    if _is_opaque_8_bit(image):
-        return image
-    if image.mode.startswith("I") or image.mode == "F":  # 16 and 32 bits: to the range that the picture uses
-        values = np.asarray(image, dtype=np.float64)
-        low, high = float(values.min()), float(values.max())
-        base, top = (0.0, 65535.0) if image.mode.startswith("I;16") else (low, max(high - low, 1e-12))
-        return Image.fromarray(np.clip((values - base) / top * 255.0, 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
-    return image.convert("L" if image.mode == "1" else "RGB")
+    return single and image.format in _STORED_AS_IS and is_flat(image)
 
 
 def _encode(image: Image.Image, image_format: str, icc_profile: bytes | None, jpeg_quality: int) -> bytes:

@@ -5,7 +5,6 @@ The search is exact: every image is compared with every kept one, in matrix prod
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from PIL import Image
 from components.core.data.files import atomic_file
 from components.core.data.mapping import in_batches
 from components.core.data.pins import split_pin
+from components.core.pictures import decode
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import EmbeddingSettings
 from components.image_ingest.duplicates.nearness import Growing, Nearness
@@ -130,7 +130,7 @@ class VisionEncoder:
         """Unit vectors of encoded pictures; (n, dimension) float16."""
         parts = [np.empty((0, self.dimension), dtype=np.float16)]
         for batch in in_batches(images, self._batch):
-            parts.append(self._batch_of([Image.open(io.BytesIO(data)).convert("RGB") for data in batch]))
+            parts.append(self._batch_of([decode(data) for data in batch]))
         return np.concatenate(parts)
 
     def _batch_of(self, images: list[Image.Image]) -> np.ndarray:

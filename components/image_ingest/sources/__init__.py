@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from pathlib import Path
 
-from components.core.objects import is_object_uri, open_store
+from components.core.objects import is_object_uri, list_below, open_store
 from components.core.resume.work_dir import mark_cache
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import Config
@@ -35,14 +35,15 @@ def open_source(uri: str, config: Config, work: Path) -> Source:
     kind = source_kind(uri) if config.source_kind == "auto" else config.source_kind
     if kind == "objects":
         return ObjectSource(uri, mark_cache(work / "objects"))
+    others: tuple[str, ...] = ()
     if is_object_uri(uri):
         if kind not in _SHARDS.values():
             held = "an object store holds objects, tar or parquet"
             raise ConfigError(f"{uri}: {held}, not source_kind '{kind}'")
-        root = copy_shards(uri, f".{kind}", mark_cache(work / "shards"))
+        root, others = copy_shards(uri, f".{kind}", mark_cache(work / "shards") / kind)
     else:
         root = Path(uri)
-    shards = Shards(root, f".{kind}", uri)
+    shards = Shards(root, f".{kind}", uri, others)
     if kind == "tar":
         return TarSource(shards, config.sidecar_suffixes)
     if kind == "parquet":
@@ -63,7 +64,7 @@ def source_kind(uri: str) -> str:
     """
     if is_object_uri(uri):
         store, prefix = open_store(uri)
-        kind = _kind_of([item.key for item in islice(store.list(prefix), _LOOKED_AT)])
+        kind = _kind_of([item.key for item in islice(list_below(store, prefix), _LOOKED_AT)])
         return "objects" if kind == "folder" else kind
     path = Path(uri)
     if path.is_dir():

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from components.core.data.files import path_of_key
-from components.core.objects import is_object_uri, open_store
+from components.core.objects import is_object_uri, list_below, open_store
 from components.core.objects.store import ObjectStore
 from components.core.stage.errors import NoInputError
 from components.image_ingest.entry import Entry, Reason, Rejection, printable
@@ -28,7 +28,7 @@ class ObjectSource:
     def entries(self) -> Iterator[Entry]:
         """Sorted by key, page by page."""
         store, prefix = open_store(self.base)
-        for item in store.list(prefix):
+        for item in list_below(store, prefix):
             name = item.key.removeprefix(prefix).lstrip("/") or item.key
             if not any(part.startswith(".") for part in name.split("/")):
                 yield Entry(printable(name), item.key, item.size, stamp=item.etag)
@@ -60,14 +60,24 @@ def _store(base: str) -> ObjectStore:
     return open_store(base)[0]
 
 
-def copy_shards(base: str, suffix: str, folder: Path) -> Path:
-    """Copy the missing objects with a suffix below a prefix into a folder; returns the folder."""
+def copy_shards(base: str, suffix: str, folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Copy the missing objects with a suffix below a prefix into a folder.
+
+    Returns:
+        The folder, and the names of the objects that are left out; hidden ones are not named.
+    """
     store, prefix = open_store(base)
-    for item in store.list(prefix):
+    folder.mkdir(parents=True, exist_ok=True)
+    others = []
+    for item in list_below(store, prefix):
         name = item.key.removeprefix(prefix).lstrip("/") or item.key.rpartition("/")[2]
-        path = folder / name
-        if not name.lower().endswith(suffix) or ".." in name.split("/"):
+        parts = name.split("/")
+        if any(part.startswith(".") and part != ".." for part in parts):
             continue
+        if not name.lower().endswith(suffix) or ".." in parts:
+            others.append(name)
+            continue
+        path = folder / name
         if not path.exists() or path.stat().st_size != item.size:
             store.download(item.key, path)
-    return folder
+    return folder, tuple(others)

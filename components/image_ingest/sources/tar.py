@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
@@ -13,6 +13,7 @@ from components.image_ingest.sources.folder import Shards
 
 # A header that needs more (a path, PAX records) is an attack: tarfile reads headers into memory whole.
 _MAX_HEADER_BYTES = 2**20
+_ZEROS_AT_ONCE = 2**20
 
 
 @dataclass(frozen=True)
@@ -32,19 +33,31 @@ class TarSource:
                 yield from self._members(shard)
 
     def _members(self, shard: Entry) -> Iterator[Entry]:
-        with open(shard.at, "rb") as file:
-            try:
-                with tarfile.open(fileobj=cast(BinaryIO, _BoundedHeaders(file)), mode="r:") as archive:
-                    while (member := archive.next()) is not None:
-                        cast(Any, archive).members.clear()  # tarfile would remember every one
-                        if member.size < 0:
-                            raise tarfile.ReadError(f"a member of {member.size} bytes")
-                        name = member.name
-                        if not (member.isdir() or _is_hidden(name) or name.lower().endswith(self.sidecars)):
-                            yield _entry(shard, member)
-            except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
-                detail = f"from here on: {type(error).__name__}: {error}"[:300]
-                yield Entry(shard.name, shard.at, rejection=Rejection(Reason.DAMAGED_ARCHIVE, detail))
+        try:
+            with open(shard.at, "rb") as file:
+                start: int | None = 0
+                while start is not None:  # archives may follow one another: `cat a.tar b.tar`
+                    file.seek(start)
+                    start = yield from self._archive(shard, file, start)
+        except (tarfile.TarError, OSError, ValueError, OverflowError) as error:
+            detail = f"from here on: {type(error).__name__}: {error}"[:300]
+            yield Entry(shard.name, shard.at, rejection=Rejection(Reason.DAMAGED_ARCHIVE, detail))
+
+    def _archive(self, shard: Entry, file: BinaryIO, start: int) -> Generator[Entry, None, int | None]:
+        """Members of the archive at the file's position; returns where another follows its end mark."""
+        with tarfile.open(fileobj=cast(BinaryIO, _BoundedHeaders(file)), mode="r:") as archive:
+            while (member := archive.next()) is not None:
+                cast(Any, archive).members.clear()  # tarfile would remember every one
+                if member.size < 0:
+                    raise tarfile.ReadError(f"a member of {member.size} bytes")
+                name = member.name
+                if not (member.isdir() or _is_hidden(name) or name.lower().endswith(self.sidecars)):
+                    yield _entry(shard, member)
+            following = _next_block(file, archive.offset)
+            # tarfile takes a damaged header for the end, unless it is a file's first.
+            if following is not None and following == start:
+                raise tarfile.ReadError(f"no header at byte {start}")
+            return following
 
     def read(self, entries: Sequence[Entry]) -> Iterator[bytes | Rejection]:
         """The members' bytes."""
@@ -62,6 +75,17 @@ class TarSource:
     def uri(self, entry: Entry) -> str:
         """Path of the archive, and of the member in it."""
         return self.shards.uri(entry.name)
+
+
+def _next_block(file: BinaryIO, at: int) -> int | None:
+    """Position of the first block from `at` on that is not all zeros; None where nothing follows."""
+    file.seek(at)
+    while block := file.read(_ZEROS_AT_ONCE):
+        if block.strip(b"\0"):
+            zeros = len(block) - len(block.lstrip(b"\0"))
+            return at + zeros // tarfile.BLOCKSIZE * tarfile.BLOCKSIZE
+        at += len(block)
+    return None
 
 
 class _BoundedHeaders:

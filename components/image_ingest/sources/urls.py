@@ -6,10 +6,12 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from components.core.data.files import path_of_key
-from components.core.stage.errors import ConfigError, DataError
+from components.core.data.text_files import open_text
+from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.image_ingest.config import UrlSettings
 from components.image_ingest.entry import Entry, Reason, Rejection, printable
 from components.image_ingest.sources.fetch import check_url, fetch_all
@@ -41,25 +43,37 @@ class UrlSource:
             yield Entry(name, url, rejection=check_url(url, self.settings) if url else none)
 
     def _urls(self) -> Iterator[str]:
-        with open(self.path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-            lines = iter(lambda: file.readline(_MAX_LINE), "")
-            match self.path.suffix.lower():
-                case ".jsonl":
-                    yield from (_json_value(line, self.settings.column) for line in lines if line.strip())
-                case ".csv" | ".tsv":
-                    yield from self._column(lines)
-                case _:
-                    stripped = (line.strip() for line in lines)
-                    yield from (line for line in stripped if line and not line.startswith("#"))
+        try:
+            with open_text(self.path) as file:
+                lines = iter(lambda: file.readline(_MAX_LINE), "")
+                match self.path.suffix.lower():
+                    case ".jsonl":
+                        yield from (_json_value(line, self.settings.column) for line in lines if line.strip())
+                    case ".csv" | ".tsv":
+                        yield from self._column(lines)
+                    case _:
+                        stripped = (line.strip() for line in lines)
+                        yield from (line for line in stripped if line and not line.startswith("#"))
+        except OSError as error:
+            raise NoInputError(f"{self.path}: cannot be read ({error.strerror})") from error
+        except UnicodeError as error:  # UTF-16 that breaks off
+            raise DataError(f"{self.path}: not a text ({error}); write it anew as UTF-8") from error
 
     def _column(self, lines: Iterator[str]) -> Iterator[str]:
         column = self.settings.column
-        reader = csv.DictReader(lines, delimiter="\t" if self.path.suffix.lower() == ".tsv" else ",")
+        head = next(lines, "")
+        if head.lower().startswith("sep="):  # Excel's own line, which names the delimiter
+            head = next(lines, "")
+        # Excel writes semicolons where the comma is the decimal sign: the one that sets the column apart.
+        usual = "\t,;|" if self.path.suffix.lower() == ".tsv" else ",;\t|"
+        delimiter = next((mark for mark in usual if column in _cells(head, mark)), usual[0])
+        reader = csv.DictReader(chain([head], lines), delimiter=delimiter, skipinitialspace=True)
         try:
-            names = reader.fieldnames or ()
+            names = [name.strip() for name in reader.fieldnames or ()]
             if column not in names:
                 missing = f"no column '{column}' among {', '.join(names)}"
                 raise DataError(f"{self.path}: {missing}; set image_ingest.urls.column")
+            reader.fieldnames = names
             yield from ((row[column] or "").strip() for row in reader)
         except csv.Error as error:
             raise DataError(f"{self.path}: not a table of text, line {reader.line_num}: {error}") from error
@@ -73,6 +87,15 @@ class UrlSource:
     def uri(self, entry: Entry) -> str:
         """The URL."""
         return entry.name
+
+
+def _cells(line: str, delimiter: str) -> list[str]:
+    """Cells of a table's first line; none where it cannot be read with this delimiter."""
+    try:
+        rows = csv.reader([line], delimiter=delimiter, skipinitialspace=True)
+        return [cell.strip() for cell in next(rows, [])]
+    except csv.Error:
+        return []
 
 
 def _json_value(line: str, column: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from components.core.data.checkpoint import open_checkpoint
 from components.core.data.dataset import Dataset
@@ -92,9 +94,10 @@ def test_a_mixture_of_formats_is_trained_on(sft_world, argv, general, tmp_path, 
     assert open_checkpoint(tmp_path / "checkpoint").extra["samples"] == metrics["samples"]
     page = (tmp_path / "report.html").read_text()
     assert all(name in page for name in ("llava.json", "letters", "text.jsonl"))
-    # 24 domain samples, 12 + 12 + 40 general ones: every candidate was planned, once.
+    # 24 domain samples, 12 + 12 + 40 general ones: every candidate was planned, once. So was each of the
+    # 6 pictures of the folder and of the 12 in the table decoded.
     (lengths,) = (tmp_path / "work").rglob("lengths.jsonl")
-    assert len(lengths.read_text().splitlines()) == 24 + 64
+    assert len(lengths.read_text().splitlines()) == 24 + 64 + 18
 
 
 def test_bad_records_are_rejected_with_their_place_or_stop_the_stage(
@@ -115,6 +118,29 @@ def test_bad_records_are_rejected_with_their_place_or_stop_the_stage(
     said = capsys.readouterr().err
     assert "samples cannot be trained on; correct or remove them, or set unusable_samples to reject" in said
     assert "text.jsonl, line 41: bad_messages: turns must be user, assistant" in said
+
+
+def test_a_cut_picture_of_the_general_data_does_not_end_training(
+    sft_world, argv, general, tmp_path, coloured_pictures, capsys
+):
+    """Its header is sound, so that nothing but decoding tells; five others of six stay."""
+    whole = io.BytesIO()
+    Image.open(io.BytesIO(coloured_pictures[0])).save(whole, "JPEG", quality=95)
+    (general / "photos" / "0.png").write_bytes(whole.getvalue()[: len(whole.getvalue()) * 2 // 3])
+    table = pq.read_table(general / "letters" / "train-0.parquet").to_pylist()
+    table[3]["images"][0]["bytes"] = coloured_pictures[3][:-200]
+    pq.write_table(pa.Table.from_pylist(table), general / "letters" / "train-0.parquet", row_group_size=4)
+    config = FAST | {"domain_share": 0.3, "max_steps": 30, "batch_samples": 8}
+    code, metrics = _run(argv, sft_world, tmp_path, general, config)
+    assert code == 0, capsys.readouterr().err
+    assert metrics["domain_answer_share"] == pytest.approx(0.3, abs=0.03)
+    rejected = {row["id"]: row for row in Dataset.open(tmp_path / "rejected", "rejected").rows_iter()}
+    # Two of every six conversations show the first picture; all of them were drawn.
+    assert {row["reason"] for row in rejected.values()} == {"image_unreadable"}
+    assert sorted(rejected) == [
+        "letters/train-0.parquet, row 3",
+        *(f"llava.json, record {n}" for n in (1, 12, 6, 7)),
+    ]
 
 
 def test_a_stage_that_is_run_again_plans_nothing_twice(sft_world, argv, general, tmp_path, monkeypatch):

@@ -70,3 +70,28 @@ def test_a_server_restarted_while_pictures_are_read(ingest, photographs, tmp_pat
     assert done.rejected == {}
     folder = ingest(photographs, out="folder")
     assert {row["image_id"] for row in done.images} == {row["image_id"] for row in folder.images}
+
+
+def test_neighbours_of_a_prefix_are_not_taken_and_files_beside_shards_are_told(
+    ingest,
+    photographs,
+    make_tar,
+    tmp_path,
+    s3_bucket,  # noqa: F811
+) -> None:
+    store, _ = open_store(s3_bucket)
+    first, *rest = sorted(photographs.iterdir())
+    store.upload(first, f"photos/{first.name}")
+    for path in rest:
+        store.upload(path, f"photos2/{path.name}")
+    pinned = pin(f"{s3_bucket}/photos")
+    done = ingest(pinned)
+    assert (done.code, len(done.images)) == (0, 1)
+    store.put("photos2/more.jpg", b"more")
+    assert pin(f"{s3_bucket}/photos") == pinned
+    contents = {path.name: path.read_bytes() for path in photographs.iterdir()}
+    store.upload(make_tar(tmp_path / "0.tar", contents), "shards/0.tar")
+    store.put("shards/1.tar.gz", b"packed")
+    told = ingest(f"{s3_bucket}/shards", out="shards")
+    assert told.code == 0
+    assert {name: row["reason"] for name, row in told.rejected.items()} == {"1.tar.gz": "not_a_shard"}

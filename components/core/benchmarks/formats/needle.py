@@ -20,7 +20,8 @@ from pydantic import Field
 from components.core.benchmarks.base import BenchmarkItem, BenchmarkReader
 from components.core.data.hashing import seed_for
 from components.core.data.pins import fingerprint
-from components.core.stage.errors import NoInputError
+from components.core.pictures import UnreadablePicture, decode
+from components.core.stage.errors import DataError, NoInputError
 from components.core.stage.settings import Settings, parse_settings
 
 NAMES = ("harbour", "library", "observatory", "greenhouse", "archive", "foundry", "lighthouse", "workshop")
@@ -110,7 +111,11 @@ class NeedleReader(BenchmarkReader):
         item_id, place = picture
         rng = random.Random(seed_for("needle picture", self.settings.seed, item_id, place))
         if self._files:
-            shown = Image.open(rng.choice(self._files)).convert("RGB")
+            file = rng.choice(self._files)
+            try:
+                shown = decode(file)
+            except (UnreadablePicture, OSError) as error:
+                raise DataError(f"{file}: not a picture ({error}); replace it or remove it") from error
         else:
             shown = _pattern(self.settings.picture_px, rng)
         for at, colour, code in self._plates(self._cells[item_id]):

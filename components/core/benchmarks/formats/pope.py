@@ -80,12 +80,12 @@ def _names(name: str) -> list[str]:
 
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     """Objects of a file: one a line, or one list of them."""
-    text = file.read_text(encoding="utf-8-sig")
-    is_list = text.lstrip().startswith("[")
     try:
+        text = file.read_text(encoding="utf-8-sig")
+        is_list = text.lstrip().startswith("[")
         for row in json.loads(text) if is_list else map(json.loads, filter(str.strip, text.splitlines())):
             if not isinstance(row, dict):
                 raise DataError(f"{file}: expected objects, found {type(row).__name__}")
             yield row
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file}: not JSON lines ({error})") from error

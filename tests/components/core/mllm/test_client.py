@@ -347,3 +347,46 @@ def test_latency_is_in_usage_and_not_in_answers(client):
     assert metrics["teacher_requests"] == 1
     assert 0.01 <= metrics["teacher_latency_p50_s"] < 1
     assert not any("latency" in name for name in vars(answer))
+
+
+def test_malformed_replies_are_replayed_after_a_kill_and_asked_again_after_an_end(server, tmp_path):
+    """The server answers badly twice: the question and its repair. Then it is set right."""
+    request = ChatRequest("a", "fail:2:json", Echo)
+
+    def ask(path, end):
+        journal = Journal(path)
+        client = MLLMClient(Endpoint(base_url=server.url, model="m"), journal, get_logger("test"))
+        (answer,) = client.map([request], bar=False)
+        if end:
+            journal.settle()
+        return answer, journal
+
+    first, _ = ask(tmp_path / "j.jsonl", end=False)
+    assert (first.value, first.error.partition(":")[0], len(server.asked)) == (None, "malformed", 2)
+    again, _ = ask(tmp_path / "j.jsonl", end=True)
+    assert (again.error, len(server.asked)) == (first.error, 2), "a killed attempt is replayed"
+    mended, journal = ask(tmp_path / "j.jsonl", end=True)
+    assert (mended.value.text, mended.error, len(server.asked)) == ("fail:2:json", None, 3)
+    spent = [v for v in journal.values() if isinstance(v, dict)]
+    assert sum(value["prompt_tokens"] for value in spent) == 30, "what was paid for still counts"
+    kept, _ = ask(tmp_path / "j.jsonl", end=True)
+    assert (kept.value, len(server.asked)) == (mended.value, 3), "a good answer is kept for ever"
+
+
+def test_one_flagged_picture_is_set_aside_and_asked_again_by_the_next_run(server, tmp_path):
+    prompts = ["fail:1:403", *(f"p{n}" for n in range(5))]
+    first = make_client(server.url, tmp_path)
+    answers = first.map(ask(*prompts))
+    assert [answer.error is None for answer in answers] == [False, *[True] * 5]
+    assert answers[0].error.startswith("endpoint: ")
+    assert "HTTP 403" in answers[0].error
+    assert "check base_url" not in answers[0].error
+    first._journal.settle()
+    assert make_client(server.url, tmp_path).map(ask(*prompts))[0].error is None
+    assert server.asked.count("p0") == 1
+
+
+@pytest.mark.parametrize("count", [1, 40])
+def test_a_key_that_is_refused_with_403_still_ends_the_stage(client, count):
+    with pytest.raises(EndpointError, match="HTTP 403"):
+        client.map(ask(*(f"fail:9:403:{n}" for n in range(count))))

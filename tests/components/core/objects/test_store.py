@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.objects import open_store
+from components.core.objects import list_below, open_store
 from components.core.objects.directory import DirectoryStore
 from components.core.objects.s3 import ENDPOINT_ENVS, REGION_ENVS, S3Store
 from components.core.objects.store import ObjectStore
@@ -180,3 +180,16 @@ def test_a_server_s_address_with_a_password_is_refused_without_it(monkeypatch: p
     with pytest.raises(ConfigError, match="without a path or a user") as refused:
         S3Store("bucket")
     assert "secretword" not in str(refused.value)
+
+
+def test_a_prefix_names_whole_folders(store: ObjectStore) -> None:
+    for key in ("photos", "photos/a.jpg", "photos/b/c.jpg", "photos-old/d.jpg", "photos2/e.jpg", "photo.jpg"):
+        if key != "photos" or not isinstance(store, DirectoryStore):  # a file cannot be a folder as well
+            store.put(key, b"x")
+    own = [] if isinstance(store, DirectoryStore) else ["photos"]
+    below = ["photos/a.jpg", "photos/b/c.jpg"]
+    assert [info.key for info in list_below(store, "photos")] == own + below
+    assert [info.key for info in list_below(store, "photos/")] == below
+    assert [info.key for info in list_below(store, "photo.jpg")] == ["photo.jpg"]
+    assert [info.key for info in list_below(store, "pho")] == []
+    assert len(list(list_below(store, ""))) == 5 + len(own)

@@ -90,3 +90,40 @@ def test_the_stage_stops_with_the_samples_named():
     with pytest.raises(DataError, match="no samples were built"):
         settle([], [], Config())
     assert describe(bad[:1]) == "s0: too_long: 60 tokens"
+
+
+@pytest.mark.parametrize("by", ["answers", "tokens"])
+@pytest.mark.parametrize(("long", "short"), [(40, 40), (70, 20), (30, 200)])
+def test_the_share_holds_whatever_is_too_long(planner, by, long, short):
+    """Samples of one answer and equal lengths, so that 0.3 of the answers are 0.3 of the tokens too."""
+    unfit = _rows("general", long, words=60)
+    fit = [row | {"sample_id": f"short{n}"} for n, row in enumerate(_rows("general", short))]
+    config = Config(domain_share=0.3, mixture={"by": by})
+    rows, bad = mixed_samples(_rows("domain", 60), [*unfit, *fit], config, planner, iter)
+    share = sum(row["source"] == "domain" for row in rows) / len(rows)
+    assert share == pytest.approx(0.3, abs=0.02)
+    assert {row["reason"] for row in bad} == {"too_long"}
+    assert len({row["id"] for row in bad}) == len(bad)
+    assert all(row["length"] <= 50 for row in rows)
+
+
+@pytest.mark.parametrize("by", ["answers", "tokens"])
+def test_a_source_whose_samples_all_fail_ends_the_stage_with_the_reasons(planner, by):
+    config = Config(domain_share=0.3, mixture={"by": by})
+    with pytest.raises(DataError, match=r"no samples of general.*rejected: {'too_long': 7}\n  general"):
+        mixed_samples(_rows("domain", 5), _rows("general", 7, words=60), config, planner, iter)
+
+
+def test_a_damaged_picture_costs_its_sample_and_another_takes_its_place(planner, coloured_pictures):
+    whole = coloured_pictures[0]
+    pictures = {"img": whole, "cut": whole[: len(whole) // 2]}
+    planner.unproved, planner.sizes = pictures, {"img": (8, 8), "cut": (8, 8)}
+    general = _rows("general", 20)
+    damaged = [row | {"image_ids": ["cut"], "sample_id": f"cut{n}"} for n, row in enumerate(general)]
+    config = Config(domain_share=0.5)
+    rows, bad = mixed_samples(_rows("domain", 10), [*general, *damaged], config, planner, iter)
+    assert sorted(row["source"] for row in rows) == ["domain"] * 10 + ["general"] * 10
+    assert {row["reason"] for row in bad} == {"image_unreadable"}
+    assert all("cannot be read (" in row["detail"] for row in bad)
+    everything, rejected = all_samples([], [*general, *damaged], Config(), planner, iter)
+    assert (len(everything), len(rejected)) == (20, 20)

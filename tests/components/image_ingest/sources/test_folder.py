@@ -57,3 +57,16 @@ def test_names_that_are_no_utf8(tmp_path, read_all) -> None:
 def test_a_missing_folder(tmp_path) -> None:
     with pytest.raises(NoInputError, match=r"preflight\.images"):
         list(FolderSource(tmp_path / "nowhere").entries())
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_the_rest_is_read(tmp_path, read_all, unreadable) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    unreadable(tmp_path / "lost+found")
+    (tmp_path / "z.jpg").write_bytes(b"z")
+    found = read_all(FolderSource(tmp_path))
+    assert found == {"a.jpg": b"a", "lost+found/": "unreadable", "z.jpg": b"z"}
+
+
+def test_what_is_no_file_is_told(tmp_path, read_all) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert read_all(FolderSource(tmp_path)) == {"pipe.jpg": "not_a_file"}

@@ -71,3 +71,47 @@ def test_a_column_that_would_unfold_to_gigabytes_is_refused(tmp_path, monkeypatc
     table = pa.table({"image": [bytes(2**20)] * 4})
     pq.write_table(table, tmp_path / "bomb.parquet", compression="zstd", use_dictionary=False)
     assert set(read_all(source(tmp_path)).values()) == {"damaged_archive"}
+
+
+STRUCT = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pa.list_(STRUCT),
+        pa.large_list(STRUCT),
+        pa.list_(pa.struct([("bytes", pa.binary())])),
+        pa.list_(pa.binary()),
+        pa.list_(pa.large_binary()),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("group_rows", [1, 1000])
+def test_every_picture_of_a_list_is_an_entry_and_a_row_without_any_is_told(
+    tmp_path, read_all, kind, group_rows
+) -> None:
+    def cell(data: bytes | None):
+        if not pa.types.is_struct(kind.value_type):
+            return data
+        return {"bytes": data, "path": "a.jpg"} if kind.value_type.num_fields == 2 else {"bytes": data}
+
+    rows = [[cell(b"one"), cell(b"two")], [], None, [cell(b"three")]]
+    table = pa.table({"images": pa.array(rows, kind)})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=group_rows)
+    assert read_all(source(tmp_path)) == {
+        "a.parquet/row-000000000/0": b"one",
+        "a.parquet/row-000000000/1": b"two",
+        "a.parquet/row-000000001": "empty_file",
+        "a.parquet/row-000000002": "empty_file",
+        "a.parquet/row-000000003/0": b"three",
+    }
+
+
+def test_columns_of_views_and_of_dictionaries(tmp_path, read_all) -> None:
+    view = pa.array([b"one", None, b"three"], pa.binary_view())
+    pq.write_table(pa.table({"image": view}), tmp_path / "a.parquet")
+    packed = pa.array([b"one", b"one", b"three"], pa.binary()).dictionary_encode()
+    pq.write_table(pa.table({"image": packed}), tmp_path / "b.parquet")
+    found = list(read_all(source(tmp_path)).values())
+    assert found == [b"one", b"", b"three", b"one", b"one", b"three"]  # `verify` tells of the empty one

@@ -41,7 +41,9 @@ def test_a_folder_of_shards(tmp_path, make_tar, read_all) -> None:
     make_tar(tmp_path / "b/1.tar", {"x.jpg": b"b1"})
     make_tar(tmp_path / "a.tar", {"x.jpg": b"a"})
     (tmp_path / "notes.md").write_text("not a shard")
-    assert read_all(source(tmp_path)) == {"a.tar/x.jpg": b"a", "b/1.tar/x.jpg": b"b1"}
+    (tmp_path / "c.tar.gz").write_bytes(b"packed")
+    read = {"a.tar/x.jpg": b"a", "b/1.tar/x.jpg": b"b1"}
+    assert read_all(source(tmp_path)) == {**read, "notes.md": "not_a_shard", "c.tar.gz": "not_a_shard"}
     assert source(tmp_path).uri(next(source(tmp_path).entries())) == f"{tmp_path}/a.tar/x.jpg"
 
 
@@ -115,3 +117,26 @@ def test_the_listing_remembers_no_members(tmp_path, make_tar) -> None:
     assert sum(1 for _ in source(path).entries()) == 20_000
     with tarfile.open(fileobj=io.BytesIO(path.read_bytes()[:2048])) as archive:
         assert hasattr(archive, "members")  # what the source clears
+
+
+def test_archives_that_follow_one_another_in_a_file_are_read_on(tmp_path, make_tar, read_all) -> None:
+    parts = [make_tar(tmp_path / f"{n}.part", {f"{n}.jpg": bytes([n]) * 700}) for n in range(3)]
+    joined = b"".join(part.read_bytes() for part in parts)
+    (tmp_path / "all.tar").write_bytes(joined)
+    names = [f"all.tar/{n}.jpg" for n in range(3)]
+    assert read_all(source(tmp_path / "all.tar")) == {name: bytes([n]) * 700 for n, name in enumerate(names)}
+    (tmp_path / "all.tar").write_bytes(joined + bytes(3 * 512) + b"no archive" * 100)
+    assert read_all(source(tmp_path / "all.tar")) == {
+        **{name: bytes([n]) * 700 for n, name in enumerate(names)},
+        "all.tar": "damaged_archive",
+    }
+    (tmp_path / "all.tar").write_bytes(parts[0].read_bytes() + bytes(2**21) + parts[1].read_bytes())
+    assert list(read_all(source(tmp_path / "all.tar"))) == names[:2]
+
+
+def test_an_archive_that_cannot_be_opened_is_told(tmp_path, make_tar, read_all) -> None:
+    make_tar(tmp_path / "a.tar", {"x.jpg": b"a"})
+    shards = source(tmp_path)
+    listed = list(shards.shards)
+    (tmp_path / "a.tar").unlink()
+    assert [e.rejection.reason.value for e in shards._members(listed[0])] == ["damaged_archive"]

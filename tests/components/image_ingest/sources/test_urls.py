@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.core.stage.errors import ConfigError, DataError
+from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.image_ingest.config import UrlSettings
 from components.image_ingest.sources import fetch
 from components.image_ingest.sources.fetch import check_url, is_public
@@ -199,3 +199,44 @@ def test_nothing_is_fetched_twice(source, image_server) -> None:
         entries = list(urls.entries())
         assert list(urls.read(entries)) == [name.encode() for name in [*names, *names]]
     assert set(image_server.asked.values()) == {1}
+
+
+WRITTEN = {
+    "UTF-8 with a mark": "utf-8-sig",
+    "UTF-16, little endian": "utf-16",
+    "UTF-32": "utf-32",
+    "Windows's Western": "cp1252",
+}
+
+
+@pytest.mark.parametrize("encoding", WRITTEN.values(), ids=WRITTEN)
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        (".txt", "{0}\n{1}\n"),
+        (".csv", "url,Größe\n{0},é à ü ß\n{1},ñ ö\n"),
+        (".csv", "Größe;url\r\né à ü ß;{0}\r\nñ ö;{1}\r\n"),
+        (".csv", 'sep=;\r\n"url";"Größe"\r\n"{0}";"é à ü"\r\n"{1}";"ñ ö"\r\n'),
+        (".csv", "url\tGröße\n{0}\té à ü\n{1}\tñ ö\n"),
+        (".csv", "Größe, url\né, {0}\nñ ö, {1}\n"),
+        (".tsv", "url\tGröße\n{0}\té à ü\n{1}\tñ ö\n"),
+        (".tsv", "Größe,url\né à ü,{0}\nñ ö,{1}\n"),
+        (".jsonl", '{{"url": "{0}", "ü": 1}}\n{{"url": "{1}"}}\n'),
+    ],
+)
+def test_lists_as_spreadsheets_and_editors_write_them(source, suffix, text, encoding) -> None:
+    urls = ["http://a.example/1.jpg", "http://a.example/2.jpg?x=1,2;3"]
+    listed = source("", suffix)
+    if suffix == ".csv" and "," in text and ";" not in text:
+        urls[1] = "http://a.example/2.jpg"  # a comma in it would have to be quoted
+    if (suffix == ".tsv" and "," in text) or ";" in text:
+        urls[1] = "http://a.example/2.jpg"
+    listed.path.write_bytes(text.format(*urls).encode(encoding))
+    assert [entry.at for entry in listed.entries()] == urls
+
+
+def test_a_list_that_cannot_be_read(source, tmp_path) -> None:
+    listed = source("", ".txt")
+    listed.path.unlink()
+    with pytest.raises(NoInputError, match="cannot be read"):
+        list(listed.entries())

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.core.answers import answer_kind
-from components.core.data.even_draw import draw_evenly
+from components.core.stats.even_draw import draw_evenly
 
 
 def drawn(items: list[tuple[str, int]], limit: int, seed: int = 0) -> list[tuple[str, int]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from components.image_ingest.checks.metadata import strip_metadata
+from components.core.pictures.metadata import strip_metadata
 
 
 def exif() -> Image.Exif:
