@@ -121,6 +121,8 @@ def parse_number(text: str, question: str = "") -> Quantity | None:
 def first_number(text: str) -> Quantity | None:
     """The number of the first clause that has one, behind that clause's last ``=``."""
     plain = plain_text(text)
+    if len(plain) < 24 and _BARE.fullmatch(plain):
+        return parse_number(text)
     if "(" in plain:
         plain = _REMARK.sub(" ", plain)
     plain = plain.replace("$", "").replace("**", "")

@@ -76,8 +76,16 @@ def choice_letter(text: str, choices: Sequence[str] = (), question: str = "", *,
     return _read(text, texts, question) if text else ""
 
 
+_FINAL = re.compile(
+    r"\b(?:[Aa]nswer|[Oo]ption|[Cc]hoice)(?:\s+is\s*[:：]?|\s*[:：])\s*[*(\[]{0,3}([A-Z])[)\].*]{0,4}\s*$"
+)
+"""The commonest end of a response: nothing can follow that would state something else."""
+
+
 def _read(text: str, texts: OptionTexts, question: str) -> str:
     count = len(texts) or 8
+    if (final := _FINAL.search(text, max(0, len(text) - 40))) and valid(final[1], count):
+        return final[1]
     if whole := _by_equal(text, texts):
         return whole
     short = without_rejected(_windows(text), texts)
