@@ -219,7 +219,7 @@ def test_retraining_waits_for_new_pictures_and_starts_from_the_promoted_model(fi
     )
     checkpoint = miniature.root / "outputs" / "sft_1_domain" / "checkpoint"
     registry = DomainRegistry(str(tmp_path / "registry"), "instrument_cluster")
-    files = {f"checkpoint/{path.name}": path for path in checkpoint.iterdir()}
+    files = {f"checkpoint/{path.name}": path for path in checkpoint.iterdir() if path.is_file()}
     listed = "".join(f"{image_id}\n" for image_id in seen).encode()
     version = registry.publish("v", {**files, SEEN_IMAGES: listed}, {"passed": True, "judged_at": 0})
     assert registry.point_to(version)[1] == ""
