@@ -40,7 +40,7 @@ def run(config: Config, ctx: StageContext) -> None:
     from components.core.vlm import load_processor, set_threads
     from components.curriculum_sft.data.batches import PictureStores
     from components.curriculum_sft.data.checks import partition, planner_for
-    from components.curriculum_sft.data.prepare import all_samples, mixed_samples, settle, verify
+    from components.curriculum_sft.data.prepare import EmptySource, all_samples, mixed_samples, settle, verify
     from components.curriculum_sft.report import write_report
     from components.curriculum_sft.training.fit import fit, forget, train_phases
     from components.curriculum_sft.training.model import save_model
@@ -64,7 +64,12 @@ def run(config: Config, ctx: StageContext) -> None:
     else:
         found = ctx.progress(general, desc="reading general data") if general.sets else general
         gather = all_samples if config.objective == "distill" else mixed_samples
-        rows, bad = gather(samples_of(config, datasets), found, config, planner, track)
+        try:
+            rows, bad = gather(samples_of(config, datasets), found, config, planner, track)
+        except EmptySource as error:
+            with ctx.writer("rejected", table="rejected") as rejected:
+                rejected.write(error.rejected)
+            raise
     with ctx.writer("rejected", table="rejected") as rejected:
         rejected.write(bad)
     settle(rows, bad, config)

@@ -36,23 +36,31 @@ def mixed_samples(
     the lengths of all candidates first.
 
     Raises:
-        DataError: a source that should have a share has no sample that can be trained on.
+        EmptySource: a source that should have a share has no sample that can be trained on.
     """
     read, rejected = read_general(general)
     draw = partial(mix, domain_share=config.domain_share, seed=config.seed, mixture=config.mixture)
-    checked = _Checked([*domain, *read], planner, track)
+    checked = _Checked([*domain, *read], planner, track, rejected)
     if config.mixture.needs_lengths:
         candidates = domain if config.domain_share > 0 else []
         limited = capped(read, config.max_general_samples, config.seed) if config.domain_share < 1 else []
         checked.check([*candidates, *limited])
         domain, read = checked.usable(candidates), checked.usable(limited)
-        return checked.told(lambda: draw(domain, read)), rejected + checked.bad
+        return checked.told(lambda: draw(domain, read)), checked.bad
     while True:
         left = partial(draw, domain, read, max_general_samples=config.max_general_samples)
         chosen = checked.told(left)
         if not checked.check(chosen):
-            return checked.usable(chosen), rejected + checked.bad
+            return checked.usable(chosen), checked.bad
         domain, read = checked.fit(domain), checked.fit(read)
+
+
+class EmptySource(DataError):
+    """A source of the mixture has no sample left; `rejected` are rows of that table."""
+
+    def __init__(self, message: str, rejected: list[Row]) -> None:
+        super().__init__(message)
+        self.rejected = rejected
 
 
 class _Checked:
@@ -62,14 +70,17 @@ class _Checked:
         candidates: in the order of their files.
         planner: checks a sample.
         track: shows progress.
+        rejected: rows of `rejected` for records that could not be read.
     """
 
-    def __init__(self, candidates: list[Row], planner: Planner, track: Track) -> None:
+    def __init__(
+        self, candidates: list[Row], planner: Planner, track: Track, rejected: Sequence[Row] = ()
+    ) -> None:
         self._places = {id(row): place for place, row in enumerate(candidates)}
         self._planner, self._track = planner, track
         self._good: dict[int, Row] = {}
         self._unfit: set[int] = set()
-        self.bad: list[Row] = []
+        self.bad = list(rejected)
         """Rows of `rejected`."""
 
     def check(self, rows: list[Row]) -> bool:
@@ -103,7 +114,8 @@ class _Checked:
             if not self.bad:
                 raise
             reasons = dict(Counter(row["reason"] for row in self.bad))
-            raise DataError(f"{error}; rejected: {reasons}\n  {describe(self.bad)}") from error
+            told = f"{error}; rejected: {reasons}\n  {describe(self.bad)}"
+            raise EmptySource(told, self.bad) from error
 
 
 def all_samples(
