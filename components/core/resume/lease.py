@@ -23,7 +23,7 @@ from components.core.stage.errors import StageError
 
 _BEATS = 6
 """Records rewritten in `ttl_s`."""
-_LONGEST_POLL_S = 5.0
+_LONGEST_POLL_S = 2.0
 _TELL_EVERY_S = 300.0
 _held: set[str] = set()
 """Places whose leases this process holds."""
