@@ -12,6 +12,9 @@ import pytest
 from pydantic import BaseModel
 
 from components.core.data.data_uri import data_uri
+from components.core.stage.log import get_logger
+from components.core.stage.settings import Embedder, Endpoint, TextEndpoint
+from components.preflight.questions import ask as ask_once
 from components.qa_synthesis.schemas import QAEvolved, QAItems, QAJudged, QAPaths
 from components.voting_filter.ask import VoteAnswers
 from demo.teachers.background import Running
@@ -152,3 +155,11 @@ def test_command_line(tmp_path, index: WorldIndex):
     finally:
         server.terminate()
         assert server.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"), [(Endpoint, "teacher"), (TextEndpoint, "voter-a"), (Embedder, "embedder")]
+)
+def test_preflight_s_questions_are_answered(server, kind, model):
+    found = ask_once(kind(base_url=server.base_url, model=model), 60, get_logger("preflight"))
+    assert found.works and not found.problem and not found.note
