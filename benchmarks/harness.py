@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
 
-from components.core.stage.cores import usable_cores
+from components.core.cores import usable_cores
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parents[1]

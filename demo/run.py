@@ -21,7 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
-from components.core.stage.cores import share_of
+from components.core.cores import share_of
 from components.core.stage.errors import EndpointError, StageError
 from components.core.training.signals import die_with_parent
 from pipelines.commands.shared import clear_errors, known_task

@@ -24,7 +24,7 @@ from statistics import NormalDist
 import numpy as np
 
 from benchmarks.harness import result, timed
-from components.core.stage.cores import usable_cores
+from components.core.cores import usable_cores
 from components.promotion.config import Criteria
 from components.promotion.criteria import judge, passes
 from components.promotion.paired import PairedScores, ReferenceComparison

@@ -18,11 +18,11 @@ import sys
 from pathlib import Path
 from typing import Any, get_args
 
+from components.core.cores import limit_threads
 from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.data.files import write_json_atomic
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.stage import log as logs
-from components.core.stage.cores import limit_threads
 from components.core.stage.errors import ConfigError, DataError, StageError
 from components.core.stage.report import Report
 from components.export.measure import measure

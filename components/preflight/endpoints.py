@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from components.core.mllm.proxies import proxy_for
-from components.core.mllm.reply import words_of
+from components.core.mllm.replies.reply import words_of
 from components.core.stage.errors import EndpointError, StageError
 from components.core.stage.secrets import api_key, hide
 from components.core.stage.settings import Endpoint, Settings, find_settings, nearest

@@ -153,7 +153,7 @@ def with_repository(env: Mapping[str, str]) -> dict[str, str]:
 def torch_defaults() -> dict[str, str]:
     """Environment in which small models train well on CPU cores that are shared; the user's settings win.
 
-    It states no number of threads. A stage finds out what it may use: `components.core.stage.cores`.
+    It states no number of threads. A stage finds out what it may use: `components.core.cores`.
     """
     return {
         # Threads that wait spin for some microseconds only. Without spinning a small model trains a third

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import Field
 
-from components.core.stage.cores import sharing, usable_cores
+from components.core.cores import sharing, usable_cores
 from components.core.stage.errors import ConfigError, StageError
 from components.core.stage.settings import Settings
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from components.core.data.data_uri import data_uri
 from components.core.data.hashing import canonical_json
-from components.core.mllm.json_text import without_thoughts
+from components.core.mllm.replies.json_text import without_thoughts
 from components.core.mllm.schema_forms import strict
 from components.core.stage.settings import Endpoint
 

@@ -13,9 +13,9 @@ import numpy as np
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.mllm.admission import Admission, Stopped
 from components.core.mllm.chat import Answer, ChatRequest, by_images, chat_payload, repair_messages
-from components.core.mllm.flagged import is_flagged, is_forbidden
-from components.core.mllm.json_text import read_answer, without_thoughts
-from components.core.mllm.reply import read_chat, read_vectors
+from components.core.mllm.replies.flagged import is_flagged, is_forbidden
+from components.core.mllm.replies.json_text import read_answer, without_thoughts
+from components.core.mllm.replies.reply import read_chat, read_vectors
 from components.core.mllm.transport import Final, Retryable, Transport
 from components.core.mllm.usage import Usage
 from components.core.resume.journal import Journal

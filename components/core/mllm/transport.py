@@ -17,7 +17,7 @@ from tenacity.wait import wait_random_exponential
 from components.core.mllm.admission import Admission
 from components.core.mllm.proxies import proxy_for
 from components.core.mllm.refusals import advice, is_setup
-from components.core.mllm.reply import ErrorReply, decoded, words_of
+from components.core.mllm.replies.reply import ErrorReply, decoded, words_of
 from components.core.mllm.usage import Usage
 from components.core.stage.errors import EndpointError
 from components.core.stage.secrets import api_key, hide

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from components.core.stage.cores import limit_threads
+from components.core.cores import limit_threads
 from components.core.stage.errors import StageError
 from components.core.stage.log import get_logger
 

@@ -21,7 +21,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from components.core.stage.cores import share_of
+from components.core.cores import share_of
 from components.core.stage.errors import PERMANENT_EXIT_CODES
 from components.core.stage.settings import Settings
 from components.core.training.signals import die_with_parent, handling

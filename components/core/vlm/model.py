@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
-from components.core.stage.cores import threads_wanted
+from components.core.cores import threads_wanted
 from components.core.stage.errors import DataError
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]

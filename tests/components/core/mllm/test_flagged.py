@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.core.mllm.flagged import is_flagged, is_forbidden
+from components.core.mllm.replies.flagged import is_flagged, is_forbidden
 
 WHERE = "http://h/v1 (m): HTTP 403: {}; check base_url, model and the key in $OPENAI_API_KEY"
 

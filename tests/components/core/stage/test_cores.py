@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.core.stage.cores import share_of, sharing, threads_wanted
+from components.core.cores import share_of, sharing, threads_wanted
 from components.core.stage.errors import ConfigError
 
 UNLIMITED = {name: value for name, value in os.environ.items() if not name.endswith("_THREADS")}
@@ -19,9 +19,9 @@ VERSIONS = {
     1: {"cpu/cpu.cfs_quota_us": "{quota}", "cpu/cpu.cfs_period_us": "100000"},
     2: {"cpu.max": "{quota} 100000"},
 }
-CORES = "from components.core.stage.cores import usable_cores; print(usable_cores())"
+CORES = "from components.core.cores import usable_cores; print(usable_cores())"
 LIBRARIES = """
-from components.core.stage.cores import limit_threads
+from components.core.cores import limit_threads
 limit_threads()
 import json, threadpoolctl, numpy, pyarrow, torch
 from components.core.data.mapping import EngineSettings, map_tasks
@@ -85,7 +85,7 @@ def test_children_share_the_cores(monkeypatch):
     for name in ("OMP_NUM_THREADS", "RAYON_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
-    monkeypatch.setattr("components.core.stage.cores.usable_cores", lambda: 8)
+    monkeypatch.setattr("components.core.cores.usable_cores", lambda: 8)
     assert share_of(4)["OMP_NUM_THREADS"] == "2"
     assert share_of(16)["RAYON_NUM_THREADS"] == "1"
     assert "OPENBLAS_NUM_THREADS" not in share_of(4)

@@ -1,0 +1,1 @@
+"""What endpoints answer, read: replies, JSON in text, and refusals."""
