@@ -101,7 +101,7 @@ def submit(
         from pipelines.kubeflow.client import explained
 
         checked = load_profile(profile, set_ or [])
-        check_texts(checked, **{"--name": name or runs.titled(checked.name, set_ or [])})
+        check_texts(checked, **({"--name": name} if name else {}))
         kubeflow, version, compiled = _uploaded(checked, set_ or [], host, namespace)
         title = name or runs.titled(checked.name, set_ or [])
         with explained():
