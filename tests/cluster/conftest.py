@@ -35,7 +35,7 @@ RUN_TIMEOUT_S = 3600
 
 @dataclass
 class Cluster:
-    """The command line, with a profile of this session."""
+    """The command line, with a profile of these tests."""
 
     profile: Path
     session: str
