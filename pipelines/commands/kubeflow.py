@@ -64,13 +64,11 @@ def compile_(
 ) -> None:
     """Write the pipeline for Kubeflow, with the profile's settings as defaults."""
     from pipelines.graph.compiled import compile_manifests
-    from pipelines.graph.lengths import refuse_long_settings
     from pipelines.graph.post_training import compile_pipeline
 
     refuse_stale_images()
     checked = load_profile(profile, set_ or [])
-    check_texts(checked)
-    refuse_long_settings(checked)
+    _refuse_unfit(checked)
     if format_ == "manifest":
         written = compile_manifests(checked, output or Path("build/post_training.manifest.yaml"), namespace)
     elif namespace:
@@ -101,7 +99,7 @@ def submit(
         from pipelines.kubeflow.client import explained
 
         checked = load_profile(profile, set_ or [])
-        check_texts(checked, **({"--name": name} if name else {}))
+        _refuse_unfit(checked, **({"--name": name} if name else {}))
         kubeflow, version, compiled = _uploaded(checked, set_ or [], host, namespace)
         title = name or runs.titled(checked.name, set_ or [])
         with explained():
@@ -109,18 +107,24 @@ def submit(
     _follow(kubeflow, run_id, "started run", wait)
 
 
+def _refuse_unfit(profile: Profile, **names: str) -> None:
+    """Refuse what would not arrive on Kubeflow: the texts, and the length of a task's settings."""
+    from pipelines.graph.lengths import refuse_long_settings
+
+    check_texts(profile, **names)
+    refuse_long_settings(profile)
+
+
 def _uploaded(
     profile: Profile, changed: list[str], host: str, namespace: str
 ) -> tuple[Kubeflow, dict[str, str], Compiled]:
     """The connection, the ids of the version that the profile compiles to, and what it compiles to."""
     from pipelines.graph.compiled import Compiled
-    from pipelines.graph.lengths import refuse_long_settings
     from pipelines.graph.post_training import compile_pipeline
     from pipelines.kubeflow.client import explained
     from pipelines.kubeflow.runs import titled
 
     refuse_stale_images()
-    refuse_long_settings(profile)
     kubeflow = connected(host, namespace)
     with explained(), tempfile.TemporaryDirectory() as folder:
         ir = compile_pipeline(profile, Path(folder) / "post_training.yaml")
@@ -218,14 +222,12 @@ def rerun(
     before it starts.
     """
     with clear_errors("interrupted; if a run was started by then, Kubeflow lists it"):
-        from pipelines.graph.lengths import refuse_long_settings
         from pipelines.kubeflow.rerun import decide
 
         known_task(from_)
         refuse_stale_images()
         checked = load_profile(profile, set_ or [])
-        check_texts(checked)
-        refuse_long_settings(checked)
+        _refuse_unfit(checked)
         with tempfile.TemporaryDirectory() as folder:
             ir = Path(folder) / "post_training.yaml"
             decided = decide(connected(host, namespace), run_id, from_, checked, ir)
@@ -265,7 +267,7 @@ def schedule_make(
 
     moved = in_kubeflow_zone(cron, timezone, kubeflow_timezone)
     checked = load_profile(profile, set_ or [])
-    check_texts(checked, NAME=name)
+    _refuse_unfit(checked, NAME=name)
     kubeflow, version, _ = _uploaded(checked, set_ or [], host, namespace)
     make = schedules.create if ctx.info_name == "create" else schedules.replace
     made, removal = make(kubeflow, schedules.Schedule(name, moved, version, service_account))

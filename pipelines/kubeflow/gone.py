@@ -5,6 +5,7 @@ A workflow that a schedule started belongs to it. Deleting the schedule deletes 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import kfp_server_api
@@ -27,7 +28,7 @@ def why_gone(kubeflow: Kubeflow, run: Any, workflow: Workflow | None) -> str:
     Raises:
         kfp_server_api.ApiException: Kubeflow is in trouble.
     """
-    if run.recurring_run_id and not _has_schedule(kubeflow, run.recurring_run_id):
+    if run.recurring_run_id and not _there(kubeflow.client.get_recurring_run, run.recurring_run_id):
         return "the schedule that started it was deleted, and its workflow and pods with it"
     from pipelines.kubeflow import cluster  # the Kubernetes client takes a second to load
 
@@ -35,24 +36,14 @@ def why_gone(kubeflow: Kubeflow, run: Any, workflow: Workflow | None) -> str:
     there = cluster.runs_with_workflow(namespace)
     if there is None or run.run_id in there:
         return ""
-    if not any(_has_run(kubeflow, other) for other in sorted(there)[:_COMPARED]):
+    if not any(_there(kubeflow.client.get_run, other) for other in sorted(there)[:_COMPARED]):
         return ""  # KUBECONFIG may name another cluster
     return f"Kubernetes has no workflow of it in namespace {namespace}: it was deleted"
 
 
-def _has_schedule(kubeflow: Kubeflow, identifier: str) -> bool:
+def _there(get: Callable[[str], object], identifier: str) -> bool:
     try:
-        kubeflow.client.get_recurring_run(identifier)
-    except kfp_server_api.ApiException as error:
-        if error.status == 404:
-            return False
-        raise
-    return True
-
-
-def _has_run(kubeflow: Kubeflow, identifier: str) -> bool:
-    try:
-        kubeflow.client.get_run(identifier)
+        get(identifier)
     except kfp_server_api.ApiException as error:
         if error.status == 404:
             return False

@@ -14,7 +14,7 @@ LONG = 16 * 2**10
 
 
 def by_file(command: Sequence[str], folder: Path) -> list[str]:
-    """The command with each long JSON value replaced by `@FILE`, which `components.core.stage.runner` reads.
+    """The command with each long JSON value replaced by `@FILE`, as stages read it.
 
     Files are called after their option and lie in `folder`.
     """

@@ -166,16 +166,18 @@ class MLLMClient:
             raise first from None
         if stopped and self._admission.stop_reason is not None:
             raise self._admission.stop_reason
-        if self._forbidden is not None and not self._has_answered():
+        if self._forbidden is not None and not self._answered:
             raise self._forbidden
 
     async def _answer(self, request: ChatRequest) -> Answer:
         payload = chat_payload(self.endpoint, request)
         prompt_tokens = completion_tokens = 0
         error = ""
-        begun = len(payload["messages"])
+        asked: list[str] = []
         for _ in range(2):
-            reply = await self._chat(payload)
+            body = canonical_json(payload).encode("utf-8", "replace")
+            asked.append(sha256_hex(body))
+            reply = await self._chat(body, asked[-1])
             if "error" in reply:
                 error = f"endpoint: {reply['error']}"
                 break
@@ -194,15 +196,11 @@ class MLLMClient:
             payload["messages"] += repair_messages(reply["text"], fault)
         self.usage.failures += 1
         # The next run asks again: by then the server may have been set right.
-        turns = range(begun, len(payload["messages"]) + 1, len(repair_messages("", "")))
-        asked = [{**payload, "messages": payload["messages"][:count]} for count in turns]
-        self._journal.forget_at_end(_key(part) for part in asked)
+        self._journal.forget_at_end(asked)
         return Answer(request.key, None, error, prompt_tokens, completion_tokens)
 
-    async def _chat(self, payload: dict[str, Any]) -> dict[str, Any]:
+    async def _chat(self, body: bytes, key: str) -> dict[str, Any]:
         """The reply's text and tokens, or the `error` that it ended with; asked once, then journalled."""
-        body = canonical_json(payload).encode("utf-8", "replace")
-        key = sha256_hex(body)
         while (other := self._asking.get(key)) is not None:  # an equal request is under way
             await other.wait()
         reply: dict[str, Any] | None = self._journal.get(key)
@@ -217,9 +215,6 @@ class MLLMClient:
         finally:
             self._asking.pop(key).set()
 
-    def _has_answered(self) -> bool:
-        return bool(self.usage.requests or self.usage.replayed)
-
     async def _post(self, body: bytes, key: str) -> dict[str, Any]:
         """One reply. Status 403 is about the request if its words say so, or if others are answered.
 
@@ -231,7 +226,7 @@ class MLLMClient:
         except EndpointError as error:
             if not is_forbidden(str(error)):
                 raise
-            if not is_flagged(str(error)) and not self._has_answered():
+            if not is_flagged(str(error)) and not self._answered:
                 if self._failures_in_a_row + 1 >= _MAX_FAILURES_IN_A_ROW:
                     raise
                 self._forbidden = error
@@ -301,10 +296,6 @@ def _read(request: ChatRequest, reply: dict[str, Any]) -> tuple[Any, str]:
         return reply["text"], ""
     value, fault = read_answer(reply["text"] or reply.get("reasoning", ""), request.schema)
     return value, f"cut off at {request.max_tokens} tokens; {fault}" if fault and reply.get("cut") else fault
-
-
-def _key(payload: dict[str, Any]) -> str:
-    return sha256_hex(canonical_json(payload).encode("utf-8", "replace"))
 
 
 def _tokens(entry: Any) -> int:

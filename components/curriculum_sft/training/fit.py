@@ -85,7 +85,9 @@ def train_phases(
         trainer, fitted = train(phase, start, checkpoints, own)
         done.append(fitted)
         if not last:
-            save_model(trainer, processor, ctx.work.own / _PHASES / name if rank() else kept)
+            output = ctx.work.own / _PHASES / name if rank() else kept
+            shutil.rmtree(output, ignore_errors=True)  # leftovers of a killed attempt
+            save_model(trainer, processor, output)
             if not rank():
                 extra = {"history": fitted.history, "steps": fitted.steps}
                 commit_checkpoint(kept, provenance=ctx.provenance, extra=extra)
