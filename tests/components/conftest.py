@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,3 +153,24 @@ def unreadable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], Pat
     yield go
     for path in closed:
         os.chmod(path, 0o700)
+
+
+@pytest.fixture(scope="session")
+def photograph() -> Image.Image:
+    """A real photograph of 451 × 300 RGB pixels."""
+    import skimage  # takes a moment, and few tests want it
+
+    with Image.open(Path(skimage.__file__).parent / "data" / "chelsea.png") as image:
+        return image.convert("RGB")
+
+
+@pytest.fixture(scope="session")
+def encode() -> Callable[..., bytes]:
+    """encode(image, "JPEG", quality=90) -> bytes."""
+
+    def go(image: Image.Image, image_format: str, **options: Any) -> bytes:
+        buffer = io.BytesIO()
+        image.save(buffer, image_format, **options)
+        return buffer.getvalue()
+
+    return go

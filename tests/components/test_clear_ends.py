@@ -8,9 +8,8 @@ from __future__ import annotations
 import io
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,6 +28,7 @@ from components.core.stage.settings import stage_config
 from components.stages import SECTIONS, STAGES
 from pipelines.profile.run_profile import load_profile
 from tests.house import ROOT
+from tests.serving import QuietHandler, serving
 
 READING = tuple(stage for stage in STAGES if stage_io(stage).inputs)
 ASKING = ("ids_scoring", "label_tree", "topic_matching", "qa_synthesis", "voting_filter")
@@ -267,28 +267,18 @@ class Server(ThreadingHTTPServer):
     reply: tuple[int, bytes] = (200, b"")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: Server
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        status, data = self.server.reply
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
+        self.body()
+        self.send(*self.server.reply)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    server = Server(("127.0.0.1", 0), _Handler)
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with serving(Server(("127.0.0.1", 0), _Handler)) as server:
+        yield server
 
 
 def pointed(value: Any, url: str) -> Any:

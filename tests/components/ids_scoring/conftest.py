@@ -5,9 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from components.core.stage.runner import stage_main
 from components.ids_scoring.component import IO
 from components.ids_scoring.config import Config
 from components.ids_scoring.stage import run
+from tests.serving import QuietHandler, serving
 
 
 class ScoringServer(ThreadingHTTPServer):
@@ -35,18 +35,18 @@ class ScoringServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     protocol_version = "HTTP/1.1"
     server: ScoringServer
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.body())
         self.server.requests.append(body)
         content = body["messages"][0]["content"]
         data = base64.b64decode(content[0]["image_url"]["url"].partition("base64,")[2])
         fault = self.server.faults.get(sha256_hex(data))
         if fault == "refuse":
-            self._reply(400, {"error": {"message": "the picture is refused"}})
+            self.send(400, {"error": {"message": "the picture is refused"}})
             return
         with Image.open(io.BytesIO(data)) as image:
             red, green, blue = (
@@ -56,29 +56,13 @@ class _Handler(BaseHTTPRequestHandler):
         answer |= {"subject_diversity": red, "spatial_relationships": green, "ocr_text_richness": blue}
         if fault == "out_of_range":
             answer["world_knowledge"] = 11
-        self._reply(200, {"choices": [{"message": {"role": "assistant", "content": json.dumps(answer)}}]})
-
-    def _reply(self, status: int, body: dict[str, Any]) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
+        self.send(200, {"choices": [{"message": {"role": "assistant", "content": json.dumps(answer)}}]})
 
 
 @pytest.fixture
 def scoring_server() -> Iterator[ScoringServer]:
-    server = ScoringServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(ScoringServer()) as server:
+        yield server
 
 
 COLOURS = [(0, 0, 0), (51, 51, 51), (102, 153, 204), (204, 204, 204), (255, 255, 255), (255, 0, 0)]

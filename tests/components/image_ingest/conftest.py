@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 import skimage
 import sklearn.datasets
-from PIL import Image
 
 from components.core.data.dataset import Dataset
 from components.core.stage.runner import stage_main
@@ -99,25 +98,6 @@ def photographs(tmp_path: Path) -> Path:
     for photograph in PHOTOGRAPHS:
         shutil.copy(photograph, folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def photograph() -> Image.Image:
-    """A real photograph of 451x300 RGB pixels."""
-    with Image.open(SKIMAGE / "chelsea.png") as image:
-        return image.convert("RGB")
-
-
-@pytest.fixture(scope="session")
-def encode() -> Callable[..., bytes]:
-    """encode(image, "JPEG", quality=90) -> bytes."""
-
-    def go(image: Image.Image, image_format: str, **options: Any) -> bytes:
-        buffer = io.BytesIO()
-        image.save(buffer, image_format, **options)
-        return buffer.getvalue()
-
-    return go
 
 
 class ImageServer:

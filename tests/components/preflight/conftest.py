@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 import json
 import logging
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from components.core.stage.runner import stage_main
 from components.preflight.component import IO
 from components.preflight.config import Config
 from components.preflight.stage import run
+from tests.serving import QuietHandler, serving
 
 
 def picture() -> bytes:
@@ -136,7 +136,7 @@ class ModelServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     server: ModelServer
 
     def do_GET(self) -> None:
@@ -147,33 +147,18 @@ class _Handler(BaseHTTPRequestHandler):
             status, body = 404, {}
         elif self.server.key and self.headers["Authorization"] != f"Bearer {self.server.key}":
             status, body = 401, {}
-        self._send(status, body)
+        self.send(status, body)
 
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.body())
         self.server.bodies.append(body)
-        self._send(*self.server.answer(self.path, body))
-
-    def _send(self, status: int, body: Any) -> None:
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_: object) -> None:
-        """Keep the test's output clean."""
+        self.send(*self.server.answer(self.path, body))
 
 
 @pytest.fixture
 def model_server() -> Iterator[ModelServer]:
-    server = ModelServer()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with serving(ModelServer()) as server:
+        yield server
 
 
 @pytest.fixture

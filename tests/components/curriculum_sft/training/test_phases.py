@@ -91,18 +91,30 @@ def test_every_phase_has_its_samples_and_its_rates(trained):
     assert not list((out / "work").rglob("phases")) and not list((out / "work").rglob("checkpoints*"))
 
 
-@pytest.mark.parametrize("phase", [1, 2])
-def test_killed_in_a_phase_it_ends_with_the_same_weights(sft_world, argv, tmp_path, trained, phase):
-    process = start(argv, sft_world, tmp_path, CONFIG)
-    while not any(
-        path.parent.name == f"checkpoints-{phase - 1:02d}" for path in sealed_checkpoints(tmp_path)
-    ):
+def killed_in(phase: int, process: Process, out: Path) -> None:
+    """Kill a run as soon as this phase has a checkpoint."""
+    while not any(path.parent.name == f"checkpoints-{phase - 1:02d}" for path in sealed_checkpoints(out)):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+
+
+@pytest.mark.parametrize("phase", [1, 2])
+def test_killed_in_a_phase_it_ends_with_the_same_weights(sft_world, argv, tmp_path, trained, phase):
+    killed_in(phase, start(argv, sft_world, tmp_path, CONFIG), tmp_path)
     process = start(argv, sft_world, tmp_path, CONFIG)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     expected, got = (load_file(path / "checkpoint" / "model.safetensors") for path in (trained[0], tmp_path))
     assert all(torch.equal(expected[name], value) for name, value in got.items())
+
+
+def test_what_a_killed_attempt_left_of_a_phase_is_not_sealed_with_it(sft_world, argv, tmp_path):
+    killed_in(1, start(argv, sft_world, tmp_path, CONFIG), tmp_path)
+    (phases,) = (tmp_path / "work").rglob("phases")
+    (phases / "00").mkdir()
+    (phases / "00" / "left.bin").write_bytes(b"half a file")
+    killed_in(2, start(argv, sft_world, tmp_path, CONFIG), tmp_path)
+    assert (phases / "00" / "model.safetensors").is_file()
+    assert not (phases / "00" / "left.bin").exists()
