@@ -13,26 +13,48 @@ from components.core.stage.errors import faults
 
 T = TypeVar("T", bound=BaseModel)
 _NAMES = r"(?:think|thinking|thought|thoughts|reasoning|reason|analysis|scratchpad|seed:think)"
-# What models wrap their thoughts in: tags, brackets (Magistral), Kimi's signs, gpt-oss's channels.
-_THOUGHTS = (
-    re.compile(rf"<{_NAMES}>(?:(?!<{_NAMES}>).)*?</{_NAMES}>", re.DOTALL | re.IGNORECASE),
-    re.compile(r"\[THINK\].*?\[/THINK\]", re.DOTALL),
-    re.compile(r"◁think▷.*?◁/think▷", re.DOTALL),
-    re.compile(r"<\|channel\|>\s*analysis.*?(?=<\|channel\|>|\Z)", re.DOTALL),
+# Wrappings of thoughts: tags, brackets (Magistral), Kimi's signs. A channel (gpt-oss) has no end.
+_MARKS = (
+    (re.compile(rf"(?P<open><{_NAMES}>)|</{_NAMES}>", re.IGNORECASE), True),
+    (re.compile(r"(?P<open>\[THINK\])|\[/THINK\]"), False),
+    (re.compile(r"(?P<open>◁think▷)|◁/think▷"), False),
 )
+"""Opening and closing marks; whether a block begins at its last opening, or at its first."""
+_CHANNEL = re.compile(r"<\|channel\|>\s*analysis.*?(?=<\|channel\|>|\Z)", re.DOTALL)
 # The opening may stand in the prompt (Qwen3, DeepSeek-R1): then the text has the closing alone.
-_CLOSED = re.compile(rf".*(?:</{_NAMES}>|\[/THINK\]|◁/think▷)", re.DOTALL | re.IGNORECASE)
-_OPEN = re.compile(rf"(?:<{_NAMES}>|\[THINK\]|◁think▷).*\Z", re.DOTALL | re.IGNORECASE)
+_CLOSING = re.compile(rf"</{_NAMES}>|\[/THINK\]|◁/think▷", re.IGNORECASE)
+_OPEN = re.compile(rf"<{_NAMES}>|\[THINK\]|◁think▷", re.IGNORECASE)
 _OPENING = re.compile(r"[{\[]")
 _DECODER = json.JSONDecoder()
 _MAX_TRIES = 1000
 
 
 def without_thoughts(text: str) -> str:
-    """What the model says after thinking; "" where it was still thinking when it ended."""
-    for thoughts in _THOUGHTS:
-        text = thoughts.sub("", text)
-    return _OPEN.sub("", _CLOSED.sub("", text)).strip()
+    """What the model says after thinking; "" where it was still thinking when it ended.
+
+    Takes time in proportion to the text, whatever is in it: a model may answer with a flood.
+    """
+    for marks, from_last in _MARKS:
+        text = _without_blocks(text, marks, from_last)
+    text = _CHANNEL.sub("", text)
+    for closing in [*_CLOSING.finditer(text)][-1:]:
+        text = text[closing.end() :]
+    opening = _OPEN.search(text)
+    return (text[: opening.start()] if opening else text).strip()
+
+
+def _without_blocks(text: str, marks: re.Pattern[str], from_last: bool) -> str:
+    """The text without what stands between an opening mark and the next closing one, the marks included."""
+    kept: list[str] = []
+    begin: int | None = None
+    done = 0
+    for mark in marks.finditer(text):
+        if mark["open"]:
+            begin = mark.start() if begin is None or from_last else begin
+        elif begin is not None:
+            kept.append(text[done:begin])
+            begin, done = None, mark.end()
+    return "".join([*kept, text[done:]])
 
 
 def read_answer(text: str, form: type[T]) -> tuple[T | None, str]:
