@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from components.core.stage.errors import ConfigError, NoInputError
 from components.core.stage.io import StageIO, flag
+from components.core.stage.settings import settings_json
 from components.stages import FIELDS, SECTIONS
 
 _PLACEHOLDER = "{{$"
@@ -60,8 +61,8 @@ def read_arguments(stage: str, io: StageIO, argv: list[str] | None) -> Arguments
     fields = {name: str(given[f"field_{name}"] or values.get(f"field_{name}") or "") for name in FIELDS}
     params = {name: _text(values.get(name) if given[name] is None else given[name]) for name in io.strings}
     for name in io.sections:
-        if params[f"section_{name}"]:
-            params[f"section_{name}"] = json.dumps(_overridden(params[f"section_{name}"], {name}, fields))
+        if section := params[f"section_{name}"]:
+            params[f"section_{name}"] = _text(_overridden(section, {name}, fields, name))
     own = {section.name for section in SECTIONS.values() if section.stage == stage}
     config = given["config"] if given["config"] is not None else values.get("config")
     places = {name: io.place(name, given) for name in (*io.inputs, *io.optional_inputs, *io.written)}
@@ -77,7 +78,7 @@ def read_arguments(stage: str, io: StageIO, argv: list[str] | None) -> Arguments
         if not path.exists():
             raise NoInputError(f"{flag(name)}: {path} does not exist")
     return Arguments(
-        _overridden(config, own, fields),
+        _overridden(config, own, fields, stage),
         params,
         inputs,
         {name: found[name] for name in io.written},
@@ -135,8 +136,12 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else "" if value is None else json.dumps(value)
 
 
-def _overridden(section: str | dict[str, Any], names: set[str], fields: Mapping[str, str]) -> Any:
-    """A section's settings with the plain fields that were filled in; text that is no JSON object is kept."""
+def _overridden(section: str | dict[str, Any], names: set[str], fields: Mapping[str, str], where: str) -> Any:
+    """A section's settings with the plain fields that were filled in.
+
+    Raises:
+        ConfigError: the section is no JSON; `where` names it.
+    """
     wins = {
         setting.partition(".")[2]: fields[field.name]
         for field in FIELDS.values()
@@ -144,10 +149,7 @@ def _overridden(section: str | dict[str, Any], names: set[str], fields: Mapping[
         if fields[field.name] and setting.partition(".")[0] in names
     }
     if isinstance(section, str):
-        try:
-            section = json.loads(section)
-        except json.JSONDecodeError:
-            return section  # the check of the settings says what is wrong
+        section = settings_json(section, where)
     return {**section, **wins} if isinstance(section, dict) else section
 
 

@@ -128,10 +128,7 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
         ConfigError: naming every bad setting at once, an unknown one with the nearest valid name.
     """
     if isinstance(data, str):
-        try:
-            data = json.loads(data, parse_constant=_no_number, object_pairs_hook=_each_once)
-        except (ValueError, RecursionError) as error:
-            raise ConfigError(f"{where}: not valid JSON ({error})") from error
+        data = settings_json(data, where)
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: expected a mapping of settings, got {type(data).__name__}")
     if unusable := [name for name, text in _texts(data, where) if not _storable(text)]:
@@ -140,6 +137,18 @@ def parse_settings(cls: type[S], data: str | dict[str, Any], where: str = "confi
         return cls.model_validate(data)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(cls, where, item) for item in error.errors())) from error
+
+
+def settings_json(text: str, where: str) -> Any:
+    """Settings from JSON: every number is one, and every key stands once.
+
+    Raises:
+        ConfigError: the text is no such JSON.
+    """
+    try:
+        return json.loads(text, parse_constant=_no_number, object_pairs_hook=_each_once)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{where}: not valid JSON ({error})") from error
 
 
 def _no_number(name: str) -> float:

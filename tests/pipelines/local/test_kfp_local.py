@@ -229,7 +229,7 @@ def test_settings_that_no_command_line_holds_reach_a_stage_by_file(tmp_path, mon
 
     @dsl.pipeline(name="long")
     def long():
-        component("label_tree")(config=section)
+        component("label_tree", ["config"])(config=section)
 
     compiler.Compiler().compile(long, str(tmp_path / "long.yaml"))
     run = LocalRun(root=tmp_path / "run", order=("label_tree",), console=io.BytesIO())
@@ -238,7 +238,7 @@ def test_settings_that_no_command_line_holds_reach_a_stage_by_file(tmp_path, mon
     assert caught.value.exit_code == 69, run.console.getvalue()[-500:]
     assert "ClientConnectorError" in str(caught.value)
     written = tmp_path / "run" / "settings" / "label_tree"
-    assert {path.name for path in written.iterdir()} == {"config.json", "executor-input.json"}
+    assert {path.name for path in written.iterdir()} == {"executor-input.json"}
 
 
 def test_short_settings_stay_on_the_command_line(tmp_path):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from components.core.stage.errors import DataError
+from components.core.training.muon import Muon
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.training.optimizer import MuonAdamW, optimizer_for, takes_muon
 from components.curriculum_sft.training.trainer import LossGuard
@@ -46,10 +47,10 @@ def test_only_weight_matrices_go_to_muon(model):
     assert chosen == {"linear.weight"}
 
 
-def test_it_equals_torchs_muon_and_adamw_side_by_side(model):
+def test_it_equals_muon_and_torchs_adamw_side_by_side(model):
     other = copy.deepcopy(model)
     train(model, MuonAdamW(model, 1e-2, 3e-2, 0.1), 3)
-    muon = torch.optim.Muon([other.linear.weight], lr=3e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
+    muon = Muon([other.linear.weight], lr=3e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")
     decayed, plain = [other.embed_tokens.weight, other.conv.weight], [other.linear.bias, other.conv.bias]
     groups = [{"params": decayed, "weight_decay": 0.1}, {"params": plain, "weight_decay": 0.0}]
     adamw = torch.optim.AdamW(groups, lr=1e-2, betas=(0.9, 0.95))
