@@ -9,6 +9,7 @@ import torch
 from trl import GRPOConfig
 
 from components.core.stage.errors import ConfigError
+from components.core.training.sharding import check_processes, deepspeed_config, join_processes
 from components.hybrid_rl.config import Config
 from components.hybrid_rl.losses import TRL_LOSSES
 
@@ -21,8 +22,11 @@ def grpo_config(
     `vision_tokens` are ids by name of tokens that no response may contain. TRL itself bans the image token
     alone, and nothing under vLLM.
 
+    With ZeRO-3, models that are loaded after this call are spread over the processes.
+
     Raises:
-        ConfigError: a generation's rollouts cannot be shared out evenly over processes and micro batches.
+        ConfigError: a generation's rollouts cannot be shared out evenly over processes and micro batches, or
+            sharding cannot be had.
     """
     total = config.prompts_per_step * config.group_size
     share, rest = divmod(total, processes * config.updates_per_generation)
@@ -32,7 +36,11 @@ def grpo_config(
             f"hybrid_rl: prompts_per_step x group_size = {total} rollouts do not divide over {processes} "
             f"processes, {config.updates_per_generation} updates_per_generation and micro batches of {micro}"
         )
+    check_processes(config.sharding, "hybrid_rl")
+    sharding = deepspeed_config(config.sharding, "hybrid_rl")
+    joined = join_processes(config.sharding)
     on_gpu = torch.cuda.is_available()
+    half = on_gpu or config.weight_type == "bfloat16"
     loss, level = TRL_LOSSES[config.loss]
     vllm = config.vllm
     engine: dict[str, Any] = {"generation_kwargs": {"suppress_tokens": sorted(vision_tokens.values())}}
@@ -51,7 +59,9 @@ def grpo_config(
         output_dir=output_dir,
         seed=config.seed,
         use_cpu=not on_gpu,
-        bf16=on_gpu if config.dtype == "auto" else config.dtype == "bfloat16",
+        bf16=half if config.dtype == "auto" else config.dtype == "bfloat16",
+        deepspeed=sharding,
+        accelerator_config={"use_configured_state": joined},
         gradient_checkpointing=config.gradient_checkpointing,
         max_steps=config.max_steps,
         per_device_train_batch_size=micro,
