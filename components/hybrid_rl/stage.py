@@ -55,8 +55,9 @@ def run(config: Config, ctx: StageContext) -> None:
     ctx.log.info("starting", extra={"candidates": len(found), "threads": set_threads()})
     store = ImageStore(images)
     processor = load_processor(start.path)
-    model = load_policy(start.path, config)
-    check_same_limits(processor, Path(model.config._name_or_path or start.path))
+    measured = config.prompts.pass_rate_samples or config.weights["perception"] != 0.0
+    model = load_policy(start.path, config) if measured or config.sharding != "zero3" else None
+    check_same_limits(processor, start.path)
     rated, chosen = choose_prompts(found, model, processor, store, config, ctx)
     recorder = RolloutRecorder(ctx.work.journal("rollouts"), config)
     if config.sharding == "zero3":

@@ -27,6 +27,7 @@ from trl.models import unwrap_model_for_generation
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
 from components.core.training.adapters import bare, merged_parameters
+from components.core.training.sharding import uncounted_passes
 from components.core.vlm import generate, open_image
 from components.hybrid_rl.losses.opmd import opmd_loss
 from components.hybrid_rl.rollouts import shared_prompt
@@ -175,7 +176,8 @@ class HybridTrainer(GRPOTrainer):
             training = model.training
             model.eval()
             try:
-                yield bare(model)
+                with uncounted_passes(self.model_wrapped):
+                    yield bare(model)
             finally:
                 model.train(training)
 

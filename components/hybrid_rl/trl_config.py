@@ -14,6 +14,23 @@ from components.hybrid_rl.config import Config
 from components.hybrid_rl.losses import TRL_LOSSES
 
 
+def shared_out(config: Config, processes: int) -> tuple[int, int]:
+    """Rollouts of one process in one update, and in one forward pass.
+
+    Raises:
+        ConfigError: a generation's rollouts cannot be shared out evenly over processes and micro batches.
+    """
+    total = config.prompts_per_step * config.group_size
+    share, rest = divmod(total, processes * config.updates_per_generation)
+    micro = config.micro_batch_rollouts or share
+    if rest or share % micro:
+        raise ConfigError(
+            f"hybrid_rl: prompts_per_step x group_size = {total} rollouts do not divide over {processes} "
+            f"processes, {config.updates_per_generation} updates_per_generation and micro batches of {micro}"
+        )
+    return share, micro
+
+
 def grpo_config(
     config: Config, output_dir: str, processes: int, vision_tokens: Mapping[str, int]
 ) -> GRPOConfig:
@@ -28,14 +45,7 @@ def grpo_config(
         ConfigError: a generation's rollouts cannot be shared out evenly over processes and micro batches, or
             sharding cannot be had.
     """
-    total = config.prompts_per_step * config.group_size
-    share, rest = divmod(total, processes * config.updates_per_generation)
-    micro = config.micro_batch_rollouts or share
-    if rest or share % micro:
-        raise ConfigError(
-            f"hybrid_rl: prompts_per_step x group_size = {total} rollouts do not divide over {processes} "
-            f"processes, {config.updates_per_generation} updates_per_generation and micro batches of {micro}"
-        )
+    share, micro = shared_out(config, processes)
     check_processes(config.sharding, "hybrid_rl")
     sharding = deepspeed_config(config.sharding, "hybrid_rl")
     joined = join_processes(config.sharding)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from components.core.stage.errors import ConfigError
@@ -65,3 +67,25 @@ def join_processes(sharding: Sharding) -> bool:
     os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
     PartialState(backend="gloo")
     return True
+
+
+@contextmanager
+def uncounted_passes(engine: Any) -> Iterator[None]:
+    """Let each process make as many forward passes inside the block as it likes.
+
+    At every pass of the whole model ZeRO-3 compares the order of its layers among the processes. With unequal
+    numbers of passes, as sampled answers of unequal length need, they would wait for each other forever.
+
+    Args:
+        engine: the wrapped model; its weights have to be gathered. Anything but ZeRO-3's changes nothing.
+    """
+    offload = getattr(getattr(engine, "optimizer", None), "parameter_offload", None)
+    if offload is None:
+        yield
+        return
+    hooks, key = offload.module._forward_pre_hooks, offload.fwd_pre_hook.id
+    compare = hooks.pop(key)
+    try:
+        yield
+    finally:
+        hooks[key] = compare
