@@ -14,7 +14,7 @@ from components.core.stage.runner import stage_main
 from components.curriculum_sft.component import IO
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.stage import run
-from tests.processes.warm import cold
+from tests.processes.warm import Warm
 
 FAST = {"batch_samples": 4, "learning_rate": 3e-3, "log_steps": 1, "max_steps": 4}
 LORA = {"lora": {"rank": 4, "alpha": 8}}
@@ -95,12 +95,12 @@ def test_a_finished_sharded_run_is_written_without_training(sft_world, argv, tmp
     blocked = tmp_path / "checkpoint"
     blocked.parent.mkdir(exist_ok=True)
     blocked.write_text("a file where the stage wants a directory")
-    process = cold("components.curriculum_sft", command, environment)
-    _, errors = process.communicate(timeout=300)
+    process = Warm("components.curriculum_sft", command, environment)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode != 0, errors[-2000:]
     blocked.unlink()
-    process = cold("components.curriculum_sft", command, environment)
-    _, errors = process.communicate(timeout=300)
+    process = Warm("components.curriculum_sft", command, environment)
+    _, errors = process.communicate(timeout=900)
     assert process.returncode == 0, errors[-3000:]
     assert "continuing (step=4 of=4)" in errors
     moved = _changed(sft_world, tmp_path)

@@ -65,14 +65,19 @@ def start(world, out: str, tmp_path, **config) -> Process:
     return how("components.hybrid_rl", world.argv(out, **config), environment)
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_path, processes):
+@pytest.mark.parametrize(
+    ("processes", "more"),
+    [(1, {}), (2, {}), (1, {"lora": {"rank": 4, "alpha": 8}, "kl_coefficient": 0.1})],
+    ids=["one process", "two", "adapters"],
+)
+def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_path, processes, more):
     """SIGKILL and SIGTERM in turn, at a random moment after a checkpoint: the uninterrupted run's bytes."""
     config = {
         **FIVE_KILLS,
         "processes": processes,
         "extra_rewards": patient(my_rewards),
         "prompts": {"max_candidates": 4, "pass_rate_samples": 2, "refresh_every_steps": 10},
+        **more,
     }
     assert start(world, "whole", tmp_path, **config).wait(240) == 0
     work = world.root / "work"
