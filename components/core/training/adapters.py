@@ -84,10 +84,10 @@ def merged_parameters(
     for name, parameter in model.named_parameters():
         if model.prefix in name:  # an adapter's own
             continue
-        layer = layers.get(id(parameter))
-        own = [] if layer is None else [p for n, p in layer.named_parameters() if model.prefix in n]
+        adapted_by: Any = layers.get(id(parameter))
+        own = [] if adapted_by is None else [p for n, p in adapted_by.named_parameters() if model.prefix in n]
         with gather([parameter, *own]), torch.no_grad():
             value = parameter.data
-            for adapter in layer.active_adapters if layer is not None else ():
-                value = (value + layer.get_delta_weight(adapter)).to(parameter.dtype)
+            for adapter in adapted_by.active_adapters if adapted_by is not None else ():
+                value = (value + adapted_by.get_delta_weight(adapter)).to(parameter.dtype)
             yield name.removeprefix("base_model.model.").replace(".base_layer", ""), value
