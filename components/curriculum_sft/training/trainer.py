@@ -93,7 +93,7 @@ class StageTrainerMixin:
         return loss
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
-        optimizer = self.optimizer  # type: ignore[attr-defined]
+        optimizer = self.optimizer
         inner = getattr(optimizer, "optimizer", optimizer)  # without accelerate's wrapper
         if isinstance(inner, MuonAdamW):
             inner.gather_states()
