@@ -16,6 +16,7 @@ from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError, EndpointError, NoInputError, StageError
 from components.core.stage.settings import Settings, parse_settings, stage_config
 from components.preflight.base_model import check_base_model, starting_model
+from components.preflight.capacity import check_capacity
 from components.preflight.component import IO
 from components.preflight.config import BenchmarkSource, Config
 from components.preflight.endpoints import examine, find_probes
@@ -56,6 +57,9 @@ def run(config: Config, ctx: StageContext) -> None:
     else:
         types = config.supported_model_types
         checks.add("base model", model, lambda: check_base_model(sources.at_hand(model), types))
+        checks.add(
+            "GPU memory", config.gpu, lambda: check_capacity(config.gpu, sources.at_hand(model), valid)
+        )
     for item in config.benchmarks:
         checks.add(
             f"benchmark {item.name} ({item.role})",
