@@ -52,8 +52,8 @@ class Config(Settings):
     """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes
     the held-out images' voted questions."""
     gpu: str = ""
-    """GPUs of a training task, e.g. `8xH100-80GB`, or `24GB` for one; what cannot fit their memory is refused.
-    Empty: whether it fits is not known."""
+    """GPUs of a training task, e.g. `8xH100-80GB`, or `24GB` for one; what cannot fit their memory is
+    refused. Empty: whether it fits is not known."""
     probe_endpoints: bool = True
     """Ask every endpoint in any section for its list of models, and one question as the stage will ask it."""
     probe_timeout_s: float = Field(default=5.0, gt=0)

@@ -162,8 +162,8 @@ def _training_of(config: Any, sizes: ModelSizes, gpus: int, tokens: int, patches
     frozen = freeze.vision if freeze is not None and hasattr(freeze, "vision") else False
     frozen = frozen or bool(getattr(config, "freeze_vision", False))
     return Training(
-        tokens=tokens, patches=patches, scored_tokens=min(tokens, SCORED_AT_ONCE), weight_bytes=2 if half else 4,
-        activation_bytes=activation, gpus=gpus, sharding=sharding, lora_rank=lora.rank if lora else 0,
+        tokens=tokens, patches=patches, scored_tokens=min(tokens, SCORED_AT_ONCE),
+        weight_bytes=2 if half else 4, activation_bytes=activation, gpus=gpus, sharding=sharding, lora_rank=lora.rank if lora else 0,
         lora_parts=tuple(lora.target_modules) if lora else ADAPTED_PARTS,
         recompute=config.gradient_checkpointing, vision_trained=not frozen and lora is None,
         moments=1.0 if getattr(config, "optimizer", "adamw") == "muon" else 2.0,
