@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from components.core.stage.settings import Settings
+from components.core.training.settings import Attention, Lora, Sharding, WeightType, check_weights
 
 Part = Literal["vision", "projector", "language"]
 
@@ -37,17 +38,12 @@ class PartRates(Settings):
         return float(getattr(self, part)) or common
 
 
-class Lora(Settings):
+class BaseLora(Lora):
     """Low-rank adapters (arXiv 2106.09685) in place of full fine-tuning, merged into the saved weights."""
 
-    rank: int = Field(default=64, ge=1)
-    """Rank of the update."""
-    alpha: float = Field(default=128.0, gt=0)
-    """Scale of the update; it is multiplied by alpha / rank."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Dropout on the adapters' input."""
-    target_modules: list[str] = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-    """Names of the linear modules that get adapters."""
+    four_bit: bool = False
+    """Hold the frozen language model in 4 bits (QLoRA, arXiv 2305.14314). Needs an NVIDIA GPU and the
+    package bitsandbytes; untested. Adapters are merged into the unquantised weights."""
 
 
 class Mixture(Settings):
@@ -221,21 +217,25 @@ class Config(Settings):
     """Forward passes in one optimizer step."""
     processes: int = Field(default=0, ge=0)
     """Training processes, one a GPU; 0 takes all GPUs of the machine, or one process without any."""
-    sharding: Literal["none", "zero2", "zero3"] = "none"
+    sharding: Sharding = "none"
     """DeepSpeed: zero2 shares out optimizer states and gradients, zero3 the weights too."""
     seed: int = 0
     """Seed of every draw: response styles, mixture, order."""
 
     freeze: Freeze = Freeze()
     """Parts that are not trained."""
-    lora: Lora | None = None
+    lora: BaseLora | None = None
     """Adapters in place of full fine-tuning; needs the package peft."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Arithmetic of the passes; weights and optimizer stay float32. auto: bfloat16 on a GPU that has it."""
-    attention: Literal["sdpa", "flash_attention_2", "eager"] = "sdpa"
+    """Arithmetic of the passes. auto: bfloat16 on a GPU that has it, or with such weights."""
+    weight_type: WeightType = "float32"
+    """Number format of the weights in memory; bfloat16 needs adapters or sharding."""
+    attention: Attention = "sdpa"
     """Attention implementation."""
     gradient_checkpointing: bool = False
     """Trade a fifth of the speed for the memory of the activations."""
+    activation_offloading: bool = False
+    """Keep activations in the machine's memory until the backward pass (TRL; needs a GPU, untested)."""
     loader_workers: int = Field(default=0, ge=0)
     """Processes that decode and tokenize ahead; 0 does it in the training process."""
 
@@ -254,14 +254,16 @@ class Config(Settings):
     def _weights_fit(self) -> Config:
         if self.optimizer == "muon" and self.objective == "dpo":
             raise ValueError("optimizer: muon is for the sft and distill objectives; use adamw with dpo")
-        if self.optimizer == "muon" and self.lora is not None:
-            raise ValueError("optimizer: muon trains whole matrices; use adamw with lora")
         if self.optimizer == "muon" and self.sharding != "none":
-            raise ValueError("optimizer: muon shards its states itself; leave sharding at none, or use adamw")
-        if self.learning_rates != PartRates() and (self.lora is not None or self.sharding != "none"):
-            raise ValueError("learning_rates by part are for whole weights without sharding")
-        if self.lora is not None and self.sharding != "none":
-            raise ValueError("sharding is for whole weights; leave it at none with lora")
+            raise ValueError(
+                "optimizer: muon needs whole matrices, which ZeRO cuts up, and shards its states itself: "
+                "leave sharding at none, or use adamw"
+            )
+        if self.lora is not None and self.lora.four_bit and self.sharding != "none":
+            raise ValueError("lora.four_bit: ZeRO cannot cut up 4-bit weights; leave sharding at none")
+        if self.activation_offloading and self.objective == "distill":
+            raise ValueError("activation_offloading is for the sft and dpo objectives")
+        check_weights(self.weight_type, self.lora, self.sharding, self.precision)
         if self.lora is None and all(self.freeze.model_dump().values()):
             raise ValueError("every part is frozen and there are no adapters: nothing would be trained")
         return self

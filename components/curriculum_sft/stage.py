@@ -14,6 +14,7 @@ from components.core.resume.shared_batches import SharedBatches
 from components.core.sources.copies import local_copy
 from components.core.stage.context import StageContext
 from components.core.stage.log import ProgressBar
+from components.core.training.launch import rank
 from components.curriculum_sft.component import IO
 from components.curriculum_sft.config import Config
 
@@ -37,13 +38,13 @@ def run(config: Config, ctx: StageContext) -> None:
     from transformers.utils import logging as transformers_logging
 
     from components.core.data.image_store import ImageStore
+    from components.core.training.result import write_result
     from components.core.vlm import load_processor, set_threads
     from components.curriculum_sft.data.batches import PictureStores
     from components.curriculum_sft.data.checks import partition, planner_for
     from components.curriculum_sft.data.prepare import EmptySource, all_samples, mixed_samples, settle, verify
     from components.curriculum_sft.report import write_report
     from components.curriculum_sft.training.fit import fit, forget, train_phases
-    from components.curriculum_sft.training.model import save_model
     from components.curriculum_sft.training.probes import Probes
     from components.curriculum_sft.training.throughput import utilisation
     from components.curriculum_sft.training.trainer import Setup
@@ -87,12 +88,11 @@ def run(config: Config, ctx: StageContext) -> None:
 
     trainer, fitted = train_phases(config.by_phase(), rows, start, processor, train, ctx)
     asked = probes.asked()  # before adapters are merged
-    save_model(trainer, processor, ctx.outputs["checkpoint"])
-    commit_checkpoint(
-        ctx.outputs["checkpoint"],
-        provenance=ctx.provenance,
-        extra={"objective": config.objective, "steps": fitted.steps, "samples": len(rows)},
-    )
+    if not rank():
+        output = ctx.outputs["checkpoint"]
+        write_result(fitted.checkpoint, fitted.start or start, processor, output, config.weight_type)
+        extra = {"objective": config.objective, "steps": fitted.steps, "samples": len(rows)}
+        commit_checkpoint(output, provenance=ctx.provenance, extra=extra)
     ctx.metrics |= utilisation(trainer, rows, fitted.tokens_per_s, config)
     write_report(ctx, config, rows, bad, fitted, pictures, asked)
     # Optimizer states are three times the model, and the result is committed.
@@ -144,7 +144,7 @@ def pairs_of(
         with ProgressBar(len(asked), "asking the starting model", ctx.log) as bar:
             own = ask(
                 asked,
-                load_model(start, "float32", attn=config.attention),
+                load_model(start, config.weight_type, attn=config.attention),
                 processor,
                 pictures,
                 settings,
@@ -166,13 +166,11 @@ def pairs_of(
 def make_trainer(setup: Setup) -> Any:
     """The trainer of the configured objective, from its file in `objectives`."""
     if setup.config.objective == "sft":
-        from components.curriculum_sft.objectives.sft import sft_trainer
-
-        return sft_trainer(setup)
-    if setup.config.objective == "dpo":
-        from components.curriculum_sft.objectives.dpo import dpo_trainer
-
-        return dpo_trainer(setup)
-    from components.curriculum_sft.objectives.distill import distillation_trainer
-
-    return distillation_trainer(setup)
+        from components.curriculum_sft.objectives.sft import sft_trainer as build
+    elif setup.config.objective == "dpo":
+        from components.curriculum_sft.objectives.dpo import dpo_trainer as build
+    else:
+        from components.curriculum_sft.objectives.distill import distillation_trainer as build
+    trainer: Any = build(setup)
+    trainer.settings = setup.config
+    return trainer

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from components.core.answers import AnswerType
 from components.core.stage.settings import Settings, nearest
+from components.core.training.settings import Attention, Lora, Sharding, WeightType, check_weights
 from components.hybrid_rl.rewards import Weight, built_in
 
 
@@ -154,7 +155,7 @@ class Config(Settings):
     epsilon_high: float = Field(default=0.28, gt=0)
     """Upper clipping range (DAPO's clip-higher)."""
     kl_coefficient: float = Field(default=0.0, ge=0)
-    """Weight of the KL divergence to the start; above 0 keeps a second copy of the model."""
+    """Weight of the KL divergence to the start; above 0 keeps a second copy of the model (not with lora)."""
     learning_rate: float = Field(default=1e-6, gt=0)
     """Peak learning rate of AdamW."""
     lr_schedule: Literal["constant_with_warmup", "linear", "cosine"] = "constant_with_warmup"
@@ -167,10 +168,18 @@ class Config(Settings):
     """Gradient clipping."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Training precision; `auto` is bfloat16 mixed precision on a GPU and float32 on a CPU."""
+    weight_type: WeightType = "float32"
+    """Number format of the weights in memory; bfloat16 needs adapters or sharding."""
+    attention: Attention = "sdpa"
+    """Attention implementation."""
     gradient_checkpointing: bool = False
-    """Trade a second forward pass for activation memory."""
+    """Trade a second forward pass for activation memory. Rollouts of a group then run with a prompt each."""
     freeze_vision: bool = False
     """Leave the vision tower as it is."""
+    lora: Lora | None = None
+    """Adapters in place of full fine-tuning; needs the package peft. The reference is the model without."""
+    sharding: Sharding = "none"
+    """DeepSpeed: zero2 shares out optimizer states and gradients, zero3 the weights too."""
 
     prompts: Prompts = Prompts()
     """Selection and order of questions."""
@@ -210,6 +219,7 @@ class Config(Settings):
             raise ValueError("prompts.refresh_every_steps needs prompts.pass_rate_samples")
         if self.prompts.min_pass_rate >= self.prompts.max_pass_rate:
             raise ValueError("prompts.min_pass_rate must lie below prompts.max_pass_rate")
+        check_weights(self.weight_type, self.lora, self.sharding, self.dtype)
         names = [extra.name for extra in self.extra_rewards]
         if len(set(names)) != len(names) or self.weights.keys() & set(names):
             taken = ", ".join(sorted(self.weights))

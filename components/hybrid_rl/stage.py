@@ -12,7 +12,7 @@ from components.core.resume.shared_batches import SharedBatches
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError
 from components.core.stage.log import ProgressBar
-from components.core.training.launch import world_size
+from components.core.training.launch import rank, world_size
 from components.hybrid_rl.config import Config
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def run(config: Config, ctx: StageContext) -> None:
     from transformers.utils import logging as transformers_logging
 
     from components.core.data.image_store import ImageStore
-    from components.core.vlm import load_model, load_processor, set_threads
+    from components.core.training.result import write_result
+    from components.core.vlm import load_processor, set_threads
+    from components.hybrid_rl.policy import load_policy
     from components.hybrid_rl.report import write_report
     from components.hybrid_rl.rollouts.image_limits import check_same_limits
     from components.hybrid_rl.rollouts.prompts import candidates
@@ -53,21 +55,24 @@ def run(config: Config, ctx: StageContext) -> None:
     ctx.log.info("starting", extra={"candidates": len(found), "threads": set_threads()})
     store = ImageStore(images)
     processor = load_processor(start.path)
-    model = load_model(start.path, "float32")
-    saved_dtype = model.config.dtype if config.dtype == "auto" else config.dtype
-    check_same_limits(processor, Path(model.config._name_or_path or start.path))
+    measured = config.prompts.pass_rate_samples or config.weights["perception"] != 0.0
+    model = load_policy(start.path, config) if measured or config.sharding != "zero3" else None
+    check_same_limits(processor, start.path)
     rated, chosen = choose_prompts(found, model, processor, store, config, ctx)
     recorder = RolloutRecorder(ctx.work.journal("rollouts"), config)
-    history = train(chosen, model, processor, store, scorer, recorder, config, ctx)
+    if config.sharding == "zero3":
+        del model  # it is loaded again, in shares
+        model = None
+    history, trained = train(chosen, model, start.path, processor, store, scorer, recorder, config, ctx)
     scorer.close()
 
-    output = ctx.outputs["checkpoint"]
-    # Stored as the start is, so that training does not double the size.
-    model.to(AutoConfig.from_pretrained(start.path).dtype or saved_dtype)
-    model.save_pretrained(output)
-    processor.save_pretrained(output)
-    extra = {"stage": "hybrid_rl", "steps": config.max_steps, "trained_from": start.digest}
-    commit_checkpoint(output, provenance=ctx.provenance, extra=extra)
+    if not rank():
+        output = ctx.outputs["checkpoint"]
+        # Stored as the start is, so that training does not double the size.
+        dtype = AutoConfig.from_pretrained(start.path).dtype
+        write_result(trained, start.path, processor, output, config.weight_type, dtype)
+        extra = {"stage": "hybrid_rl", "steps": config.max_steps, "trained_from": start.digest}
+        commit_checkpoint(output, provenance=ctx.provenance, extra=extra)
     steps = recorder.steps()
     with ctx.writer("rollouts", table="predictions") as writer:
         write_rollouts(steps, writer)
@@ -105,27 +110,32 @@ def choose_prompts(
 def train(
     prompts: list[Prompt],
     model: Any,
+    start: Path,
     processor: Any,
     store: ImageStore,
     scorer: Scorer,
     recorder: RolloutRecorder,
     config: Config,
     ctx: StageContext,
-) -> list[dict[str, float]]:
-    """Train `model` in place, from the newest committed checkpoint of the work directory if there is one.
+) -> tuple[list[dict[str, float]], Path | None]:
+    """Train the policy, from the newest committed checkpoint of the work directory if there is one.
+
+    Args:
+        model: the policy; None loads it from `start`, in shares.
 
     Returns:
-        TRL's log, one entry a step.
+        TRL's log, one entry a step; the committed checkpoint of the last step.
 
     Raises:
         StageError: a signal came; progress is saved and the same command goes on.
     """
-    from safetensors.torch import load_model as load_weights
     from transformers import PrinterCallback, TrainerState
+    from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
     from components.core.training.callbacks import Progress, SeedEachStep, StopOnSignal
     from components.core.training.checkpoints import CommitCheckpoints, cpu_ranks_load, newest_committed
     from components.core.vlm.tokens import banned_token_ids
+    from components.hybrid_rl.policy import adapter_config, load_policy
     from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, measure
     from components.hybrid_rl.rollouts.sampler import PromptSampler
     from components.hybrid_rl.trainer import HybridAdvantage, HybridTrainer, end_tokens, training_set
@@ -142,10 +152,7 @@ def train(
         sampler.restore(saved)
         ctx.log.info("resuming", extra={"step": state.global_step})
         if state.global_step >= config.max_steps:
-            load_weights(model, saved / "model.safetensors", strict=False)
-            return list(state.log_history)
-    if config.freeze_vision:
-        model.model.visual.requires_grad_(False)
+            return list(state.log_history), saved
     failures: list[str] = []
 
     def note_errors(scored: Scored, step: int) -> None:
@@ -159,12 +166,11 @@ def train(
 
     def measured(step: int, asked: Sequence[Prompt]) -> Sequence[Prompt]:
         batches = SharedBatches(ctx.work, f"pass_rates_{step}")
-        model.eval()
-        try:
-            return measure(asked, model, processor, store, config, batches)
-        finally:
-            model.train()
+        with trainer.sampling_policy() as policy:
+            return measure(asked, policy, processor, store, config, batches)
 
+    arguments = grpo_config(config, str(root), world_size(), banned_token_ids(processor.tokenizer))
+    model = model if model is not None else load_policy(start, config)
     advantage = HybridAdvantage(scorer, end_tokens(model, processor), [settle, recorder, note_errors])
     stop = StopOnSignal(ctx.log, config.updates_per_generation)
     refresh_every = config.prompts.refresh_every_steps
@@ -174,7 +180,8 @@ def train(
             model=model,
             processing_class=processor,
             reward_funcs=[advantage],
-            args=grpo_config(config, str(root), world_size(), banned_token_ids(processor.tokenizer)),
+            args=arguments,
+            peft_config=adapter_config(model, config),
             train_dataset=training_set(prompts, store),
             callbacks=[
                 SeedEachStep(),
@@ -186,9 +193,12 @@ def train(
             prompt_sampler=sampler,
         )
         trainer.remove_callback(PrinterCallback)
+        if trainer.not_shared:
+            ctx.log.info("each rollout is trained with a prompt of its own: %s", trainer.not_shared)
         trainer.train(resume_from_checkpoint=str(saved) if saved else None)
     stop.raise_if_early(trainer.state)
-    return list(trainer.state.log_history)
+    trainer.accelerator.wait_for_everyone()  # the last checkpoint is sealed by then
+    return list(trainer.state.log_history), root / f"{PREFIX_CHECKPOINT_DIR}-{trainer.state.global_step}"
 
 
 def _fill_metrics(

@@ -8,7 +8,8 @@ TRL sees the advantages as rewards, because a reward function is the one door th
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import accumulate, groupby
 from math import ceil
 from typing import Any
@@ -16,14 +17,17 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, is_peft_model
 from datasets import Dataset
 from torch.utils.data import Sampler
 from transformers import TrainerState
 from trl import GRPOTrainer
+from trl.models import unwrap_model_for_generation
 
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
+from components.core.training.adapters import bare, merged_parameters
+from components.core.training.sharding import uncounted_passes
 from components.core.vlm import generate, open_image
 from components.hybrid_rl.losses.opmd import opmd_loss
 from components.hybrid_rl.rollouts import shared_prompt
@@ -74,8 +78,8 @@ class HybridTrainer(GRPOTrainer):
     """`GRPOTrainer` with prioritised questions, and with each prompt encoded once in rollout and update.
 
     Both shortcuts give what TRL's own path gives (the update within rounding, rollouts from the same
-    distribution). They step aside where the model is sharded or checkpoints activations, and rollouts where
-    vLLM makes them.
+    distribution). In the update the shortcut steps aside where the model is sharded or recomputes
+    activations: `not_shared` says why. In rollouts it steps aside where vLLM makes them.
     """
 
     def __init__(
@@ -93,11 +97,20 @@ class HybridTrainer(GRPOTrainer):
         self._processor: Any = copy.deepcopy(processing_class)
         self._processor.tokenizer.padding_side = "left"
         super().__init__(processing_class=self._processor, **kwargs)
-        sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
-        policy = self.accelerator.unwrap_model(self.model)
-        self._shares_prompts = (
-            not sharded and not self.args.gradient_checkpointing and shared_prompt.supported(policy)
-        )
+        supported = shared_prompt.supported(bare(self.accelerator.unwrap_model(self.model)))
+        self.not_shared = ""
+        if self.is_deepspeed_enabled or self.is_fsdp_enabled:
+            self.not_shared = "the model is sharded"
+        elif self.args.gradient_checkpointing:
+            self.not_shared = "activations are recomputed (gradient_checkpointing)"
+        elif not supported:
+            self.not_shared = "the model's family has no such path"
+        self._shares_prompts = not self.not_shared
+        self._samples_once = supported and not self.use_vllm and not self.is_fsdp_enabled
+        if self.use_vllm and is_peft_model(self.model):
+            # TRL merges adapters into the weights and takes them out again, which leaves rounding behind.
+            gather = self.vllm_generation._dist.gather_params
+            self.vllm_generation._iter_named_params = lambda: merged_parameters(self.model, gather)
         self._rows: list[dict[str, Any]] = []  # of the generation under way
         self._group = torch.empty(0, dtype=torch.long)  # the prompt that each row of the batch belongs to
 
@@ -131,15 +144,15 @@ class HybridTrainer(GRPOTrainer):
         return [ids[number] for number in group], [images[number] for number in group], {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
-        if self.use_vllm or not self._shares_prompts:
+        if not self._samples_once:
             return super()._generate_single_turn(*args, **kwargs)
         # Consecutive rows of one question are a group, or the part of it that is this process's.
         groups = [list(rows) for _, rows in groupby(self._rows, key=lambda row: row["prompt_id"])]
         longest = max(len(rows) for rows in groups)
         starts = [0, *accumulate(len(rows) for rows in groups)]
-        with self.accelerator.autocast():
+        with self.sampling_policy() as policy, self.accelerator.autocast():
             sampled = generate(
-                self.accelerator.unwrap_model(self.model),
+                policy,
                 self._processor,
                 [(rows[0]["images"][0], rows[0]["question"]) for rows in groups],
                 max_new_tokens=self.max_completion_length,
@@ -150,6 +163,23 @@ class HybridTrainer(GRPOTrainer):
             )
         chosen = [completions[: len(rows)] for completions, rows in zip(sampled, groups, strict=True)]
         return [list(completion.ids) for completions in chosen for completion in completions], None
+
+    @contextmanager
+    def sampling_policy(self) -> Iterator[Any]:
+        """The whole policy to sample from, in evaluation mode; every process has to ask."""
+        with unwrap_model_for_generation(
+            self.model_wrapped,
+            self.accelerator,
+            gather_deepspeed3_params=self.args.ds3_gather_for_generation,
+            gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
+        ) as model:
+            training = model.training
+            model.eval()
+            try:
+                with uncounted_passes(self.model_wrapped):
+                    yield bare(model)
+            finally:
+                model.train(training)
 
     def _draws(self, first: int, count: int) -> np.ndarray:
         """Random numbers of `count` rollouts from this process's row `first` on, (count, tokens) in [0, 1).
@@ -194,7 +224,7 @@ class HybridTrainer(GRPOTrainer):
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, **kwargs
             )
-        backbone = self.accelerator.unwrap_model(model).model
+        backbone = bare(self.accelerator.unwrap_model(model)).model
         pictures = shared_prompt.pictures_by_row(
             kwargs["pixel_values"], kwargs["image_grid_thw"], kwargs["num_images"]
         )

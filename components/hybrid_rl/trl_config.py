@@ -9,17 +9,13 @@ import torch
 from trl import GRPOConfig
 
 from components.core.stage.errors import ConfigError
+from components.core.training.sharding import check_processes, deepspeed_config, join_processes
 from components.hybrid_rl.config import Config
 from components.hybrid_rl.losses import TRL_LOSSES
 
 
-def grpo_config(
-    config: Config, output_dir: str, processes: int, vision_tokens: Mapping[str, int]
-) -> GRPOConfig:
-    """Our settings in TRL's terms.
-
-    `vision_tokens` are ids by name of tokens that no response may contain. TRL itself bans the image token
-    alone, and nothing under vLLM.
+def shared_out(config: Config, processes: int) -> tuple[int, int]:
+    """Rollouts of one process in one update, and in one forward pass.
 
     Raises:
         ConfigError: a generation's rollouts cannot be shared out evenly over processes and micro batches.
@@ -32,7 +28,29 @@ def grpo_config(
             f"hybrid_rl: prompts_per_step x group_size = {total} rollouts do not divide over {processes} "
             f"processes, {config.updates_per_generation} updates_per_generation and micro batches of {micro}"
         )
+    return share, micro
+
+
+def grpo_config(
+    config: Config, output_dir: str, processes: int, vision_tokens: Mapping[str, int]
+) -> GRPOConfig:
+    """Our settings in TRL's terms.
+
+    `vision_tokens` are ids by name of tokens that no response may contain. TRL itself bans the image token
+    alone, and nothing under vLLM.
+
+    With ZeRO-3, models that are loaded after this call are spread over the processes.
+
+    Raises:
+        ConfigError: a generation's rollouts cannot be shared out evenly over processes and micro batches, or
+            sharding cannot be had.
+    """
+    share, micro = shared_out(config, processes)
+    check_processes(config.sharding, "hybrid_rl")
+    sharding = deepspeed_config(config.sharding, "hybrid_rl")
+    joined = join_processes(config.sharding)
     on_gpu = torch.cuda.is_available()
+    half = on_gpu or config.weight_type == "bfloat16"
     loss, level = TRL_LOSSES[config.loss]
     vllm = config.vllm
     engine: dict[str, Any] = {"generation_kwargs": {"suppress_tokens": sorted(vision_tokens.values())}}
@@ -51,7 +69,9 @@ def grpo_config(
         output_dir=output_dir,
         seed=config.seed,
         use_cpu=not on_gpu,
-        bf16=on_gpu if config.dtype == "auto" else config.dtype == "bfloat16",
+        bf16=half if config.dtype == "auto" else config.dtype == "bfloat16",
+        deepspeed=sharding,
+        accelerator_config={"use_configured_state": joined},
         gradient_checkpointing=config.gradient_checkpointing,
         max_steps=config.max_steps,
         per_device_train_batch_size=micro,

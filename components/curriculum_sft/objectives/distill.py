@@ -210,7 +210,7 @@ def distillation_trainer(setup: Setup) -> StageDistillationTrainer:
         lengths=[row["length"] for row in asked],
         supervised=supervised,
         weight=settings.supervised_weight,
-        teacher_model=load_model(setup.teacher or setup.start, dtype="float32", attn=config.attention),
+        teacher_model=load_model(setup.teacher or setup.start, config.weight_type, attn=config.attention),
         args=arguments,
         train_dataset=question_set(asked, setup.pictures),
         **parts,

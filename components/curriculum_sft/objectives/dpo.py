@@ -40,7 +40,7 @@ def dpo_trainer(setup: Setup) -> StageDPOTrainer:
     )
     parts = trainer_parts(setup)
     return StageDPOTrainer(
-        ref_model=None if config.lora else load_model(setup.start, dtype="float32", attn=config.attention),
+        ref_model=None if config.lora else load_model(setup.start, config.weight_type, attn=config.attention),
         args=arguments,
         data_collator=PreferenceCollator(setup.processor, setup.pictures),
         train_dataset=Dataset.from_list(columns),

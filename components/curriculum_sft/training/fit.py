@@ -6,12 +6,13 @@ import json
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from transformers import PrinterCallback, TrainerState
 from transformers.trainer import TRAINER_STATE_NAME
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.data.manifest import MANIFEST_NAME
@@ -20,9 +21,9 @@ from components.core.stage.errors import ConfigError, DataError
 from components.core.training.callbacks import Progress, StopOnSignal
 from components.core.training.checkpoints import CommitCheckpoints, cpu_ranks_load, newest_committed
 from components.core.training.launch import rank
+from components.core.training.result import write_result
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row
-from components.curriculum_sft.training.model import save_model
 from components.curriculum_sft.training.trainer import LossGuard, samples_per_step
 
 SAMPLES_PER_STEP = "samples_per_step"
@@ -40,6 +41,10 @@ class Fitted:
     """Tokens trained on in a second by this process; 0 for a finished run that was only reloaded."""
     tokens: int = 0
     """Tokens that this process trained on since it began or continued."""
+    checkpoint: Path | None = None
+    """The sealed checkpoint of the last step."""
+    start: Path | None = None
+    """The model that its training began from."""
 
 
 Train = Callable[[Config, Path, Path, list[Row]], tuple[Any, Fitted]]
@@ -83,12 +88,11 @@ def train_phases(
         folder = f"{_CHECKPOINTS}-{name}" if several else _CHECKPOINTS
         checkpoints = ctx.work.dir(folder, sealed_by=MANIFEST_NAME)
         trainer, fitted = train(phase, start, checkpoints, own)
-        done.append(fitted)
+        done.append(replace(fitted, start=start))
         if not last:
-            output = ctx.work.own / _PHASES / name if rank() else kept
-            shutil.rmtree(output, ignore_errors=True)  # leftovers of a killed attempt
-            save_model(trainer, processor, output)
             if not rank():
+                shutil.rmtree(kept, ignore_errors=True)  # leftovers of a killed attempt
+                write_result(fitted.checkpoint, start, processor, kept, phase.weight_type)
                 extra = {"history": fitted.history, "steps": fitted.steps}
                 commit_checkpoint(kept, provenance=ctx.provenance, extra=extra)
                 shutil.rmtree(checkpoints)
@@ -104,7 +108,9 @@ def joined(done: Sequence[Fitted]) -> Fitted:
     for fitted in done:
         history += [{**entry, "step": entry["step"] + steps} for entry in fitted.history]
         steps += fitted.steps
-    return Fitted(history, steps, done[-1].tokens_per_s, sum(fitted.tokens for fitted in done))
+    last = done[-1]
+    tokens = sum(fitted.tokens for fitted in done)
+    return Fitted(history, steps, last.tokens_per_s, tokens, last.checkpoint, last.start)
 
 
 def forget(ctx: StageContext) -> None:
@@ -138,8 +144,9 @@ def fit(
         state = TrainerState.load_from_json(str(newest / TRAINER_STATE_NAME))
         log.info("continuing", extra={"step": state.global_step, "of": state.max_steps})
         if state.global_step >= state.max_steps:
-            trainer._load_from_checkpoint(str(newest))
-            return Fitted(state.log_history, state.global_step, 0.0)
+            if config.sharding == "none":  # for the answers after training
+                trainer._load_from_checkpoint(str(newest))
+            return Fitted(state.log_history, state.global_step, 0.0, checkpoint=newest)
     stop = StopOnSignal(log)
     progress = Progress(config.objective, log, lambda: trainer.tokens_seen)
     trainer.remove_callback(PrinterCallback)
@@ -150,7 +157,9 @@ def fit(
     state = trainer.state
     stop.raise_if_early(state)
     speed = trainer.tokens_seen / max(progress.seconds, 1e-9)
-    return Fitted(state.log_history, state.global_step, speed, trainer.tokens_seen)
+    trainer.accelerator.wait_for_everyone()  # the last checkpoint is sealed by then
+    last = directory / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+    return Fitted(state.log_history, state.global_step, speed, trainer.tokens_seen, last)
 
 
 def check_same_run(checkpoint: Path, provenance: dict[str, Any], per_step: int) -> None:

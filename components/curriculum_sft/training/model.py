@@ -1,54 +1,75 @@
-"""The model to train: loaded, frozen by parts, with adapters, and saved."""
+"""The model to train: loaded, frozen by parts, with the configuration of its adapters."""
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from components.core.stage.errors import ConfigError
+from components.core.training import adapters
 from components.core.vlm import load_model
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.training.optimizer import part_of
 
+_KEPT_WHOLE = ("lm_head", "visual", "vision_tower", "vision_model", "multi_modal_projector", "connector")
+"""Modules that 4-bit weights leave alone: head, vision towers and projectors, as families call them."""
+
 
 def trainable_model(path: Path, config: Config) -> nn.Module:
-    """Load a checkpoint for training, in float32, with the configured parts frozen."""
-    model = load_model(path, dtype="float32", attn=config.attention)
+    """Load a checkpoint for training, in the weights' number format, with the configured parts frozen.
+
+    Raises:
+        ConfigError: 4-bit weights are configured, and the machine or the environment cannot hold them.
+    """
+    if config.lora is not None and config.lora.four_bit:
+        return _four_bit_model(path, config)
+    model = load_model(path, config.weight_type, attn=config.attention)
     for name, parameter in model.named_parameters():
         if getattr(config.freeze, part_of(name)):
             parameter.requires_grad_(False)
     return model
 
 
-def adapter_config(config: Config) -> Any:
-    """The peft configuration of `config.lora`, None without one.
+def _four_bit_model(path: Path, config: Config) -> nn.Module:
+    """The model with its language part's matrices in 4-bit NormalFloat (arXiv 2305.14314, section 3)."""
+    missing = []
+    if not torch.cuda.is_available():
+        missing.append("an NVIDIA GPU")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        missing.append("the package bitsandbytes")
+    if missing:
+        raise ConfigError(f"curriculum_sft.lora.four_bit: needs {' and '.join(missing)}; unset four_bit")
+    from accelerate import PartialState
+    from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
+
+    quantised = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+        llm_int8_skip_modules=list(_KEPT_WHOLE),
+    )
+    return AutoModelForImageTextToText.from_pretrained(
+        path,
+        dtype=torch.bfloat16,
+        attn_implementation=config.attention,
+        quantization_config=quantised,
+        device_map={"": PartialState().local_process_index},
+    )
+
+
+def adapter_config(model: nn.Module, config: Config) -> Any:
+    """The peft configuration of `config.lora`, None without one; frozen parts get no adapters.
 
     Raises:
-        ConfigError: adapters are configured but peft is not installed.
+        ConfigError: peft is not installed, or no module has one of the names.
     """
-    if config.lora is None:
-        return None
-    try:
-        from peft import LoraConfig
-    except ImportError as error:
-        raise ConfigError(
-            "curriculum_sft.lora: needs the package peft; install it or remove the setting"
-        ) from error
-    lora = config.lora
-    return LoraConfig(r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
-                      target_modules=list(lora.target_modules), task_type="CAUSAL_LM")  # fmt: skip
 
+    def frozen(name: str) -> bool:
+        return bool(getattr(config.freeze, part_of(f"{name}.")))
 
-def save_model(trainer: Any, processor: Any, output: Path) -> None:
-    """Write trained weights (adapters merged), processor and tokenizer; every rank has to call it."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    # Weights that are spread over the ranks have to be brought together first.
-    whole = (
-        trainer.accelerator.get_state_dict(trainer.model_wrapped) if trainer.is_deepspeed_enabled else None
-    )
-    if hasattr(model, "merge_and_unload"):
-        model = model.merge_and_unload()
-    model.save_pretrained(output, state_dict=whole)
-    processor.save_pretrained(output)
+    return adapters.adapter_config(config.lora, model, frozen, "curriculum_sft")

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from transformers import TrainerCallback
 
 from components.core.resume.journal import Journal
+from components.core.training import adapters
 from components.core.vlm import generate
 from components.core.vlm.messages import Part, build_conversation, images_in, parts_of, words
 from components.curriculum_sft.data.batches import IGNORED, ConversationCollator, Pictures
@@ -116,8 +117,7 @@ class Probes(TrainerCallback):
 
 def bare(trainer: Any) -> Any:
     """The trainer's model without wrappers; adapters stay, inside its layers."""
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
+    return adapters.bare(trainer.accelerator.unwrap_model(trainer.model))
 
 
 def one_in_turn(rows: Sequence[Row], count: int) -> list[Row]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import os
 import statistics
 from collections import deque
 from dataclasses import dataclass
@@ -15,7 +13,8 @@ import torch
 from torch.utils.data import Sampler
 
 from components.core.stage.errors import ConfigError, DataError
-from components.core.training.launch import gpus, world_size
+from components.core.training.launch import world_size
+from components.core.training.sharding import check_processes, deepspeed_config, join_processes
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.batches import ConversationCollator, Pictures
 from components.curriculum_sft.data.samples import Row
@@ -76,6 +75,15 @@ class StageTrainerMixin:
 
     tokens_seen = 0
     guard = LossGuard(0.0)
+    settings: Config | None = None
+    """Settings of the phase."""
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The settings' optimizer, over what is trained: adapters, where there are any."""
+        if self.optimizer is None and self.settings is not None:  # type: ignore[has-type]
+            trained = self.model if model is None else model  # type: ignore[attr-defined]
+            self.optimizer = optimizer_for(trained, self.settings)
+        return super().create_optimizer(model)  # type: ignore[misc]
 
     def training_step(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> torch.Tensor:
         sample_ids = inputs.pop("sample_ids")
@@ -103,13 +111,12 @@ class StageTrainerMixin:
 
 
 def trainer_parts(setup: Setup) -> dict[str, Any]:
-    """Keyword arguments of every trainer: the model to train, its processor, adapters and optimizer."""
+    """Keyword arguments of every trainer: the model to train, its processor and its adapters."""
     model = trainable_model(setup.start, setup.config)
     return {
         "model": model,
         "processing_class": setup.processor,
-        "peft_config": adapter_config(setup.config),
-        "optimizers": (optimizer_for(model, setup.config), None),
+        "peft_config": adapter_config(model, setup.config),
     }
 
 
@@ -117,17 +124,19 @@ def trainer_arguments(setup: Setup) -> dict[str, Any]:
     """Keyword arguments of every trainer's configuration.
 
     Raises:
-        ConfigError: sharding is configured but cannot be had.
+        ConfigError: sharding or activation offloading is configured but cannot be had.
     """
     config = setup.config
-    if config.sharding != "none" and world_size() == 1:
-        raise ConfigError(
-            "curriculum_sft.sharding: needs several processes; set processes, or sharding to none"
-        )
-    sharding = deepspeed_config(config)
-    joined = join_processes(config)
+    check_processes(config.sharding, "curriculum_sft")
+    sharding = deepspeed_config(config.sharding, "curriculum_sft")
+    joined = join_processes(config.sharding)
     gpu = torch.cuda.is_available()
-    auto = gpu and torch.cuda.is_bf16_supported()
+    auto = config.weight_type == "bfloat16" or (gpu and torch.cuda.is_bf16_supported())
+    offloading = {}
+    if config.activation_offloading:
+        if not gpu:
+            raise ConfigError("curriculum_sft.activation_offloading: needs a GPU; unset it")
+        offloading["activation_offloading"] = True
     least = {"min_lr_rate": config.final_rate_share} if config.final_rate_share else None
     schedule = "constant_with_warmup" if config.schedule == "constant" else config.schedule
     return {
@@ -146,7 +155,7 @@ def trainer_arguments(setup: Setup) -> dict[str, Any]:
         "gradient_checkpointing": config.gradient_checkpointing,
         "deepspeed": sharding,
         "accelerator_config": {"use_configured_state": joined},
-        "use_cpu": joined,
+        "use_cpu": joined or not gpu,
         "seed": config.seed,
         "data_seed": config.seed,
         "remove_unused_columns": False,
@@ -161,48 +170,8 @@ def trainer_arguments(setup: Setup) -> dict[str, Any]:
         "logging_nan_inf_filter": False,
         "report_to": list(config.trackers) or "none",
         "disable_tqdm": True,
+        **offloading,
     }
-
-
-def deepspeed_config(config: Config) -> dict[str, Any] | None:
-    """DeepSpeed's settings for `config.sharding`, None without; the trainer fills in every `auto`.
-
-    ZeRO (arXiv 1910.02054): stage 2 shards optimizer states and gradients, stage 3 the weights as well.
-
-    Raises:
-        ConfigError: deepspeed is not installed.
-    """
-    if config.sharding == "none":
-        return None
-    if importlib.util.find_spec("deepspeed") is None:
-        raise ConfigError("curriculum_sft.sharding: needs the package deepspeed; install it, or set none")
-    zero: dict[str, Any] = {"stage": 2 if config.sharding == "zero2" else 3, "overlap_comm": True}
-    if config.sharding == "zero3":
-        zero["stage3_gather_16bit_weights_on_model_save"] = True  # float32 weights too
-    return {
-        "zero_optimization": zero,
-        "bf16": {"enabled": "auto"},
-        "gradient_clipping": "auto",
-        "gradient_accumulation_steps": "auto",
-        "train_batch_size": "auto",
-        "train_micro_batch_size_per_gpu": "auto",
-    }
-
-
-def join_processes(config: Config) -> bool:
-    """Join DeepSpeed's processes on CPUs, which the trainer does not do; returns whether it was done.
-
-    accelerate chooses a backend by device and finds none there. On GPUs the trainer does all of it.
-    """
-    if config.sharding == "none" or gpus(os.environ) or world_size() == 1:
-        return False
-    from accelerate import PartialState
-
-    os.environ.pop("ACCELERATE_USE_CPU", None)
-    os.environ["DS_ACCELERATOR"] = "cpu"
-    os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
-    PartialState(backend="gloo")
-    return True
 
 
 def samples_per_step(config: Config) -> int:

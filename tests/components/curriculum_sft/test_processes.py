@@ -18,6 +18,7 @@ from tests.processes.warm import Warm, cold
 PADDED = {"batch_samples": 4, "max_steps": 6, "save_steps": 3, "log_steps": 1, "learning_rate": 1e-3}
 PACKED = PADDED | {"batch_samples": 1, "pack_tokens": 256, "max_length_tokens": 256}
 LONG = {"max_steps": 20, "learning_rate": 1e-4}
+ADAPTERS = {"lora": {"rank": 4, "alpha": 8}, "learning_rate": 1e-3}
 
 
 def metrics(argv, world, out: Path, config: dict, processes: int) -> dict[str, float]:
@@ -42,8 +43,20 @@ def metrics(argv, world, out: Path, config: dict, processes: int) -> dict[str, f
         (PADDED | LONG, {"sharding": "zero2"}),
         (PACKED | LONG, {"sharding": "zero2"}),
         (PADDED | LONG, {"sharding": "zero3"}),
+        (PADDED | ADAPTERS, {"sharding": "zero2"}),
+        (PADDED | ADAPTERS, {"sharding": "zero3"}),
+        (PADDED | LONG | {"learning_rates": {"vision": 5e-5}}, {"sharding": "zero2"}),
     ],
-    ids=["padded", "packed, sharded Muon", "ZeRO-2", "ZeRO-2, packed", "ZeRO-3"],
+    ids=[
+        "padded",
+        "packed, sharded Muon",
+        "ZeRO-2",
+        "ZeRO-2, packed",
+        "ZeRO-3",
+        "ZeRO-2 with adapters",
+        "ZeRO-3 with adapters",
+        "ZeRO-2 with rates by part",
+    ],
 )
 def test_two_processes_see_the_losses_of_one(sft_world, argv, tmp_path, config, only_two):
     if only_two:

@@ -202,10 +202,10 @@ def test_training_goes_on_on_another_machine(
 def test_a_finished_run_is_not_trained_again(sft_world, argv, uninterrupted, tmp_path, monkeypatch):
     """Killed between the last step and the written output: the sealed last checkpoint becomes the output."""
     from components.core.stage.runner import stage_main
+    from components.core.training import result
     from components.curriculum_sft.component import IO
     from components.curriculum_sft.config import Config
     from components.curriculum_sft.stage import run
-    from components.curriculum_sft.training import model
 
     monkeypatch.setenv("VLM_WORK_ROOT", str(tmp_path / "work"))
     monkeypatch.setenv(
@@ -213,7 +213,7 @@ def test_a_finished_run_is_not_trained_again(sft_world, argv, uninterrupted, tmp
     )  # as in the other run: the number of threads decides the last bits
     command = argv(sft_world, tmp_path, CONFIG)
     with monkeypatch.context() as patch:
-        patch.setattr(model, "save_model", _fail)
+        patch.setattr(result, "write_result", _fail)
         assert stage_main("curriculum_sft", Config, IO, run, command) == 1
     assert stage_main("curriculum_sft", Config, IO, run, command) == 0
     metrics = json.loads((tmp_path / "metrics.json").read_text())

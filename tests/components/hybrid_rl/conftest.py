@@ -165,9 +165,10 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
             return coloured_pictures[int(image_id)]
 
     def build(observers: tuple[Any, ...] = (), **config: Any) -> Any:
-        from components.core.vlm import load_model, load_processor
+        from components.core.vlm import load_processor
         from components.core.vlm.tokens import banned_token_ids
         from components.hybrid_rl.config import Config
+        from components.hybrid_rl.policy import adapter_config, load_policy
         from components.hybrid_rl.rollouts.prompts import Prompt
         from components.hybrid_rl.rollouts.sampler import PromptSampler
         from components.hybrid_rl.scoring import Scorer
@@ -195,7 +196,7 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
         sampler = PromptSampler(
             [p.prompt_id for p in prompts], [p.hardness for p in prompts], settings.prompts, 3, 0
         )
-        model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
+        model, processor = load_policy(tiny_checkpoint, settings), load_processor(tiny_checkpoint)
         settle = lambda scored, step: sampler.observe(scored.success)  # noqa: E731
         reward = HybridAdvantage(Scorer(settings), end_tokens(model, processor), [settle, *observers])
         return HybridTrainer(
@@ -205,6 +206,7 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
             reward_funcs=[reward],
             args=grpo_config(settings, str(tmp_path / "trainer"), 1, banned_token_ids(processor.tokenizer)),
             train_dataset=training_set(prompts, Pictures()),
+            peft_config=adapter_config(model, settings),
             prompt_sampler=sampler,
         )
 

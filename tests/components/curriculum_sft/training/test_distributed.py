@@ -9,9 +9,9 @@ import torch
 
 from components.core.data.checkpoint import commit_checkpoint
 from components.core.stage.errors import ConfigError
+from components.core.training.sharding import deepspeed_config
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.training.fit import SAMPLES_PER_STEP, check_same_run
-from components.curriculum_sft.training.trainer import deepspeed_config
 from tests.processes.warm import Warm
 
 # Four steps of MuonAdamW on a small network, the batch split over the ranks; prints nothing, writes weights
@@ -98,18 +98,16 @@ def test_another_runs_checkpoint_is_refused(tmp_path):
 
 
 def test_zero_stages():
-    assert deepspeed_config(Config()) is None
+    assert deepspeed_config("none", "stage") is None
     pytest.importorskip("deepspeed")
-    stages = [
-        deepspeed_config(Config(sharding=name))["zero_optimization"]["stage"] for name in ("zero2", "zero3")
-    ]
+    stages = [deepspeed_config(name, "stage")["zero_optimization"]["stage"] for name in ("zero2", "zero3")]
     assert stages == [2, 3]
 
 
 @pytest.mark.parametrize(
     "more",
-    [{"optimizer": "muon"}, {"lora": {}}, {"learning_rates": {"vision": 1e-6}}],
-    ids=["muon", "lora", "rates by part"],
+    [{"optimizer": "muon"}, {"lora": {"four_bit": True}}],
+    ids=["muon", "4-bit weights"],
 )
 def test_what_does_not_go_with_sharding_is_said(more):
     with pytest.raises(ValueError, match="sharding"):
