@@ -163,7 +163,8 @@ def _training_of(config: Any, sizes: ModelSizes, gpus: int, tokens: int, patches
     frozen = frozen or bool(getattr(config, "freeze_vision", False))
     return Training(
         tokens=tokens, patches=patches, scored_tokens=min(tokens, SCORED_AT_ONCE),
-        weight_bytes=2 if half else 4, activation_bytes=activation, gpus=gpus, sharding=sharding, lora_rank=lora.rank if lora else 0,
+        weight_bytes=2 if half else 4, activation_bytes=activation, gpus=gpus,
+        sharding=sharding, lora_rank=lora.rank if lora else 0,
         lora_parts=tuple(lora.target_modules) if lora else ADAPTED_PARTS,
         recompute=config.gradient_checkpointing, vision_trained=not frozen and lora is None,
         moments=1.0 if getattr(config, "optimizer", "adamw") == "muon" else 2.0,
@@ -216,7 +217,10 @@ def _reinforce(
     how = how.changed(copies=int(reference))
     memory = training_memory(sizes, how)
     if config.rollout == "vllm" and config.vllm.mode == "colocate" and gpu:
-        engine = config.vllm.gpu_memory_utilization * gpu.memory
+        # At least the weights, and keys and values of one sequence, however small its share is.
+        held = sizes.total * 2 + (config.vllm.max_model_tokens or sequence) * kv_bytes_per_token(sizes)
+        share = config.vllm.gpu_memory_utilization * gpu.memory
+        engine = max(share, held / config.vllm.tensor_parallel_size)
         # Asleep, the engine gives its memory back: then either it or the activations are there.
         asleep = max(0.0, engine - memory.activations) if config.vllm.sleep else engine
         memory = memory.changed(engine=asleep)

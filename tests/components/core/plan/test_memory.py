@@ -75,7 +75,8 @@ def test_recomputing_adapters_and_sharding_never_need_more(sizes, how):
 @pytest.mark.parametrize(
     ("text", "memory", "count", "known"),
     [("H100-80GB", 80e9, 0, True), ("8xH100-80GB", 80e9, 8, True), ("24GB", 24e9, 0, False),
-     ("2x24GB", 24e9, 2, False), ("L4", 24e9, 0, True), ("RTX 4090", 24e9, 0, True), ("A100-40GB", 40e9, 0, True)],
+     ("2x24GB", 24e9, 2, False), ("L4", 24e9, 0, True), ("RTX 4090", 24e9, 0, True),
+     ("A100-40GB", 40e9, 0, True)],
 )  # fmt: skip
 def test_gpus_are_read(text, memory, count, known):
     gpu = parse_gpu(text)
