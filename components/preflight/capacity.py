@@ -10,8 +10,9 @@ from components.core.plan.sizes import read_sizes
 from components.core.plan.stages import Assumed, plan_run
 from components.core.stage.errors import ConfigError, DataError
 from components.core.stage.settings import Settings
+from components.stages import TRAINING
 
-_CHECKED = ("sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl", "evaluation")
+_CHECKED = (*TRAINING, "evaluation")
 
 
 def check_capacity(gpu: str, model: Path, sections: Mapping[str, Settings]) -> str:

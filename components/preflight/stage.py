@@ -96,15 +96,21 @@ class _Sources:
     """What the run's addresses name. What is far is pinned, then fetched: what is checked is what is used."""
 
     def __init__(self) -> None:
-        self._held: dict[str, Held] = {}
+        self._held: dict[str, Held | StageError] = {}
 
     def at_hand(self, uri: str) -> Path:
         """The path on this machine; whether a local one exists is not looked at."""
         if not is_far(uri):
             return local_path(uri)
         if uri not in self._held:
-            self._held[uri] = hold(uri)
-        return self._held[uri].path
+            try:
+                self._held[uri] = hold(uri)
+            except StageError as error:  # it is not asked for twice
+                self._held[uri] = error
+        held = self._held[uri]
+        if isinstance(held, StageError):
+            raise held
+        return held.path
 
     def pictures(self, uri: str) -> str:
         """The address by which pictures are read: those in a bucket stay there."""
@@ -112,7 +118,8 @@ class _Sources:
 
     def pinned(self, uri: str) -> str:
         """The pinned reference; of something that was fetched, that of the copy which was checked."""
-        return self._held[uri].reference if uri in self._held else pin(uri)
+        held = self._held.get(uri)
+        return held.reference if isinstance(held, Held) else pin(uri)
 
 
 def _check_benchmark(source: BenchmarkSource, sources: _Sources, checked_pictures: int) -> str:
@@ -138,8 +145,9 @@ class _Checks:
         if not self.problems:
             return
         kind = next(kind for kind in _BY_WEIGHT if any(isinstance(one, kind) for one in self.problems))
-        head = "" if len(self.problems) == 1 else f"{len(self.problems)} problems:\n"
-        raise kind(head + "\n".join(map(str, self.problems)))
+        told = dict.fromkeys(map(str, self.problems))
+        head = "" if len(told) == 1 else f"{len(told)} problems:\n"
+        raise kind(head + "\n".join(told))
 
 
 def _probe(checks: _Checks, sections: dict[str, Settings], config: Config, log: logging.Logger) -> None:

@@ -23,10 +23,10 @@ from components.core.plan.memory import (
     training_memory,
 )
 from components.core.plan.sizes import ModelSizes
+from components.stages import TRAINING
 
 SCORED_AT_ONCE = 4096
 """Tokens whose logits TRL holds at once: its fused head computes log-probabilities in tiles."""
-_TRAINING = ("sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl")
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,10 @@ def plan_run(
         gpus: task -> its GPUs.
         assumed: what no data says.
     """
-    counted = {task: max(1, gpu.count if gpu and gpu.count else gpus.get(task, 1)) for task in _TRAINING}
+    counted = {task: max(1, gpu.count if gpu and gpu.count else gpus.get(task, 1)) for task in TRAINING}
     counted["evaluation"] = max(1, gpus.get("evaluation", 1))
     plans = _asking(sections, sizes, assumed)
-    for task in _TRAINING:
+    for task in TRAINING:
         if task in sections:
             training = _reinforce if task == "hybrid_rl" else _fine_tune
             plans.append(_judged(training(task, sections[task], sizes, counted[task], assumed, gpu), gpu))
@@ -255,7 +255,7 @@ def _evaluate(
                             / settings.tensor_parallel_size, overhead=RESERVE)  # fmt: skip
     else:
         memory = generation_memory(sizes, config.batch_size, prompt + config.max_new_tokens, weight_bytes)
-    models = len(_TRAINING) + 1
+    models = len(TRAINING) + 1
     flops = models * tokens * 2 * sizes.active
     return StagePlan("evaluation", samples=asked * models, tokens=tokens * models, gpus=gpus, memory=memory,
                      gpu_hours=_hours(flops, gpu, assumed.decode_share),

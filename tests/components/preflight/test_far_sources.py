@@ -59,6 +59,7 @@ def test_all_problems_of_far_sources_come_at_once(preflight, on_the_hub, hub, wo
     code, message = preflight(on_the_hub)
     assert code == 78
     assert "is gated" in message and "no such dataset" in message
+    assert preflight(on_the_hub | {"gpu": "24GB"})[1].count("is gated") == 1
 
 
 def test_a_damaged_model_of_the_hub_is_refused(preflight, on_the_hub, hub, world):  # noqa: F811
