@@ -6,10 +6,11 @@ from typing import Any
 
 import typer
 
-from pipelines.commands import kubeflow, registry, runs
+from pipelines.commands import kubeflow, plan, registry, runs
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 app.add_typer(runs.app)
+app.add_typer(plan.app)
 app.add_typer(kubeflow.app)
 app.add_typer(registry.app, name="registry")
 

@@ -10,8 +10,8 @@ from components.core.conversations import GeneralData, open_general
 from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.data.dataset import Dataset
 from components.core.data.manifest import MANIFEST_NAME
-from components.core.data.pins import split_pin
 from components.core.resume.shared_batches import SharedBatches
+from components.core.sources.copies import local_copy
 from components.core.stage.context import StageContext
 from components.core.stage.log import ProgressBar
 from components.core.training.launch import rank
@@ -31,7 +31,7 @@ def run(config: Config, ctx: StageContext) -> None:
     datasets = {name: ctx.dataset(name, table=name) for name in IO.inputs}
     general = GeneralData()
     if config.objective == "distill" or (config.objective == "sft" and config.domain_share < 1):
-        general = open_general(split_pin(ctx.params["general_data"])[0])
+        general = open_general(local_copy(ctx.params["general_data"]))
     image_sets = [datasets["images"], *general.image_sets]
     start = starting_point(ctx)
 
@@ -107,7 +107,7 @@ def starting_point(ctx: StageContext) -> Path:
 
 def base_model(ctx: StageContext) -> Path:
     """Directory of the base model, verified if it is sealed."""
-    path = split_pin(ctx.params["base_model"])[0]
+    path = local_copy(ctx.params["base_model"])
     return open_checkpoint(path).path if (path / MANIFEST_NAME).is_file() else path
 
 

@@ -18,7 +18,7 @@ from components.core.benchmarks.rules import Item, Role
 from components.core.data.dataset import Dataset
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.data.image_store import ImageStore
-from components.core.data.pins import fingerprint, split_pin
+from components.core.sources.copies import has_changed, local_copy
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.core.stage.settings import parse_settings
 from components.core.vlm.messages import numbered_images
@@ -99,12 +99,12 @@ class Questions:
             NoInputError, DataError: it is missing, damaged, empty, changed since preflight, or has bad items.
             ConfigError: its kind can neither be told nor is set.
         """
-        path, digest = split_pin(benchmark.ref)
+        path = local_copy(benchmark.ref)
         try:
             opened = open_benchmark(path, benchmark.format)
         except (NoInputError, DataError) as error:
             raise type(error)(f"benchmark '{benchmark.name}': {error}") from error
-        if digest and fingerprint(path) != digest:
+        if has_changed(benchmark.ref, path):
             raise DataError(
                 f"benchmark '{benchmark.name}' ({path}) has changed since preflight; start the run again"
             )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from components.core.data.files import write_json_atomic
-from components.core.data.pins import fingerprint, split_pin
+from components.core.data.pins import fingerprint, split_pinned_uri
+from components.core.sources.copies import has_changed, local_copy
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError, NoInputError
 from components.core.stage.log import ProgressBar
@@ -78,13 +79,13 @@ def _model(ctx: StageContext) -> tuple[Path, str]:
     if "checkpoint" in ctx.inputs:
         checkpoint = ctx.checkpoint()
         return checkpoint.path, checkpoint.digest
-    path, pinned = split_pin(ctx.params["base_model"])
+    reference = ctx.params["base_model"]
+    path = local_copy(reference)
     if not path.is_dir():
         raise NoInputError(f"base model {path} does not exist; check preflight's base_model")
-    digest = fingerprint(path)
-    if pinned and digest != pinned:
+    if has_changed(reference, path):
         raise DataError(f"base model {path} has changed since preflight; start the run again")
-    return path, digest
+    return path, split_pinned_uri(reference)[1] or fingerprint(path)
 
 
 def _ask(

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from components.core.data.mapping import EngineSettings
-from components.core.stage.settings import READ_PATH, Settings
+from components.core.sources.address import ModelSource
+from components.core.stage.settings import MODEL_PATH, READ_PATH, Settings
 
 ImageFormat = Literal["JPEG", "PNG", "WEBP", "BMP", "TIFF"]
 OFF = -1
@@ -46,9 +47,10 @@ class UrlSettings(Settings):
 class EmbeddingSettings(Settings):
     """Near duplicates by the embeddings of a local vision encoder, beside the perceptual hash."""
 
-    encoder: str = Field(default="", json_schema_extra=READ_PATH)
+    encoder: ModelSource = Field(default="", json_schema_extra=MODEL_PATH)
     """Directory of a vision encoder that transformers loads (CLIP, SigLIP, DINOv2, ...), with its
-    `preprocessor_config.json`; empty is off."""
+    `preprocessor_config.json`; empty is off. A path, `s3://bucket/prefix`, or a model of the hub,
+    `owner/name@revision`."""
     min_cosine: float = Field(default=0.96, gt=0.0, le=1.0)
     """Least cosine similarity of near duplicates."""
     batch_images: int = Field(default=32, ge=1)
@@ -69,8 +71,8 @@ class Config(Settings):
     urls: UrlSettings = UrlSettings()
     """URLs that a list may name, and how they are fetched."""
     catalogue: tuple[str, ...] = Field(default=(), json_schema_extra=READ_PATH)
-    """Datasets of table `images` of earlier runs, as paths, pinned (`path#sha256=...`) or not. Their images
-    are not taken again."""
+    """Datasets of table `images` of earlier runs, as paths or `s3://` prefixes, pinned (`path#sha256=...`)
+    or not. Their images are not taken again."""
     formats: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
     """Accepted formats, decided by content and never by file name. BMP and TIFF are stored as PNG, because
     few model servers take them."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.core.data.hashing import sha256_hex
-from components.core.data.pins import fingerprint, split_pin
+from components.core.sources.copies import has_changed, local_copy
 from components.core.stage.errors import DataError, NoInputError
 
 
@@ -45,9 +45,9 @@ def read_seen(reference: str, replay_share: float) -> Seen:
     """
     if not reference:
         return Seen(frozenset(), replay_share)
-    path, pinned = split_pin(reference)
+    path = local_copy(reference)
     if not path.is_file():
         raise NoInputError(f"{path}: the list of pictures that the promoted model has seen is missing")
-    if pinned and fingerprint(path) != pinned:
+    if has_changed(reference, path):
         raise DataError(f"{path}: changed since preflight pinned it; run preflight again")
     return Seen(frozenset(path.read_text(encoding="ascii").split()), replay_share)

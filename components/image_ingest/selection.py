@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from components.core.data.dataset import Dataset
-from components.core.data.pins import fingerprint, split_pin
+from components.core.data.pins import fingerprint, split_pinned_uri
+from components.core.sources.copies import local_copy
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError
 from components.image_ingest.config import OFF, Config
@@ -98,7 +99,8 @@ def open_catalogue(references: Sequence[str]) -> list[Dataset]:
     """
     datasets = []
     for reference in references:
-        path, pinned = split_pin(reference)
+        uri, pinned = split_pinned_uri(reference)
+        path = local_copy(uri)
         datasets.append(Dataset.open(path, "images"))
         if pinned and fingerprint(path) != pinned:
             raise DataError(f"{path}: not the dataset that image_ingest.catalogue pins; pin it again")

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.core.benchmarks import open_benchmark
-from components.core.data.pins import split_pin, split_pinned_uri
+from components.core.data.pins import split_pinned_uri
+from components.core.sources.address import is_hub_uri
+from components.core.sources.copies import local_copy
 from components.core.stage.context import StageContext
 from components.core.stage.errors import DataError, NoInputError, StageError
 from components.image_ingest.checks.decontaminate import BenchmarkImages, collect
@@ -31,7 +33,8 @@ def run(config: Config, ctx: StageContext) -> None:
         StageError: nothing could be downloaded.
     """
     uri, _ = split_pinned_uri(ctx.params["source"])
-    source = open_source(uri, config, ctx.work.path)
+    place = str(local_copy(ctx.params["source"])) if is_hub_uri(uri) else uri
+    source = open_source(place, config, ctx.work.path)
     listing = write_listing(source.entries(), ctx.work.path / "listing.arrow", config.chunk_files)
     if not listing.rows:
         raise NoInputError(f"{uri}: holds no pictures; put images there or change preflight.images")
@@ -59,7 +62,7 @@ def run(config: Config, ctx: StageContext) -> None:
 def _benchmark_images(config: Config, ctx: StageContext) -> BenchmarkImages:
     def images() -> Iterator[tuple[str, bytes]]:
         for benchmark in json.loads(ctx.params["benchmarks"] or "[]"):
-            path, _ = split_pin(benchmark["ref"])
+            path = local_copy(benchmark["ref"])
             for item, data in open_benchmark(path, benchmark.get("format", "auto")).iter_images():
                 yield f"benchmark={benchmark['name']} item={item}", data
 

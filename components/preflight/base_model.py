@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from components.core.objects import is_object_uri
 from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.preflight.config import Config
@@ -18,7 +17,7 @@ _PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 
 def starting_model(config: Config, promotion_section: str) -> tuple[str, str]:
-    """Path of the model, and of the list of pictures that it has seen ("" if there is none).
+    """Address of the model, and of the list of pictures that it has seen ("" if there is none).
 
     The promotion section, JSON, names registry and domain.
 
@@ -31,10 +30,6 @@ def starting_model(config: Config, promotion_section: str) -> tuple[str, str]:
     root = promotion.get("registry", "")
     if not root:
         raise ConfigError("preflight.start_from: promoted needs promotion.registry")
-    if is_object_uri(root):
-        needed = f"a registry on a mounted volume, and {root} is an object store"
-        advice = "fetch the model with `vlm-posttrain registry fetch` and name it as preflight.base_model"
-        raise ConfigError(f"preflight.start_from: promoted needs {needed}; {advice}")
     registry = DomainRegistry(root, promotion.get("domain", "default"))
     current = registry.pointer().version
     if not current:

@@ -8,7 +8,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from components.core.benchmarks import Format, Kind
-from components.core.stage.settings import READ_PATH, Settings
+from components.core.sources.address import DataSource, ModelSource
+from components.core.stage.settings import DATA_PATH, MODEL_PATH, Settings
 
 
 class BenchmarkSource(Settings):
@@ -18,9 +19,10 @@ class BenchmarkSource(Settings):
     """Name in results."""
     role: Literal["domain", "general", "hallucination"]
     """It measures the domain, general ability, or whether the model affirms absent things."""
-    uri: str = Field(json_schema_extra=READ_PATH)
+    uri: DataSource = Field(json_schema_extra=DATA_PATH)
     """A dataset directory of table `benchmark`, a TSV file of VLMEvalKit, or settings of a needle in a
-    haystack. Or JSON lines of POPE, alone or in a directory with the pictures."""
+    haystack. Or JSON lines of POPE, alone or in a directory with the pictures. A path, `s3://bucket/prefix`,
+    or a dataset of the hub, `owner/name@revision`, with `/path` behind it for one file."""
     format: Format = "auto"
     """How it is stored; auto decides by the suffix, or by a directory's manifest."""
     kind: Kind = "auto"
@@ -30,22 +32,28 @@ class BenchmarkSource(Settings):
 class Config(Settings):
     """Sources of a run and how they are checked."""
 
-    images: str = Field(json_schema_extra=READ_PATH)
+    images: DataSource = Field(json_schema_extra=DATA_PATH)
     """Domain images: a folder, searched recursively; tar or WebDataset shards; Parquet with an image column;
-    a list of URLs (.txt, .csv, .jsonl); or `s3://bucket/prefix`."""
-    general_data: str = Field(json_schema_extra=READ_PATH)
+    a list of URLs (.txt, .csv, .jsonl). A path, `s3://bucket/prefix`, or a dataset of the hub,
+    `owner/name@revision`."""
+    general_data: DataSource = Field(json_schema_extra=DATA_PATH)
     """General training data that keeps the model's general ability. A directory with the datasets `images/`
     and `samples/`, or with people's own sets and their pictures: ChatML, LLaVA, ShareGPT, Parquet or
-    `save_to_disk` (README of curriculum_sft)."""
-    base_model: str = Field(json_schema_extra=READ_PATH)
-    """Directory of the base model: configuration, safetensors weights, tokenizer, processor."""
+    `save_to_disk` (README of curriculum_sft). A path, `s3://bucket/prefix`, or a dataset of the hub,
+    `owner/name@revision`."""
+    base_model: ModelSource = Field(json_schema_extra=MODEL_PATH)
+    """Directory of the base model: configuration, safetensors weights, tokenizer, processor. A path,
+    `s3://bucket/prefix`, or a model of the hub, `owner/name@revision`."""
     start_from: Literal["base_model", "promoted"] = "base_model"
-    """The model that training starts from. `promoted`: the domain's current model in `promotion.registry` (a
-    directory), if there is one. Pictures that it has seen come again only as a replay sample
+    """The model that training starts from. `promoted`: the domain's current model in `promotion.registry`,
+    if there is one. Pictures that it has seen come again only as a replay sample
     (`image_ingest.replay_share`)."""
     benchmarks: tuple[BenchmarkSource, ...] = ()
     """Evaluation sets. Their images are kept out of training. Without one of role `domain`, evaluation takes
     the held-out images' voted questions."""
+    gpu: str = ""
+    """GPUs of a training task, e.g. `8xH100-80GB`, or `24GB` for one; what cannot fit their memory is
+    refused. Empty: whether it fits is not known."""
     probe_endpoints: bool = True
     """Ask every endpoint in any section for its list of models, and one question as the stage will ask it."""
     probe_timeout_s: float = Field(default=5.0, gt=0)

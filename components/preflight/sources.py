@@ -77,15 +77,19 @@ def _files_below(root: Path, unread: list[OSError]) -> Iterator[str]:
                 yield (Path(folder) / name).relative_to(root).as_posix()
 
 
-def check_benchmark(source: BenchmarkSource, checked_pictures: int = _SHOWN) -> str:
+def check_benchmark(source: BenchmarkSource, path: Path, checked_pictures: int = _SHOWN) -> str:
     """Check that a benchmark has a known format, and that its items can be asked and scored.
+
+    Args:
+        source: what the profile says of it.
+        path: where it lies on this machine.
+        checked_pictures: pictures that are decoded.
 
     Raises:
         NoInputError: missing or empty, or a picture is missing.
         DataError: another format, or unusable items; names the first of them.
         ConfigError: the kind is not set and cannot be derived.
     """
-    path = local_path(source.uri)
     if source.format == "dataset" or (path / MANIFEST_NAME).is_file():
         open_checked(path, "benchmark")
     benchmark = open_benchmark(path, source.format)

@@ -6,15 +6,19 @@ import json
 import logging
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from components.core.data.pins import local_path, pin
+from components.core.sources.address import is_hub_uri
+from components.core.sources.copies import Held, hold, is_far
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError, EndpointError, NoInputError, StageError
 from components.core.stage.settings import Settings, parse_settings, stage_config
 from components.preflight.base_model import check_base_model, starting_model
+from components.preflight.capacity import check_capacity
 from components.preflight.component import IO
-from components.preflight.config import Config
+from components.preflight.config import BenchmarkSource, Config
 from components.preflight.endpoints import examine, find_probes
 from components.preflight.general_data import check_general_data
 from components.preflight.sources import check_benchmark, check_disk, check_images
@@ -35,24 +39,32 @@ def run(config: Config, ctx: StageContext) -> None:
     for name in IO.sections:
         if section := ctx.params[f"section_{name}"]:
             checks.add("settings", name, partial(_check_section, name, section, valid))
-    checks.add("images", config.images, partial(check_images, config.images, config.image_extensions))
+    sources = _Sources()
+    checks.add(
+        "images",
+        config.images,
+        lambda: check_images(sources.pictures(config.images), config.image_extensions),
+    )
     data, limits = (
         config.general_data,
         (config.checked_samples, config.max_unusable_share, config.checked_pictures),
     )
-    checks.add("general data", data, lambda: check_general_data(local_path(data), *limits))
+    checks.add("general data", data, lambda: check_general_data(sources.at_hand(data), *limits))
     try:
         model, seen = starting_model(config, ctx.params["section_promotion"])
-    except ConfigError as error:
+    except StageError as error:
         checks.problems.append(error)
     else:
         types = config.supported_model_types
-        checks.add("base model", model, lambda: check_base_model(local_path(model), types))
+        checks.add("base model", model, lambda: check_base_model(sources.at_hand(model), types))
+        checks.add(
+            "GPU memory", config.gpu, lambda: check_capacity(config.gpu, sources.at_hand(model), valid)
+        )
     for item in config.benchmarks:
         checks.add(
             f"benchmark {item.name} ({item.role})",
             item.uri,
-            partial(check_benchmark, item, config.checked_pictures),
+            partial(_check_benchmark, item, sources, config.checked_pictures),
         )
     places = [ctx.work.path, *ctx.outputs.values()]
     checks.add("disk", "work and outputs", partial(check_disk, places, config.min_free_disk_gib))
@@ -61,10 +73,11 @@ def run(config: Config, ctx: StageContext) -> None:
     checks.raise_problems()
 
     benchmarks = [
-        {**item.model_dump(mode="json", exclude={"uri"}), "ref": pin(item.uri)} for item in config.benchmarks
+        {**item.model_dump(mode="json", exclude={"uri"}), "ref": sources.pinned(item.uri)}
+        for item in config.benchmarks
     ]
-    pinned = {name: pin(getattr(config, name)) for name in ("images", "general_data")}
-    pinned |= {"base_model": pin(model), "seen": pin(seen) if seen else ""}
+    pinned = {name: sources.pinned(getattr(config, name)) for name in ("images", "general_data")}
+    pinned |= {"base_model": sources.pinned(model), "seen": sources.pinned(seen) if seen else ""}
     pinned["benchmarks"] = json.dumps(benchmarks)
     for name, reference in pinned.items():
         ctx.set_output(name, reference)
@@ -77,6 +90,40 @@ def _check_section(name: str, section: str, valid: dict[str, Settings]) -> str:
     """Parse a section's JSON; its typed settings go into `valid`."""
     valid[name] = parse_settings(stage_config(SECTIONS[name].stage), section, name)
     return type(valid[name]).__module__
+
+
+class _Sources:
+    """What the run's addresses name. What is far is pinned, then fetched: what is checked is what is used."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, Held | StageError] = {}
+
+    def at_hand(self, uri: str) -> Path:
+        """The path on this machine; whether a local one exists is not looked at."""
+        if not is_far(uri):
+            return local_path(uri)
+        if uri not in self._held:
+            try:
+                self._held[uri] = hold(uri)
+            except StageError as error:  # it is not asked for twice
+                self._held[uri] = error
+        held = self._held[uri]
+        if isinstance(held, StageError):
+            raise held
+        return held.path
+
+    def pictures(self, uri: str) -> str:
+        """The address by which pictures are read: those in a bucket stay there."""
+        return str(self.at_hand(uri)) if is_hub_uri(uri) else uri
+
+    def pinned(self, uri: str) -> str:
+        """The pinned reference; of something that was fetched, that of the copy which was checked."""
+        held = self._held.get(uri)
+        return held.reference if isinstance(held, Held) else pin(uri)
+
+
+def _check_benchmark(source: BenchmarkSource, sources: _Sources, checked_pictures: int) -> str:
+    return check_benchmark(source, sources.at_hand(source.uri), checked_pictures)
 
 
 class _Checks:
@@ -98,8 +145,9 @@ class _Checks:
         if not self.problems:
             return
         kind = next(kind for kind in _BY_WEIGHT if any(isinstance(one, kind) for one in self.problems))
-        head = "" if len(self.problems) == 1 else f"{len(self.problems)} problems:\n"
-        raise kind(head + "\n".join(map(str, self.problems)))
+        told = dict.fromkeys(map(str, self.problems))
+        head = "" if len(told) == 1 else f"{len(told)} problems:\n"
+        raise kind(head + "\n".join(told))
 
 
 def _probe(checks: _Checks, sections: dict[str, Settings], config: Config, log: logging.Logger) -> None:

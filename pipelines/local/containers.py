@@ -7,7 +7,8 @@ containers:
 - The root filesystem is read-only, `/tmp` is memory. All capabilities are dropped, privileges cannot be
   gained. The user is an arbitrary id in group 0.
 - Mounted are the run's artifacts and work directories, written, and the paths that the settings name:
-  read-only, but for the registry. All have the paths that they have here.
+  read-only, but for the registry. All have the paths that they have here. So has the cache of far models and
+  data, where the settings name any.
 - Credentials and addresses of storage and endpoints are passed on, by name, and nothing else of the
   environment.
 
@@ -30,6 +31,8 @@ from typing import Any, BinaryIO
 
 from pydantic.config import JsonDict
 
+from components.core.sources.cache import CACHE_ROOT_ENV, cache_root, hub_cache
+from components.core.sources.copies import is_far
 from components.core.stage.errors import ConfigError, EndpointError
 from components.core.stage.settings import READ_PATH, WRITTEN_PATH, Endpoint, find_settings, named_paths
 from pipelines.local.arguments import SETTINGS
@@ -41,6 +44,7 @@ from pipelines.profile.run_profile import Profile
 _PASSED_ON = (
     "S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION",
     "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
+    "HF_ENDPOINT", "HF_HUB_OFFLINE", "HF_TOKEN",
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy", "VLM_LOG_FORMAT",
     "VLM_WORK_SYNC_S", "VLM_WORK_LEASE_S", "VLM_WORK_WAIT_S", "OMP_NUM_THREADS",
 )  # fmt: skip
@@ -135,7 +139,8 @@ class Containers:
         defaults = torch_defaults()
         keys = (endpoint.api_key_env for _, endpoint in find_settings(self.profile.settings, Endpoint))
         names = (*_PASSED_ON, *defaults, *keys)
-        return defaults | {name: os.environ[name] for name in names if name in os.environ}
+        caches = {CACHE_ROOT_ENV: str(cache_root()), "HF_HUB_CACHE": str(hub_cache())} if self._far() else {}
+        return defaults | caches | {name: os.environ[name] for name in names if name in os.environ}
 
     def _volumes(self, root: Path) -> dict[str, dict[str, str]]:
         modes = {str(path): "ro" for path in self._paths(READ_PATH) if path.exists()}
@@ -146,13 +151,20 @@ class Containers:
         return {path: {"bind": path, "mode": mode} for path, mode in modes.items()}
 
     def _written(self, root: Path) -> list[Path]:
-        return [root / "artifacts", root / "work", *self._paths(WRITTEN_PATH)]
+        caches = [cache_root(), hub_cache()] if self._far() else []
+        return [root / "artifacts", root / "work", *self._paths(WRITTEN_PATH), *caches]
+
+    def _far(self) -> bool:
+        """Whether a stage may fetch a model or data."""
+        return any(is_far(path) for path in self._named(READ_PATH))
 
     def _paths(self, use: JsonDict) -> list[Path]:
         """The settings' paths of this use, absolute and without pins; addresses are left out."""
-        named = [path for settings in self.profile.settings.values() for path in named_paths(settings, use)]
-        plain = [path.split("#sha256=")[0] for path in named]
+        plain = [path.split("#sha256=")[0] for path in self._named(use)]
         return [Path(os.path.abspath(path)) for path in plain if path and "://" not in path]
+
+    def _named(self, use: JsonDict) -> list[str]:
+        return [path for settings in self.profile.settings.values() for path in named_paths(settings, use)]
 
 
 def limits(wanted: Resources) -> dict[str, int]:

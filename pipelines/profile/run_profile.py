@@ -24,6 +24,7 @@ from typing import Any
 
 import yaml
 
+from components.core.sources.address import data_source, model_source
 from components.core.stage.errors import ConfigError
 from components.core.stage.settings import Settings, nearest, parse_settings, stage_config, with_paths
 from components.stages import SECTIONS, TASKS, section_of
@@ -107,10 +108,19 @@ def _anchored(document: dict[str, Any], folder: Path) -> dict[str, Any]:
         local = bool(path) and scheme in ("", "file")
         return f"{scheme}{mark}{os.path.abspath(folder / path)}" if local else text
 
-    anchored = {
-        key: with_paths(stage_config(SECTIONS[key].stage), value, absolute) if key in SECTIONS else value
-        for key, value in document.items()
-    }
+    def named(text: str, kind: str) -> str:
+        """A name of the hub as an address; a directory that happens to be called so stays one."""
+        if (folder / text).exists():
+            return text
+        try:
+            return model_source(text) if kind == "model" else data_source(text)
+        except ValueError:
+            return text  # the check of the settings tells why
+
+    def section(key: str, value: Any) -> Any:
+        return with_paths(stage_config(SECTIONS[key].stage), value, absolute, named)
+
+    anchored = {key: section(key, value) if key in SECTIONS else value for key, value in document.items()}
     return anchored | {key: absolute(str(document[key])) for key in ("domain",) if key in document}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 from components.core.benchmarks import open_benchmark
 from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
-from components.core.data.pins import split_pin
+from components.core.sources.copies import local_copy
+from components.core.stage.errors import StageError
 from components.core.stage.report import Report
 from components.core.stats.even_draw import draw_evenly
 
@@ -19,6 +21,7 @@ COMPARED = ("base", "sft_1_domain", "hybrid_rl")
 SHOWN = 8
 RIGHT = 0.5
 """From this score on an answer counts as right."""
+_log = logging.getLogger("report")
 
 Key = tuple[str, str]
 """Benchmark and item."""
@@ -114,9 +117,15 @@ def _caption(item: _Item, said: Mapping[str, Answers]) -> str:
 def _from_benchmarks(pinned: Path, keys: Iterable[Key]) -> Iterator[_Item]:
     """The items with pictures in the benchmarks that preflight pinned, where they still exist."""
     for benchmark in json.loads(pinned.read_text(encoding="utf-8")):
-        path = split_pin(benchmark["ref"])[0]
         wanted = [key for key in keys if key[0] == benchmark["name"]]
-        if not wanted or not path.exists():
+        if not wanted:
+            continue
+        try:
+            path = local_copy(benchmark["ref"])
+        except StageError as error:
+            _log.warning("the page shows no pictures of the benchmark %s: %s", benchmark["name"], error)
+            continue
+        if not path.exists():
             continue
         opened = open_benchmark(path, benchmark.get("format", "auto"))
         rows = {item.item_id: item for item in opened.items if item.pictures}

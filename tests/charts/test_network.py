@@ -204,3 +204,11 @@ def test_a_node_s_own_dns_cache_is_reached(render):
     peers = render().kind("NetworkPolicy")["vlm-posttrain-to-dns"]["spec"]["egress"][0]["to"]
     assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in peers
     assert len(peers) == 2
+
+
+def test_the_pipeline_reaches_the_hub_where_that_is_wanted(render):
+    def policies(values):
+        return [name for name in render(values).kind("NetworkPolicy") if "pipeline-to-hub" in name]
+
+    assert not policies({})
+    assert len(policies({"networkPolicies": {"modelHub": {"pipeline": True}}})) == 1

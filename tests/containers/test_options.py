@@ -15,7 +15,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def containers(tmp_path) -> Containers:
+def containers(tmp_path, monkeypatch) -> Containers:
+    monkeypatch.setenv("VLM_CACHE_ROOT", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_CACHE", raising=False)
     for name in ("images", "general", "base_model", "earlier"):
         (tmp_path / name).mkdir()
     settings = [
@@ -48,7 +50,7 @@ def test_inputs_are_mounted_read_only_and_outputs_alone_are_writable(containers,
     modes = {Path(path).relative_to(tmp_path).as_posix(): v["mode"] for path, v in volumes.items()}
     assert modes == {
         "images": "ro", "general": "ro", "base_model": "ro", "earlier": "ro",
-        "run/artifacts": "rw", "run/work": "rw", "registry": "rw",
+        "run/artifacts": "rw", "run/work": "rw", "registry": "rw", "cache": "rw", "cache/hub": "rw",
     }  # fmt: skip
     assert all(path == volume["bind"] for path, volume in volumes.items())
 

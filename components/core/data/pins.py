@@ -5,7 +5,6 @@ Preflight pins everything from outside the pipeline. Later stages receive pinned
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from pathlib import Path
@@ -13,7 +12,10 @@ from pathlib import Path
 from components.core.data.files import file_sha256
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.data.manifest import MANIFEST_NAME, read_listing
-from components.core.objects import is_object_uri, list_below, open_store
+from components.core.objects import is_object_uri
+from components.core.sources.address import is_hub_uri, parse_hub_uri
+from components.core.sources.bucket import listing_fingerprint
+from components.core.sources.hub import hub_digest, pinned
 from components.core.stage.errors import ConfigError, NoInputError
 
 _MARK = "#sha256="
@@ -80,32 +82,18 @@ def _content_mark(file: Path, state: os.stat_result) -> str:
         return f"unreadable: {error.strerror}"
 
 
-def listing_fingerprint(uri: str) -> str:
-    """SHA-256 over keys, sizes and ETags of the objects below an object store's prefix, read page by page.
-
-    Raises:
-        NoInputError: there are none.
-    """
-    store, prefix = open_store(uri)
-    digest = hashlib.sha256()
-    empty = True
-    for item in list_below(store, prefix):
-        digest.update(canonical_json([item.key, item.size, item.etag]).encode() + b"\n")
-        empty = False
-    if empty:
-        told = "holds no objects; check the prefix in the preflight settings (it names whole folders)"
-        raise NoInputError(f"{uri}: {told}")
-    return digest.hexdigest()
-
-
 def pin(uri: str) -> str:
-    """`uri#sha256=<fingerprint>` of a file, a directory or the objects below `s3://bucket/prefix`.
+    """`uri#sha256=<fingerprint>` of a file, a directory, the objects below `s3://bucket/prefix`, or of a
+    repository of the hub, whose revision becomes a commit.
 
     Raises:
         NoInputError: nothing exists there.
     """
     if is_object_uri(uri):
         return f"{uri}{_MARK}{listing_fingerprint(uri)}"
+    if is_hub_uri(uri):
+        address = pinned(parse_hub_uri(uri))
+        return f"{address}{_MARK}{hub_digest(address)}"
     path = local_path(uri)
     if not path.exists():
         raise NoInputError(f"{uri}: does not exist; check the path in the preflight settings")
@@ -113,9 +101,9 @@ def pin(uri: str) -> str:
 
 
 def split_pinned_uri(reference: str) -> tuple[str, str]:
-    """Path or `s3://` URI of a reference, and its fingerprint, "" if it is not pinned."""
+    """Path, `s3://` or `hf://` URI of a reference, and its fingerprint, "" if it is not pinned."""
     uri, _, digest = reference.partition(_MARK)
-    return uri if is_object_uri(uri) else str(local_path(uri)), digest
+    return uri if is_object_uri(uri) or is_hub_uri(uri) else str(local_path(uri)), digest
 
 
 def split_pin(reference: str) -> tuple[Path, str]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib
 import math
-import os
 import shutil
 import sys
 import time
@@ -32,6 +31,7 @@ from components.core.data.pins import fingerprint
 from components.core.resume.work_dir import WorkDir
 from components.core.resume.work_root import WORK_ROOT_ENV as WORK_ROOT_ENV
 from components.core.resume.work_root import work_directory
+from components.core.sources.hub import keep_libraries_offline
 from components.core.stage import log as logs
 from components.core.stage.arguments import Arguments, read_arguments
 from components.core.stage.container_image import code_version
@@ -59,8 +59,7 @@ def stage_main(
     argv: list[str] | None = None,
 ) -> int:
     """Run a stage from its command line; returns the exit code (see `components.core.stage.errors`)."""
-    # Weights come from the user's storage. Unset, libraries ask the hub for news and report use.
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    keep_libraries_offline()
     log = logs.get_logger(stage)
     started = time.monotonic()
     try:

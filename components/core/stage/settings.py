@@ -40,6 +40,10 @@ OPERATIONAL: JsonDict = {"operational": True}
 """Marks a setting that changes how a stage works and not its outputs, e.g. a time limit: see `identity`."""
 READ_PATH: JsonDict = {"path": "read"}
 """Marks a setting that may name a path which a stage reads: see `named_paths`."""
+MODEL_PATH: JsonDict = {**READ_PATH, "hub": "model"}
+"""Marks a setting that names a model: a path, `s3://bucket/prefix`, or a name of the hub."""
+DATA_PATH: JsonDict = {**READ_PATH, "hub": "dataset"}
+"""Marks a setting that names data likewise."""
 WRITTEN_PATH: JsonDict = {"path": "written"}
 """Marks a setting that may name a directory which a stage writes."""
 
@@ -261,24 +265,35 @@ def named_paths(settings: BaseModel, use: JsonDict) -> Iterator[str]:
                 yield from named_paths(inner, use)
 
 
-def with_paths(cls: type[BaseModel], section: Any, change: Callable[[str], str]) -> Any:
+def _unchanged(text: str, kind: str) -> str:
+    return text
+
+
+def with_paths(
+    cls: type[BaseModel],
+    section: Any,
+    change: Callable[[str], str],
+    named: Callable[[str, str], str] = _unchanged,
+) -> Any:
     """A section with `change` applied to the texts of the settings marked `READ_PATH` or `WRITTEN_PATH`.
 
     Args:
         cls: the settings class.
         section: as a user states it, not checked yet: what does not fit the class stays as it is.
         change: applied twice, it changes nothing more.
+        named: given a text and the mark's `hub`, makes a name of the hub an address, before `change`.
     """
     if not isinstance(section, dict):
         return section
 
     def changed(field: FieldInfo, value: Any) -> Any:
         if _mark(field, "path") and isinstance(value, str):
-            return change(value)
+            kind = _mark(field, "hub")
+            return change(named(value, kind) if kind else value)
         if isinstance(value, (list, tuple)):
             return [changed(field, item) for item in value]
         for inner in _models_in(field.annotation):
-            value = with_paths(inner, value, change)
+            value = with_paths(inner, value, change, named)
         return value
 
     fields = cls.model_fields

@@ -12,31 +12,11 @@ from typing import Any
 
 import torch
 
+from components.core.plan.gpus import peak_flops
 from components.core.vlm import count_parameters
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.packing.plan import fill
-
-# Dense bfloat16 peak in FLOP/s by a part of the device's name, from the data sheets; longer names first.
-_PEAKS = {
-    "B200": 2250e12,
-    "H200": 989e12,
-    "H100 PCIe": 756e12,
-    "H100 NVL": 835e12,
-    "H100": 989e12,
-    "A100": 312e12,
-    "L40S": 362e12,
-    "L40": 181e12,
-    "L4": 121e12,
-    "A10G": 70e12,
-    "A10": 125e12,
-    "RTX 4090": 165e12,
-}
-
-
-def peak_flops(device_name: str) -> float:
-    """Dense bfloat16 FLOP/s of a GPU by its name; 0 for one that is not listed."""
-    return next((peak for name, peak in _PEAKS.items() if name in device_name), 0.0)
 
 
 def flops_per_token(model: Any, vision_share: float) -> float:

@@ -16,8 +16,8 @@ from PIL import Image
 
 from components.core.data.files import atomic_file
 from components.core.data.mapping import in_batches
-from components.core.data.pins import split_pin
 from components.core.pictures import decode
+from components.core.sources.copies import local_copy
 from components.core.stage.errors import ConfigError, NoInputError
 from components.image_ingest.config import EmbeddingSettings
 from components.image_ingest.duplicates.nearness import Growing, Nearness
@@ -103,7 +103,7 @@ class VisionEncoder:
     """
 
     def __init__(self, settings: EmbeddingSettings) -> None:
-        path, _ = split_pin(settings.encoder)
+        path = local_copy(settings.encoder)
         if not path.is_dir():
             raise NoInputError(f"{path}: no such directory; check image_ingest.embedding.encoder")
         try:

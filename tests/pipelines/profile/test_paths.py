@@ -139,3 +139,20 @@ def test_every_section_with_paths_is_covered():
         if [path for path in named_paths(profile.settings[name], use) if path]
     }
     assert found == {"preflight", "image_ingest", "label_tree", "promotion"}
+
+
+def test_names_of_the_hub_are_no_relative_paths(tmp_path):
+    """Unless a path of this name is there: what worked before stays."""
+    (tmp_path / "team" / "model@main").mkdir(parents=True)
+    named = {"base_model": "o/model@main", "general_data": "o/data@v1/part", "images": "./o/images@main"}
+    path = wrote(tmp_path / "p.yaml", extends=str(DEMO), preflight=named)
+    preflight = load_profile(path, ["preflight.benchmarks.0.uri=o/b@main/x.tsv"]).sections["preflight"]
+    assert preflight["base_model"] == "hf://o/model@main"
+    assert preflight["general_data"] == "hf://datasets/o/data@v1/part"
+    assert preflight["images"] == str(tmp_path / "o/images@main")
+    assert preflight["benchmarks"][0]["uri"] == "hf://datasets/o/b@main/x.tsv"
+    path = wrote(tmp_path / "p.yaml", extends=str(DEMO), preflight={"base_model": "team/model@main"})
+    assert load_profile(path).sections["preflight"]["base_model"] == str(tmp_path / "team/model@main")
+    path = wrote(tmp_path / "p.yaml", extends=str(DEMO), preflight={"base_model": "hf://datasets/o/d@main"})
+    with pytest.raises(ConfigError, match="this setting takes a model"):
+        load_profile(path)
