@@ -11,6 +11,7 @@ from components.stages import TASKS
 from pipelines.graph.post_training import compile_pipeline
 from pipelines.local.containers import Containers
 from pipelines.local.kfp_local import LocalRun, TaskFailed, TaskResult
+from pipelines.local.record import RunRecord
 from pipelines.local.spent import largest_process, spent
 from pipelines.local.storage import StoredRun
 from pipelines.profile.run_profile import Profile
@@ -41,10 +42,16 @@ def run_locally(
     place = {task: f"{number:2d}/{len(TASKS)} {task}" for number, task in enumerate(TASKS, start=1)}
 
     seconds_by_task: dict[str, float] = {}
+    record = RunRecord(root, profile, containers=network is not None)
+
+    def start(task: str) -> None:
+        record.start()
+        say(f"{place[task]} ...")
 
     def done(result: TaskResult) -> None:
         if not result.cached:
             seconds_by_task[result.task] = result.seconds
+            record.done(result.task, result.seconds)
         say(f"{place[result.task]}: {'cached' if result.cached else f'done in {result.seconds:.1f} s'}")
         if stored and not result.cached:
             stored.save()
@@ -53,7 +60,7 @@ def run_locally(
         root=root,
         order=TASKS,
         rerun=rerun,
-        on_start=lambda task: say(f"{place[task]} ..."),
+        on_start=start,
         on_done=done,
         containers=Containers(profile, network, storage=storage) if network else None,
         storage=storage,
@@ -69,6 +76,7 @@ def run_locally(
         return
     say(f"all {len(TASKS)} tasks done in {seconds:.1f} s")
     say(spent(seconds_by_task, largest_process()))
+    record.write()
     conclude(root, say)
     if stored:
         stored.save(last=True)
