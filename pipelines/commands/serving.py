@@ -60,12 +60,12 @@ def chat(
     from pipelines.chat.session import addressed
     from pipelines.serving.targets import Places, find_targets
 
-    picture = read_picture(image) if image is not None else None
-    run = _run_folder(root)
-    targets = find_targets(models or [], Places(run, registry, domain))
     if api_key_env and not os.environ.get(api_key_env):
         raise ConfigError(f"--api-key-env {api_key_env}: that variable is not set")
     key = os.environ[api_key_env] if api_key_env else NO_KEY
+    picture = read_picture(image) if image is not None else None
+    run = _run_folder(root)
+    targets = find_targets(models or [], Places(run, registry, domain))
     say = typer.echo
     if question:
         from pipelines.chat.terminal import ask_once
