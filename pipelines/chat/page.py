@@ -14,7 +14,10 @@ from components.core.stage.errors import ConfigError
 from pipelines.chat.asking import NO_KEY, Reply, ask
 from pipelines.serving.targets import Target
 
-_CSS = "footer {display: none !important} .gradio-container {max-width: 1060px !important; margin: auto}"
+_CSS = """
+footer {display: none !important}
+.gradio-container {width: 100%; max-width: 1060px !important; margin: auto}
+"""
 
 
 def build_page(
@@ -56,7 +59,7 @@ def build_page(
             for target in targets:
                 with gr.Column(min_width=280):
                     title = target.title if target.title == target.name else f"{target.title} ({target.name})"
-                    outputs.append(gr.Textbox(label=title, lines=5, interactive=False))
+                    outputs.append(gr.Textbox(label=title, lines=3, max_lines=12, interactive=False))
                     outputs.append(gr.Markdown("not asked yet"))
         if examples:
             gr.Examples(
@@ -86,7 +89,8 @@ def _shown(reply: Reply) -> tuple[str, str]:
     """An answer and the line below it."""
     if reply.error:
         return reply.text, f"error: {reply.error}"
-    return reply.text, reply.cost if reply.done else f"{reply.cost} …"
+    text = reply.text.strip()
+    return (text or "(nothing)", reply.cost) if reply.done else (text, f"{reply.cost} …")
 
 
 def _encoded(picture: Image.Image | None) -> bytes | None:

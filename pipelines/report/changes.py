@@ -92,7 +92,7 @@ def _steps(models: Sequence[str], found: Mapping[Key, str]) -> Iterable[dict[str
 
 def _link(count: int, before: int, after: int, change: str, benchmark: str) -> object:
     if not count:
-        return 0
+        return Markup("0")
     target = '<a href="#{}" data-from="{}" data-to="{}" data-change="{}" data-benchmark="{}">{}</a>'
     return Markup(target).format(ANCHOR, before, after, change, benchmark, count)
 

@@ -76,7 +76,8 @@ def find_target(name: str, places: Places) -> Target:
         return _of_run(name, places)
     if Path(name).is_dir():
         path = Path(name)
-        return Target(path.absolute().name, str(path), checkpoint=usable(path))
+        named = path.absolute().name
+        return Target(named, named, checkpoint=usable(path))
     known = [*EVALUATED, CURRENT]
     means = "a checkpoint's directory, a stage of the run, current, a version's number or an address"
     raise NoInputError(f"{name}: no such model{nearest(name, known)}; give {means}")
