@@ -37,7 +37,7 @@ $(STAMP): $(CONSTRAINTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, $(PYTHON) is {v.major}.{v.minor}")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[data,train,export,pipelines,demo,bench,dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[data,train,export,pipelines,serve,demo,bench,dev]'
 	touch $@
 
 demo: setup

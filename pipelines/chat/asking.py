@@ -90,9 +90,10 @@ def answer(
     try:
         client = openai.OpenAI(base_url=target.base_url, api_key=api_key, max_retries=0, timeout=_LIMIT_S)
         model = target.model or client.models.list().data[0].id
+        messages: Any = [{"role": "user", "content": parts}]
         stream: Any = client.chat.completions.create(
             model=model,
-            messages=[{"role": "user", "content": parts}],  # type: ignore[misc,list-item]
+            messages=messages,
             max_tokens=max_tokens,
             temperature=0.0,
             stream=True,

@@ -34,7 +34,7 @@ from components.core.vlm.processor import load_processor
 from components.core.vlm.sampling import end_tokens, suppressed_tokens
 
 
-class Checkpoints(ModelManager):  # type: ignore[misc]
+class Checkpoints(ModelManager):
     """Serves a fixed set of checkpoints; nothing is downloaded, nothing unloaded."""
 
     def __init__(self, checkpoints: dict[str, Path]) -> None:
@@ -43,7 +43,7 @@ class Checkpoints(ModelManager):  # type: ignore[misc]
         self._loaded: dict[str, tuple[Any, Any]] = {}
         self._loading = threading.Lock()
 
-    def process_model_name(self, model_id: str) -> str:  # type: ignore[override]
+    def process_model_name(self, model_id: str) -> str:
         """Names stay as they are: no revision is added."""
         return model_id
 
@@ -69,7 +69,7 @@ class Checkpoints(ModelManager):  # type: ignore[misc]
         return [{"id": name, "object": "model", "owned_by": "vlm-posttrain"} for name in self._checkpoints]
 
 
-class Handler(ChatCompletionHandler):  # type: ignore[misc]
+class Handler(ChatCompletionHandler):
     """transformers' handler with our pictures: data URIs alone, decoded as in training."""
 
     @staticmethod

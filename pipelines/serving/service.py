@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from components.core.stage.errors import ConfigError, EndpointError, StageError
+from components.core.stage.errors import PERMANENT_EXIT_CODES, ConfigError, EndpointError, StageError
 from pipelines.serving.child import START_LIMIT_S, Server
 from pipelines.serving.front import Backend, Front
 from pipelines.serving.parity import check_parity
@@ -54,7 +54,7 @@ class Service:
         self._settings, self._say = settings, say
         self._running: Running | None = None
         self._ending: set[asyncio.Task[None]] = set()
-        self._refused = ""
+        self._refused = self._unusable = ""
         self.front = Front(settings.places.domain)
 
     async def run(self) -> None:
@@ -99,22 +99,28 @@ class Service:
         return find_target(self._settings.wanted, self._settings.places)
 
     async def _look(self, stop: asyncio.Event) -> None:
-        """Follow the pointer; start a server again that died. A fault keeps what is served."""
-        running = self._running
+        """Follow the pointer; start a server again that died. A fault keeps what is served.
+
+        A version that cannot be served is not tried again until the pointer has moved: each try costs memory,
+        or the server that runs.
+        """
+        running, name = self._running, ""
         try:
-            target = running.target if running else None
             if self._settings.wanted == CURRENT:
                 version = await asyncio.to_thread(find_version, CURRENT, self._settings.places)
                 name = f"{self._settings.places.domain}@{version.number}"
-                if target is None or target.name != name:
+                if name != self._unusable and (running is None or running.target.name != name):
+                    self._unusable = ""
                     target = await asyncio.to_thread(version_target, version, self._settings.places)
-            if running and target is running.target and not running.server.ended:
-                return
+                    await self._replace(target, stop)
+                    return
             if running and running.server.ended:
                 self._say(f"the server of {running.target.name} ended; see {running.server.log}")
-            await self._replace(target or await asyncio.to_thread(self._find), stop)
+                await self._replace(running.target, stop)
             self._refused = ""
         except StageError as error:
+            if error.exit_code in PERMANENT_EXIT_CODES and running and name != running.target.name:
+                self._unusable = name
             if str(error) != self._refused:
                 self._refused = str(error)
                 self._say(f"error: {error}; still served: {running.target.name if running else 'nothing'}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from components.core.data.data_uri import data_uri
 from components.core.vlm import generate, load_model, load_processor
 from pipelines.serving.child import free_port
+from tests.pipelines.serving.conftest import promote
 
 openai = pytest.importorskip("openai", reason="the extra `serve` is not installed")
 pytest.importorskip("fastapi", reason="the extra `serve` is not installed")
@@ -72,6 +74,22 @@ def served(promoted, tmp_path) -> Iterator[Served]:
     assert running.process.wait(60) == 0, running.log.read_text()
 
 
+def promote_damaged(promoted) -> None:
+    """Make a version current whose chat template is not the one that training sealed."""
+    folder = promoted.root.parent / "damaged"
+    shutil.copytree(promoted.checkpoint(1), folder)
+    (folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    promote(promoted.registry, folder, "run 3")
+    assert promoted.registry.pointer().version == 3
+
+
+def until(true: Callable[[], bool], log: Path, limit_s: float = 60) -> None:
+    deadline = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
 def answer_of(checkpoint: Path, png: bytes, tokens: int) -> str:
     model, processor = load_model(checkpoint), load_processor(checkpoint)
     return generate(model, processor, [(png, QUESTION)], max_new_tokens=tokens)[0][0].text
@@ -93,7 +111,7 @@ def test_answers_are_those_of_evaluation_and_a_rollback_loses_no_request(served,
         ]
         served.client.chat.completions.create(model="lamps", messages=messages)
 
-    tokens = int(min(20_000, max(200, 3 * rate * served.start_s)))
+    tokens = int(min(10_000, max(200, 3 * rate * served.start_s)))
     stream = served.ask(png, tokens, stream=True, stream_options={"include_usage": True})
     chunks = [next(stream)]
     promoted.registry.rollback()
@@ -106,6 +124,10 @@ def test_answers_are_those_of_evaluation_and_a_rollback_loses_no_request(served,
     assert served.ask(png, 40).choices[0].message.content.strip() == answer_of(
         promoted.checkpoint(1), png, 40
     )
+    promote_damaged(promoted)
+    until(lambda: "error: " in served.log.read_text(), served.log)
+    assert served.health()["model"] == "lamps@1"
+    assert served.log.read_text().count("error: ") == 1
     chunks += list(stream)
     ends = [choice.finish_reason for chunk in chunks for choice in chunk.choices if choice.finish_reason]
     counted = [chunk.usage.completion_tokens for chunk in chunks if chunk.usage]
