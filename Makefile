@@ -6,11 +6,12 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo test lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo chat test lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
 	@echo "make demo     a general model becomes a domain expert, on this machine; results in build/demo"
+	@echo "make chat     ask the demo's base model and its expert about a picture, in the browser (after make demo)"
 	@echo "make test     all tests"
 	@echo "make lint     ruff and mypy"
 	@echo "make compile  write build/post_training.yaml for Kubeflow; PROFILE=configs/... chooses the settings"
@@ -36,7 +37,7 @@ $(STAMP): $(CONSTRAINTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"Python 3.11 or newer is needed, $(PYTHON) is {v.major}.{v.minor}")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[data,train,export,pipelines,demo,bench,dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[data,train,export,pipelines,serve,demo,bench,dev]'
 	touch $@
 
 demo: setup
@@ -44,6 +45,21 @@ demo: setup
 
 # One worker more than cores: one of three waits for a disk, a server or a process that it has killed.
 TEST_WORKERS ?= 3
+
+# Gradio needs an older Pillow than the stages: the page has an environment of its own, over that of the stages.
+CHAT := $(VENV)-chat
+CHAT_STAMP := $(CHAT)/.installed
+
+$(CHAT_STAMP): $(STAMP)
+	$(PYTHON) -m venv --clear $(CHAT)
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > \
+		"$$($(CHAT)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/stages.pth"
+	grep -vi '^pillow==' $(CONSTRAINTS) > $(CHAT)/constraints.txt
+	$(CHAT)/bin/python -m pip install --quiet --constraint $(CHAT)/constraints.txt --editable '.[chat]'
+	touch $@
+
+chat: $(CHAT_STAMP)
+	$(CHAT)/bin/python -m pipelines chat $(ARGS)
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder

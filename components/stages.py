@@ -151,6 +151,30 @@ TASKS = _tasks()
 """Every task of the pipeline, in the order in which one machine runs them."""
 
 
+_TITLES = {
+    "base": "Base model",
+    "preflight": "Checks before the start",
+    "image_ingest": "Pictures taken in",
+    "ids_scoring": "Information density",
+    "label_tree": "Topics",
+    "topic_matching": "Pictures and their topics",
+    "qa_synthesis": "Questions and answers",
+    "voting_filter": "Vote on the questions",
+    "sft_1_domain": "Domain training",
+    "sft_2_restore": "General ability restored",
+    "sft_3_align": "Preferences aligned",
+    "hybrid_rl": "Reinforcement learning",
+    "promotion": "Verdict",
+}
+
+
+def title_of(name: str) -> str:
+    """What people call a task, or a model that is evaluated; a name without a title stays as it is."""
+    measured = name.removeprefix("evaluation_")
+    title = _TITLES.get(measured, measured.replace("_", " "))
+    return f"{title}, measured" if measured != name else title
+
+
 def section_of(task: str) -> Section:
     """The section that configures a task: its own, or `evaluation` for every evaluation task."""
     return SECTIONS["evaluation" if task.startswith("evaluation_") else task]

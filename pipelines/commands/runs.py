@@ -36,6 +36,7 @@ def run(
     storage: Annotated[
         str, typer.Option(metavar="s3://BUCKET/PREFIX", help="Keep the run in object storage as well.")
     ] = "",
+    plain: Annotated[bool, typer.Option("--plain", help="Lines on a terminal too, no live view.")] = False,
 ) -> None:
     """Run the compiled pipeline on this machine.
 
@@ -51,7 +52,7 @@ def run(
     from pipelines.local.run import run_locally
 
     directory = root or Path("build/runs") / checked.name
-    run_locally(checked, directory, rerun, network if containers else None, storage)
+    run_locally(checked, directory, rerun, network if containers else None, storage, plain)
 
 
 @app.command()

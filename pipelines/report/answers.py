@@ -29,7 +29,7 @@ Answers = Mapping[Key, Mapping[str, Any]]
 """Item -> the row of its scored answer."""
 
 
-class _Item(NamedTuple):
+class Item(NamedTuple):
     """An item with its first picture."""
 
     key: Key
@@ -92,10 +92,7 @@ def show_items(
         said: name of a model -> its scored answers.
         none: text where no item has a picture.
     """
-    found = {item.key: item for item in _from_benchmarks(root / "outputs" / "preflight" / "benchmarks", keys)}
-    missing = {item: (of, item) for of, item in set(keys) - set(found)}
-    if missing:
-        found |= {item.key: item for item in _voted(root / "outputs", missing)}
+    found = find_items(root, keys)
     pictures = [(found[key].image, _caption(found[key], said)) for key in keys if key in found]
     if pictures:
         report.images(pictures)
@@ -103,7 +100,18 @@ def show_items(
         report.text(none)
 
 
-def _caption(item: _Item, said: Mapping[str, Answers]) -> str:
+def find_items(root: Path, keys: Iterable[Key]) -> dict[Key, Item]:
+    """Those of the items below a run's directory that have a picture and still exist."""
+    wanted = list(keys)
+    pinned = root / "outputs" / "preflight" / "benchmarks"
+    found = {item.key: item for item in _from_benchmarks(pinned, wanted)}
+    missing = {item: (of, item) for of, item in set(wanted) - set(found)}
+    if missing and (root / "outputs" / "voting_filter" / "qa_kept").is_dir():
+        found |= {item.key: item for item in _voted(root / "outputs", missing)}
+    return found
+
+
+def _caption(item: Item, said: Mapping[str, Answers]) -> str:
     question = item.question if len(item.question) <= 400 else f"{item.question[:400]} …"
     lettered = (f"{chr(ord('A') + index)}. {choice}" for index, choice in enumerate(item.choices))
     lines = [question, *lettered, f"reference: {item.answer}"]
@@ -114,7 +122,7 @@ def _caption(item: _Item, said: Mapping[str, Answers]) -> str:
     return "\n".join(lines)
 
 
-def _from_benchmarks(pinned: Path, keys: Iterable[Key]) -> Iterator[_Item]:
+def _from_benchmarks(pinned: Path, keys: Iterable[Key]) -> Iterator[Item]:
     """The items with pictures in the benchmarks that preflight pinned, where they still exist."""
     for benchmark in json.loads(pinned.read_text(encoding="utf-8")):
         wanted = [key for key in keys if key[0] == benchmark["name"]]
@@ -132,14 +140,14 @@ def _from_benchmarks(pinned: Path, keys: Iterable[Key]) -> Iterator[_Item]:
         for key in wanted:
             row = rows.get(key[1]) or rows.get(key[1].partition("@")[0])  # a rotation is <row>@<shift>
             if row is not None:
-                yield _Item(key, opened.load(row.pictures[0]), row.question, row.choices, row.answer)
+                yield Item(key, opened.load(row.pictures[0]), row.question, row.choices, row.answer)
 
 
-def _voted(outputs: Path, missing: Mapping[str, Key]) -> Iterator[_Item]:
+def _voted(outputs: Path, missing: Mapping[str, Key]) -> Iterator[Item]:
     """The missing items that are among the kept questions."""
     images = ImageStore(Dataset.open(outputs / "image_ingest" / "images", "images", verify=False))
     kept = Dataset.open(outputs / "voting_filter" / "qa_kept", "qa_kept", verify=False)
     for row in kept.rows_iter(["qa_id", "image_id", "question", "choices", "answer"]):
         if key := missing.get(row["qa_id"]):
             image = images.get(row["image_id"])
-            yield _Item(key, image, row["question"], row["choices"] or (), row["answer"])
+            yield Item(key, image, row["question"], row["choices"] or (), row["answer"])

@@ -5,18 +5,23 @@ from __future__ import annotations
 import html
 import json
 import re
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from components.core.data.files import write_json_atomic
 from components.core.stage.errors import DataError
 from components.core.stage.report import Report, figure_axes, page
-from components.stages import TASKS
+from components.stages import TASKS, title_of
 from pipelines.report.answers import changed_answers
+from pipelines.report.changes import changed_questions
+from pipelines.report.overview import named, overview
 
+_SCRIPT = Path(__file__).with_suffix(".js")
 _FRAGMENT = re.compile(r'<main data-fragment="[^"]*"><h1>.*?</h1>(.*</main>)', flags=re.DOTALL)
 _TOKENS = "mean_response_tokens"
 _SHARES = {
@@ -45,14 +50,25 @@ def load_summary(root: Path) -> dict[str, Any] | None:
     Raises:
         DataError: the file is damaged.
     """
+    verdict = load_verdict(root)
+    return None if verdict is None else dict(verdict["summary"])
+
+
+def load_verdict(root: Path) -> dict[str, Any] | None:
+    """What promotion wrote: verdict, criteria, summary; None when the run has not got that far.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     path = root / "outputs" / "promotion" / "verdict"
     if not path.is_file():
         return None
     try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["summary"]
-    except (ValueError, KeyError) as error:
+        verdict: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        verdict["summary"]["rows"]
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: holds no summary; run promotion again with --from promotion") from error
-    return summary
+    return verdict
 
 
 def write_summary(root: Path, summary: Mapping[str, Any]) -> Path:
@@ -92,22 +108,30 @@ def summary_text(summary: Mapping[str, Any]) -> str:
 
 def write_report(root: Path) -> Path:
     """Join the tasks' reports, in the order of the pipeline, into `root/report.html`."""
-    parts: dict[str, str] = {}
+    verdict = load_verdict(root)
+    head = overview(root, verdict)
+    parts: dict[str, str] = {"overview": head.fragment()}
+    if verdict is not None:
+        parts["result"] = _result(verdict["summary"]).fragment()
     answers = changed_answers(root)
-    if answers is not None:  # people look here first
+    if answers is not None:
         parts["answers before and after"] = answers.fragment()
-    summary = load_summary(root)
-    if summary is not None:
-        parts["result"] = _result(summary).fragment()
+    changed = changed_questions(root)
+    if changed is not None:
+        parts[changed.title] = changed.fragment()
     for task in TASKS:
         report = root / "outputs" / task / "report"
         if report.is_file():
             parts[task] = _fragment(report, task)
     anchors = {name: name.replace(" ", "-") for name in parts}
     body = [f'<div id="{anchors[name]}">{fragment}</div>' for name, fragment in parts.items()]
-    links = (f'<a href="#{anchor}">{html.escape(name)}</a>' for name, anchor in anchors.items())
+    links = {name: f'<a href="#{to}">{html.escape(title_of(name))}</a>' for name, to in anchors.items()}
+    ours = "".join(link for name, link in links.items() if name not in TASKS)
+    stages = "".join(link for name, link in links.items() if name in TASKS)
+    folded = f"<details><summary>stages</summary>{stages}</details>" if stages else ""
     path = root / "report.html"
-    path.write_text(page("Post-training run", body, f"<nav>{''.join(links)}</nav>"), encoding="utf-8")
+    written = page(head.title, body, f"<nav>{ours}{folded}</nav>", _SCRIPT.read_text(encoding="utf-8"))
+    path.write_text(written, encoding="utf-8")
     return path
 
 
@@ -118,7 +142,11 @@ def _result(summary: Mapping[str, Any]) -> Report:
         "of items. Shares in percent; hallucination is the share of wrong claims about absent objects, lower "
         "is better."
     )
-    report.table(summary_rows(summary))
+    titles = {name: metric_title(name) for name in summary["columns"]}
+    report.table(
+        {"stage": named(row["stage"])} | {title: _measure(name, row[name]) for name, title in titles.items()}
+        for row in summary["rows"]
+    )
     for metrics, label in ((tuple(_SHARES), "percent"), ((_TOKENS,), "tokens")):
         measured = [name for name in metrics if any(row.get(name) for row in summary["rows"])]
         if measured:
@@ -138,7 +166,7 @@ def _curves(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], label: st
         places = [i + 0.05 * (shift - len(metrics) / 2) for i, _ in points]
         title = metric_title(name).removesuffix(" %")
         axes.errorbar(places, scale * value, yerr=reach, marker="o", capsize=2, linewidth=1.2, label=title)
-    axes.set_xticks(range(len(rows)), [row["stage"] for row in rows])
+    axes.set_xticks(range(len(rows)), [textwrap.fill(title_of(row["stage"]), 16) for row in rows], fontsize=9)
     axes.set_ylabel(label)
     axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -147,6 +175,17 @@ def _curves(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], label: st
 def metric_title(name: str) -> str:
     """A metric's name for people, as a column's heading."""
     return _HEADINGS.get(name, f"{name.replace('_', ' ')} %")
+
+
+def _measure(metric: str, measure: Mapping[str, Any] | None) -> Markup:
+    """A cell whose interval is never broken."""
+    estimate, _, rest = metric_cell(metric, measure).partition(" [")
+    if not rest:
+        return Markup("{}").format(estimate)
+    interval, _, count = rest.partition("] ")
+    return Markup('<b>{}</b> <small class="whole">[{}]</small> <small>{}</small>').format(
+        estimate, interval, count
+    )
 
 
 def metric_cell(metric: str, measure: Mapping[str, Any] | None) -> str:
@@ -163,4 +202,5 @@ def _fragment(path: Path, task: str) -> str:
     found = _FRAGMENT.search(path.read_text(encoding="utf-8"))
     if found is None:
         raise DataError(f"{path}: has no report fragment; run the task again with --from {task}")
-    return f'<main data-fragment="{task}"><h1>{html.escape(task)}</h1>{found[1]}'
+    heading = f"{html.escape(title_of(task))} <small><code>{html.escape(task)}</code></small>"
+    return f'<main data-fragment="{task}"><h1>{heading}</h1>{found[1]}'

@@ -71,8 +71,8 @@ def generate(
     """
     if num_samples < 1 or max_new_tokens < 1 or temperature < 0:
         raise ValueError("num_samples and max_new_tokens must be at least 1 and temperature at least 0")
-    suppressed = _suppressed_tokens(model, processor)
-    ends = _end_tokens(model, processor)
+    suppressed = suppressed_tokens(model, processor)
+    ends = end_tokens(model, processor)
     pictures = [
         [open_image(picture) for picture in ([shown] if isinstance(shown, Picture) else shown)]
         for shown, _ in items
@@ -181,7 +181,7 @@ def _sample(scores: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     return torch.searchsorted(cumulative, threshold, right=True).view(-1).clamp_(max=scores.shape[-1] - 1)
 
 
-def _suppressed_tokens(model: Any, processor: Any) -> torch.Tensor:
+def suppressed_tokens(model: Any, processor: Any) -> torch.Tensor:
     """Ids that no response may contain: banned tokens, and rows beyond the tokenizer's vocabulary."""
     config, vocabulary = model.config, processor.tokenizer.get_vocab()
     keys = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
@@ -192,7 +192,7 @@ def _suppressed_tokens(model: Any, processor: Any) -> torch.Tensor:
     return torch.tensor(sorted(i for i in ids if i < size), device=model.device)
 
 
-def _end_tokens(model: Any, processor: Any) -> torch.Tensor:
+def end_tokens(model: Any, processor: Any) -> torch.Tensor:
     """Tokens that end a response: the tokenizer's end token and those of the generation config."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     ids = set(configured if isinstance(configured, list) else [configured])

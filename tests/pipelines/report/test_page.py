@@ -117,10 +117,11 @@ def test_report_joins_what_there_is_under_the_tasks_names(run_folder):
     (run_folder / "outputs" / "promotion").mkdir()
     (run_folder / "outputs" / "promotion" / "verdict").write_text(json.dumps({"summary": SUMMARY}))
     page = write_report(run_folder).read_text()
-    anchors = ["answers-before-and-after", "result", "ids_scoring", "sft_1_domain"]
+    anchors = ["overview", "result", "answers-before-and-after", "questions-that-changed"]
+    anchors += ["ids_scoring", "sft_1_domain"]
     positions = [page.index(f'<div id="{anchor}">') for anchor in anchors]
     assert positions == sorted(positions)
-    assert page.count("<h1>sft_1_domain</h1>") == 1
+    assert page.count("<h1>Domain training <small><code>sft_1_domain</code></small></h1>") == 1
     assert "curriculum_sft" not in page
     assert "&lt;what&gt; ids_scoring did &amp; why" in page
     assert page.count("<!doctype html>") == 1

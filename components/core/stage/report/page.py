@@ -9,13 +9,21 @@ import base64
 import csv
 import html
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
 from components.core.data.data_uri import data_uri
+from components.core.stage.report.figures import figure_axes, figure_svg
 
 STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+
+LONG_WORD = 24
+"""Characters from which a word in a table may break, at the signs that it has."""
+_SIGN = re.compile(r"([/_,:=@](?=\w)|[.-](?=[a-zA-Z]{3}))")
 
 
 class Report:
@@ -34,7 +42,10 @@ class Report:
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        """A table whose columns are the keys of the first row; numbers are aligned right."""
+        """A table whose columns are the keys of the first row; numbers are aligned right.
+
+        A cell of type `Markup` is ready-made HTML, e.g. a link; every other text is escaped.
+        """
         rows = list(rows)
         if not rows:
             self.text("(no rows)")
@@ -43,16 +54,21 @@ class Report:
         lines = ("".join(_cell(row.get(name, "")) for name in rows[0]) for row in rows)
         body = "".join(f"<tr>{line}</tr>" for line in lines)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        self._parts.append(f'<div class="scroll">{table}</div>')
+        self._parts.append(f'<div class="scroll" tabindex="0">{table}</div>')
 
     def figure(self, figure: Any, caption: str = "") -> None:
-        """A matplotlib figure, embedded as PNG and closed."""
+        """A matplotlib figure, embedded as SVG (as PNG if it has very many points) and closed."""
         import matplotlib.pyplot as plt
 
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+        text = html.escape(caption)
+        if svg := figure_svg(figure):
+            drawn = f'<div class="scroll" role="img" aria-label="{text[:120]}">{svg}</div>'
+            self._parts.append(f'<figure class="chart">{drawn}<figcaption>{text}</figcaption></figure>')
+        else:
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight", metadata={"Software": None})
+            self._parts.append(_figure(buffer.getvalue(), caption))
         plt.close(figure)
-        self._parts.append(_figure(buffer.getvalue(), caption))
 
     def images(self, items: Sequence[tuple[bytes, str]]) -> None:
         """A grid of encoded images with captions."""
@@ -71,6 +87,10 @@ class Report:
         name = html.escape(filename)
         self._parts.append(f'<p><a download="{name}" href="{uri}">{html.escape(label)}</a></p>')
 
+    def markup(self, ready: Markup) -> None:
+        """Ready-made HTML, in which every text is escaped: `Markup("...").format(text)` does it."""
+        self._parts.append(str(ready))
+
     def fragment(self) -> str:
         """The report's `<main>` element."""
         title, parts = html.escape(self.title), "\n".join(self._parts)
@@ -82,31 +102,30 @@ class Report:
         path.write_text(page(self.title, [self.fragment()]), encoding="utf-8")
 
 
-def page(title: str, fragments: Sequence[str], navigation: str = "") -> str:
-    """One HTML document around `<main>` fragments."""
+def page(title: str, fragments: Sequence[str], navigation: str = "", script: str = "") -> str:
+    """One HTML document around `<main>` fragments; `script` is JavaScript that it can lack."""
+    ending = f"<script>\n{script}</script>" if script else ""
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>\n{STYLE}</style></head>'
-        f"<body>{navigation}{''.join(fragments)}</body></html>\n"
+        f"<body>{navigation}{''.join(fragments)}{ending}</body></html>\n"
     )
 
 
-def figure_axes(width: float = 7.0, height: float = 3.2) -> tuple[Any, Any]:
-    """A matplotlib figure and its axes, drawn without a display."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(figsize=(width, height))
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
 def _cell(value: Any) -> str:
+    if isinstance(value, Markup):
+        return f"<td>{value}</td>"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return f"<td>{html.escape(str(value))}</td>"
+        return f"<td>{breakable(str(value))}</td>"
     return f'<td class="number">{value:{"," if isinstance(value, int) else ".4g"}}</td>'
+
+
+def breakable(text: str) -> str:
+    """A text escaped for a table: its words stay whole, a long path or hash may break where it has a sign."""
+    return " ".join(
+        _SIGN.sub(r"\1<wbr>", html.escape(word)) if len(word) > LONG_WORD else html.escape(word)
+        for word in text.split(" ")
+    )
 
 
 def _figure(data: bytes, caption: str) -> str:

@@ -1,0 +1,1 @@
+"""Serving a checkpoint behind the OpenAI API: which one, by which engine, switched without a request lost."""
