@@ -43,6 +43,7 @@ def run(config: Config, ctx: StageContext) -> None:
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    config = by_family(config, start.path)
     scorer = Scorer(config)
     limit, answer_types = config.prompts.max_candidates, config.prompts.answer_types
     found = candidates(kept.rows_iter(), limit, config.seed, answer_types)
@@ -73,6 +74,16 @@ def run(config: Config, ctx: StageContext) -> None:
         write_rollouts(steps, writer)
     _fill_metrics(ctx.metrics, rated, chosen, history)
     write_report(ctx.report, config, rated, chosen, history, steps, store)
+
+
+def by_family(config: Config, start: Path) -> Config:
+    """The settings with the loss that the model's family takes where they leave it open."""
+    from components.core.vlm.families import family_for, read_config
+
+    family = family_for(read_config(start).get("model_type"))
+    # Ratios of single tokens jump with the experts that a token is sent to (GSPO, arXiv 2507.18071).
+    chosen = "gspo" if family.experts else "dapo"
+    return config.model_copy(update={"loss": chosen}) if config.loss == "auto" else config
 
 
 def choose_prompts(
@@ -125,6 +136,7 @@ def train(
 
     from components.core.training.callbacks import Progress, SeedEachStep, StopOnSignal
     from components.core.training.checkpoints import CommitCheckpoints, cpu_ranks_load, newest_committed
+    from components.core.vlm.families import family_of
     from components.core.vlm.tokens import banned_token_ids
     from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, measure
     from components.hybrid_rl.rollouts.sampler import PromptSampler
@@ -145,7 +157,10 @@ def train(
             load_weights(model, saved / "model.safetensors", strict=False)
             return list(state.log_history)
     if config.freeze_vision:
-        model.model.visual.requires_grad_(False)
+        family = family_of(model)
+        for name, parameter in model.named_parameters():
+            if family.part_of(name) != "language":
+                parameter.requires_grad_(False)
     failures: list[str] = []
 
     def note_errors(scored: Scored, step: int) -> None:
@@ -174,7 +189,7 @@ def train(
             model=model,
             processing_class=processor,
             reward_funcs=[advantage],
-            args=grpo_config(config, str(root), world_size(), banned_token_ids(processor.tokenizer)),
+            args=grpo_config(config, str(root), world_size(), banned_token_ids(processor)),
             train_dataset=training_set(prompts, store),
             callbacks=[
                 SeedEachStep(),

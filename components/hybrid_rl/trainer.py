@@ -25,6 +25,7 @@ from trl import GRPOTrainer
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
 from components.core.vlm import generate, open_image
+from components.core.vlm.families import family_of
 from components.hybrid_rl.losses.opmd import opmd_loss
 from components.hybrid_rl.rollouts import shared_prompt
 from components.hybrid_rl.rollouts.prompts import Prompt
@@ -95,9 +96,9 @@ class HybridTrainer(GRPOTrainer):
         super().__init__(processing_class=self._processor, **kwargs)
         sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
         policy = self.accelerator.unwrap_model(self.model)
-        self._shares_prompts = (
-            not sharded and not self.args.gradient_checkpointing and shared_prompt.supported(policy)
-        )
+        # Shortcuts need the whole weights, and a cache.
+        self._samples_itself = not sharded and not self.args.gradient_checkpointing
+        self._shares_prompts = self._samples_itself and shared_prompt.supported(policy)
         self._rows: list[dict[str, Any]] = []  # of the generation under way
         self._group = torch.empty(0, dtype=torch.long)  # the prompt that each row of the batch belongs to
 
@@ -122,7 +123,7 @@ class HybridTrainer(GRPOTrainer):
         return {**output, "group": self._group}
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], Any, dict[str, Any]]:
-        if not self._shares_prompts:
+        if not self._samples_itself:
             return super()._tokenize_prompts(prompts)
         group = self._group.tolist()
         once = [prompts[group.index(number)] for number in range(max(group) + 1)]
@@ -131,7 +132,7 @@ class HybridTrainer(GRPOTrainer):
         return [ids[number] for number in group], [images[number] for number in group], {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
-        if self.use_vllm or not self._shares_prompts:
+        if self.use_vllm or not self._samples_itself:
             return super()._generate_single_turn(*args, **kwargs)
         # Consecutive rows of one question are a group, or the part of it that is this process's.
         groups = [list(rows) for _, rows in groupby(self._rows, key=lambda row: row["prompt_id"])]
@@ -229,6 +230,7 @@ def training_set(prompts: Sequence[Prompt], store: ImageStore) -> Dataset:
 def end_tokens(model: Any, processor: Any) -> frozenset[int]:
     """Tokens that end a response: the tokenizer's end and padding tokens and the model's own."""
     configured = model.generation_config.eos_token_id
+    end = processor.tokenizer.get_vocab().get(family_of(processor).end)
     ids = set(configured if isinstance(configured, list) else [configured])
-    ids |= {processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id}
+    ids |= {processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id, end}
     return frozenset(i for i in ids if i is not None)

@@ -12,7 +12,7 @@ from components.core.data.pins import local_path, pin
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError, EndpointError, NoInputError, StageError
 from components.core.stage.settings import Settings, parse_settings, stage_config
-from components.preflight.base_model import check_base_model, starting_model
+from components.preflight.base_model import asked_of_family, check_base_model, family_tokens, starting_model
 from components.preflight.component import IO
 from components.preflight.config import Config
 from components.preflight.endpoints import examine, find_probes
@@ -36,18 +36,20 @@ def run(config: Config, ctx: StageContext) -> None:
         if section := ctx.params[f"section_{name}"]:
             checks.add("settings", name, partial(_check_section, name, section, valid))
     checks.add("images", config.images, partial(check_images, config.images, config.image_extensions))
-    data, limits = (
-        config.general_data,
-        (config.checked_samples, config.max_unusable_share, config.checked_pictures),
-    )
-    checks.add("general data", data, lambda: check_general_data(local_path(data), *limits))
+    model = ""
     try:
         model, seen = starting_model(config, ctx.params["section_promotion"])
     except ConfigError as error:
         checks.problems.append(error)
     else:
-        types = config.supported_model_types
-        checks.add("base model", model, lambda: check_base_model(local_path(model), types))
+        wanted = asked_of_family(valid)
+        checks.add("base model", model, lambda: check_base_model(local_path(model), wanted))
+    data, limits = (
+        config.general_data,
+        (config.checked_samples, config.max_unusable_share, config.checked_pictures),
+    )
+    tokens = family_tokens(local_path(model)) if model else ()
+    checks.add("general data", data, lambda: check_general_data(local_path(data), *limits, tokens))
     for item in config.benchmarks:
         checks.add(
             f"benchmark {item.name} ({item.role})",

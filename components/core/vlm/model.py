@@ -10,6 +10,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from components.core.cores import threads_wanted
 from components.core.stage.errors import DataError
+from components.core.vlm.families import family_of
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -39,11 +40,12 @@ def load_model(
 def count_parameters(model: torch.nn.Module) -> dict[str, int]:
     """Parameter counts: ``total``, ``trainable``, and by part (``vision``, ``language``)."""
     counts = {"total": 0, "trainable": 0, "vision": 0, "language": 0}
+    family = family_of(model)
     for name, parameter in model.named_parameters():
         size = parameter.numel()
         counts["total"] += size
         counts["trainable"] += size if parameter.requires_grad else 0
-        counts["vision" if ".visual." in f".{name}" else "language"] += size
+        counts["language" if family.part_of(name) == "language" else "vision"] += size
     return counts
 
 

@@ -108,7 +108,7 @@ def trainer_parts(setup: Setup) -> dict[str, Any]:
     return {
         "model": model,
         "processing_class": setup.processor,
-        "peft_config": adapter_config(setup.config),
+        "peft_config": adapter_config(model, setup.config),
         "optimizers": (optimizer_for(model, setup.config), None),
     }
 

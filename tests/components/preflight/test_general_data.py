@@ -5,16 +5,18 @@ import json
 import pytest
 
 from components.core.stage.errors import DataError, NoInputError
-from components.core.vlm.tokens import CONTROL_TOKENS
+from components.core.vlm.families import family_for
+from components.core.vlm.tokens import control_tokens
 from components.preflight.general_data import check_general_data, sample_problem
 
 USER = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Which colour?"}]}
 ASSISTANT = {"role": "assistant", "content": "red"}
 KNOWN = {"a", "b"}
+CONTROL_TOKENS = control_tokens(family_for("qwen3_vl"))
 
 
 def problem(messages: object, image_ids: list[str]) -> str:
-    return sample_problem(json.dumps(messages), image_ids, KNOWN)
+    return sample_problem(json.dumps(messages), image_ids, KNOWN, CONTROL_TOKENS)
 
 
 def test_good_samples() -> None:
