@@ -21,6 +21,7 @@ from components.core.vlm.family import Family
 Scheme = Literal["int8", "int4"]
 BITS: dict[Scheme, int] = {"int8": 8, "int4": 4}
 
+
 def kept(family: Family) -> list[str]:
     """Layers that stay as they are; `re:` marks a pattern."""
     return ["lm_head", *(rf"re:(.*\.)?{re.escape(name)}\..*" for name in (*family.vision, *family.projector))]
@@ -89,7 +90,7 @@ def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) 
 
 
 def _keep(config: Path, patterns: list[str]) -> None:
-    """Name the kept layers by patterns too: a checkpoint may call its modules otherwise than the model does."""
+    """Name the kept layers by patterns too: a checkpoint may call modules otherwise than the model does."""
     settings = json.loads(config.read_text(encoding="utf-8"))
     ignored = settings["quantization_config"]["ignore"]
     settings["quantization_config"]["ignore"] = list(dict.fromkeys([*patterns, *ignored]))

@@ -145,8 +145,8 @@ class Config(Settings):
     """Reward hacking limits."""
 
     loss: Literal["auto", "dapo", "grpo", "dr_grpo", "gspo", "opmd"] = "auto"
-    """The policy's loss (`components/hybrid_rl/losses`). `auto`: `gspo` for a mixture of experts, else `dapo`.
-    `dapo`: mean over tokens; `grpo`: mean per response;
+    """The policy's loss (`components/hybrid_rl/losses`). `auto`: `gspo` for a mixture of experts, else
+    `dapo`. `dapo`: mean over tokens; `grpo`: mean per response;
     `dr_grpo`: constant length; `gspo`: ratios of whole sequences; `opmd`: Kimi k1.5's mirror descent."""
     router_aux_loss: float | None = Field(default=None, ge=0)
     """Weight of the loss that keeps a mixture's experts evenly used, logged as `aux_loss`; 0 is off, None

@@ -68,7 +68,9 @@ def check_base_model(path: Path, wanted: Mapping[str, str] | None = None) -> str
         problems.append(f"model_type '{model_type}' is not supported; supported: {supported}")
     elif config:
         refusals = family_for(model_type).refusals(config)
-        if refused := [f"{setting}: {refusals[what]}" for what, setting in (wanted or {}).items() if what in refusals]:
+        if refused := [
+            f"{setting}: {refusals[what]}" for what, setting in (wanted or {}).items() if what in refusals
+        ]:
             raise ConfigError("\n".join(refused))
     weights = _weight_files(path, problems)
     for file in weights:

@@ -75,7 +75,12 @@ def text_config(tokenizer: Any, **more: Any) -> dict[str, Any]:
 
 def qwen_ids(ids: dict[str, int]) -> dict[str, int]:
     """The token ids of a Qwen configuration."""
-    kinds = {"image": "image_pad", "video": "video_pad", "vision_start": "vision_start", "vision_end": "vision_end"}
+    kinds = {
+        "image": "image_pad",
+        "video": "video_pad",
+        "vision_start": "vision_start",
+        "vision_end": "vision_end",
+    }
     return {f"{name}_token_id": ids[f"<|{token}|>"] for name, token in kinds.items()}
 
 
@@ -168,7 +173,12 @@ def idefics3_image() -> Any:
 def llava(tokenizer: Any, ids: dict[str, int]) -> Any:
     return tf.LlavaOnevisionConfig(
         text_config={**text_config(tokenizer, rope_parameters=ROTARY), "model_type": "qwen2"},
-        vision_config={**SIGLIP, "image_size": 32, "vision_use_head": False, "model_type": "siglip_vision_model"},
+        vision_config={
+            **SIGLIP,
+            "image_size": 32,
+            "vision_use_head": False,
+            "model_type": "siglip_vision_model",
+        },
         image_token_index=ids["<image>"],
         video_token_index=ids["<video>"],
         image_grid_pinpoints=[[32, 32], [32, 64], [64, 32]],
@@ -207,7 +217,8 @@ def glm4v(tokenizer: Any, ids: dict[str, int]) -> Any:
     kinds = {"image": "image", "video": "video", "image_start": "begin_of_image", "image_end": "end_of_image",
              "video_start": "begin_of_video", "video_end": "end_of_video"}  # fmt: skip
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 2, "image_size": 64,
-              "patch_size": 8, "out_hidden_size": 32, "spatial_merge_size": 2, "temporal_patch_size": 2}  # fmt: skip
+              "patch_size": 8, "out_hidden_size": 32, "spatial_merge_size": 2,
+              "temporal_patch_size": 2}  # fmt: skip
     rotary = {**ROTARY, "mrope_section": [4, 2, 2], "partial_rotary_factor": 1.0}
     return tf.Glm4vConfig(
         text_config=text_config(tokenizer, rope_parameters=rotary),
@@ -241,12 +252,18 @@ def mistral3_image() -> Any:
     return PixtralImageProcessorPil(size={"longest_edge": 64}, patch_size={"height": 8, "width": 8})
 
 
-EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16, "router_aux_loss_coef": 0.01}
+EXPERTS = {
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 16,
+    "router_aux_loss_coef": 0.01,
+}
 LINEAR = {
     "layer_types": ["linear_attention", "full_attention"], "linear_key_head_dim": 8,
     "linear_value_head_dim": 8, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
 }  # fmt: skip
-SMOL = ("<|endoftext|>", "<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>", "<global-img>",
+SMOL = ("<|endoftext|>", "<|im_start|>", "<end_of_utterance>", "<fake_token_around_image>", "<image>",
+        "<global-img>",
         *(f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)))  # fmt: skip
 GLM = ("<|endoftext|>", "[gMASK]", "<sop>", "<|system|>", "<|user|>", "<|assistant|>", "<|observation|>",
        "<|begin_of_image|>", "<|end_of_image|>", "<|image|>", "<|begin_of_video|>", "<|end_of_video|>",
@@ -267,7 +284,8 @@ TINY: dict[str, Tiny] = {
     ),
     "qwen2_vl": Tiny(QWEN, "<|im_end|>", lambda t, i: qwen2(t, i, "Qwen2VL"), qwen_image),
     "qwen3_5": Tiny(
-        (*QWEN, "<think>", "</think>"), "<|im_end|>", lambda t, i: qwen3(t, i, "Qwen3_5", **LINEAR), qwen_image
+        (*QWEN, "<think>", "</think>"), "<|im_end|>", lambda t, i: qwen3(t, i, "Qwen3_5", **LINEAR),
+        qwen_image,
     ),
     "gemma3": Tiny(
         GEMMA, "<eos>", gemma3, gemma3_image, {"image_seq_length": 4},
@@ -279,8 +297,8 @@ TINY: dict[str, Tiny] = {
     "idefics3": Tiny(SMOL, "<end_of_utterance>", lambda t, i: idefics(t, i, "Idefics3"), idefics3_image,
                      {"image_seq_len": 4}, template="smolvlm"),
     "llava_onevision": Tiny(
-        ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"), "<|im_end|>", llava, llava_image,
-        {"num_image_tokens": 16, "vision_feature_select_strategy": "full"},
+        ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"), "<|im_end|>", llava,
+        llava_image, {"num_image_tokens": 16, "vision_feature_select_strategy": "full"},
     ),
     "internvl": Tiny(
         INTERN, "<|im_end|>", internvl, internvl_image, {"image_seq_length": 4},
@@ -312,7 +330,9 @@ def build_tokenizer(tiny: Tiny, model_type: str) -> PreTrainedTokenizerFast:
     tokenizer.train_from_iterator(CORPUS, trainer)
     if tiny.begin:
         pair = (tiny.begin, tokenizer.token_to_id(tiny.begin))
-        tokenizer.post_processor = processors.TemplateProcessing(single=f"{tiny.begin} $A", special_tokens=[pair])
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{tiny.begin} $A", special_tokens=[pair]
+        )
     taken = {tiny.special[0], tiny.end, tiny.begin, *tiny.names.values()}
     made = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -325,7 +345,9 @@ def build_tokenizer(tiny: Tiny, model_type: str) -> PreTrainedTokenizerFast:
         model_max_length=4096,
     )
     folder = Path(__file__).parent / "templates"
-    template = (folder / f"{tiny.template or model_type}.jinja").read_text(encoding="utf-8").removesuffix("\n")
+    template = (
+        (folder / f"{tiny.template or model_type}.jinja").read_text(encoding="utf-8").removesuffix("\n")
+    )
     made.chat_template = template + ("\n" if model_type == "glm4v" else "")
     return made
 

@@ -27,7 +27,7 @@ class Expansion:
         self._processor, self._family = processor, family_of(processor)
         self._token = processor.tokenizer.convert_ids_to_tokens(self._family.image_token_id(processor))
         self._runs = re.compile(f"(?:{re.escape(self._token)})+")
-        self._known: dict[Size, tuple[str, int]] = {}
+        self._known: dict[tuple[Size, int], tuple[str, int]] = {}
 
     def measure(self, turns: Turns, sizes: Sequence[Size]) -> tuple[int, int]:
         """Tokens of a conversation, and the image tokens among them.
@@ -38,16 +38,17 @@ class Expansion:
         """
         text = self._processor.apply_chat_template(turns, tokenize=False)
         parts = text.split(self._family.placeholder(self._processor))
-        pictures = [self._picture(size) for size in sizes]
+        pictures = [self._picture(size, len(sizes)) for size in sizes]
         whole = "".join(a + b for a, b in zip(parts, [*(short for short, _ in pictures), ""], strict=True))
         ids, image = token_ids(self._processor, whole), self._family.image_token_id(self._processor)
         left_out = sum(count for _, count in pictures)
         return len(ids) + left_out, ids.count(image) + left_out
 
-    def _picture(self, size: Size) -> tuple[str, int]:
+    def _picture(self, size: Size, pictures: int) -> tuple[str, int]:
         """What a picture becomes with one image token a run, and how many were left out."""
-        if size not in self._known:
-            text = self._family.picture_text(self._processor, *size)
+        key = (size, pictures)
+        if key not in self._known:
+            text = self._family.picture_text(self._processor, *size, pictures)
             short = self._runs.sub(lambda run: self._token, text)
-            self._known[size] = (short, (len(text) - len(short)) // len(self._token))
-        return self._known[size]
+            self._known[key] = (short, (len(text) - len(short)) // len(self._token))
+        return self._known[key]

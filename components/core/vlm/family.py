@@ -50,7 +50,7 @@ class Family:
     multi_rotary: bool = False
     """Whether pictures have three rotary positions (M-RoPE), which the backbone's `get_rope_index` gives."""
     counts_tokens: bool = False
-    """Whether a picture stands for as many image tokens as the processor's own count says, and nothing else."""
+    """Whether a picture becomes as many image tokens as the processor's own count says, and nothing else."""
     decodes_shared: bool = False
     """Whether `generate` may encode a prompt once and repeat its cache; otherwise transformers generates."""
     shares_vision: bool = False
@@ -76,7 +76,7 @@ class Family:
         import transformers
         from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
-        return getattr(transformers, PROCESSOR_MAPPING_NAMES[model_type])  # type: ignore[no-any-return]
+        return getattr(transformers, PROCESSOR_MAPPING_NAMES[model_type])
 
     def image_class(self, model_type: str) -> type | None:
         """The image processor on PIL, where transformers does not find it without torchvision."""
@@ -86,13 +86,16 @@ class Family:
         """What the chat template writes for a picture, before the processor expands it."""
         return str(processor.image_token)
 
-    def picture_text(self, processor: Any, height: int, width: int) -> str:
-        """What the processor writes for a picture of this size (px), found by processing a blank one."""
+    def picture_text(self, processor: Any, height: int, width: int, pictures: int = 1) -> str:
+        """What the processor writes for a picture of this size (px), found by processing a blank one.
+
+        `pictures` counts those of the whole sample: some families show several in fewer tiles each.
+        """
         from PIL import Image
 
         blank = Image.new("RGB", (width, height))
-        text = [self.placeholder(processor)]
-        found = processor(images=[[blank]], text=text, return_text_replacement_offsets=True)
+        text = [self.placeholder(processor) * pictures]
+        found = processor(images=[[blank] * pictures], text=text, return_text_replacement_offsets=True)
         return str(found["text_replacement_offsets"][0][0]["replacement"])
 
     def image_token_id(self, processor: Any) -> int:
@@ -119,7 +122,11 @@ class Family:
         found = {"packing": self.packing, "export": self.export}
         text = config.get("text_config") or config
         kinds = set(text.get("layer_types") or ()) - {"full_attention"}
-        if not text.get("layer_types") and text.get("use_sliding_window", True) and text.get("sliding_window"):
+        if (
+            not text.get("layer_types")
+            and text.get("use_sliding_window", True)
+            and text.get("sliding_window")
+        ):
             kinds = {"sliding_attention"}
         if kinds and not self.packing:
             found["packing"] = f"its layers attend by {', '.join(sorted(kinds))}, which mixes packed samples"

@@ -72,8 +72,8 @@ class _Collator:
 class ConversationCollator(_Collator):
     """Multi-turn samples to a padded batch whose labels are the assistant's tokens, their end token included.
 
-    An answer stands between the header and the end that the model's family names. Input rows hold `messages` (JSON), `sample_id`, and image ids in `images` or `image_ids`.
-    The batch adds `sample_ids`.
+    An answer stands between the header and the end that the model's family names. Input rows hold `messages`
+    (JSON), `sample_id`, and image ids in `images` or `image_ids`. The batch adds `sample_ids`.
 
     Args:
         processor: of the model.

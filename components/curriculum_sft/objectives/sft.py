@@ -45,7 +45,10 @@ def sft_trainer(setup: Setup) -> StageSFTTrainer:
     # TRL knows a vision dataset by its column `images`; here it holds ids, which the collator resolves.
     columns = [{"sample_id": row["sample_id"], "messages": row["messages"], "images": row["image_ids"],
                 "length": row["length"]} for row in setup.rows]  # fmt: skip
-    arguments = trainer_arguments(setup) | {"max_length": None, "router_aux_loss_coef": config.router_aux_loss}
+    arguments = trainer_arguments(setup) | {
+        "max_length": None,
+        "router_aux_loss_coef": config.router_aux_loss,
+    }
     collate: Any = setup.collator()
     kind: type[StageSFTTrainer] = StageSFTTrainer
     if config.pack_tokens:

@@ -3,9 +3,9 @@
 Shapes: S samples, T the longest, N = all their tokens, H heads, D head width.
 
 Positions tell where samples begin: the text position restarts at 0, and so do the three rotary positions of
-families that have them (M-RoPE). Flash attention reads the boundaries from the text positions (its variable-length
-kernels). With torch's sdpa, `segmented_sdpa` runs the causal kernel once for each sample: no N x N mask, no
-work across samples.
+families that have them (M-RoPE). Flash attention reads the boundaries from the text positions (its
+variable-length kernels). With torch's sdpa, `segmented_sdpa` runs the causal kernel once for each sample: no
+N x N mask, no work across samples.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def flatten(
 
     Returns:
         `input_ids`, `labels`, token types (1, N), and `position_ids`. Those are (1, N), or (4, 1, N): the
-        text position, then the three rotary ones. Pictures stay as they were. No attention mask: the positions carry the boundaries.
+        text position, then the three rotary ones. Pictures stay as they were. No attention mask: the
+        positions carry the boundaries.
     """
     real = batch["attention_mask"].bool()
     text = torch.arange(real.shape[1], device=real.device).expand_as(real)[None]

@@ -8,7 +8,6 @@ from components.core.stage.errors import DataError, NoInputError
 from components.preflight.base_model import check_base_model
 
 
-
 def test_a_complete_model(world) -> None:
     assert "qwen3_vl" in check_base_model(world / "model")
 

@@ -38,7 +38,7 @@ def family_for(model_type: str | None) -> Family:
     Raises:
         ConfigError: there is none; names the supported ones.
     """
-    if model_type not in families():
+    if model_type is None or model_type not in families():
         raise ConfigError(f"model_type '{model_type}' is not supported; supported: {', '.join(families())}")
     return families()[model_type]
 
@@ -46,7 +46,7 @@ def family_for(model_type: str | None) -> Family:
 def family_of(source: Any) -> Family:
     """The family of a model, a model's configuration, or a processor that `load_processor` made."""
     if (known := getattr(source, "family", None)) is not None:
-        return known  # type: ignore[no-any-return]
+        return known
     if hasattr(source, "tokenizer"):
         kinds = [kind.__name__ for kind in type(source).__mro__]
         return family_for(next((_PROCESSORS[kind] for kind in kinds if kind in _PROCESSORS), kinds[0]))

@@ -1,4 +1,4 @@
-"""GLM-4.1V and GLM-4.5V's dense kin (arXiv 2507.01006): M-RoPE; an answer ends where the user's turn begins."""
+"""GLM-4.1V (arXiv 2507.01006): M-RoPE; an answer ends where the user's next turn begins."""
 
 from __future__ import annotations
 

@@ -20,10 +20,12 @@ class Mistral3(Family):
         from transformers.utils import is_torchvision_available
 
         if not is_torchvision_available():
-            sys.modules.setdefault(name, import_module("transformers.models.pixtral.image_processing_pil_pixtral"))
+            sys.modules.setdefault(
+                name, import_module("transformers.models.pixtral.image_processing_pil_pixtral")
+            )
         from transformers.models.pixtral.processing_pixtral import PixtralProcessor
 
-        return PixtralProcessor  # type: ignore[no-any-return]
+        return PixtralProcessor
 
     def patches_per_token(self, config: Any) -> float:
         return float(config.spatial_merge_size**2)
