@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo test lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo test models lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"

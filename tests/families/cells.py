@@ -102,8 +102,10 @@ class World:
     def setup(self, rows: list[dict[str, Any]] | None = None, **config: Any) -> Setup:
         """A trainer's ingredients for two steps."""
         processor = load_processor(self.path)
-        settings = {"learning_rate": 5e-3, "schedule": "constant", "warmup_share": 0.0, "batch_samples": 9, "max_steps": 2,
-                     "log_steps": 1, "save_steps": 99, "precision": "float32"} | config  # fmt: skip
+        settings = {
+            "learning_rate": 5e-3, "schedule": "constant", "warmup_share": 0.0, "batch_samples": 9,
+            "max_steps": 2, "log_steps": 1, "save_steps": 99, "precision": "float32",
+        } | config  # fmt: skip
         return Setup(
             start=self.path,
             processor=processor,

@@ -25,7 +25,7 @@ def table(outcomes: Outcomes) -> str:
     for model_type in TINY:
         cells = [outcomes[model_type, cell] for cell in CELLS]
         lines.append(f"| `{model_type}` | {' | '.join(numbers.get(cell, WORKS) for cell in cells)} |")
-    return "\n".join([*lines, "", *(f"{numbers[reason]} {reason}.  " for reason in reasons)])
+    return "\n".join([*lines, "", *(f"- {numbers[reason]} {reason}." for reason in reasons)])
 
 
 def expected() -> dict[tuple[str, str], str]:

@@ -17,7 +17,7 @@ from transformers.utils import is_torchvision_available
 
 from components.core.pictures import decode
 from components.core.stage.errors import DataError
-from components.core.vlm.families import family_for, family_of, read_config
+from components.core.vlm.families import family_for, family_of, model_type_of
 from components.core.vlm.family import Family
 
 CHATML_TEMPLATE = (
@@ -180,7 +180,7 @@ def load_processor(path: str | Path) -> ProcessorMixin:
     if not (Path(path) / "tokenizer_config.json").is_file():
         wanted = "the directory of a saved model and processor"
         raise DataError(f"{path} has no tokenizer_config.json; give {wanted}")
-    processor = _class_for(str(read_config(path).get("model_type"))).from_pretrained(path)  # type: ignore[attr-defined]
+    processor = _class_for(model_type_of(path)).from_pretrained(path)  # type: ignore[attr-defined]
     video_config = Path(path) / _VIDEO_CONFIG
     if getattr(processor, "_video_config", 0) is None and video_config.is_file():
         processor._video_config = json.loads(video_config.read_text(encoding="utf-8"))

@@ -70,6 +70,20 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return config
 
 
+def model_type_of(path: str | Path) -> str:
+    """The `model_type` of a checkpoint; of a processor saved alone, that of its class.
+
+    Raises:
+        DataError: the directory has neither.
+    """
+    alone = Path(path) / "processor_config.json"
+    if not (Path(path) / "config.json").is_file() and alone.is_file():
+        kind = json.loads(alone.read_text(encoding="utf-8")).get("processor_class")
+        if kind in _PROCESSORS:
+            return _PROCESSORS[kind]
+    return str(read_config(path).get("model_type"))
+
+
 def refuse(path: str | Path, what: str, setting: str) -> None:
     """Stop where a checkpoint's family cannot do what a setting asks for.
 
