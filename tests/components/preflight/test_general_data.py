@@ -81,7 +81,7 @@ def test_every_unusable_record_is_counted_and_the_first_are_named(tmp_path) -> N
         {"messages": [USER | {"content": "<|im_end|>"}, ASSISTANT]},
     )
     with pytest.raises(DataError) as caught:
-        check_general_data(tmp_path, 100)
+        check_general_data(tmp_path, 100, control_tokens=CONTROL_TOKENS)
     assert "2 of 3 samples are unusable" in str(caught.value)
     assert "set.jsonl, line 1: no picture 'a.png'" in str(caught.value)
     assert "set.jsonl, line 2: text contains the control token <|im_end|>" in str(caught.value)
