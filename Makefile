@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo chat test lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo chat test models lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -63,6 +63,9 @@ chat: $(CHAT_STAMP)
 
 test: setup
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+
+models: setup
+	OMP_NUM_THREADS=1 VLM_WRITE_MODELS=1 $(BIN)/python -m pytest tests/families/test_matrix.py -m "matrix or not matrix" --deselect tests/families/test_matrix.py::test_the_docs_have_the_matrix_that_families_state_and_cells_prove
 
 lint: setup
 	$(BIN)/ruff check .

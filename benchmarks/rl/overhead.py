@@ -92,7 +92,7 @@ def main(prompts: int, group: int, tokens: int, steps: int, size: str = "demo") 
         )
         trainer = trainer_module.HybridTrainer(
             model=model, processing_class=processor, reward_funcs=[reward],
-            args=grpo_config(config, str(Path(directory) / "out"), 1, banned_token_ids(processor.tokenizer)),
+            args=grpo_config(config, str(Path(directory) / "out"), 1, banned_token_ids(processor)),
             train_dataset=trainer_module.training_set(chosen, store), prompt_sampler=sampler,
         )  # fmt: skip
         trainer.args.save_strategy = "no"

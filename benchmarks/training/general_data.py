@@ -35,7 +35,7 @@ from components.core.conversations import GeneralData, open_general
 from components.core.conversations.pictures import Sizes
 from components.core.resume.journal import Journal
 from components.core.vlm import build_processor, vision_token_count
-from components.curriculum_sft.data.batches import answer_counter
+from components.curriculum_sft.data.batches import answer_finder
 from components.curriculum_sft.data.checks import Planner, partition
 from components.curriculum_sft.data.prepare import read_general
 from demo.tokenizer import build_tokenizer
@@ -85,14 +85,14 @@ def write(root: Path, samples: int) -> dict[str, Path]:
 
 def planner_for(processor: Any, general: GeneralData, kept: Journal) -> Planner:
     """As the stage makes it."""
-    tokenizer = processor.tokenizer
+    tokenizer, find = processor.tokenizer, answer_finder(processor)
     return Planner(
         tokenize=lambda turns: tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"],
         vision_tokens=lambda height, width: vision_token_count(processor, height, width),
         sizes=Sizes({}, general.stores),
         control_tokens=[str(token) for token in tokenizer.added_tokens_decoder.values() if token.special],
         max_length_tokens=4096,
-        count_answers=answer_counter(tokenizer),
+        count_answers=lambda ids: len(find(ids)),
         image_token=processor.image_token_id,
         kept=kept,
     )

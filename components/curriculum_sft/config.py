@@ -186,6 +186,9 @@ class Config(Settings):
     """Peak learning rate of AdamW."""
     muon_learning_rate: float = Field(default=0.0, ge=0)
     """Peak learning rate of Muon; 0 takes `learning_rate`."""
+    router_aux_loss: float | None = Field(default=None, ge=0)
+    """Weight of the loss that keeps a mixture's experts evenly used (sft and dpo objectives), logged as
+    `aux_loss`; 0 is off, None takes the checkpoint's own. Dense models have none."""
     learning_rates: PartRates = PartRates()
     """Peak learning rates of single parts, for AdamW and Muon alike."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
@@ -252,6 +255,8 @@ class Config(Settings):
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Config:
+        if self.router_aux_loss and self.objective == "distill":
+            raise ValueError("router_aux_loss is for the sft and dpo objectives; leave it out with distill")
         if self.optimizer == "muon" and self.objective == "dpo":
             raise ValueError("optimizer: muon is for the sft and distill objectives; use adamw with dpo")
         if self.optimizer == "muon" and self.sharding != "none":

@@ -8,16 +8,23 @@ first to show in its answers.
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any, Literal
 
 from components.core.stage.errors import ConfigError, DataError
 from components.core.vlm import load_model, load_processor
+from components.core.vlm.families import family_of, refuse
+from components.core.vlm.family import Family
 
 Scheme = Literal["int8", "int4"]
 BITS: dict[Scheme, int] = {"int8": 8, "int4": 4}
-KEPT = ("lm_head", "re:.*visual.*")
-"""Layers that stay as they are; `re:` marks a pattern."""
+
+
+def kept(family: Family) -> list[str]:
+    """Layers that stay as they are; `re:` marks a pattern."""
+    return ["lm_head", *(rf"re:(.*\.)?{re.escape(name)}\..*" for name in (*family.vision, *family.projector))]
 
 
 def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) -> int:
@@ -33,7 +40,8 @@ def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) 
         The number of layers that were quantised.
 
     Raises:
-        ConfigError: compressed-tensors is not installed, or the group size does not divide a layer's width.
+        ConfigError: compressed-tensors is not installed, the group size does not divide a layer's width, or
+            the model's family cannot be quantised.
         DataError: `source` is no checkpoint, or is quantised already.
     """
     try:
@@ -49,6 +57,7 @@ def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) 
     except ImportError as error:
         raise ConfigError("export needs compressed-tensors; install it with the extra `export`") from error
 
+    refuse(source, "export", "export")
     model: Any = load_model(source, device="cpu")
     if getattr(model.config, "quantization_config", None) is not None:
         raise DataError(f"{source}: is quantised already; export the checkpoint that it was made from")
@@ -56,7 +65,7 @@ def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) 
     block = {"strategy": "group" if group else "channel", "group_size": group}
     weights = QuantizationArgs(num_bits=BITS[scheme], type="int", symmetric=True, **block)
     groups = {"linear": QuantizationScheme(targets=["Linear"], weights=weights)}
-    config = QuantizationConfig(config_groups=groups, ignore=list(KEPT), format="pack-quantized")
+    config = QuantizationConfig(config_groups=groups, ignore=kept(family_of(model)), format="pack-quantized")
     apply_quantization_config(model, config)
     layers = {
         name: m for name, m in model.named_modules() if getattr(m, "quantization_scheme", None) is not None
@@ -75,8 +84,17 @@ def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) 
     compressor.compress_model(model)
     model.save_pretrained(target)
     compressor.update_config(str(target))
+    _keep(target / "config.json", kept(family_of(model)))
     load_processor(source).save_pretrained(target)
     return len(layers)
+
+
+def _keep(config: Path, patterns: list[str]) -> None:
+    """Name the kept layers by patterns too: a checkpoint may call modules otherwise than the model does."""
+    settings = json.loads(config.read_text(encoding="utf-8"))
+    ignored = settings["quantization_config"]["ignore"]
+    settings["quantization_config"]["ignore"] = list(dict.fromkeys([*patterns, *ignored]))
+    config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def size_bytes(checkpoint: Path) -> int:

@@ -145,9 +145,13 @@ class Config(Settings):
     guards: Guards = Guards()
     """Reward hacking limits."""
 
-    loss: Literal["dapo", "grpo", "dr_grpo", "gspo", "opmd"] = "dapo"
-    """The policy's loss (`components/hybrid_rl/losses`). `dapo`: mean over tokens; `grpo`: mean per response;
+    loss: Literal["auto", "dapo", "grpo", "dr_grpo", "gspo", "opmd"] = "auto"
+    """The policy's loss (`components/hybrid_rl/losses`). `auto`: `gspo` for a mixture of experts, else
+    `dapo`. `dapo`: mean over tokens; `grpo`: mean per response;
     `dr_grpo`: constant length; `gspo`: ratios of whole sequences; `opmd`: Kimi k1.5's mirror descent."""
+    router_aux_loss: float | None = Field(default=None, ge=0)
+    """Weight of the loss that keeps a mixture's experts evenly used, logged as `aux_loss`; 0 is off, None
+    takes the checkpoint's own. Dense models have none."""
     opmd_tau: float = Field(default=0.1, ge=0)
     """How hard `opmd` holds the policy to the one that generated."""
     epsilon_low: float = Field(default=0.2, gt=0)

@@ -7,9 +7,8 @@ from typing import Any
 
 from components.core.training import adapters
 from components.core.vlm import load_model
+from components.core.vlm.families import family_of
 from components.hybrid_rl.config import Config
-
-_VISION = ".visual."
 
 
 def load_policy(path: Path, config: Config) -> Any:
@@ -19,8 +18,9 @@ def load_policy(path: Path, config: Config) -> Any:
     """
     model = load_model(path, config.weight_type, attn=config.attention)
     if config.freeze_vision:
+        family = family_of(model)
         for name, parameter in model.named_parameters():
-            if _of_vision(name):
+            if family.part_of(name) != "language":
                 parameter.requires_grad_(False)
     return model
 
@@ -32,11 +32,9 @@ def adapter_config(model: Any, config: Config) -> Any:
         ConfigError: peft is not installed, or no module has one of the names.
     """
 
+    family = family_of(model)
+
     def frozen(name: str) -> bool:
-        return config.freeze_vision and _of_vision(f"{name}.")
+        return config.freeze_vision and family.part_of(f"{name}.") != "language"
 
     return adapters.adapter_config(config.lora, model, frozen, "hybrid_rl")
-
-
-def _of_vision(name: str) -> bool:
-    return _VISION in f".{name}"

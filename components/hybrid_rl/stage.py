@@ -45,6 +45,7 @@ def run(config: Config, ctx: StageContext) -> None:
 
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
+    config = by_family(config, start.path)
     scorer = Scorer(config)
     limit, answer_types = config.prompts.max_candidates, config.prompts.answer_types
     found = candidates(kept.rows_iter(), limit, config.seed, answer_types)
@@ -78,6 +79,16 @@ def run(config: Config, ctx: StageContext) -> None:
         write_rollouts(steps, writer)
     _fill_metrics(ctx.metrics, rated, chosen, history)
     write_report(ctx.report, config, rated, chosen, history, steps, store)
+
+
+def by_family(config: Config, start: Path) -> Config:
+    """The settings with the loss that the model's family takes where they leave it open."""
+    from components.core.vlm.families import family_for, read_config
+
+    family = family_for(read_config(start).get("model_type"))
+    # Ratios of single tokens jump with the experts that a token is sent to (GSPO, arXiv 2507.18071).
+    chosen = "gspo" if family.experts else "dapo"
+    return config.model_copy(update={"loss": chosen}) if config.loss == "auto" else config
 
 
 def choose_prompts(

@@ -29,6 +29,7 @@ from components.core.data.image_store import ImageStore
 from components.core.training.adapters import bare, merged_parameters
 from components.core.training.sharding import uncounted_passes
 from components.core.vlm import generate, open_image
+from components.core.vlm.families import family_of
 from components.hybrid_rl.losses.opmd import opmd_loss
 from components.hybrid_rl.rollouts import shared_prompt
 from components.hybrid_rl.rollouts.prompts import Prompt
@@ -106,7 +107,12 @@ class HybridTrainer(GRPOTrainer):
         elif not supported:
             self.not_shared = "the model's family has no such path"
         self._shares_prompts = not self.not_shared
-        self._samples_once = supported and not self.use_vllm and not self.is_fsdp_enabled
+        # Our sampler takes any family; under ZeRO it knows those with the shortcut alone.
+        self._samples_itself = not (
+            self.is_fsdp_enabled
+            or self.args.gradient_checkpointing
+            or (self.is_deepspeed_enabled and not supported)
+        )
         if self.use_vllm and is_peft_model(self.model):
             # TRL merges adapters into the weights and takes them out again, which leaves rounding behind.
             gather = self.vllm_generation._dist.gather_params
@@ -135,7 +141,7 @@ class HybridTrainer(GRPOTrainer):
         return {**output, "group": self._group}
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], Any, dict[str, Any]]:
-        if not self._shares_prompts:
+        if not self._samples_itself:
             return super()._tokenize_prompts(prompts)
         group = self._group.tolist()
         once = [prompts[group.index(number)] for number in range(max(group) + 1)]
@@ -144,7 +150,7 @@ class HybridTrainer(GRPOTrainer):
         return [ids[number] for number in group], [images[number] for number in group], {}
 
     def _generate_single_turn(self, *args: Any, **kwargs: Any) -> tuple[list[list[int]], Any]:
-        if not self._samples_once:
+        if self.use_vllm or not self._samples_itself:
             return super()._generate_single_turn(*args, **kwargs)
         # Consecutive rows of one question are a group, or the part of it that is this process's.
         groups = [list(rows) for _, rows in groupby(self._rows, key=lambda row: row["prompt_id"])]
@@ -259,6 +265,7 @@ def training_set(prompts: Sequence[Prompt], store: ImageStore) -> Dataset:
 def end_tokens(model: Any, processor: Any) -> frozenset[int]:
     """Tokens that end a response: the tokenizer's end and padding tokens and the model's own."""
     configured = model.generation_config.eos_token_id
+    end = processor.tokenizer.get_vocab().get(family_of(processor).end)
     ids = set(configured if isinstance(configured, list) else [configured])
-    ids |= {processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id}
+    ids |= {processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id, end}
     return frozenset(i for i in ids if i is not None)

@@ -51,7 +51,7 @@ def grpo_config(
     joined = join_processes(config.sharding)
     on_gpu = torch.cuda.is_available()
     half = on_gpu or config.weight_type == "bfloat16"
-    loss, level = TRL_LOSSES[config.loss]
+    loss, level = TRL_LOSSES["dapo" if config.loss == "auto" else config.loss]
     vllm = config.vllm
     engine: dict[str, Any] = {"generation_kwargs": {"suppress_tokens": sorted(vision_tokens.values())}}
     if config.rollout == "vllm":
@@ -87,6 +87,7 @@ def grpo_config(
         epsilon=config.epsilon_low,
         epsilon_high=config.epsilon_high,
         beta=config.kl_coefficient,
+        router_aux_loss_coef=config.router_aux_loss,
         mask_truncated_completions=config.mask_truncated,
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.lr_schedule,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.core.stage.errors import ConfigError, DataError, NoInputError
+from components.core.vlm.families import families, family_for
+from components.core.vlm.tokens import control_tokens
 from components.preflight.config import Config
 
 _MAX_HEADER_BYTES = 100 * 2**20  # the safetensors format's own limit
@@ -39,10 +41,15 @@ def starting_model(config: Config, promotion_section: str) -> tuple[str, str]:
     return f"{version.uri}/checkpoint", f"{version.uri}/{SEEN_IMAGES}" if listed else ""
 
 
-def check_base_model(path: Path, supported_model_types: Sequence[str]) -> str:
+def check_base_model(path: Path, wanted: Mapping[str, str] | None = None) -> str:
     """Check that the training stages can load a model; returns a description for the report.
 
+    Args:
+        path: directory of the model.
+        wanted: what the run's settings ask for that not every family can do (`packing`), and the setting.
+
     Raises:
+        ConfigError: the model's family is not supported, or cannot do what the settings ask for.
         NoInputError: no such directory.
         DataError: files are missing, damaged or of another model; names all of them.
     """
@@ -51,9 +58,15 @@ def check_base_model(path: Path, supported_model_types: Sequence[str]) -> str:
     problems: list[str] = []
     config = _json(path / "config.json", problems)
     model_type = config.get("model_type")
-    if config and model_type not in supported_model_types:
-        supported = ", ".join(supported_model_types)
+    if config and model_type not in families():
+        supported = ", ".join(families())
         problems.append(f"model_type '{model_type}' is not supported; supported: {supported}")
+    elif config:
+        refusals = family_for(model_type).refusals(config)
+        if refused := [
+            f"{setting}: {refusals[what]}" for what, setting in (wanted or {}).items() if what in refusals
+        ]:
+            raise ConfigError("\n".join(refused))
     weights = _weight_files(path, problems)
     for file in weights:
         if problem := _safetensors_problem(file):
@@ -65,6 +78,22 @@ def check_base_model(path: Path, supported_model_types: Sequence[str]) -> str:
         raise DataError(f"{path}: not a usable base model:\n  " + "\n  ".join(problems))
     size = sum(file.stat().st_size for file in weights)
     return f"{model_type}, {size / 2**20:,.1f} MiB of weights in {len(weights)} file(s)"
+
+
+def asked_of_family(sections: Mapping[str, Any]) -> dict[str, str]:
+    """What the settings ask for that not every family can do, and the settings that ask for it."""
+    packing = [
+        f"{name}.pack_tokens"
+        for name, settings in sections.items()
+        if any(getattr(phase, "pack_tokens", 0) for phase in getattr(settings, "by_phase", list)())
+    ]
+    return {"packing": ", ".join(packing)} if packing else {}
+
+
+def family_tokens(path: Path) -> tuple[str, ...]:
+    """Texts that no sample may spell, by the model's family; none for a model that is refused anyway."""
+    family = families().get(_json(path / "config.json", []).get("model_type", ""))
+    return control_tokens(family) if family else ()
 
 
 def _weight_files(path: Path, problems: list[str]) -> list[Path]:

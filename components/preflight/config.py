@@ -63,8 +63,6 @@ class Config(Settings):
     image_extensions: tuple[str, ...] = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
     """The image folder must hold at least one file with one of these endings; empty means any file. It is
     only a check against a wrong folder: image_ingest decides by content."""
-    supported_model_types: tuple[str, ...] = ("qwen3_vl", "qwen3_vl_moe")
-    """`model_type` values that the training stages support."""
     checked_samples: int = Field(default=200_000, ge=1)
     """General samples whose text is checked, from the first on."""
     checked_pictures: int = Field(default=500, ge=0)

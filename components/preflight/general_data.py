@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
 from components.core.data.pins import CONTENT_LIMIT_BYTES
 from components.core.stage.errors import DataError, NoInputError
-from components.core.vlm.tokens import CONTROL_TOKENS
 from components.preflight.pictures import damaged, evenly
 
 _SHOWN = 5
@@ -39,12 +38,16 @@ def open_checked(path: Path, table: str) -> Dataset:
 
 
 def check_general_data(
-    root: Path, checked_samples: int, max_unusable_share: float = 0.0, checked_pictures: int = 0
+    root: Path,
+    checked_samples: int,
+    max_unusable_share: float = 0.0,
+    checked_pictures: int = 0,
+    control_tokens: Sequence[str] = (),
 ) -> str:
     """Check `<root>/images` and `<root>/samples`, or sets in a format that the training stage reads.
 
     Of the first `checked_samples`, a `max_unusable_share` may break a rule; training rejects those. The same
-    share of `checked_pictures` may be damaged.
+    share of `checked_pictures` may be damaged. No text may spell one of the model's `control_tokens`.
 
     Returns:
         A line for the report.
@@ -55,7 +58,9 @@ def check_general_data(
     """
     if root.exists() and not is_dataset(root) and not (root / "samples").exists():
         general = open_general(root, verify=False)
-        return _check_sets(root, general, checked_samples, max_unusable_share, checked_pictures)
+        return _check_sets(
+            root, general, checked_samples, max_unusable_share, checked_pictures, control_tokens
+        )
     images = open_checked(root / "images", "images")
     samples = open_checked(root / "samples", "samples")
     batches = images.iter_batches(["image_id"], 65_536)
@@ -63,7 +68,7 @@ def check_general_data(
     rows = samples.rows_iter(["sample_id", "messages", "image_ids"], batch_rows=4096)
     problems: list[str] = []
     for row in islice(rows, checked_samples):
-        if problem := sample_problem(row["messages"], row["image_ids"], known):
+        if problem := sample_problem(row["messages"], row["image_ids"], known, control_tokens):
             problems.append(f"sample {row['sample_id']}: {problem}")
     count = min(samples.rows, checked_samples)
     unusable = _unusable(root, problems, count, max_unusable_share)
@@ -73,7 +78,12 @@ def check_general_data(
 
 
 def _check_sets(
-    root: Path, general: GeneralData, checked_samples: int, max_unusable_share: float, checked_pictures: int
+    root: Path,
+    general: GeneralData,
+    checked_samples: int,
+    max_unusable_share: float,
+    checked_pictures: int,
+    control_tokens: Sequence[str],
 ) -> str:
     problems: list[str] = []
     sets: Counter[str] = Counter()
@@ -87,7 +97,7 @@ def _check_sets(
         sets[item["set"]] += 1
         shown |= dict.fromkeys(item["image_ids"])
         # The reader has looked its images up already.
-        if problem := sample_problem(item["messages"], item["image_ids"], item["image_ids"]):
+        if problem := sample_problem(item["messages"], item["image_ids"], item["image_ids"], control_tokens):
             problems.append(f"{item['sample_id']}: {problem}")
     if not count:
         raise NoInputError(f"{root}: holds no samples")
@@ -137,13 +147,16 @@ def _unusable(root: Path, problems: list[str], count: int, max_share: float) -> 
     return f"; {len(problems):,} unusable, which training rejects:\n  {shown}"
 
 
-def sample_problem(messages: str, image_ids: list[str], known: Container[str]) -> str:
+def sample_problem(
+    messages: str, image_ids: list[str], known: Container[str], control_tokens: Sequence[str] = ()
+) -> str:
     """Why a training sample cannot be used, "" if it can.
 
     Args:
         messages: JSON list of ChatML messages.
         image_ids: images of the sample, one for each placeholder, in order.
         known: ids of the images that exist.
+        control_tokens: what the model's tokenizer makes pictures or turns of.
     """
     try:
         content = read_content(messages)
@@ -154,7 +167,7 @@ def sample_problem(messages: str, image_ids: list[str], known: Container[str]) -
         return f"roles must be of {', '.join(ROLES)} and end with assistant, got {roles}"
     if content.images != len(image_ids):
         return f"{content.images} image placeholders, but {len(image_ids)} image_ids"
-    if token := content.spelled(CONTROL_TOKENS):
+    if token := content.spelled(control_tokens):
         return f"text contains the control token {token}"
     missing = [key for key in image_ids if key not in known]
     return f"image {missing[0]} is not in images/" if missing else ""

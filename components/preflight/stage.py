@@ -15,7 +15,7 @@ from components.core.sources.copies import Held, hold, is_far
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError, EndpointError, NoInputError, StageError
 from components.core.stage.settings import Settings, parse_settings, stage_config
-from components.preflight.base_model import check_base_model, starting_model
+from components.preflight.base_model import asked_of_family, check_base_model, family_tokens, starting_model
 from components.preflight.capacity import check_capacity
 from components.preflight.component import IO
 from components.preflight.config import BenchmarkSource, Config
@@ -45,21 +45,26 @@ def run(config: Config, ctx: StageContext) -> None:
         config.images,
         lambda: check_images(sources.pictures(config.images), config.image_extensions),
     )
-    data, limits = (
-        config.general_data,
-        (config.checked_samples, config.max_unusable_share, config.checked_pictures),
-    )
-    checks.add("general data", data, lambda: check_general_data(sources.at_hand(data), *limits))
+    model = ""
     try:
         model, seen = starting_model(config, ctx.params["section_promotion"])
     except StageError as error:
         checks.problems.append(error)
     else:
-        types = config.supported_model_types
-        checks.add("base model", model, lambda: check_base_model(sources.at_hand(model), types))
+        wanted = asked_of_family(valid)
+        checks.add("base model", model, lambda: check_base_model(sources.at_hand(model), wanted))
         checks.add(
             "GPU memory", config.gpu, lambda: check_capacity(config.gpu, sources.at_hand(model), valid)
         )
+    data, limits = (
+        config.general_data,
+        (config.checked_samples, config.max_unusable_share, config.checked_pictures),
+    )
+    checks.add(
+        "general data",
+        data,
+        lambda: check_general_data(sources.at_hand(data), *limits, sources.tokens(model)),
+    )
     for item in config.benchmarks:
         checks.add(
             f"benchmark {item.name} ({item.role})",
@@ -115,6 +120,13 @@ class _Sources:
     def pictures(self, uri: str) -> str:
         """The address by which pictures are read: those in a bucket stay there."""
         return str(self.at_hand(uri)) if is_hub_uri(uri) else uri
+
+    def tokens(self, model: str) -> tuple[str, ...]:
+        """Texts that no sample may spell, by the model's family; none where the model cannot be had."""
+        try:
+            return family_tokens(self.at_hand(model)) if model else ()
+        except StageError:
+            return ()
 
     def pinned(self, uri: str) -> str:
         """The pinned reference; of something that was fetched, that of the copy which was checked."""

@@ -14,6 +14,7 @@ from torch import nn
 
 from components.core.stage.errors import ConfigError
 from components.core.training.settings import Lora
+from components.core.vlm.families import family_of
 
 Gather = Callable[[Sequence[nn.Parameter]], AbstractContextManager[Any]]
 """Brings together parameters that are spread over processes, for the time of a block."""
@@ -27,8 +28,11 @@ def adapter_config(lora: Lora | None, model: nn.Module, frozen: Callable[[str], 
         frozen: whether a module, by name, belongs to a part that is not trained: it gets no adapters.
         stage: names the setting in an error.
 
+    A mixture's experts get adapters wherever `target_modules` names a projection that their fused weights hold.
+
     Raises:
-        ConfigError: peft is not installed, or no module of the model has one of the names.
+        ConfigError: peft is not installed, no module of the model has one of the names, or fused experts would
+            need dropout.
     """
     if lora is None:
         return None
@@ -41,7 +45,8 @@ def adapter_config(lora: Lora | None, model: nn.Module, frozen: Callable[[str], 
     ends = {name: name.rpartition(".")[2] for name, _ in model.named_modules()}
     reached = [name for name, end in ends.items() if end in lora.target_modules]
     left_out = [name for name in reached if frozen(name)]
-    if len(left_out) == len(reached):
+    fused = _fused_experts(lora, model, stage)
+    if len(left_out) == len(reached) and not fused:
         kinds = sorted({ends[name] for name, part in model.named_modules() if isinstance(part, nn.Linear)})
         raise ConfigError(
             f"{stage}.lora.target_modules: no trained module of the model is called "
@@ -52,9 +57,22 @@ def adapter_config(lora: Lora | None, model: nn.Module, frozen: Callable[[str], 
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=list(lora.target_modules),
+        target_parameters=fused or None,
         exclude_modules=left_out or None,
         task_type="CAUSAL_LM",
     )
+
+
+def _fused_experts(lora: Lora, model: nn.Module, stage: str) -> list[str]:
+    """Names of the experts' fused weights that get adapters; gate and up are one weight there."""
+    family = family_of(model)
+    wanted = {"gate_up_proj" if name in ("gate_proj", "up_proj") else name for name in lora.target_modules}
+    fused = [name for name in family.experts if name.rsplit(".", 1)[-1] in wanted]
+    if fused and lora.dropout:
+        raise ConfigError(
+            f"{stage}.lora.dropout: {family.name} has fused experts, whose adapters take no dropout; set it to 0"
+        )
+    return fused
 
 
 def bare(model: Any) -> Any:

@@ -17,23 +17,44 @@ import torch
 
 
 class Muon(torch.optim.Muon):
-    """`torch.optim.Muon` with the same arguments, states and checkpoints."""
+    """`torch.optim.Muon` with the same arguments, states and checkpoints; stacks of matrices are one each.
+
+    A stack, (matrices, rows, columns), is a mixture's experts: every matrix is orthogonalised by itself.
+    """
+
+    def __init__(self, params: Any, **settings: Any) -> None:
+        given = list(params)
+        groups = given if isinstance(given[0], dict) else [{"params": given}]
+        without = [{**group, "params": [p for p in group["params"] if p.ndim != 3]} for group in groups]
+        super().__init__(without, **settings)  # torch's own refuses everything but matrices
+        for own, group in zip(self.param_groups, groups, strict=True):
+            own["params"] = list(group["params"])
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One update of every matrix that has a gradient."""
         on_cpu = all(p.device.type == "cpu" for group in self.param_groups for p in group["params"])
         if not on_cpu:
-            return super().step(closure)
+            loss = super().step(closure)
+            self._update_all(lambda parameter: parameter.ndim == 3)
+            return loss
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self._update_all(lambda parameter: True)
+        return loss
+
+    def _init_group(self, group: Any, *lists: Any) -> bool:
+        """What torch's own step updates: matrices, without the stacks."""
+        matrices = {**group, "params": [p for p in group["params"] if p.ndim == 2]}
+        return bool(super()._init_group(matrices, *lists))
+
+    def _update_all(self, chosen: Callable[[torch.Tensor], bool]) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
-                if parameter.grad is not None:
+                if parameter.grad is not None and chosen(parameter):
                     self._update(parameter, group)
-        return loss
 
     def _update(self, parameter: torch.Tensor, group: dict[str, Any]) -> None:
         state, momentum = self.state[parameter], group["momentum"]
@@ -44,7 +65,7 @@ class Muon(torch.optim.Muon):
         buffer.lerp_(grad, 1 - momentum)
         update = grad.lerp(buffer, momentum) if group["nesterov"] else buffer
         direction = orthogonalised(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
-        rate = float(group["lr"]) * _scale(group["adjust_lr_fn"], *parameter.shape)
+        rate = float(group["lr"]) * _scale(group["adjust_lr_fn"], *parameter.shape[-2:])
         parameter.mul_(1 - float(group["lr"]) * group["weight_decay"])
         parameter.add_(direction.to(parameter.dtype), alpha=-rate)
 
@@ -55,12 +76,14 @@ def orthogonalised(
     """Newton-Schulz iterations in float32 towards the nearest semi-orthogonal matrix.
 
     Args:
-        matrix: (rows, columns), any floating type.
+        matrix: (rows, columns), or a stack (matrices, rows, columns), any floating type.
         coefficients: (a, b, c) of X <- aX + (bA + cA²)X with A = XXᵀ.
 
     Returns:
-        (rows, columns), float32; its singular values are near 1.
+        The same shape, float32; its singular values are near 1.
     """
+    if matrix.ndim == 3:
+        return torch.stack([orthogonalised(one, coefficients, steps, eps) for one in matrix])
     a, b, c = coefficients
     wide = matrix.float()
     turned = wide.size(0) > wide.size(1)

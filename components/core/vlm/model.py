@@ -10,6 +10,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from components.core.cores import threads_wanted
 from components.core.stage.errors import DataError
+from components.core.vlm.families import family_for, family_of, read_config
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -26,12 +27,18 @@ def load_model(
         device: where to put it; default the first GPU, otherwise the CPU.
 
     Raises:
+        ConfigError: no family has its ``model_type``; names the supported ones.
         DataError: no checkpoint at ``path``.
     """
     if not (Path(path) / "config.json").is_file():
         raise DataError(f"{path} has no config.json; give the directory of a saved model")
+    # Before anything is loaded: transformers would fill what a checkpoint lacks with random weights.
+    family = family_for(read_config(path).get("model_type"))
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
     model = AutoModelForImageTextToText.from_pretrained(path, dtype=kind, attn_implementation=attn)
+    text = model.config.get_text_config()
+    if family.experts and not hasattr(text, "output_router_logits"):
+        text.output_router_logits = False  # by this name TRL knows a mixture of experts
     target = device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(target).eval()
 
@@ -39,11 +46,12 @@ def load_model(
 def count_parameters(model: torch.nn.Module) -> dict[str, int]:
     """Parameter counts: ``total``, ``trainable``, and by part (``vision``, ``language``)."""
     counts = {"total": 0, "trainable": 0, "vision": 0, "language": 0}
+    family = family_of(model)
     for name, parameter in model.named_parameters():
         size = parameter.numel()
         counts["total"] += size
         counts["trainable"] += size if parameter.requires_grad else 0
-        counts["vision" if ".visual." in f".{name}" else "language"] += size
+        counts["language" if family.part_of(name) == "language" else "vision"] += size
     return counts
 
 

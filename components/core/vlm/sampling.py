@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from transformers import GenerationConfig, LogitsProcessorList
 
+from components.core.vlm.families import family_of
+from components.core.vlm.family import Family
 from components.core.vlm.messages import prompt_text
-from components.core.vlm.processor import open_image, vision_token_count
-from components.core.vlm.tokens import TURN_END, banned_token_ids
+from components.core.vlm.processor import open_image, token_ids, vision_token_count
+from components.core.vlm.tokens import banned_token_ids
 
 Picture = bytes | Image.Image
 Pictures = Picture | Sequence[Picture]
@@ -54,7 +57,7 @@ def generate(
     """Answer questions about pictures.
 
     Args:
-        model: a Qwen3-VL style model, in evaluation mode.
+        model: of any supported family, in evaluation mode.
         processor: its processor (see `load_processor`).
         items: (picture or pictures, prompt) pairs; the text as `format_question` writes it.
         max_new_tokens: longest response; a longer one is cut and not ``finished``.
@@ -71,6 +74,7 @@ def generate(
     """
     if num_samples < 1 or max_new_tokens < 1 or temperature < 0:
         raise ValueError("num_samples and max_new_tokens must be at least 1 and temperature at least 0")
+    family = family_of(processor)
     suppressed = suppressed_tokens(model, processor)
     ends = end_tokens(model, processor)
     pictures = [
@@ -82,7 +86,7 @@ def generate(
         for shown, (_, prompt) in zip(pictures, items, strict=True)
     ]
     # Similar lengths together: least padding. Longest first: the memory peak comes at once.
-    text_lengths = [len(ids) for ids in processor.tokenizer(prompts)["input_ids"]] if prompts else []
+    text_lengths = [len(token_ids(processor, prompt)) for prompt in prompts]
     lengths = [
         n + sum(vision_token_count(processor, picture.height, picture.width) for picture in shown)
         for n, shown in zip(text_lengths, pictures, strict=True)
@@ -96,14 +100,21 @@ def generate(
         draws = None
         if temperature > 0:
             draws = torch.from_numpy(np.concatenate([drawn(i) for i in chosen]))
+        rows_of = chosen if family.decodes_shared else [i for i in chosen for _ in range(num_samples)]
+        shown = [pictures[i] for i in rows_of]
         inputs = processor(
-            text=[prompts[i] for i in chosen],
-            images=[picture for i in chosen for picture in pictures[i]] or None,
+            text=[prompts[i] for i in rows_of],
+            images=shown if any(shown) else None,
             padding=True,
             padding_side="left",
             return_tensors="pt",
         ).to(model.device)
-        rows = _decode(model, inputs, num_samples, max_new_tokens, temperature, draws, suppressed, ends)
+        if family.decodes_shared:
+            rows = _decode(
+                model, inputs, family, num_samples, max_new_tokens, temperature, draws, suppressed, ends
+            )
+        else:
+            rows = _plain(model, inputs, max_new_tokens, temperature, draws, suppressed, ends)
         texts = processor.tokenizer.batch_decode([ids for ids, _ in rows], skip_special_tokens=True)
         for row, ((ids, finished), text) in enumerate(zip(rows, texts, strict=True)):
             completion = Completion(text.strip(), len(ids), finished, tuple(ids))
@@ -117,6 +128,7 @@ def generate(
 def _decode(
     model: Any,
     inputs: Any,
+    family: Family,
     num_samples: int,
     max_new_tokens: int,
     temperature: float,
@@ -126,15 +138,9 @@ def _decode(
 ) -> list[tuple[list[int], bool]]:
     """Encode prompts (B rows) once, then decode B × num_samples rows; (token ids, ended) of each row."""
     mask = inputs["attention_mask"]
-    positions, deltas = model.model.get_rope_index(
-        inputs["input_ids"],
-        mm_token_type_ids=inputs["mm_token_type_ids"],
-        image_grid_thw=inputs.get("image_grid_thw"),
-        attention_mask=mask,
-    )
+    positions, next_position = _positions(model, inputs, family)
     output = model(**inputs, position_ids=positions, use_cache=True, logits_to_keep=1)
     cache, logits = output.past_key_values, output.logits[:, -1]
-    next_position = mask.sum(1) + deltas.to(mask.device).view(-1)
     if num_samples > 1:
         cache.batch_repeat_interleave(num_samples)
         logits, mask, next_position = (
@@ -168,10 +174,29 @@ def _decode(
             attention_mask=mask,
             past_key_values=cache,
             use_cache=True,
-            position_ids=next_position.view(1, -1, 1).expand(3, -1, 1),
+            position_ids=_at(next_position, family),
         )
         logits, next_position = output.logits[:, -1], next_position + 1
     return [(produced[row, : lengths[row]].tolist(), ended[row]) for row in range(total)]
+
+
+def _positions(model: Any, inputs: Any, family: Family) -> tuple[torch.Tensor, torch.Tensor]:
+    """Position ids of left-padded prompts, (3, B, T) or (B, T), and the position that follows each, (B,)."""
+    mask = inputs["attention_mask"]
+    if not family.multi_rotary:
+        return (mask.cumsum(1) - 1).clamp(min=0), mask.sum(1)
+    positions, deltas = model.model.get_rope_index(
+        inputs["input_ids"],
+        mm_token_type_ids=inputs["mm_token_type_ids"],
+        image_grid_thw=inputs.get("image_grid_thw"),
+        attention_mask=mask,
+    )
+    return positions, mask.sum(1) + deltas.to(mask.device).view(-1)
+
+
+def _at(position: torch.Tensor, family: Family) -> torch.Tensor:
+    """Position ids of one token a row."""
+    return position.view(1, -1, 1).expand(3, -1, 1) if family.multi_rotary else position[:, None]
 
 
 def _sample(scores: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
@@ -181,6 +206,43 @@ def _sample(scores: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
     return torch.searchsorted(cumulative, threshold, right=True).view(-1).clamp_(max=scores.shape[-1] - 1)
 
 
+def _plain(
+    model: Any,
+    inputs: Any,
+    max_new_tokens: int,
+    temperature: float,
+    draws: torch.Tensor | None,
+    suppressed: torch.Tensor,
+    ends: torch.Tensor,
+) -> list[tuple[list[int], bool]]:
+    """As `_decode`, by transformers' own `generate`; every row of `inputs` is one sample."""
+
+    def choose(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        scores = scores.float().index_fill(1, suppressed, -torch.inf)
+        if draws is None:
+            return scores
+        step = ids.shape[1] - inputs["input_ids"].shape[1]
+        tokens = _sample(scores / temperature, draws[:, step].to(scores.device))
+        return torch.full_like(scores, -torch.inf).scatter(1, tokens[:, None], 0.0)
+
+    with torch.inference_mode():
+        found = model.generate(
+            **inputs,
+            generation_config=GenerationConfig(
+                max_new_tokens=max_new_tokens,
+                do_sample=False,
+                eos_token_id=ends.tolist(),
+                pad_token_id=int(ends[0]),
+            ),
+            logits_processor=LogitsProcessorList([choose]),
+        )[:, inputs["input_ids"].shape[1] :]
+    rows = []
+    for ids in found.tolist():
+        stop = next((place + 1 for place, token in enumerate(ids) if token in set(ends.tolist())), None)
+        rows.append((ids[: stop or len(ids)], stop is not None))
+    return rows
+
+
 def suppressed_tokens(model: Any, processor: Any) -> torch.Tensor:
     """Ids that no response may contain: banned tokens, and rows beyond the tokenizer's vocabulary."""
     config, vocabulary = model.config, processor.tokenizer.get_vocab()
@@ -188,7 +250,7 @@ def suppressed_tokens(model: Any, processor: Any) -> torch.Tensor:
     configured = {getattr(config, key, None) for key in keys} - {None}
     size = config.get_text_config().vocab_size
     beyond = range(max(vocabulary.values()) + 1, size)
-    ids = {*banned_token_ids(processor.tokenizer).values(), *configured, *beyond}
+    ids = {*banned_token_ids(processor).values(), *configured, *beyond}
     return torch.tensor(sorted(i for i in ids if i < size), device=model.device)
 
 
@@ -196,5 +258,6 @@ def end_tokens(model: Any, processor: Any) -> torch.Tensor:
     """Tokens that end a response: the tokenizer's end token and those of the generation config."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     ids = set(configured if isinstance(configured, list) else [configured])
-    ids |= {processor.tokenizer.eos_token_id, processor.tokenizer.get_vocab().get(TURN_END)}
+    end = family_of(processor).end
+    ids |= {processor.tokenizer.eos_token_id, processor.tokenizer.get_vocab().get(end)}
     return torch.tensor(sorted(i for i in ids if i is not None), device=model.device)

@@ -1,17 +1,19 @@
-"""Control tokens of ChatML and Qwen3-VL, banned from sampled responses and from people's texts."""
+"""Control tokens: banned from sampled responses and from people's texts."""
 
 from __future__ import annotations
 
 from typing import Any
 
-TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
-BANNED_TOKENS = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>", TURN_START)
-"""Tokens that no response may contain: they would claim a picture or open a turn."""
-CONTROL_TOKENS = (*BANNED_TOKENS, TURN_END)
-"""Texts that no sample may spell: the tokenizer would make a picture or a turn of them."""
+from components.core.vlm.families import family_of
+from components.core.vlm.family import Family
 
 
-def banned_token_ids(tokenizer: Any) -> dict[str, int]:
-    """Ids by name of those banned tokens that a tokenizer knows."""
-    vocabulary = tokenizer.get_vocab()
-    return {name: vocabulary[name] for name in BANNED_TOKENS if name in vocabulary}
+def control_tokens(family: Family) -> tuple[str, ...]:
+    """Texts that no sample may spell: the tokenizer would make a picture or a turn of them."""
+    return (*family.banned, family.end)
+
+
+def banned_token_ids(processor: Any) -> dict[str, int]:
+    """Ids by name of the tokens that no response may contain, those that the tokenizer knows."""
+    vocabulary = processor.tokenizer.get_vocab()
+    return {name: vocabulary[name] for name in family_of(processor).banned if name in vocabulary}

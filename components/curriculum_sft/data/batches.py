@@ -11,7 +11,7 @@ from PIL import Image
 
 from components.core.stage.errors import DataError
 from components.core.vlm import build_conversation, open_image
-from components.core.vlm.tokens import TURN_END, TURN_START
+from components.core.vlm.families import family_of
 
 IGNORED = -100
 """Label of a token without loss."""
@@ -53,7 +53,7 @@ class _Collator:
 
     def __init__(self, processor: Any, pictures: Pictures) -> None:
         self.processor, self.pictures = processor, pictures
-        self._header, self._end = _marks(processor.tokenizer)
+        self._spans = answer_finder(processor)
 
     def encode(
         self, conversations: Iterable[Any], images: list[list[Image.Image]]
@@ -64,7 +64,7 @@ class _Collator:
         batch = dict(self.processor(**given, padding=True, padding_side="right", return_tensors="pt"))
         answers = torch.zeros_like(batch["input_ids"])
         for ids, mask in zip(batch["input_ids"], answers, strict=True):
-            for start, stop in answer_spans(ids.tolist(), self._header, self._end):
+            for start, stop in self._spans(ids.tolist()):
                 mask[start:stop] = 1
         return batch, answers
 
@@ -72,9 +72,8 @@ class _Collator:
 class ConversationCollator(_Collator):
     """Multi-turn samples to a padded batch whose labels are the assistant's tokens, their end token included.
 
-    Works with every ChatML template: an answer stands between ``<|im_start|>assistant\\n`` and the next
-    ``<|im_end|>``. Input rows hold `messages` (JSON), `sample_id`, and image ids in `images` or `image_ids`.
-    The batch adds `sample_ids`.
+    An answer stands between the header and the end that the model's family names. Input rows hold `messages`
+    (JSON), `sample_id`, and image ids in `images` or `image_ids`. The batch adds `sample_ids`.
 
     Args:
         processor: of the model.
@@ -132,25 +131,26 @@ def opened(row: Mapping[str, Any], pictures: Pictures) -> list[Image.Image]:
     return found
 
 
-def _marks(tokenizer: Any) -> tuple[list[int], int]:
-    """Token ids of the assistant's turn header, and of the end of a turn."""
-    header: list[int] = tokenizer(f"{TURN_START}assistant\n", add_special_tokens=False)["input_ids"]
-    return header, tokenizer.convert_tokens_to_ids(TURN_END)
+def answer_finder(processor: Any) -> Callable[[Sequence[int]], list[tuple[int, int]]]:
+    """A function that finds the answers in token ids, as `answer_spans` gives them."""
+    family, tokenizer = family_of(processor), processor.tokenizer
+    header, opening = (
+        tokenizer(text, add_special_tokens=False)["input_ids"] if text else []
+        for text in (family.header, family.opening)
+    )
+    end = tokenizer.convert_tokens_to_ids(family.end)
+    return lambda ids: answer_spans(ids, header, end, opening)
 
 
-def answer_counter(tokenizer: Any) -> Callable[[Sequence[int]], int]:
-    """A function that counts the answers which labels would be made of in token ids."""
-    header, end = _marks(tokenizer)
-    return lambda ids: len(answer_spans(ids, header, end))
+def answer_spans(
+    ids: Sequence[int], header: Sequence[int], end: int, opening: Sequence[int] = ()
+) -> list[tuple[int, int]]:
+    """Half-open spans (start, stop) of assistant answers in a token sequence, each with its end token.
 
-
-def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tuple[int, int]]:
-    """Half-open spans (start, stop) of assistant answers in a ChatML token sequence, each with its end token.
-
-    An answer begins after `header`, the ids of the assistant's turn header, and stops after the id `end`.
-    Without its end token it runs to the end of the sequence.
+    An answer begins after `header`, the ids of the assistant's turn header, and after `opening` if that
+    follows. It stops after the id `end`. Without its end token it runs to the end of the sequence.
     """
-    ids, header = list(ids), list(header)
+    ids, header, opening = list(ids), list(header), list(opening)
     spans: list[tuple[int, int]] = []
     position = 0
     while (found := _index(ids, header[0], position)) < len(ids):
@@ -158,6 +158,8 @@ def answer_spans(ids: Sequence[int], header: Sequence[int], end: int) -> list[tu
         if ids[found:start] != header:
             position = found + 1
             continue
+        if ids[start : start + len(opening)] == opening:
+            start += len(opening)
         position = min(_index(ids, end, start) + 1, len(ids))
         spans.append((start, position))
     return spans

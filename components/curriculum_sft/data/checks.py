@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from jinja2 import TemplateError
 
 from components.core.conversations import GeneralData
 from components.core.conversations.base import BadRecord, Ids
@@ -20,6 +22,9 @@ from components.core.stage.errors import DataError
 from components.core.vlm.messages import build_conversation, images_in, words
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row, content_id
+
+if TYPE_CHECKING:
+    from components.core.vlm.expansion import Expansion
 
 
 class Planned(NamedTuple):
@@ -46,6 +51,7 @@ class Planner:
         count_answers: answers that the collator would find in token ids; None leaves them unchecked.
         image_token: id of the image placeholder; None leaves the template's placeholders unchecked.
         vocabulary: rows of the model's embedding; 0 leaves ids unchecked.
+        expansion: measures samples of families whose pictures stand for more than image tokens.
         kept: results by content, so that a stage that is run again plans nothing twice.
         unproved: pictures that no earlier stage has decoded, see `prove`.
     """
@@ -58,6 +64,7 @@ class Planner:
     count_answers: Callable[[Sequence[int]], int] | None = None
     image_token: int | None = None
     vocabulary: int = 0
+    expansion: Expansion | None = None
     kept: Journal | None = None
     unproved: Pictures | None = None
     _damaged: dict[str, str] = field(default_factory=dict)
@@ -108,10 +115,17 @@ class Planner:
             raise BadRecord("placeholder_mismatch", f"{content.images} placeholders, {len(image_ids)} images")
         if token := content.spelled(self.control_tokens):
             raise BadRecord("control_token", token)
-        vision = sum(map(self._vision, image_ids))
-        ids = self.tokenize(content.turns)
+        vision = 0 if self.expansion else sum(map(self._vision, image_ids))
+        try:
+            ids = self.tokenize(content.turns)
+        except TemplateError as error:
+            raise BadRecord("bad_messages", f"the model's chat template refuses it: {error}") from error
         self._check_tokens(ids, content.images, len(content.answers))
-        length = len(ids) + vision - content.images
+        if self.expansion:
+            sizes = [self._size(image_id) for image_id in image_ids]
+            length, vision = self.expansion.measure(content.turns, sizes)
+        else:
+            length = len(ids) + vision - content.images
         if length > self.max_length_tokens:
             detail = f"{length} tokens, {vision} of them vision; the limit is {self.max_length_tokens}"
             return Planned(length, "too_long", detail, vision)
@@ -128,10 +142,13 @@ class Planner:
             lost = f"{seen} of {answers} answers stand behind a turn's header; strip line breaks before them"
             raise BadRecord("answer_lost", lost)
 
-    def _vision(self, image_id: str) -> int:
+    def _size(self, image_id: str) -> Size:
         if image_id not in self.sizes:
             raise BadRecord("image_missing", image_id)
-        size = self.sizes[image_id]
+        return self.sizes[image_id]
+
+    def _vision(self, image_id: str) -> int:
+        size = self._size(image_id)
         if size not in self._cache:
             try:
                 self._cache[size] = self.vision_tokens(*size)
@@ -169,24 +186,29 @@ def planner_for(
     from transformers import AutoConfig
 
     from components.core.vlm import vision_token_count
-    from components.curriculum_sft.data.batches import PictureStores, answer_counter
+    from components.core.vlm.expansion import Expansion
+    from components.core.vlm.families import family_of
+    from components.core.vlm.processor import token_ids
+    from components.curriculum_sft.data.batches import PictureStores, answer_finder
 
     columns = {
         row["image_id"]: (row["height"], row["width"])
         for images in reversed(image_sets)
         for row in images.rows_iter(["image_id", "height", "width"])
     }
+    family, find = family_of(processor), answer_finder(processor)
     tokenizer, model = processor.tokenizer, AutoConfig.from_pretrained(start).get_text_config()
     longest = max(phase.max_length_tokens for phase in config.by_phase())
     return Planner(
-        tokenize=lambda turns: tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"],
+        tokenize=lambda turns: token_ids(processor, processor.apply_chat_template(turns, tokenize=False)),
         vision_tokens=lambda height, width: vision_token_count(processor, height, width),
         sizes=Sizes(columns, general.stores),
         control_tokens=[str(token) for token in tokenizer.added_tokens_decoder.values() if token.special],
         max_length_tokens=min(longest, model.max_position_embeddings),
-        count_answers=answer_counter(tokenizer),
-        image_token=processor.image_token_id,
+        count_answers=lambda ids: len(find(ids)),
+        image_token=tokenizer.convert_tokens_to_ids(family.placeholder(processor)),
         vocabulary=model.vocab_size,
+        expansion=None if family.counts_tokens else Expansion(processor),
         kept=kept,
         unproved=PictureStores([*map(ImageStore, general.image_sets), *general.stores]),
     )

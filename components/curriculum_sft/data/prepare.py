@@ -10,6 +10,7 @@ from typing import Any
 from components.core.conversations.base import BadRecord
 from components.core.data.hashing import rng_for
 from components.core.stage.errors import DataError
+from components.core.vlm.families import family_of
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.batches import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.data.checks import Planner, partition, variants
@@ -164,7 +165,7 @@ def verify(rows: Sequence[Row], count: int, seed: int, processor: Any, pictures:
         row = rows[index]
         batches = [collate([{**row, "messages": messages}]) for messages in variants(row)]
         _same(row, "tokens", row["length"], max(batch["input_ids"].shape[1] for batch in batches))
-        image_token = processor.image_token_id
+        image_token = family_of(processor).image_token_id(processor)
         for batch, messages in zip(batches, variants(row), strict=True):
             vision = int((batch["input_ids"] == image_token).sum())
             _same(row, "vision tokens", row["vision_tokens"], vision)

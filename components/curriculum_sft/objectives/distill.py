@@ -8,6 +8,7 @@ covers the whole vocabulary, not the sampled token alone: the same gradient in t
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Sequence
 from itertools import islice
@@ -206,6 +207,9 @@ def distillation_trainer(setup: Setup) -> StageDistillationTrainer:
         vllm_enable_sleep_mode=settings.rollout == "vllm",
     )
     parts = trainer_parts(setup)
+    # TRL pads prompts on the left itself but takes token types as the processor pads them.
+    parts["processing_class"] = copy.deepcopy(parts["processing_class"])
+    parts["processing_class"].tokenizer.padding_side = "left"
     return StageDistillationTrainer(
         lengths=[row["length"] for row in asked],
         supervised=supervised,

@@ -34,6 +34,7 @@ def dpo_trainer(setup: Setup) -> StageDPOTrainer:
     arguments = DPOConfig(
         **trainer_arguments(setup),
         max_length=None,
+        router_aux_loss_coef=config.router_aux_loss,
         beta=settings.beta,
         loss_type=list(weighted),
         loss_weights=list(weighted.values()),

@@ -9,6 +9,7 @@ from torch.utils.data import Sampler, SequentialSampler
 from trl import SFTConfig, SFTTrainer
 
 from components.core.training.launch import world_size
+from components.core.vlm.families import refuse
 from components.curriculum_sft.packing.forward import PackCollator, flatten, use_packed_attention
 from components.curriculum_sft.packing.plan import packs_of
 from components.curriculum_sft.training.trainer import (
@@ -31,8 +32,8 @@ class PackedSFTTrainer(StageSFTTrainer):
         if "attention_mask" not in inputs:
             return inputs  # flattened already
         # Adapters and wrappers of several processes hide the model that knows its rotary positions.
-        core = next(module for module in self.model.modules() if hasattr(module, "get_rope_index"))
-        return flatten(inputs, core.get_rope_index)
+        cores = (module for module in self.model.modules() if hasattr(module, "get_rope_index"))
+        return flatten(inputs, core.get_rope_index if (core := next(cores, None)) else None)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
@@ -44,10 +45,14 @@ def sft_trainer(setup: Setup) -> StageSFTTrainer:
     # TRL knows a vision dataset by its column `images`; here it holds ids, which the collator resolves.
     columns = [{"sample_id": row["sample_id"], "messages": row["messages"], "images": row["image_ids"],
                 "length": row["length"]} for row in setup.rows]  # fmt: skip
-    arguments = trainer_arguments(setup) | {"max_length": None}
+    arguments = trainer_arguments(setup) | {
+        "max_length": None,
+        "router_aux_loss_coef": config.router_aux_loss,
+    }
     collate: Any = setup.collator()
     kind: type[StageSFTTrainer] = StageSFTTrainer
     if config.pack_tokens:
+        refuse(setup.start, "packing", "curriculum_sft.pack_tokens")
         packs = packs_of(setup.rows, config, ranks=world_size())
         collate, kind = PackCollator(collate, columns), PackedSFTTrainer
         columns = [{"pack": pack, "images": []} for pack in packs]
@@ -57,7 +62,7 @@ def sft_trainer(setup: Setup) -> StageSFTTrainer:
     if config.pack_tokens:
         use_packed_attention(parts["model"], config.attention)
     trainer = kind(args=settings, data_collator=collate, train_dataset=Dataset.from_list(columns), **parts)
-    # Qwen3-VL claims to take no token count, but TRL's loss needs one. Without it every rank and every
+    # Most families claim to take no token count, but TRL's loss needs one. Without it every rank and every
     # accumulated pass would count alike, however many tokens it supervises.
     trainer.model_accepts_loss_kwargs = True
     return trainer

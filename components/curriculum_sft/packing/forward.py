@@ -2,10 +2,10 @@
 
 Shapes: S samples, T the longest, N = all their tokens, H heads, D head width.
 
-Positions tell where samples begin: the text position restarts at 0, and so do Qwen3-VL's three rotary
-positions (M-RoPE). Flash attention reads the boundaries from the text positions (its variable-length
-kernels). With torch's sdpa, `segmented_sdpa` runs the causal kernel once for each sample: no N x N mask, no
-work across samples.
+Positions tell where samples begin: the text position restarts at 0, and so do the three rotary positions of
+families that have them (M-RoPE). Flash attention reads the boundaries from the text positions (its
+variable-length kernels). With torch's sdpa, `segmented_sdpa` runs the causal kernel once for each sample: no
+N x N mask, no work across samples.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from components.core.stage.errors import ConfigError
+from components.core.vlm.families import family_of
 from components.curriculum_sft.data.batches import ConversationCollator
 
 SEGMENTED = "segmented_sdpa"
-_PER_TOKEN = ("input_ids", "labels", "mm_token_type_ids")
+_PER_TOKEN = ("input_ids", "labels", "mm_token_type_ids", "token_type_ids")
 
 
 class PackCollator:
@@ -42,45 +43,51 @@ class PackCollator:
 
 
 def flatten(
-    batch: Mapping[str, torch.Tensor], rope_index: Callable[..., tuple[torch.Tensor, torch.Tensor]]
+    batch: Mapping[str, torch.Tensor],
+    rope_index: Callable[..., tuple[torch.Tensor, torch.Tensor]] | None = None,
 ) -> dict[str, torch.Tensor]:
     """A padded batch as one row.
 
     Args:
-        batch: `input_ids`, `labels`, `attention_mask` and `mm_token_type_ids` of shape (S, T), right-padded,
-            and with pictures `pixel_values` and `image_grid_thw`, in the samples' order.
+        batch: `input_ids`, `labels`, `attention_mask` and token types of shape (S, T), right-padded, and
+            what the processor makes of pictures, in the samples' order.
         rope_index: the model's `get_rope_index`, which gives the (3, S, T) rotary positions of a padded
-            batch.
+            batch; None for families whose positions are those of the text.
 
     Returns:
-        `input_ids`, `labels`, `mm_token_type_ids` (1, N), `position_ids` (4, 1, N): the text position, then
-        the three rotary ones; pictures as they were. No attention mask: the positions carry the boundaries.
+        `input_ids`, `labels`, token types (1, N), and `position_ids`. Those are (1, N), or (4, 1, N): the
+        text position, then the three rotary ones. Pictures stay as they were. No attention mask: the
+        positions carry the boundaries.
     """
     real = batch["attention_mask"].bool()
+    text = torch.arange(real.shape[1], device=real.device).expand_as(real)[None]
+    rest = {name: value for name, value in batch.items() if name != "attention_mask"}
+    rest |= {name: batch[name][real][None] for name in _PER_TOKEN if name in batch}
+    if rope_index is None:
+        return {**rest, "position_ids": text[:, real]}
     rotary, _ = rope_index(
         batch["input_ids"],
         mm_token_type_ids=batch["mm_token_type_ids"],
         image_grid_thw=batch.get("image_grid_thw"),
         attention_mask=batch["attention_mask"],
     )
-    text = torch.arange(real.shape[1], device=real.device).expand_as(real)[None]
-    positions = torch.cat([text, rotary.to(text)])[:, real][:, None]
-    rest = {name: value for name, value in batch.items() if name != "attention_mask"}
-    return {**rest, **{name: batch[name][real][None] for name in _PER_TOKEN}, "position_ids": positions}
+    return {**rest, "position_ids": torch.cat([text, rotary.to(text)])[:, real][:, None]}
 
 
 def use_packed_attention(model: Any, attention: str) -> None:
     """Let the language model attend within samples; the vision tower separates pictures by itself.
 
     Raises:
-        ConfigError: the attention implementation cannot keep packed samples apart.
+        ConfigError: the attention implementation, or the model's family, cannot keep packed samples apart.
     """
+    if reason := family_of(model).refusals(model.config.to_dict()).get("packing"):
+        raise ConfigError(f"curriculum_sft.pack_tokens: {reason}; set it to 0")
     if attention == "flash_attention_2":
         return
     if attention != "sdpa":
         raise ConfigError(f"packing needs attention 'sdpa' or 'flash_attention_2', not '{attention}'")
     AttentionInterface.register(SEGMENTED, segmented_sdpa)
-    model.model.language_model.set_attn_implementation(SEGMENTED)
+    family_of(model).language_of(model).set_attn_implementation(SEGMENTED)
 
 
 def segmented_sdpa(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from torch import nn
 from components.core.stage.errors import ConfigError
 from components.core.training import adapters
 from components.core.vlm import load_model
+from components.core.vlm.families import family_of
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.training.optimizer import part_of
 
 _KEPT_WHOLE = ("lm_head", "visual", "vision_tower", "vision_model", "multi_modal_projector", "connector")
 """Modules that 4-bit weights leave alone: head, vision towers and projectors, as families call them."""
@@ -28,10 +29,20 @@ def trainable_model(path: Path, config: Config) -> nn.Module:
     if config.lora is not None and config.lora.four_bit:
         return _four_bit_model(path, config)
     model = load_model(path, config.weight_type, attn=config.attention)
+    family, frozen = family_of(model), _frozen(config)
+    seen: Counter[str] = Counter()
     for name, parameter in model.named_parameters():
-        if getattr(config.freeze, part_of(name)):
+        part = family.part_of(name)
+        seen[part] += 1
+        if part in frozen:
             parameter.requires_grad_(False)
+    if missing := frozen - set(seen):
+        raise ConfigError(f"curriculum_sft.freeze: {family.name} has no part {', '.join(sorted(missing))}")
     return model
+
+
+def _frozen(config: Config) -> set[str]:
+    return {part for part, kept in config.freeze.model_dump().items() if kept}
 
 
 def _four_bit_model(path: Path, config: Config) -> nn.Module:
@@ -65,11 +76,15 @@ def _four_bit_model(path: Path, config: Config) -> nn.Module:
 def adapter_config(model: nn.Module, config: Config) -> Any:
     """The peft configuration of `config.lora`, None without one; frozen parts get no adapters.
 
+    Frozen parts get no adapters. A mixture's experts get them wherever `target_modules` names a projection
+    that their fused weights hold.
+
     Raises:
-        ConfigError: peft is not installed, or no module has one of the names.
+        ConfigError: peft is not installed, no module has one of the names, or the experts cannot have adapters.
     """
+    family, kept = family_of(model), _frozen(config)
 
     def frozen(name: str) -> bool:
-        return bool(getattr(config.freeze, part_of(f"{name}.")))
+        return family.part_of(f"{name}.") in kept
 
     return adapters.adapter_config(config.lora, model, frozen, "curriculum_sft")

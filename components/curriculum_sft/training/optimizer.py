@@ -20,24 +20,25 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.optim import AdamW, Optimizer
 
 from components.core.training.muon import Muon
+from components.core.vlm.families import family_of
 from components.curriculum_sft.config import Config, Part, PartRates
 
 BETAS = (0.9, 0.95)
 # Tables that are looked up and the output head are matrices by shape only: AdamW's, as in Muon's own recipe.
-_NOT_MATRICES = ("embed_tokens", "pos_embed", "lm_head")
+_NOT_MATRICES = ("embed_tokens", "pos_embed", "position_embedding", "lm_head")
 
 Named = Sequence[tuple[str, nn.Parameter]]
 
 
-def part_of(name: str) -> Part:
-    """The part of the model that a parameter belongs to."""
-    if ".visual." not in f".{name}":
-        return "language"
-    return "projector" if "merger" in name else "vision"
+def parts_of(model: nn.Module) -> Callable[[str], Part]:
+    """The part that a parameter belongs to, by its name; a model of no family is all language."""
+    return family_of(model).part_of if hasattr(model, "config") else lambda name: "language"
 
 
-def takes_muon(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter is a weight matrix in Muon's sense."""
+def takes_muon(name: str, parameter: nn.Parameter, experts: Sequence[str] = ()) -> bool:
+    """Whether a parameter is a weight matrix in Muon's sense, or a stack of experts' matrices."""
+    if parameter.ndim == 3:
+        return name.endswith(tuple(experts))
     return parameter.ndim == 2 and not any(part in name for part in _NOT_MATRICES)
 
 
@@ -49,12 +50,17 @@ def optimizer_for(model: nn.Module, config: Config) -> Optimizer | None:
         )
     if config.learning_rates == PartRates():
         return None
-    groups = adamw_groups(_trained(model), config.learning_rate, config.weight_decay, config.learning_rates)
+    rates = (config.learning_rate, config.weight_decay, config.learning_rates)
+    groups = adamw_groups(_trained(model), parts_of(model), *rates)
     return AdamW(groups, lr=config.learning_rate)
 
 
 def adamw_groups(
-    named: Named, learning_rate: float, weight_decay: float, rates: PartRates
+    named: Named,
+    part_of: Callable[[str], Part],
+    learning_rate: float,
+    weight_decay: float,
+    rates: PartRates,
 ) -> list[dict[str, Any]]:
     """Parameter groups of one rate and one decay; tensors of fewer than two dimensions do not decay."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
@@ -89,8 +95,10 @@ class MuonAdamW(Optimizer):
         peak = muon_learning_rate or learning_rate
         by_rate: dict[float, list[nn.Parameter]] = {}
         rest: list[tuple[str, nn.Parameter]] = []
+        part_of = parts_of(model)
+        experts = family_of(model).experts if hasattr(model, "config") else ()
         for name, parameter in _trained(model):
-            if takes_muon(name, parameter):
+            if takes_muon(name, parameter, experts):
                 by_rate.setdefault(rates.of(part_of(name), peak), []).append(parameter)
             else:
                 rest.append((name, parameter))
@@ -101,7 +109,7 @@ class MuonAdamW(Optimizer):
             muon = {"lr": peak, "weight_decay": weight_decay, "adjust_lr_fn": "match_rms_adamw"}
             self._parts.append(_sharded(groups, Muon, **muon))
         if rest:
-            groups = adamw_groups(rest, learning_rate, weight_decay, rates)
+            groups = adamw_groups(rest, part_of, learning_rate, weight_decay, rates)
             self._parts.append(_sharded(groups, AdamW, lr=learning_rate, betas=BETAS))
         super().__init__([group for part in self._parts for group in part.param_groups], {})
         self._link()

@@ -1,8 +1,8 @@
 """Model FLOPs utilisation (MFU): the share of a GPU's throughput that a training run turns into updates.
 
 MFU = tokens/s x FLOPs a token / peak FLOP/s (PaLM, arXiv 2204.02311, appendix B). A token costs 6 FLOPs a
-parameter (2 forward, 4 backward); recomputed activations do not count. The vision tower sees `merge` x
-`merge` patches for every vision token.
+parameter (2 forward, 4 backward); recomputed activations do not count. The vision tower sees
+several patches for every vision token.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 
 from components.core.plan.gpus import peak_flops
 from components.core.vlm import count_parameters
+from components.core.vlm.families import family_of
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row
 from components.curriculum_sft.packing.plan import fill
@@ -23,15 +24,21 @@ def flops_per_token(model: Any, vision_share: float) -> float:
     """Floating-point operations of a forward and backward pass for each token, attention scores left out.
 
     Args:
-        model: a Qwen3-VL style model; parameters that get no gradient count as the others.
+        model: of any supported family; parameters that get no gradient count as the others. Of a mixture's
+            experts those count that a token passes.
         vision_share: share of the language model's tokens that are vision tokens, in [0, 1].
     """
     counts = count_parameters(model)
     embeddings = model.get_input_embeddings().weight
     tied = model.get_output_embeddings().weight is embeddings
     multiplied = counts["language"] - (0 if tied else embeddings.numel())
-    merge = model.config.vision_config.spatial_merge_size
-    return float(6 * (multiplied + counts["vision"] * vision_share * merge**2))
+    family = family_of(model)
+    experts = sum(p.numel() for name, p in model.named_parameters() if name.endswith(family.experts or "\n"))
+    if experts:
+        text = model.config.get_text_config()
+        multiplied -= experts * (1 - text.num_experts_per_tok / text.num_experts)
+    patches = family.patches_per_token(model.config)
+    return float(6 * (multiplied + counts["vision"] * vision_share * patches))
 
 
 def utilisation(trainer: Any, rows: Sequence[Row], tokens_per_s: float, config: Config) -> dict[str, float]:

@@ -11,16 +11,17 @@ from components.evaluation.engines.base import Decoding, Engine, Parts, Response
 
 
 class TransformersEngine(Engine):
-    """Batches of similar length, every picture encoded once a chunk, prompts shared by their samples."""
+    """Batches of similar length; where the family allows it, pictures and prompts are encoded once."""
 
     def __init__(self, path: Path, config: Config) -> None:
         from components.core.vlm import load_model, load_processor, set_threads
+        from components.core.vlm.families import family_of
         from components.evaluation.engines.shared_vision import SharedVision
 
         set_threads()
         self._processor = load_processor(path)
         self._model = load_model(path, dtype=config.dtype)
-        self._vision = SharedVision(self._model)
+        self._vision = SharedVision(self._model) if family_of(self._model).shares_vision else None
         self._config = config
 
     def describe(self) -> dict[str, Any]:
@@ -40,7 +41,8 @@ class TransformersEngine(Engine):
     ) -> list[list[Response]]:
         from components.core.vlm import generate
 
-        self._vision.clear()
+        if self._vision is not None:
+            self._vision.clear()
         completions = generate(
             self._model,
             self._processor,

@@ -59,7 +59,7 @@ class VllmEngine(Engine):
     ) -> list[list[Response]]:
         from vllm import SamplingParams
 
-        banned = banned_token_ids(self._processor.tokenizer).values()
+        banned = banned_token_ids(self._processor).values()
         params = [
             SamplingParams(
                 n=decoding.samples,

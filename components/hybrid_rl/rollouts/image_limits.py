@@ -12,15 +12,22 @@ from typing import Any
 from components.core.stage.errors import ConfigError
 from components.core.vlm import load_processor
 
+_DECIDING = (
+    "size", "patch_size", "merge_size", "temporal_patch_size", "max_image_size", "image_grid_pinpoints",
+    "min_patches", "max_patches", "crop_to_patches", "do_image_splitting", "do_pan_and_scan", "pan_and_scan",
+)  # fmt: skip
 
-def image_limits(processor: Any) -> dict[str, int]:
-    """Smallest and largest picture in pixels, and the sizes of the patches behind a vision token."""
+
+def image_limits(processor: Any) -> dict[str, Any]:
+    """Every setting of the image processor that decides how large a picture becomes."""
     image = processor.image_processor
-    return {
-        "min_pixels": int(image.size["shortest_edge"]),
-        "max_pixels": int(image.size["longest_edge"]),
-        **{name: int(getattr(image, name)) for name in ("patch_size", "merge_size", "temporal_patch_size")},
-    }
+    limits = {name: value for name, value in image.to_dict().items() if name.startswith(_DECIDING)}
+    size = limits.pop("size", None) or {}
+    if size.keys() >= {"shortest_edge", "longest_edge"}:
+        limits |= {"min_pixels": int(size["shortest_edge"]), "max_pixels": int(size["longest_edge"])}
+    elif size:
+        limits["size"] = dict(size)
+    return limits
 
 
 def check_same_limits(trainer: Any, rollout: Path) -> None:
@@ -31,9 +38,9 @@ def check_same_limits(trainer: Any, rollout: Path) -> None:
     """
     ours, theirs = image_limits(trainer), image_limits(load_processor(rollout))
     differing = [
-        f"{name} is {value} in training and {theirs[name]} in rollouts"
+        f"{name} is {value} in training and {theirs.get(name)} in rollouts"
         for name, value in ours.items()
-        if value != theirs[name]
+        if value != theirs.get(name)
     ]
     if differing:
         raise ConfigError(

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from transformers import BatchFeature
 
+from components.core.vlm.families import family_of
+
 
 def supported(model: Any) -> bool:
-    """Whether the model can share prompts: it has Qwen-VL's position ids, and takes a cache."""
-    backbone = getattr(model, "model", None)
-    return hasattr(backbone, "get_rope_index") and not getattr(model, "is_gradient_checkpointing", False)
+    """Whether the model can share prompts: its family allows it, and it takes a cache."""
+    return family_of(model).shares_prompts and not getattr(model, "is_gradient_checkpointing", False)
 
 
 Pictures = tuple[torch.Tensor, torch.Tensor]

@@ -204,7 +204,7 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
             model=model,
             processing_class=processor,
             reward_funcs=[reward],
-            args=grpo_config(settings, str(tmp_path / "trainer"), 1, banned_token_ids(processor.tokenizer)),
+            args=grpo_config(settings, str(tmp_path / "trainer"), 1, banned_token_ids(processor)),
             train_dataset=training_set(prompts, Pictures()),
             peft_config=adapter_config(model, settings),
             prompt_sampler=sampler,

@@ -51,7 +51,7 @@ def test_shared_prompts_give_trls_loss_and_gradients(make_trainer, loss):
     # An untrained policy's rollouts earn nothing; any advantages serve to compare gradients.
     batch["advantages"] = torch.randn(12, generator=torch.Generator().manual_seed(1))
     ours, our_grads = gradients(trainer, batch)
-    trainer._shares_prompts = False
+    trainer._shares_prompts = trainer._samples_itself = False
     theirs, their_grads = gradients(trainer, batch)
     torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
     assert our_grads.keys() == their_grads.keys()
@@ -64,7 +64,7 @@ def test_generation_is_what_trl_prepares_from_every_row(make_trainer):
     trainer = make_trainer(prompts_per_step=3)
     batch = generation(trainer)
     rows = trainer._rows
-    trainer._shares_prompts = False
+    trainer._shares_prompts = trainer._samples_itself = False
     prompts = [
         [
             {
@@ -123,7 +123,7 @@ def test_truncated_responses_leave_the_loss_but_not_their_group(make_trainer, my
 @pytest.mark.parametrize("shared", [True, False])
 def test_no_response_contains_a_vision_token(make_trainer, shared):
     trainer = make_trainer(max_completion_tokens=48, temperature=5.0, prompts_per_step=6)
-    trainer._shares_prompts = shared
+    trainer._shares_prompts = trainer._samples_itself = shared
     batch = generation(trainer)
     vocabulary = trainer.processing_class.tokenizer.get_vocab()
     banned = torch.tensor(

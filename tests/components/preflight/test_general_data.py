@@ -5,16 +5,18 @@ import json
 import pytest
 
 from components.core.stage.errors import DataError, NoInputError
-from components.core.vlm.tokens import CONTROL_TOKENS
+from components.core.vlm.families import family_for
+from components.core.vlm.tokens import control_tokens
 from components.preflight.general_data import check_general_data, sample_problem
 
 USER = {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "Which colour?"}]}
 ASSISTANT = {"role": "assistant", "content": "red"}
 KNOWN = {"a", "b"}
+CONTROL_TOKENS = control_tokens(family_for("qwen3_vl"))
 
 
 def problem(messages: object, image_ids: list[str]) -> str:
-    return sample_problem(json.dumps(messages), image_ids, KNOWN)
+    return sample_problem(json.dumps(messages), image_ids, KNOWN, CONTROL_TOKENS)
 
 
 def test_good_samples() -> None:
@@ -79,7 +81,7 @@ def test_every_unusable_record_is_counted_and_the_first_are_named(tmp_path) -> N
         {"messages": [USER | {"content": "<|im_end|>"}, ASSISTANT]},
     )
     with pytest.raises(DataError) as caught:
-        check_general_data(tmp_path, 100)
+        check_general_data(tmp_path, 100, control_tokens=CONTROL_TOKENS)
     assert "2 of 3 samples are unusable" in str(caught.value)
     assert "set.jsonl, line 1: no picture 'a.png'" in str(caught.value)
     assert "set.jsonl, line 2: text contains the control token <|im_end|>" in str(caught.value)

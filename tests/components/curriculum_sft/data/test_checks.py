@@ -9,7 +9,7 @@ from components.core.conversations.base import REASONS
 from components.core.conversations.pictures import Sizes, header_size
 from components.core.resume.journal import Journal
 from components.core.vlm import build_conversation, load_processor, vision_token_count
-from components.curriculum_sft.data.batches import ConversationCollator, PictureStores, answer_counter
+from components.curriculum_sft.data.batches import ConversationCollator, PictureStores, answer_finder
 from components.curriculum_sft.data.checks import Planner, partition
 
 
@@ -30,14 +30,14 @@ class Damaged:
 
 @pytest.fixture
 def planner(processor):
-    tokenizer = processor.tokenizer
+    tokenizer, find = processor.tokenizer, answer_finder(processor)
     return Planner(
         tokenize=lambda turns: tokenizer(processor.apply_chat_template(turns, tokenize=False))["input_ids"],
         vision_tokens=lambda height, width: vision_token_count(processor, height, width),
         sizes=Sizes({"p0": (48, 48), "p4": (64, 32), "ribbon": (1, 4000)}, [Damaged()]),
         control_tokens=list(tokenizer.added_tokens_encoder),
         max_length_tokens=80,
-        count_answers=answer_counter(tokenizer),
+        count_answers=lambda ids: len(find(ids)),
         image_token=processor.image_token_id,
         vocabulary=len(tokenizer),
     )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -101,6 +102,7 @@ def test_frozen_parameters_stay(model):
 class Parts(nn.Module):
     def __init__(self) -> None:
         super().__init__()
+        self.config = SimpleNamespace(model_type="qwen3_vl")  # its family names the parts
         self.visual = nn.ModuleDict({"block": nn.Linear(3, 3), "merger": nn.Linear(3, 3)})
         self.language_model = nn.Linear(3, 3)
 
