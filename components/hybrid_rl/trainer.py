@@ -8,6 +8,7 @@ TRL sees the advantages as rewards, because a reward function is the one door th
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate, groupby
 from math import ceil
@@ -24,6 +25,7 @@ from trl import GRPOTrainer
 
 from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
+from components.core.vllm.rollouts import first_step_of
 from components.core.vlm import generate, open_image
 from components.hybrid_rl.losses.opmd import opmd_loss
 from components.hybrid_rl.rollouts import shared_prompt
@@ -84,6 +86,7 @@ class HybridTrainer(GRPOTrainer):
         prompt_sampler: PromptSampler,
         processing_class: Any,
         opmd_tau: float | None = None,
+        max_logprob_difference: float = math.inf,
         **kwargs: Any,
     ) -> None:
         self.prompt_sampler = prompt_sampler
@@ -93,6 +96,8 @@ class HybridTrainer(GRPOTrainer):
         self._processor: Any = copy.deepcopy(processing_class)
         self._processor.tokenizer.padding_side = "left"
         super().__init__(processing_class=self._processor, **kwargs)
+        setting = "hybrid_rl.vllm.max_logprob_difference"
+        self.first_step = first_step_of(self, self._processor, max_logprob_difference, setting)
         sharded = self.is_deepspeed_enabled or self.is_fsdp_enabled
         policy = self.accelerator.unwrap_model(self.model)
         self._shares_prompts = (
@@ -119,6 +124,10 @@ class HybridTrainer(GRPOTrainer):
             output = super()._generate_and_score_completions(inputs)
         finally:
             self.processing_class = self._processor
+        if self.first_step is not None and self.first_step.due:
+            logps = output["old_per_token_logps"]
+            found = self.first_step.compare(self.first_step.padded(logps.shape[1]), logps, self.model)
+            self._metrics["train"]["rollout_logprob_difference"].append(found.difference)
         return {**output, "group": self._group}
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], Any, dict[str, Any]]:
