@@ -39,7 +39,7 @@ def readme(model_name: str, scheme: Scheme, figures: dict[str, float], tables: l
 
 Weights of the language model's linear layers in {scheme}, everything else as it was:
 {figures["before_mb"]:.1f} MB before, {figures["after_mb"]:.1f} MB now.
-Stored in compressed-tensors' `pack-quantized` format, which vLLM and transformers read.
+Stored in compressed-tensors' `pack-quantized` format. transformers reads it on any machine, vLLM on a GPU.
 
 {measured}
 
