@@ -79,7 +79,7 @@ def in_vllm(*command: str, **environment: str) -> subprocess.CompletedProcess[st
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=1800,
     )
 
 
