@@ -6,13 +6,15 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo chat test models lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo chat test models vllm test-vllm lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
 	@echo "make demo     a general model becomes a domain expert, on this machine; results in build/demo"
 	@echo "make chat     ask the demo's base model and its expert about a picture, in the browser (after make demo)"
 	@echo "make test     all tests"
+	@echo "make vllm     vLLM for CPUs in an environment of its own (3 GB); VLM_VLLM_VENV names another folder than build/vllm-venv"
+	@echo "make test-vllm  tests against a real vLLM on this machine (minutes; wants make vllm)"
 	@echo "make lint     ruff and mypy"
 	@echo "make compile  write build/post_training.yaml for Kubeflow; PROFILE=configs/... chooses the settings"
 	@echo "make images   build all stage images; IMAGES='ids_scoring ...' ARGS='--gpu --push ...' (docs/images.md)"
@@ -66,6 +68,18 @@ test: setup
 
 models: setup
 	OMP_NUM_THREADS=1 VLM_WRITE_MODELS=1 $(BIN)/python -m pytest tests/families/test_matrix.py -m "matrix or not matrix" --deselect tests/families/test_matrix.py::test_the_docs_have_the_matrix_that_families_state_and_cells_prove
+
+VLM_VLLM_VENV ?= build/vllm-venv
+VLLM_STAMP := $(VLM_VLLM_VENV)/.installed
+
+vllm: $(VLLM_STAMP)
+
+$(VLLM_STAMP): requirements/vllm/build.sh requirements/vllm/torchvision_cpu.py $(CONSTRAINTS) pyproject.toml
+	requirements/vllm/build.sh $(PYTHON) $(VLM_VLLM_VENV)
+	touch $@
+
+test-vllm: setup
+	VLM_VLLM_VENV=$(abspath $(VLM_VLLM_VENV)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 0 tests/vllm
 
 lint: setup
 	$(BIN)/ruff check .

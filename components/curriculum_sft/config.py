@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from components.core.stage.settings import Settings
 from components.core.training.settings import Attention, Lora, Sharding, WeightType, check_weights
+from components.core.vllm.settings import Colocated
 
 Part = Literal["vision", "projector", "language"]
 
@@ -109,8 +110,9 @@ class Preferences(Settings):
         return self
 
 
-class Distillation(Settings):
-    """On-policy distillation from the base model on the general data's questions."""
+class Distillation(Colocated):
+    """On-policy distillation from the base model on the general data's questions. The settings of vLLM are
+    read when `rollout` is `vllm`."""
 
     beta: float = Field(default=1.0, ge=0, le=1)
     """Divergence between model and teacher: 1 reverse KL, 0 forward KL, between them a generalised
@@ -127,8 +129,6 @@ class Distillation(Settings):
     """Weight of their loss, in nats a token like the divergence."""
     rollout: Literal["generate", "vllm"] = "generate"
     """Sampler of the answers: `generate` (any machine), or vLLM in the training processes (GPUs)."""
-    gpu_memory_utilization: float = Field(default=0.3, gt=0, lt=1)
-    """Share of GPU memory for vLLM."""
 
 
 class Phase(Settings):

@@ -84,6 +84,8 @@ def run(config: Config, ctx: StageContext) -> None:
         teacher = base_model(ctx) if phase.objective == "distill" else None
         trainer = make_trainer(Setup(begin, processor, own, pictures, phase, directory, teacher))
         probes.watch(trainer)
+        if getattr(trainer, "first_step", None) is not None:
+            ctx.log.info("rollout engine", extra={"engine": trainer.vllm_generation.describe()})
         return trainer, fit(trainer, directory, phase, ctx.provenance, ctx.log)
 
     trainer, fitted = train_phases(config.by_phase(), rows, start, processor, train, ctx)
@@ -94,6 +96,8 @@ def run(config: Config, ctx: StageContext) -> None:
         extra = {"objective": config.objective, "steps": fitted.steps, "samples": len(rows)}
         commit_checkpoint(output, provenance=ctx.provenance, extra=extra)
     ctx.metrics |= utilisation(trainer, rows, fitted.tokens_per_s, config)
+    if (first := getattr(trainer, "first_step", None)) is not None and first.agreement is not None:
+        ctx.metrics["rollout_logprob_difference"] = first.agreement.difference
     write_report(ctx, config, rows, bad, fitted, pictures, asked)
     # Optimizer states are three times the model, and the result is committed.
     forget(ctx)

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from components.core.benchmarks import Format, Kind
 from components.core.benchmarks.rules import Role
 from components.core.stage.settings import FreeEndpoint, Settings, TextEndpoint
+from components.core.vllm.settings import EngineArguments
 
 
 class BenchmarkRef(Settings):
@@ -33,10 +34,12 @@ class VllmSettings(Settings):
     """GPUs that share the model."""
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
     """Share of each GPU's memory for weights and cache."""
-    max_model_len_tokens: int = Field(default=32768, ge=1)
-    """Longest prompt and response together, in tokens; it bounds the cache."""
+    max_model_len_tokens: int | None = Field(default=None, ge=1)
+    """Longest prompt and response together, in tokens; it bounds the cache. null takes the model's own."""
     max_pictures: int = Field(default=16, ge=1)
     """Most pictures of one question."""
+    engine_args: EngineArguments = {}
+    """Further arguments of vLLM's engine, e.g. `{enforce_eager: true}`; an unknown name ends the stage."""
 
 
 class Config(Settings):

@@ -25,6 +25,7 @@ from components.core.data.manifest import MANIFEST_NAME
 from components.core.stage import log as logs
 from components.core.stage.errors import ConfigError, DataError, StageError
 from components.core.stage.report import Report
+from components.core.vllm.arguments import check_context
 from components.export.measure import measure
 from components.export.quantise import Scheme, quantise, size_bytes
 from components.export.recipe import NAME, readme, serve_script
@@ -46,10 +47,11 @@ def export(
     """Quantise, measure and write; returns the content of `export.json`.
 
     Raises:
-        ConfigError: the library is missing, or the group size does not fit.
+        ConfigError: the library is missing, or the group size or the context length does not fit.
         DataError: the checkpoint or a benchmark is unusable, or `output` holds something else.
     """
     source = open_checkpoint(checkpoint)
+    check_context(checkpoint, max_model_tokens or None, "--max-model-tokens")
     made_of = {"checkpoint": source.digest, "scheme": scheme, "group_size": group_size}
     provenance = {"made_by": "components.export", **made_of}
     if (output / MANIFEST_NAME).is_file():
@@ -126,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--group-size", type=int, default=128, help="columns that share a scale (int4)")
     add("--limit", type=int, default=0, help="most items of each benchmark; 0 for all")
     add("--max-new-tokens", type=int, default=64)
-    add("--max-model-tokens", type=int, default=32768, help="context length in the recipe")
+    add("--max-model-tokens", type=int, default=0, help="context length in the recipe; 0: the model's")
     add("--name", default="domain-expert", help="model name that the server announces")
     options = vars(parser.parse_args(arguments))
     log = logs.get_logger("export")

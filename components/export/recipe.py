@@ -10,15 +10,23 @@ NAME = "serve.sh"
 
 
 def serve_script(model_name: str, max_model_tokens: int) -> str:
-    """A shell script that serves the directory it lies in. The environment may override its settings."""
+    """A shell script that serves the directory it lies in. The environment may override its settings.
+
+    `max_model_tokens` is the context length, 0 for the model's own.
+    """
     name = shlex.quote(model_name)
+    length = f"${{MAX_MODEL_LEN:-{max_model_tokens or ''}}}"
     return f"""#!/usr/bin/env bash
 # Serves this checkpoint with vLLM on an OpenAI-compatible address. config.json tells vLLM the quantisation.
 set -euo pipefail
+length="{length}"
+pictures='{{"image": 4}}'
 exec vllm serve "$(cd "$(dirname "$0")" && pwd)" \\
     --served-model-name {name} \\
-    --max-model-len "${{MAX_MODEL_LEN:-{max_model_tokens}}}" \\
-    --limit-mm-per-prompt "${{LIMIT_MM_PER_PROMPT:-{{\\"image\\": 4}}}}" \\
+    ${{length:+--max-model-len "$length"}} \\
+    --generation-config vllm \\
+    --dtype "${{DTYPE:-auto}}" \\
+    --limit-mm-per-prompt "${{LIMIT_MM_PER_PROMPT:-$pictures}}" \\
     --gpu-memory-utilization "${{GPU_MEMORY_UTILIZATION:-0.9}}" \\
     --host "${{HOST:-0.0.0.0}}" --port "${{PORT:-8000}}" "$@"
 """
@@ -31,7 +39,7 @@ def readme(model_name: str, scheme: Scheme, figures: dict[str, float], tables: l
 
 Weights of the language model's linear layers in {scheme}, everything else as it was:
 {figures["before_mb"]:.1f} MB before, {figures["after_mb"]:.1f} MB now.
-Stored in compressed-tensors' `pack-quantized` format, which vLLM and transformers read.
+Stored in compressed-tensors' `pack-quantized` format. transformers reads it on any machine, vLLM on a GPU.
 
 {measured}
 

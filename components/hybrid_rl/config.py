@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from components.core.answers import AnswerType
 from components.core.stage.settings import Settings, nearest
 from components.core.training.settings import Attention, Lora, Sharding, WeightType, check_weights
+from components.core.vllm.settings import Colocated
 from components.hybrid_rl.rewards import Weight, built_in
 
 
@@ -76,26 +77,21 @@ class Prompts(Settings):
     """Least weight of a question, so that solved ones are still met now and then."""
 
 
-class VLLM(Settings):
-    """vLLM as rollout engine, handed to TRL, which also moves the weights."""
+class VLLM(Colocated):
+    """vLLM as rollout engine, handed to TRL, which also moves the weights. In mode `server` the arguments of
+    the engine are the server's own."""
 
     mode: Literal["colocate", "server"] = "colocate"
     """In the training processes, or a server of its own."""
     server_base_url: str | None = None
     """Address of the server (mode `server`)."""
-    gpu_memory_utilization: float = Field(default=0.3, gt=0, lt=1)
-    """Share of GPU memory for vLLM (mode `colocate`)."""
-    tensor_parallel_size: int = Field(default=1, ge=1)
-    """GPUs one vLLM engine is spread over (mode `colocate`)."""
-    max_model_tokens: int | None = None
-    """Context length of the engine; None takes the model's."""
-    sleep: bool = True
-    """Give vLLM's memory back during the update (mode `colocate`)."""
 
     @model_validator(mode="after")
     def _addressed(self) -> VLLM:
         if self.mode == "server" and not self.server_base_url:
             raise ValueError("mode 'server' needs server_base_url")
+        if self.mode == "server" and self.engine_args:
+            raise ValueError("engine_args are for mode 'colocate'; give a server its own when it starts")
         return self
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from components.hybrid_rl.rollouts.record import RolloutRecorder
     from components.hybrid_rl.scoring import Scored, Scorer
 
+ROLLOUT_DIFFERENCE = "rollout_logprob_difference"
+"""Mean difference between vLLM's log-probabilities and the trainer's in the first step, in nats."""
+
 # Modules that load torch are imported where they are used: wrong settings are reported at once.
 
 
@@ -150,7 +153,7 @@ def train(
     from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, measure
     from components.hybrid_rl.rollouts.sampler import PromptSampler
     from components.hybrid_rl.trainer import HybridAdvantage, HybridTrainer, end_tokens, training_set
-    from components.hybrid_rl.trl_config import grpo_config
+    from components.hybrid_rl.trl_config import engine_of, grpo_config
 
     cpu_ranks_load()
     root = ctx.work.dir("checkpoints", sealed_by=MANIFEST_NAME)
@@ -180,29 +183,33 @@ def train(
         with trainer.sampling_policy() as policy:
             return measure(asked, policy, processor, store, config, batches)
 
-    arguments = grpo_config(config, str(root), world_size(), banned_token_ids(processor.tokenizer))
+    arguments = grpo_config(config, str(root), world_size(), banned_token_ids(processor))
     model = model if model is not None else load_policy(start, config)
     advantage = HybridAdvantage(scorer, end_tokens(model, processor), [settle, recorder, note_errors])
     stop = StopOnSignal(ctx.log, config.updates_per_generation)
     refresh_every = config.prompts.refresh_every_steps
     with stop.installed():
-        trainer = HybridTrainer(
-            opmd_tau=config.opmd_tau if config.loss == "opmd" else None,
-            model=model,
-            processing_class=processor,
-            reward_funcs=[advantage],
-            args=arguments,
-            peft_config=adapter_config(model, config),
-            train_dataset=training_set(prompts, store),
-            callbacks=[
-                SeedEachStep(),
-                RefreshPassRates(sampler, prompts, refresh_every, measured, config.prompts_per_step),
-                CommitCheckpoints(ctx.provenance, {}, sampler.save, config.keep_checkpoints),
-                Progress("training", ctx.log),
-                stop,
-            ],
-            prompt_sampler=sampler,
-        )
+        with engine_of(config, start, arguments.bf16):
+            trainer = HybridTrainer(
+                opmd_tau=config.opmd_tau if config.loss == "opmd" else None,
+                max_logprob_difference=config.vllm.max_logprob_difference,
+                model=model,
+                processing_class=processor,
+                reward_funcs=[advantage],
+                args=arguments,
+                peft_config=adapter_config(model, config),
+                train_dataset=training_set(prompts, store),
+                callbacks=[
+                    SeedEachStep(),
+                    RefreshPassRates(sampler, prompts, refresh_every, measured, config.prompts_per_step),
+                    CommitCheckpoints(ctx.provenance, {}, sampler.save, config.keep_checkpoints),
+                    Progress("training", ctx.log),
+                    stop,
+                ],
+                prompt_sampler=sampler,
+            )
+        if trainer.use_vllm:
+            ctx.log.info("rollout engine", extra={"engine": trainer.vllm_generation.describe()})
         trainer.remove_callback(PrinterCallback)
         if trainer.not_shared:
             ctx.log.info("each rollout is trained with a prompt of its own: %s", trainer.not_shared)
@@ -225,5 +232,7 @@ def _fill_metrics(
     for name in ("pass_at_1", "pass_at_k", "response_tokens", "distinct_clusters", "entropy"):
         metrics[f"{name}_first"] = sum(entry[name] for entry in steps[:tenth]) / tenth
         metrics[f"{name}_last"] = sum(entry[name] for entry in steps[-tenth:]) / tenth
+    if apart := [entry[ROLLOUT_DIFFERENCE] for entry in steps if ROLLOUT_DIFFERENCE in entry]:
+        metrics["rollout_logprob_difference"] = apart[0]
     metrics["unscored_rollouts"] = sum(entry["unscored"] for entry in steps)
     metrics["seconds_per_step"] = sum(entry["step_time"] for entry in steps) / max(len(steps), 1)

@@ -8,6 +8,7 @@ TRL sees the advantages as rewards, because a reward function is the one door th
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate, groupby
@@ -28,6 +29,7 @@ from components.core.data.hashing import seed_for
 from components.core.data.image_store import ImageStore
 from components.core.training.adapters import bare, merged_parameters
 from components.core.training.sharding import uncounted_passes
+from components.core.vllm.rollouts import first_step_of
 from components.core.vlm import generate, open_image
 from components.core.vlm.families import family_of
 from components.hybrid_rl.losses.opmd import opmd_loss
@@ -89,6 +91,7 @@ class HybridTrainer(GRPOTrainer):
         prompt_sampler: PromptSampler,
         processing_class: Any,
         opmd_tau: float | None = None,
+        max_logprob_difference: float = math.inf,
         **kwargs: Any,
     ) -> None:
         self.prompt_sampler = prompt_sampler
@@ -98,6 +101,12 @@ class HybridTrainer(GRPOTrainer):
         self._processor: Any = copy.deepcopy(processing_class)
         self._processor.tokenizer.padding_side = "left"
         super().__init__(processing_class=self._processor, **kwargs)
+        if self.use_vllm and is_peft_model(self.model):
+            # TRL merges adapters into the weights and takes them out again, which leaves rounding behind.
+            gather = self.vllm_generation._dist.gather_params
+            self.vllm_generation._iter_named_params = lambda: merged_parameters(self.model, gather)
+        setting = "hybrid_rl.vllm.max_logprob_difference"
+        self.first_step = first_step_of(self, self._processor, max_logprob_difference, setting)
         supported = shared_prompt.supported(bare(self.accelerator.unwrap_model(self.model)))
         self.not_shared = ""
         if self.is_deepspeed_enabled or self.is_fsdp_enabled:
@@ -113,10 +122,6 @@ class HybridTrainer(GRPOTrainer):
             or self.args.gradient_checkpointing
             or (self.is_deepspeed_enabled and not supported)
         )
-        if self.use_vllm and is_peft_model(self.model):
-            # TRL merges adapters into the weights and takes them out again, which leaves rounding behind.
-            gather = self.vllm_generation._dist.gather_params
-            self.vllm_generation._iter_named_params = lambda: merged_parameters(self.model, gather)
         self._rows: list[dict[str, Any]] = []  # of the generation under way
         self._group = torch.empty(0, dtype=torch.long)  # the prompt that each row of the batch belongs to
 
@@ -138,6 +143,10 @@ class HybridTrainer(GRPOTrainer):
             output = super()._generate_and_score_completions(inputs)
         finally:
             self.processing_class = self._processor
+        if self.first_step is not None and self.first_step.due:
+            logps = output["old_per_token_logps"]
+            found = self.first_step.compare(self.first_step.padded(logps.shape[1]), logps, self.model)
+            self._metrics["train"]["rollout_logprob_difference"].append(found.difference)
         return {**output, "group": self._group}
 
     def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], Any, dict[str, Any]]:

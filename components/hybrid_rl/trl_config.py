@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from trl import GRPOConfig
 
 from components.core.stage.errors import ConfigError
 from components.core.training.sharding import check_processes, deepspeed_config, join_processes
+from components.core.vllm.rollouts import colocated, served
 from components.hybrid_rl.config import Config
 from components.hybrid_rl.losses import TRL_LOSSES
 
@@ -63,7 +66,7 @@ def grpo_config(
             "vllm_gpu_memory_utilization": vllm.gpu_memory_utilization,
             "vllm_tensor_parallel_size": vllm.tensor_parallel_size,
             "vllm_max_model_length": vllm.max_model_tokens,
-            "vllm_enable_sleep_mode": vllm.sleep and vllm.mode == "colocate",
+            "vllm_enable_sleep_mode": vllm.sleep and vllm.mode == "colocate" and on_gpu,
         }
     return GRPOConfig(
         output_dir=output_dir,
@@ -104,3 +107,16 @@ def grpo_config(
         dataloader_pin_memory=on_gpu,
         **engine,
     )
+
+
+def engine_of(config: Config, checkpoint: Path, bfloat16: bool) -> AbstractContextManager[None]:
+    """While open, TRL builds its rollout engine with our arguments, in the trainer's arithmetic.
+
+    Raises:
+        ConfigError: vLLM is wanted and not installed, or it does not take an argument.
+    """
+    if config.rollout != "vllm":
+        return nullcontext()
+    if config.vllm.mode == "server":
+        return served("hybrid_rl.vllm.server_base_url")
+    return colocated(config.vllm, checkpoint, "bfloat16" if bfloat16 else "float32", "hybrid_rl.vllm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -70,6 +71,37 @@ def test_arguments_of_a_server_from_the_hub(named_set):
     ]
     assert server["args"][11:13] == ["--max-model-len", "32768"]
     assert "HF_HUB_OFFLINE" not in {variable["name"] for variable in server["env"]}
+
+
+def test_servers_that_answer_have_sampling_settings_and_structure_of_ours(named_set):
+    objects = named_set("qwen3-vl-8b")
+    for name in ("teacher", "voter-a", "voter-b", "voter-c"):
+        args = container(objects, name)["args"]
+        assert args[args.index("--generation-config") + 1] == "vllm"
+        structured = json.loads(args[args.index("--structured-outputs-config") + 1])
+        assert structured == {"backend": "xgrammar", "disable_any_whitespace": True}
+    assert "--generation-config" not in container(objects, "embedder")["args"]
+    assert "--structured-outputs-config" not in container(objects, "embedder")["args"]
+
+
+def test_arguments_of_one_s_own_take_the_place_of_the_defaults(render):
+    own = ["--generation-config=auto", "--structured-outputs-config", '{"backend": "guidance"}']
+    objects = render({"models": {"teacher": {"enabled": True, "extraArgs": own}}})
+    args = container(objects, "teacher")["args"]
+    assert [arg for arg in args if "config" in arg] == own[:2]
+
+
+def test_the_server_of_rollouts_has_what_the_trainer_asks_of_it(render):
+    server = container(render({"models": {"policy": {"enabled": True}}}), "policy")
+    args = " ".join(server["args"])
+    for flag in (
+        '--weight-transfer-config {"backend": "nccl"}',
+        "--enable-scale-out",
+        "--logprobs-mode processed_logprobs",
+        "--generation-config vllm",
+    ):
+        assert flag in args
+    assert {"name": "VLLM_SERVER_DEV_MODE", "value": "1"} in server["env"]
 
 
 def test_a_path_is_served_from_a_read_only_claim_and_offline(named_set):

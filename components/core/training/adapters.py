@@ -28,11 +28,11 @@ def adapter_config(lora: Lora | None, model: nn.Module, frozen: Callable[[str], 
         frozen: whether a module, by name, belongs to a part that is not trained: it gets no adapters.
         stage: names the setting in an error.
 
-    A mixture's experts get adapters wherever `target_modules` names a projection that their fused weights hold.
+    A mixture's experts get adapters where `target_modules` names a projection that their fused weights hold.
 
     Raises:
-        ConfigError: peft is not installed, no module of the model has one of the names, or fused experts would
-            need dropout.
+        ConfigError: peft is not installed, no module of the model has one of the names, or fused experts
+            would need dropout.
     """
     if lora is None:
         return None
@@ -70,7 +70,8 @@ def _fused_experts(lora: Lora, model: nn.Module, stage: str) -> list[str]:
     fused = [name for name in family.experts if name.rsplit(".", 1)[-1] in wanted]
     if fused and lora.dropout:
         raise ConfigError(
-            f"{stage}.lora.dropout: {family.name} has fused experts, whose adapters take no dropout; set it to 0"
+            f"{stage}.lora.dropout: {family.name} has fused experts, whose adapters take no dropout; "
+            "set it to 0"
         )
     return fused
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Any
 
@@ -22,6 +24,7 @@ from trl import DistillationConfig, DistillationTrainer
 
 from components.core.data.hashing import rng_for, seed_for
 from components.core.stage.errors import DataError
+from components.core.vllm.rollouts import colocated, first_step_of
 from components.core.vlm import generate, load_model, open_image
 from components.core.vlm.messages import images_in, parts_of, words
 from components.curriculum_sft.data.batches import IGNORED, ConversationCollator, Pictures
@@ -99,9 +102,19 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
     """TRL's trainer with rollouts seeded by their place, and supervised samples beside the questions."""
 
     def __init__(
-        self, *, lengths: Sequence[int], supervised: Supervised | None, weight: float, **arguments: Any
+        self,
+        *,
+        lengths: Sequence[int],
+        supervised: Supervised | None,
+        weight: float,
+        max_logprob_difference: float = math.inf,
+        **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
+        setting = "curriculum_sft.distillation.max_logprob_difference"
+        self.first_step = first_step_of(self, self.processing_class, max_logprob_difference, setting)
+        self._scored: torch.Tensor | None = None  # tokens whose log-probabilities are wanted
+        self._logps: torch.Tensor | None = None
         self._lengths, self._supervised, self._weight = lengths, supervised, weight
         self._rows: list[Row] = []
         self._batch: dict[str, Any] | None = None
@@ -119,7 +132,10 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
 
     def _generate_and_score_completions(self, inputs: list[Row]) -> dict[str, Any]:
         self._rows = inputs
-        return dict(super()._generate_and_score_completions(inputs))
+        output = dict(super()._generate_and_score_completions(inputs))
+        if self.first_step is not None and self.first_step.due:
+            output["sampled_logps"] = self.first_step.padded(output["completion_ids"].shape[1])
+        return output
 
     def _generate_single_turn(
         self, prompt_ids: Any, images: Any, multimodal_fields: Any, has_tool_images: bool = False
@@ -160,9 +176,22 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
             # DDP takes the mean over the ranks, and every pass is a part of the step.
             self._batch = {**batch, "num_items_in_batch": tokens * passes / ranks}
             self.tokens_seen += int(batch["attention_mask"].sum())
-        return super().compute_loss(model, inputs, *args, **kwargs)
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        if self.first_step is not None and self._logps is not None:
+            self.first_step.compare(inputs["sampled_logps"], self._logps, self.model)
+            self._logps = None
+        return loss
+
+    def _get_last_hidden_state(self, unwrapped_model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        hidden: torch.Tensor = super()._get_last_hidden_state(unwrapped_model, *args, **kwargs)
+        if self._scored is not None:  # the student comes before the teacher
+            self._logps = token_logps(unwrapped_model, hidden, self._scored, self.temperature)
+            self._scored = None
+        return hidden
 
     def _compute_loss(self, unwrapped_student: Any, inputs: Any, num_items_in_batch: Any) -> Any:
+        if self.first_step is not None and self.first_step.due:
+            self._scored = inputs["completion_ids"]
         loss, entropy, tokens = super()._compute_loss(unwrapped_student, inputs, num_items_in_batch)
         self.tokens_seen += int(inputs["prompt_mask"].sum() + inputs["completion_mask"].sum())
         if self._batch is not None:
@@ -170,6 +199,27 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
             self._metrics["train"]["divergence"].append(loss.item())
             loss = loss + self._weight * unwrapped_student(**batch).loss
         return loss, entropy, tokens
+
+
+@torch.no_grad()
+def token_logps(model: Any, hidden: torch.Tensor, tokens: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Log-probabilities of tokens, shape (B, T), row by row: all logits at once would fill the memory.
+
+    Args:
+        model: whose head and settings are used.
+        hidden: last hidden states of the positions that predict the tokens, shape (B, T, features).
+        tokens: ids, shape (B, T).
+        temperature: that they were sampled at.
+    """
+    head = model.get_output_embeddings()
+    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    found = []
+    for states, ids in zip(hidden, tokens, strict=True):
+        logits = head(states.to(head.weight.dtype)).float()
+        logits = logits if cap is None else cap * torch.tanh(logits / cap)
+        chosen = torch.log_softmax(logits / temperature, dim=-1).gather(-1, ids[:, None])
+        found.append(chosen[:, 0])
+    return torch.stack(found)
 
 
 def distillation_trainer(setup: Setup) -> StageDistillationTrainer:
@@ -204,21 +254,29 @@ def distillation_trainer(setup: Setup) -> StageDistillationTrainer:
         use_vllm=settings.rollout == "vllm",
         vllm_mode="colocate",
         vllm_gpu_memory_utilization=settings.gpu_memory_utilization,
-        vllm_enable_sleep_mode=settings.rollout == "vllm",
+        vllm_tensor_parallel_size=settings.tensor_parallel_size,
+        vllm_max_model_length=settings.max_model_tokens,
+        vllm_enable_sleep_mode=settings.rollout == "vllm" and settings.sleep and torch.cuda.is_available(),
     )
+    engine: AbstractContextManager[None] = nullcontext()
+    if settings.rollout == "vllm":
+        dtype = "bfloat16" if arguments.bf16 else "float32"
+        engine = colocated(settings, setup.start, dtype, "curriculum_sft.distillation")
     parts = trainer_parts(setup)
     # TRL pads prompts on the left itself but takes token types as the processor pads them.
     parts["processing_class"] = copy.deepcopy(parts["processing_class"])
     parts["processing_class"].tokenizer.padding_side = "left"
-    return StageDistillationTrainer(
-        lengths=[row["length"] for row in asked],
-        supervised=supervised,
-        weight=settings.supervised_weight,
-        teacher_model=load_model(setup.teacher or setup.start, config.weight_type, attn=config.attention),
-        args=arguments,
-        train_dataset=question_set(asked, setup.pictures),
-        **parts,
-    )
+    with engine:
+        return StageDistillationTrainer(
+            lengths=[row["length"] for row in asked],
+            supervised=supervised,
+            weight=settings.supervised_weight,
+            max_logprob_difference=settings.max_logprob_difference,
+            teacher_model=load_model(setup.teacher or setup.start, config.weight_type, attn=config.attention),
+            args=arguments,
+            train_dataset=question_set(asked, setup.pictures),
+            **parts,
+        )
 
 
 def question_set(asked: Sequence[Row], pictures: Pictures) -> Dataset:

@@ -80,7 +80,7 @@ def adapter_config(model: nn.Module, config: Config) -> Any:
     that their fused weights hold.
 
     Raises:
-        ConfigError: peft is not installed, no module has one of the names, or the experts cannot have adapters.
+        ConfigError: peft is not installed, no module has one of the names, or the experts can have none.
     """
     family, kept = family_of(model), _frozen(config)
 

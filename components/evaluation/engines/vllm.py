@@ -1,4 +1,4 @@
-"""Engine of a checkpoint directory run by vLLM in this process, for GPUs."""
+"""Engine of a checkpoint directory run by vLLM in this process."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from components.core.data.hashing import seed_for
-from components.core.stage.errors import ConfigError
+from components.core.vllm.arguments import (
+    check_context,
+    check_names,
+    describe,
+    own_dtype,
+    refused,
+)
+from components.core.vllm.cpu import for_the_platform
 from components.core.vlm.tokens import banned_token_ids
 from components.evaluation.config import Config
 from components.evaluation.engines.base import Decoding, Engine, Parts, Response, split_parts
@@ -19,40 +26,33 @@ class VllmEngine(Engine):
     """vLLM batches and caches by itself; it gets whole chunks."""
 
     def __init__(self, path: Path, config: Config) -> None:
-        try:
-            from vllm import LLM
-        except ImportError as error:
-            raise ConfigError(
-                "evaluation.engine: vllm is not installed here; "
-                "use an image that has it, or engine transformers"
-            ) from error
+        settings = config.vllm
+        check_names(settings.engine_args, "evaluation.vllm.engine_args")
+        check_context(path, settings.max_model_len_tokens, "evaluation.vllm.max_model_len_tokens")
+        from vllm import LLM
+
         from components.core.vlm import load_processor
 
         self._processor = load_processor(path)
         self._config = config
-        self._llm = LLM(
-            model=str(path),
-            dtype=config.dtype,
-            seed=config.seed,
-            tensor_parallel_size=config.vllm.tensor_parallel_size,
-            gpu_memory_utilization=config.vllm.gpu_memory_utilization,
-            max_model_len=config.vllm.max_model_len_tokens,
-            limit_mm_per_prompt={"image": config.vllm.max_pictures, "video": 0},
-            generation_config="vllm",  # sampling settings are ours, not those saved beside the checkpoint
-        )
+        arguments: dict[str, Any] = {
+            "dtype": own_dtype(path) if config.dtype == "auto" else config.dtype,
+            "seed": config.seed,
+            "tensor_parallel_size": settings.tensor_parallel_size,
+            "gpu_memory_utilization": settings.gpu_memory_utilization,
+            "max_model_len": settings.max_model_len_tokens,
+            "limit_mm_per_prompt": {"image": settings.max_pictures, "video": 0},
+            "generation_config": "vllm",  # sampling settings are ours, not those saved beside the checkpoint
+            **for_the_platform(path, settings.max_model_len_tokens),
+            **settings.engine_args,
+        }
+        try:
+            self._llm = LLM(model=str(path), **arguments)
+        except (TypeError, ValueError) as error:
+            raise refused(error, "evaluation.vllm") from error
 
     def describe(self) -> dict[str, Any]:
-        import torch
-        import vllm
-
-        return {
-            "name": "vllm",
-            "vllm": vllm.__version__,
-            "torch": torch.__version__,
-            "device": "cuda",
-            "dtype": self._config.dtype,
-            "tensor_parallel_size": self._config.vllm.tensor_parallel_size,
-        }
+        return describe(self._llm) | {"tensor_parallel_size": self._config.vllm.tensor_parallel_size}
 
     def answer(
         self, items: Sequence[Parts], decoding: Decoding, on_batch: Callable[[int], object]

@@ -110,3 +110,10 @@ def test_what_cannot_be_quantised_says_why(checkpoint, tmp_path):
         main(["--checkpoint", str(checkpoint), "--output", str(tmp_path / "d"), "--benchmark", "domain"])
         == 78
     )
+
+
+def test_a_context_that_the_model_lacks_is_refused_before_anything_is_made(checkpoint, tmp_path, capsys):
+    command = ["--checkpoint", str(checkpoint), "--output", str(tmp_path / "out")]
+    assert main([*command, "--max-model-tokens", "32768"]) == ConfigError.exit_code
+    assert "32768 tokens, but the model has 2048 positions" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
