@@ -6,11 +6,12 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo test lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo base-model test lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
 	@echo "make demo     a general model becomes a domain expert, on this machine; results in build/demo"
+	@echo "make base-model  train the demo's base model again, into build/base_model (an hour; MINI=1 seconds)"
 	@echo "make test     all tests"
 	@echo "make lint     ruff and mypy"
 	@echo "make compile  write build/post_training.yaml for Kubeflow; PROFILE=configs/... chooses the settings"
@@ -41,6 +42,9 @@ $(STAMP): $(CONSTRAINTS) pyproject.toml
 
 demo: setup
 	$(BIN)/python -m demo.run
+
+base-model: setup
+	$(BIN)/python -m demo.base $(if $(MINI),--mini --out build/base_model_mini)
 
 # One worker more than cores: one of three waits for a disk, a server or a process that it has killed.
 TEST_WORKERS ?= 3

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from components.core.vlm.messages import format_response
+from components.core.vlm.messages import format_question, format_response
 from demo import general
 
 IGNORED = -100
@@ -91,5 +91,5 @@ def general_turns(
     turns = []
     for qa in (asked[int(i)] for i in order):
         reasoning = qa.reasoning if rng.random() < reasoning_share else ""
-        turns.append((qa.question, format_response(qa.answer, reasoning)))
+        turns.append((format_question(qa.question, qa.choices), format_response(qa.answer, reasoning)))
     return turns

@@ -27,10 +27,11 @@ from tqdm import tqdm
 from components.core.data.hashing import rng_for
 from components.core.training.muon import Muon
 from demo import general
-from demo.base_settings import BaseSettings, PretrainingPhase
+from demo.base.settings import BaseSettings, PretrainingPhase
 from demo.conversation import Encoder, collate, general_turns
 
 SAVE_INTERVAL_S = 20.0
+CURVE_STEPS = 10
 DESCRIBE = "Describe the picture."
 BACKGROUND_WEIGHT = 0.3
 """Most patches show nothing; their weight in the patch labelling loss."""
@@ -47,6 +48,8 @@ class _Progress:
     phase: str = ""
     step: int = 0
     state: dict[str, Any] = field(default_factory=dict)
+    curve: list[tuple[str, int, float]] = field(default_factory=list)
+    """(phase, step, loss), every CURVE_STEPS steps."""
     saved_s: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -54,8 +57,13 @@ class _Progress:
         if path.is_file():
             stored = torch.load(path, weights_only=True)
             if stored["key"] == key:
-                return cls(path, key, stored["phase"], stored["step"], stored["state"])
+                return cls(path, key, stored["phase"], stored["step"], stored["state"], stored["curve"])
         return cls(path, key)
+
+    def note(self, phase: str, step: int, loss: torch.Tensor) -> None:
+        """Keep the loss of every CURVE_STEPS-th step."""
+        if step % CURVE_STEPS == 0:
+            self.curve.append((phase, step, round(float(loss.detach()), 4)))
 
     def save(
         self, phase: str, step: int, state: Callable[[], dict[str, Any]], *, force: bool = False
@@ -64,7 +72,9 @@ class _Progress:
             return
         self.phase, self.step, self.state, self.saved_s = phase, step, state(), time.monotonic()
         draft = self.path.with_suffix(".part")
-        torch.save({"key": self.key, "phase": phase, "step": step, "state": self.state}, draft)
+        torch.save(
+            {"key": self.key, "phase": phase, "step": step, "state": self.state, "curve": self.curve}, draft
+        )
         os.replace(draft, self.path)
 
 
@@ -172,6 +182,7 @@ def train_vision(
         loss = loss + functional.cross_entropy(heads.colour(seen), colours)
         loss.backward()
         optimizers.step(step)
+        progress.note("vision", step, loss)
         progress.save(
             "vision", step + 1, lambda: {"modules": modules.state_dict(), "optimizers": optimizers.state()}
         )
@@ -198,15 +209,22 @@ def train_language(
         rng = rng_for("base", name, seed, step)
         scenes = [general.sample_scene(rng, "train") for _ in range(phase.batch)]
         samples = [encoder.sample(general.render(scene), turns_of(scene, rng)) for scene in scenes]
-        model(**collate(samples, encoder)).loss.backward()
+        loss = model(**collate(samples, encoder)).loss
+        loss.backward()
         optimizers.step(step)
+        progress.note(name, step, loss)
         progress.save(name, step + 1, lambda: {"model": model.state_dict(), "optimizers": optimizers.state()})
 
 
-def pretrain(model: Any, encoder: Encoder, settings: BaseSettings, work: Path, key: str) -> None:
+def pretrain(
+    model: Any, encoder: Encoder, settings: BaseSettings, work: Path, key: str
+) -> list[tuple[str, int, float]]:
     """Train `model` in place. State is kept in `work`; a run that was interrupted continues there.
 
     `key` names the settings: state that another key left is not used.
+
+    Returns:
+        The curve: (phase, step, loss) of every CURVE_STEPS-th step.
     """
     work.mkdir(parents=True, exist_ok=True)
     progress = _Progress.load(work / "pretraining.pt", key)
@@ -227,3 +245,4 @@ def pretrain(model: Any, encoder: Encoder, settings: BaseSettings, work: Path, k
         progress.save("questions", 0, lambda: {"model": model.state_dict()}, force=True)
     train_language(model, encoder, "questions", settings.questions, ask, progress, seed)
     model.eval()
+    return progress.curve

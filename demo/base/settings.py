@@ -47,9 +47,9 @@ class BaseSettings:
     """Everything that decides the base model's weights."""
 
     sizes: ModelSizes = ModelSizes()
-    vision: PretrainingPhase = PretrainingPhase(steps=250, batch=32)
-    facts: PretrainingPhase = PretrainingPhase(steps=500, batch=16, final_share=0.3)
-    questions: PretrainingPhase = PretrainingPhase(steps=250, batch=8)
+    vision: PretrainingPhase = PretrainingPhase(steps=600, batch=32)
+    facts: PretrainingPhase = PretrainingPhase(steps=900, batch=16, final_share=0.3)
+    questions: PretrainingPhase = PretrainingPhase(steps=1200, batch=8)
     questions_per_image: int = 9
     reasoning_share: float = 0.25
     seed: int = 0
@@ -70,11 +70,17 @@ MINI = BaseSettings(
 
 def content_key(settings: BaseSettings) -> str:
     """Hash of the settings and of the code that the weights depend on."""
-    folder = Path(__file__).parent
-    modules = ("base_model", "base_settings", "conversation", "general", "pretraining", "tokenizer")
-    names = [f"{name}.py" for name in (*modules, "world/forms", "world/questions", "world/scene")]
+    folder = Path(__file__).parents[1]
+    base = (f"base/{name}" for name in ("model", "pretraining", "settings", "tokenizer"))
+    general = (f"general/{name}" for name in ("drawing", "questions", "scene"))
+    world = (f"world/{name}" for name in ("forms", "questions", "scene"))
+    names = [f"{name}.py" for name in ("conversation", *base, *general, *world)]
     code = [[name, sha256_hex((folder / name).read_bytes())] for name in names]
     return sha256_hex(canonical_json([asdict(settings), code, version("torch")]))
+
+
+SHIPPED = Path(__file__).parent / "checkpoint"
+"""The trained base model that comes with the demo."""
 
 
 def find_base_model(out: Path, key: str) -> Checkpoint | None:

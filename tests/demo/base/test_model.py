@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,9 +11,15 @@ import pytest
 import torch
 from transformers import Qwen3VLForConditionalGeneration
 
+from components.core.data.checkpoint import open_checkpoint
 from components.core.vlm import build_conversation, generate, load_model, load_processor
-from demo import base_settings, general, pretraining
-from demo.base_model import ensure_base_model
+from demo import general
+from demo.base import pretraining
+from demo.base import settings as base_settings
+from demo.base.__main__ import main
+from demo.base.model import ensure_base_model
+from demo.base.scores import right, scores
+from demo.base.tokenizer import build_tokenizer
 from demo.conversation import IGNORED, Encoder, general_turns
 
 
@@ -33,8 +40,9 @@ def test_encoding_is_what_the_processor_makes(mini_world: Path) -> None:
 
 
 def test_patch_labels_name_what_covers_the_patch() -> None:
-    shape = general.Shape("star", "blue", column=1, band=2, size_px=32)  # from (46, 92) to (78, 124)
-    scene = general.GeneralScene((0,), (7,), 2, 0, (shape,), 0)  # the digit from (4, 4) to (32, 36)
+    shape = general.Shape("star", "blue", column=1, band=2, size_px=32, shift_px=(3, 7))
+    # The star goes from (46, 92) to (78, 124), the digit from (4, 4) to (32, 36).
+    scene = general.GeneralScene(general.Written("7", (), 2, 4), (shape,), None, None, 0)
     objects, colours = (labels.reshape(8, 8) for labels in pretraining.patch_labels(scene, 16))
     assert general.LABELS[objects[6, 3]] == "star"
     assert general.COLOURS[colours[6, 3] - 1] == "blue"
@@ -80,3 +88,39 @@ def test_interrupted_pretraining_ends_with_the_same_weights(
 def test_other_settings_are_another_model() -> None:
     changed = replace(base_settings.MINI, seed=1)
     assert base_settings.content_key(changed) != base_settings.content_key(base_settings.MINI)
+
+
+def test_the_shipped_model_is_whole_and_small() -> None:
+    checkpoint = open_checkpoint(base_settings.SHIPPED)
+    sizes = [path.stat().st_size for path in base_settings.SHIPPED.iterdir()]
+    assert sum(sizes) <= 16 * 1024**2
+    weights = load_model(checkpoint.path).state_dict()
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+
+
+def test_the_shipped_model_has_the_tokenizer_that_the_code_makes() -> None:
+    kept = load_processor(base_settings.SHIPPED).tokenizer
+    assert kept.get_vocab() == build_tokenizer().get_vocab()
+
+
+def test_the_shipped_model_sees_and_denies() -> None:
+    """A drop below these says that pictures, prompts or loading changed; the data card has the figures."""
+    found = scores(base_settings.SHIPPED, pictures=60, seed=1)
+    assert found["all"]["value"] > 0.6
+    assert found["existence"]["low"] > 0.5
+
+
+def test_the_command_trains_scores_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--mini", "--out", str(tmp_path)]) == 0
+    assert "all" in capsys.readouterr().out
+    assert json.loads((tmp_path / "scores.json").read_text())["all"]["n"] == 32
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [("Red.", True), ("I see ring. Answer: red", True), ("red or blue", False), ("", False)],
+)
+def test_right_reads_the_final_answer(response: str, expected: bool) -> None:
+    assert right(response, "red") is expected
