@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo base-model test lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo base-model test lint format compile images sbom locks test-containers cluster cluster-down bench-demo bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-containers  the miniature pipeline in real containers (podman, debootstrap, root)"
 	@echo "make cluster  a Kubeflow on this machine (Docker, kind), with everything, and a user's day on it; not tried yet"
 	@echo "make cluster-down  delete it"
+	@echo "make bench-demo  the demo's stages against their targets, three worlds, two arithmetics (an hour)"
 	@echo "make bench-data  measure the data stages; one JSON line each, kept in build/bench (about an hour)"
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
 	@echo "make bench-sft   packing against TRL's trainer, forgetting, alignment, Muon against AdamW (four hours; wants make demo)"
@@ -93,6 +94,9 @@ cluster-down:
 
 BENCH_DATA := ingest matching dawid_skene voting evolution faults kills information_density
 BENCH_EVAL := scoring_speed throughput coverage gate quantisation
+
+bench-demo: setup
+	$(BIN)/python -m benchmarks.demo.targets --arithmetic native,default
 
 bench-data: setup
 	set -e; for name in $(BENCH_DATA); do $(BIN)/python -m benchmarks.data.$$name; done

@@ -73,11 +73,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--images", type=int, help=f"pictures of the domain (default {WorldSettings().images})"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of pictures and questions (default 0)")
     parser.add_argument(
         "--mini", action="store_true", help="a few dozen pictures and an untrained model, for tests"
     )
     args = parser.parse_args(argv)
-    settings = MINI if args.mini else WorldSettings()
+    settings = replace(MINI if args.mini else WorldSettings(), seed=args.seed)
     if args.images:
         settings = replace(settings, images=args.images)
     built = build_world(args.out, settings, base_settings.MINI if args.mini else None)

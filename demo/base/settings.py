@@ -13,10 +13,14 @@ from components.core.stage.errors import StageError
 
 @dataclass(frozen=True)
 class PretrainingPhase:
-    """One phase of pretraining: `steps` batches of `batch` pictures; learning rates at their peak."""
+    """One phase of pretraining: `steps` batches of `batch` pictures; learning rates at their peak.
+
+    Rates rise over `warmup_steps`, stay, and fall in a line over the last `decay_steps` to `final_share`.
+    """
 
     steps: int
     batch: int
+    decay_steps: int
     muon_lr: float = 4e-3
     adamw_lr: float = 2e-3
     warmup_steps: int = 30
@@ -47,22 +51,20 @@ class BaseSettings:
     """Everything that decides the base model's weights."""
 
     sizes: ModelSizes = ModelSizes()
-    vision: PretrainingPhase = PretrainingPhase(steps=600, batch=32)
-    facts: PretrainingPhase = PretrainingPhase(steps=900, batch=16, final_share=0.3)
-    questions: PretrainingPhase = PretrainingPhase(steps=1200, batch=8)
-    questions_per_image: int = 9
-    reasoning_share: float = 0.25
+    vision: PretrainingPhase = PretrainingPhase(steps=800, batch=32, decay_steps=400)
+    questions: PretrainingPhase = PretrainingPhase(steps=4000, batch=8, decay_steps=800)
+    questions_per_image: int = 24
+    reasoning_share: float = 0.15
     seed: int = 0
 
 
-_SMALL_PHASE = PretrainingPhase(steps=4, batch=4, warmup_steps=2)
+_SMALL_PHASE = PretrainingPhase(steps=4, batch=4, decay_steps=2, warmup_steps=2)
 MINI = BaseSettings(
     sizes=ModelSizes(
         hidden=64, layers=2, heads=2, key_value_heads=1, feed_forward=128,
         vision_hidden=64, vision_layers=2, vision_feed_forward=128,
     ),
     vision=_SMALL_PHASE,
-    facts=_SMALL_PHASE,
     questions=_SMALL_PHASE,
 )  # fmt: skip
 """A base model that has learned nothing, for tests of the machinery."""

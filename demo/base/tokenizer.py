@@ -62,7 +62,6 @@ def corpus() -> Iterator[str]:
             yield qa.question
             yield qa.answer
             yield f"{qa.reasoning} Answer: {qa.answer}"
-        yield general.facts(general.sample_scene(rng, "train"), rng)
     yield from (" " + word for word in COMMON_WORDS.split() for _ in range(2))
     yield from (
         "Describe the picture.",

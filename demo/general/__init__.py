@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from demo.general.drawing import LABELS, Box, boxes, render
-from demo.general.questions import GeneralQA, facts, questions
+from demo.general.questions import GeneralQA, questions
 from demo.general.scene import (
     COLOURS,
     SHAPES,
@@ -26,7 +26,6 @@ __all__ = [
     "Shape",
     "Written",
     "boxes",
-    "facts",
     "questions",
     "render",
     "sample_scene",

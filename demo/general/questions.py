@@ -180,25 +180,3 @@ def questions(scene: GeneralScene, rng: np.random.Generator) -> list[GeneralQA]:
     """Every question about the picture, in one wording each; yes/no questions are balanced."""
     groups = (_read, _counts, _places, _looks, _exist, _devices)
     return [qa for group in groups for qa in group(scene, rng)]
-
-
-def facts(scene: GeneralScene, rng: np.random.Generator) -> str:
-    """The picture in short statements, in random order: every one can only be completed by looking."""
-    said = []
-    if scene.written:
-        text = scene.written.text
-        said.append(f"The {'number is' if scene.written.is_number else 'letters are'} {text}.")
-        if scene.written.is_number and len(text) > 1:
-            said += [f"The first digit is {text[0]}.", f"The last digit is {text[-1]}."]
-    for shape in scene.shapes:
-        said += [_is(shape), f"The {shape.name} is in the {BANDS[shape.band]} row."]
-        if sum(other.colour == shape.colour for other in scene.shapes) == 1:
-            said.append(f"The {shape.colour} shape is {shape.name}.")
-    said += [f"The {end} shape is {shape.name}." for end, shape in _ends(scene)]
-    said.append(f"I count {len(scene.shapes)}.")
-    if scene.dial:
-        said.append(f"The hand points {DIRECTIONS[scene.dial[2]]}.")
-    if scene.bulbs:
-        said.append("The bulbs are " + ", ".join("lit" if on else "dark" for on in scene.bulbs[2]) + ".")
-    said += [f"{qa.question} {qa.answer}." for qa in _exist(scene, rng) if qa.answer_type == "yes_no"]
-    return " ".join(said[int(i)] for i in rng.permutation(len(said)))

@@ -20,7 +20,7 @@ from demo.base.__main__ import main
 from demo.base.model import ensure_base_model
 from demo.base.scores import right, scores
 from demo.base.tokenizer import build_tokenizer
-from demo.conversation import IGNORED, Encoder, general_turns
+from demo.conversation import IGNORED, Encoder, collate, general_turns
 
 
 def test_encoding_is_what_the_processor_makes(mini_world: Path) -> None:
@@ -28,7 +28,7 @@ def test_encoding_is_what_the_processor_makes(mini_world: Path) -> None:
     encoder = Encoder(processor, grid=8)
     rng = np.random.default_rng(0)
     scene = general.sample_scene(rng, "train")
-    turns = general_turns(scene, rng, 5, 0.5)
+    turns = general_turns(scene, rng, 1, 0.5)
     picture = general.render(scene)
     text = processor.apply_chat_template(build_conversation(turns), tokenize=False)
     expected = processor(text=[text], images=[picture], return_tensors="pt")
@@ -36,7 +36,31 @@ def test_encoding_is_what_the_processor_makes(mini_world: Path) -> None:
     assert [*sample.ids, *processor.tokenizer("\n")["input_ids"]] == expected["input_ids"][0].tolist()
     assert torch.equal(sample.pixels, expected["pixel_values"])
     spoken = [token for token in sample.labels if token != IGNORED]
-    assert processor.tokenizer.decode(spoken) == "".join(f"{response}<|im_end|>" for _, response in turns)
+    assert processor.tokenizer.decode(spoken) == f"{turns[0][1]}<|im_end|>"
+
+
+def test_a_question_in_a_row_is_a_conversation_of_its_own(mini_world: Path) -> None:
+    """Logits of six questions that share their picture, against six conversations by the model's own masks
+    and positions."""
+    model = load_model(mini_world / "base_model", "float32")
+    encoder = Encoder(load_processor(mini_world / "base_model"), grid=8)
+    rng = np.random.default_rng(1)
+    rows = []
+    for count in (6, 2):
+        scene = general.sample_scene(rng, "train")
+        rows.append((general.render(scene), general_turns(scene, rng, count, 0.5)))
+    batch = collate([encoder.sample(*row) for row in rows], encoder)
+    with torch.no_grad():
+        together = model(**batch).logits
+        for row, (picture, turns) in enumerate(rows):
+            for place, turn in enumerate(turns, start=1):
+                alone = collate([encoder.sample(picture, [turn])], encoder)
+                plain = {key: alone[key] for key in alone if key not in ("position_ids", "labels")}
+                plain["attention_mask"] = torch.ones_like(alone["input_ids"])
+                expected = model(**plain).logits[0]
+                branches = torch.tensor(encoder.sample(picture, turns).branches)
+                found = together[row, : len(branches)][(branches == 0) | (branches == place)]
+                torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
 def test_patch_labels_name_what_covers_the_patch() -> None:
@@ -60,7 +84,7 @@ def test_model_loads_and_answers(mini_world: Path) -> None:
     assert len(found) == len(found[0]) == 1
 
 
-@pytest.mark.parametrize("phase", ["vision", "facts", "questions"])
+@pytest.mark.parametrize("phase", ["vision", "questions"])
 def test_interrupted_pretraining_ends_with_the_same_weights(
     mini_world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
