@@ -1,8 +1,7 @@
 """Questions about a picture as training tensors: ChatML, loss on the answers and their end token only.
 
-All questions about a picture share its tokens in one row. Each is a branch of its own: it sees the picture
-and itself, never another question, and its positions start behind the picture. So a row trains what as many
-conversations of one question would, and no answer can be guessed from another question's words.
+All questions about a picture share its tokens in one row, each as a branch (`components.core.vlm.branches`).
+So no answer can be guessed from another question's words.
 
 Shapes: B rows, T tokens of the longest row.
 """
@@ -16,6 +15,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from components.core.vlm.branches import SHARED, UNSEEN, branch_mask, branch_positions
 from components.core.vlm.messages import format_question, format_response
 from demo import general
 
@@ -63,7 +63,7 @@ class Encoder:
         """Encode (question text, response text) turns about one picture, each as a branch."""
         ids = list(self._first)
         labels = [IGNORED] * len(ids)
-        branches = [0] * len(ids)
+        branches = [SHARED] * len(ids)
         for branch, (question, response) in enumerate(turns, start=1):
             prompt = self._tokens(question) + self._turn
             reply = self._tokens(response) + self._end
@@ -74,24 +74,13 @@ class Encoder:
 
     def positions(self, branches_BT: torch.Tensor) -> torch.Tensor:
         """M-RoPE positions, (3, B, T): a picture takes as many as its grid is wide; branches follow it."""
-        size = len(self._first)
         before = self._first.index(self.image_id)
-        after = size - before - self.grid**2
-        start = before + self.grid
         row, column = torch.arange(self.grid**2) // self.grid, torch.arange(self.grid**2) % self.grid
-        text = torch.arange(before).expand(3, -1)
         picture = before + torch.stack([torch.zeros_like(row), row, column])
-        rest = (start + torch.arange(after)).expand(3, -1)
-        first = torch.cat([text, picture, rest], dim=1)
-        place = torch.arange(branches_BT.shape[1] - size)
-        later = branches_BT[:, size:]
-        # A token's place in its branch: its distance from the branch's first token.
-        new = torch.ones_like(later, dtype=torch.bool)
-        new[:, 1:] = later[:, 1:] != later[:, :-1]
-        begins = torch.where(new, place, 0).cummax(dim=1).values
-        behind = start + after + place - begins
-        rows = len(branches_BT)
-        return torch.cat([first[:, None].expand(3, rows, -1), behind[None].expand(3, rows, -1)], dim=2)
+        text = torch.arange(before).expand(3, -1)
+        behind = (before + self.grid + torch.arange(branches_BT.shape[1])).expand(3, -1)
+        rotary = torch.cat([text, picture, behind], dim=1)[:, None, : branches_BT.shape[1]]
+        return branch_positions(rotary.expand(3, *branches_BT.shape), branches_BT)
 
 
 def collate(samples: list[Encoded], encoder: Encoder) -> dict[str, torch.Tensor]:
@@ -99,18 +88,16 @@ def collate(samples: list[Encoded], encoder: Encoder) -> dict[str, torch.Tensor]
     longest = max(len(sample.ids) for sample in samples)
     ids = torch.full((len(samples), longest), encoder.pad_id)
     labels = torch.full((len(samples), longest), IGNORED)
-    branches = torch.full((len(samples), longest), -1)
+    branches = torch.full((len(samples), longest), UNSEEN)
     for row, sample in enumerate(samples):
         size = len(sample.ids)
         ids[row, :size] = torch.tensor(sample.ids)
         labels[row, :size] = torch.tensor(sample.labels)
         branches[row, :size] = torch.tensor(sample.branches)
-    same = branches[:, :, None] == branches[:, None, :]
-    seen = (same | (branches == 0)[:, None, :]).tril()
     return {
         "input_ids": ids,
         "labels": labels,
-        "attention_mask": seen[:, None],
+        "attention_mask": branch_mask(branches),
         "position_ids": encoder.positions(branches),
         "mm_token_type_ids": (ids == encoder.image_id).int(),
         "pixel_values": torch.cat([sample.pixels for sample in samples]),
