@@ -17,8 +17,8 @@ _CODE = ("build.py", "conversation.py", "world_settings.py", "writing.py",
 class WorldSettings:
     """How much of everything."""
 
-    images: int = 1200
-    general_images: int = 1200
+    images: int = 800
+    general_images: int = 600
     benchmark_items: int = 500
     """Questions of the domain benchmark; pictures with two hallucination probes each."""
     general_items: int = 1000

@@ -1,8 +1,8 @@
 """Questions that share their pictures in one row, none of which sees another.
 
-Every token has a branch. 0 is what all questions share: pictures, a system prompt. 1, 2, ... are questions with
-their answers. A token of -1 sees itself alone. A branch sees branch 0 and itself, and its positions follow
-branch 0. So its logits are those of a conversation of one question.
+Every token has a branch. 0 is what all questions share: pictures, a system prompt. 1, 2, ... are questions
+with their answers. A token of -1 sees itself alone. A branch sees branch 0 and itself, and its positions
+follow branch 0. So its logits are those of a conversation of one question.
 
 Shapes: B rows, T tokens.
 """
