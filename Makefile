@@ -11,7 +11,7 @@ CONSTRAINTS := requirements/constraints.txt
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
 	@echo "make demo     a general model becomes a domain expert, on this machine; results in build/demo"
-	@echo "make base-model  train the demo's base model again, into build/base_model (an hour; MINI=1 seconds)"
+	@echo "make base-model  train the demo's base model again, into build/base_model (about an hour; MINI=1: seconds)"
 	@echo "make test     all tests"
 	@echo "make lint     ruff and mypy"
 	@echo "make compile  write build/post_training.yaml for Kubeflow; PROFILE=configs/... chooses the settings"

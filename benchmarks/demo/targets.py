@@ -175,7 +175,7 @@ def outcome(roots: Sequence[Path]) -> Outcome:
 
 
 def _promoted(root: Path) -> bool:
-    found = json.loads((root / "outputs/promotion/verdict/verdict.json").read_text(encoding="utf-8"))
+    found = json.loads((root / "outputs/promotion/verdict").read_text(encoding="utf-8"))
     return bool(found["passed"])
 
 

@@ -52,7 +52,7 @@ class BaseSettings:
 
     sizes: ModelSizes = ModelSizes()
     vision: PretrainingPhase = PretrainingPhase(steps=800, batch=32, decay_steps=400)
-    questions: PretrainingPhase = PretrainingPhase(steps=4000, batch=8, decay_steps=800)
+    questions: PretrainingPhase = PretrainingPhase(steps=2000, batch=8, decay_steps=500)
     questions_per_image: int = 24
     reasoning_share: float = 0.15
     seed: int = 0
