@@ -6,12 +6,13 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo chat test models vllm test-vllm lint format compile images sbom locks test-containers cluster cluster-down bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo base-model chat test models vllm test-vllm lint format compile images sbom locks test-containers cluster cluster-down bench-demo bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
 	@echo "make demo     a general model becomes a domain expert, on this machine; results in build/demo"
 	@echo "make chat     ask the demo's base model and its expert about a picture, in the browser (after make demo)"
+	@echo "make base-model  train the demo's base model again, into build/base_model (about an hour; MINI=1: seconds)"
 	@echo "make test     all tests"
 	@echo "make vllm     vLLM for CPUs in an environment of its own (3 GB); VLM_VLLM_VENV names another folder than build/vllm-venv"
 	@echo "make test-vllm  tests against a real vLLM on this machine (minutes; wants make vllm)"
@@ -23,6 +24,7 @@ help:
 	@echo "make test-containers  the miniature pipeline in real containers (podman, debootstrap, root)"
 	@echo "make cluster  a Kubeflow on this machine (Docker, kind), with everything, and a user's day on it; not tried yet"
 	@echo "make cluster-down  delete it"
+	@echo "make bench-demo  the demo's stages against their targets, three worlds, two arithmetics (an hour)"
 	@echo "make bench-data  measure the data stages; one JSON line each, kept in build/bench (about an hour)"
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
 	@echo "make bench-sft   packing against TRL's trainer, forgetting, alignment, Muon against AdamW (four hours; wants make demo)"
@@ -44,6 +46,9 @@ $(STAMP): $(CONSTRAINTS) pyproject.toml
 
 demo: setup
 	$(BIN)/python -m demo.run
+
+base-model: setup
+	$(BIN)/python -m demo.base $(if $(MINI),--mini --out build/base_model_mini)
 
 # One worker more than cores: one of three waits for a disk, a server or a process that it has killed.
 TEST_WORKERS ?= 3
@@ -122,6 +127,9 @@ cluster-down:
 
 BENCH_DATA := ingest matching dawid_skene voting evolution faults kills information_density
 BENCH_EVAL := scoring_speed throughput coverage gate quantisation
+
+bench-demo: setup
+	$(BIN)/python -m benchmarks.demo.targets --arithmetic native,default
 
 bench-data: setup
 	set -e; for name in $(BENCH_DATA); do $(BIN)/python -m benchmarks.data.$$name; done

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,22 @@ class Values:
     bounded: bool = True
 
 
-def predictions(evaluation: Finished) -> list[Row]:
-    """The rows of an evaluation's answers."""
-    return list(Dataset.open(evaluation.output("predictions"), "predictions").rows_iter())
+def predictions(evaluation: Finished, world: Path = DEMO / "world") -> list[Row]:
+    """The rows of an evaluation's answers; `absent` says whether a probe is about a light that is off."""
+    return answers(evaluation.output("predictions"), world)
+
+
+def answers(path: Path, world: Path) -> list[Row]:
+    """The rows of the dataset `predictions` at `path`, whose benchmarks are those of `world`."""
+    absent = _absent(world)
+    rows = Dataset.open(path, "predictions").rows_iter()
+    return [{**row, "absent": row["item_id"] in absent} for row in rows]
 
 
 @lru_cache
-def _absent() -> frozenset[str]:
+def _absent(world: Path) -> frozenset[str]:
     """Ids of the probes about lights that are off."""
-    rows = Dataset.open(DEMO / "world/benchmarks/hallucination", "benchmark").rows_iter(["item_id", "answer"])
+    rows = Dataset.open(world / "benchmarks/hallucination", "benchmark").rows_iter(["item_id", "answer"])
     return frozenset(row["item_id"] for row in rows if row["answer"] == "no")
 
 
@@ -49,7 +57,7 @@ def _greedy(benchmark: str) -> Callable[[list[Row]], Values]:
 
 
 def _hallucination(rows: list[Row]) -> Values:
-    probes = [r for r in rows if r["benchmark"] == "hallucination" and r["item_id"] in _absent()]
+    probes = [r for r in rows if r["benchmark"] == "hallucination" and r["absent"]]
     return _values(probes, lambda own: float(own[0]["extracted"] == "yes"))
 
 

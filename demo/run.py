@@ -33,13 +33,14 @@ HOST = "127.0.0.1"
 _START_LIMIT_S = 60.0
 
 
-def build_world(world: Path, mini: bool = False) -> None:
-    """Make the missing parts of the world: pictures, general data, benchmarks, the base model.
+def build_world(world: Path, mini: bool = False, seed: int = 0) -> None:
+    """Make the missing parts of the world: pictures, general data, benchmarks.
 
     Raises:
         StageError: the build failed; its own output says why.
     """
-    command = [sys.executable, "-m", "demo.build", "--out", str(world), *(["--mini"] if mini else [])]
+    command = [sys.executable, "-m", "demo.build", "--out", str(world), "--seed", str(seed)]
+    command += ["--mini"] if mini else []
     ended = subprocess.run(command, check=False, env={**torch_defaults(), **os.environ, **share_of(1)})
     if ended.returncode:
         raise StageError(
@@ -127,6 +128,7 @@ def demo(
     root: Annotated[Path, typer.Option(help="Directory of the run and of the world.")] = Path("build/demo"),
     port: Annotated[int, typer.Option(help="Port of the simulated teachers.")] = PORT,
     mini: Annotated[bool, typer.Option("--mini", help="The miniature world of the tests.")] = False,
+    world_seed: Annotated[int, typer.Option(help="Seed of the world's pictures and questions.")] = 0,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override one setting; may be repeated.")
     ] = None,
@@ -138,7 +140,7 @@ def demo(
     with clear_errors():
         checked = at_port(load_profile(profile, set_ or []), port)
         rerun = known_task(from_) if from_ else None
-        build_world(root / "world", mini)
+        build_world(root / "world", mini, world_seed)
         with teachers(root / "world", root / "logs" / "teachers.log", port):
             from pipelines.local.run import run_locally  # which imports kfp
 

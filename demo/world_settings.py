@@ -8,7 +8,8 @@ from pathlib import Path
 
 from components.core.data.hashing import canonical_json, sha256_hex
 
-_CODE = ("build.py", "conversation.py", "general.py", "world_settings.py", "writing.py",
+_CODE = ("build.py", "conversation.py", "world_settings.py", "writing.py",
+         *(f"general/{name}.py" for name in ("drawing", "questions", "scene")),
          *(f"world/{name}.py" for name in ("forms", "index", "questions", "render", "scene")))  # fmt: skip
 
 
@@ -16,16 +17,18 @@ _CODE = ("build.py", "conversation.py", "general.py", "world_settings.py", "writ
 class WorldSettings:
     """How much of everything."""
 
-    images: int = 1600
-    general_images: int = 1500
-    benchmark_items: int = 400
-    """Questions of the domain and the general benchmark; pictures with two hallucination probes each."""
+    images: int = 800
+    general_images: int = 600
+    benchmark_items: int = 500
+    """Questions of the domain benchmark; pictures with two hallucination probes each."""
+    general_items: int = 1000
+    """Questions of the general benchmark: the gate allows it the narrowest change."""
     questions_per_general_image: int = 8
     general_reasoning_share: float = 0.3
     seed: int = 0
 
 
-MINI = WorldSettings(images=32, general_images=32, benchmark_items=24)
+MINI = WorldSettings(images=32, general_images=32, benchmark_items=24, general_items=24)
 
 
 def content_key(settings: WorldSettings) -> str:

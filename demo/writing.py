@@ -103,11 +103,13 @@ def _write_benchmarks(
             )
     draws = rng_for("demo general benchmark", settings.seed)
     with DatasetWriter(out / "general", "benchmark") as writer:
-        for place in range(count):
+        for place in range(settings.general_items):
             task = general.sample_scene(draws, "test")
             asked = general.questions(task, draws)
             item = asked[int(draws.integers(len(asked)))]
-            writer.write([_benchmark_row("general", place, png_bytes(general.render(task)), item, ())])
+            writer.write(
+                [_benchmark_row("general", place, png_bytes(general.render(task)), item, item.choices)]
+            )
 
 
 def _write_general(out: Path, settings: WorldSettings) -> None:

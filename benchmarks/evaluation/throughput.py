@@ -12,7 +12,7 @@ in all.
 
     python -m benchmarks.evaluation.throughput [--world DIR] [--checkpoint DIR] [--scale 1.0] [--rounds 3]
 
-`make demo` (or `python -m demo.build --out build/demo/world`) builds the world and its base model. The
+`make demo` (or `python -m demo.build --out build/demo/world`) builds the world. The
 default checkpoint is the demo's final one, else its base model.
 """
 
@@ -34,6 +34,7 @@ from components.evaluation.config import BenchmarkRef, Config, Role
 from components.evaluation.engines import Decoding, Response
 from components.evaluation.engines.transformers import TransformersEngine
 from components.evaluation.items import Questions, subset
+from demo.base.settings import SHIPPED
 
 CONFIG = Config(batch_size=128, max_new_tokens=32)
 SAMPLED_ITEMS = 300
@@ -101,7 +102,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="share of the items")
     parser.add_argument("--rounds", type=int, default=3, help="how often each way runs")
     args = parser.parse_args()
-    model_path = args.checkpoint or (FINAL if FINAL.is_dir() else args.world / "base_model")
+    model_path = args.checkpoint or (FINAL if FINAL.is_dir() else SHIPPED)
     set_threads()
 
     questions = Questions()

@@ -38,7 +38,7 @@ from components.core.vlm import build_processor, vision_token_count
 from components.curriculum_sft.data.batches import answer_finder
 from components.curriculum_sft.data.checks import Planner, partition
 from components.curriculum_sft.data.prepare import read_general
-from demo.tokenizer import build_tokenizer
+from demo.base.tokenizer import build_tokenizer
 
 SIZE_PX = (640, 480)
 PICTURES = 200

@@ -30,9 +30,9 @@ from benchmarks.harness import ROOT, machine
 from benchmarks.training.packing import BATCH, run_packed, run_trl, samples, write_model
 from components.core.vlm import build_processor, load_model, load_processor
 from components.curriculum_sft.training.throughput import flops_per_token, peak_flops
-from demo.base_model import build_config, build_model
-from demo.base_settings import ModelSizes
-from demo.tokenizer import build_tokenizer
+from demo.base.model import build_config, build_model
+from demo.base.settings import ModelSizes
+from demo.base.tokenizer import build_tokenizer
 
 OUTPUT = ROOT / "benchmarks" / "results"
 SIZES_2B = ModelSizes(

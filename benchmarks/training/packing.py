@@ -37,9 +37,9 @@ from components.curriculum_sft.objectives.sft import sft_trainer
 from components.curriculum_sft.packing.plan import fill, plan_epoch, vision_imbalance
 from components.curriculum_sft.training.trainer import Setup
 from demo import general
-from demo.base_model import MIN_PIXELS, build_config, build_model
-from demo.base_settings import ModelSizes
-from demo.tokenizer import build_tokenizer
+from demo.base.model import MIN_PIXELS, build_config, build_model
+from demo.base.settings import ModelSizes
+from demo.base.tokenizer import build_tokenizer
 from demo.world.questions import catalogue
 from demo.world.render import png_bytes, render
 from demo.world.scene import sample_scene

@@ -171,6 +171,9 @@ class Config(Settings):
     """Samples, drawn by seed, that are encoded before training and compared with their plan."""
     questions_per_sample: int = Field(default=8, ge=1)
     """Most questions about one image in a sample, as turns of one conversation; the image is encoded once."""
+    separate_questions: Literal["none", "domain", "all"] = "none"
+    """Samples whose turns see the pictures and themselves, but not each other (sft objective, Qwen-VL).
+    Questions about one image give each other's answers away. Dialogues need their turns: leave them whole."""
     reasoning_share: float = Field(default=0.3, ge=0, le=1)
     """Share of domain answers that are trained with their reasoning before the final answer."""
     max_length_tokens: int = Field(default=4096, ge=16)
@@ -288,6 +291,16 @@ class Config(Settings):
             raise ValueError(
                 "pack_tokens needs attention sdpa or flash_attention_2: eager mixes packed samples"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _questions_fit(self) -> Config:
+        if self.separate_questions == "none":
+            return self
+        if self.objective != "sft" or self.pack_tokens:
+            raise ValueError("separate_questions is for the sft objective without packing")
+        if self.attention != "sdpa":
+            raise ValueError("separate_questions needs attention sdpa, which takes its mask")
         return self
 
     @model_validator(mode="after")

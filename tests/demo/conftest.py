@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from demo import base_settings
+from demo.base import settings as base_settings
 from demo.build import build_world
 from demo.world_settings import MINI
 

@@ -12,7 +12,7 @@ import pytest
 from components.core.data.checkpoint import open_checkpoint
 from components.core.data.dataset import Dataset
 from components.core.vlm.messages import format_question
-from demo import base_settings
+from demo.base import settings as base_settings
 from demo.build import build_world
 from demo.world.forms import FORMS
 from demo.world.index import WorldIndex

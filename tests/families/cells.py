@@ -348,9 +348,9 @@ def evaluation(world: World) -> str:
 
 
 def _suppressed(model: Any, processor: Any) -> set[int]:
-    from components.core.vlm.sampling import _suppressed_tokens
+    from components.core.vlm.sampling import suppressed_tokens
 
-    return set(_suppressed_tokens(model, processor).tolist())
+    return set(suppressed_tokens(model, processor).tolist())
 
 
 def export(world: World) -> str:

@@ -8,10 +8,12 @@ from datasets import Dataset
 from torch.utils.data import Sampler, SequentialSampler
 from trl import SFTConfig, SFTTrainer
 
+from components.core.stage.errors import ConfigError
 from components.core.training.launch import world_size
-from components.core.vlm.families import refuse
+from components.core.vlm.families import family_of, refuse
 from components.curriculum_sft.packing.forward import PackCollator, flatten, use_packed_attention
 from components.curriculum_sft.packing.plan import packs_of
+from components.curriculum_sft.packing.questions import QuestionCollator, separated
 from components.curriculum_sft.training.trainer import (
     Setup,
     StageTrainerMixin,
@@ -39,12 +41,20 @@ class PackedSFTTrainer(StageSFTTrainer):
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
 
 
+class SeparateSFTTrainer(StageSFTTrainer):
+    """Trains on conversations whose questions do not see each other."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        core = next(module for module in self.model.modules() if hasattr(module, "get_rope_index"))
+        return super().compute_loss(model, separated(inputs, core.get_rope_index), *args, **kwargs)
+
+
 def sft_trainer(setup: Setup) -> StageSFTTrainer:
     """A trainer for samples; its loss is the mean negative log-likelihood of the assistant's tokens."""
     config = setup.config
     # TRL knows a vision dataset by its column `images`; here it holds ids, which the collator resolves.
     columns = [{"sample_id": row["sample_id"], "messages": row["messages"], "images": row["image_ids"],
-                "length": row["length"]} for row in setup.rows]  # fmt: skip
+                "source": row["source"], "length": row["length"]} for row in setup.rows]  # fmt: skip
     arguments = trainer_arguments(setup) | {
         "max_length": None,
         "router_aux_loss_coef": config.router_aux_loss,
@@ -57,10 +67,18 @@ def sft_trainer(setup: Setup) -> StageSFTTrainer:
         collate, kind = PackCollator(collate, columns), PackedSFTTrainer
         columns = [{"pack": pack, "images": []} for pack in packs]
         arguments["num_train_epochs"] = 1  # the plan holds the packs of every epoch
+    elif config.separate_questions != "none":
+        refuse(setup.start, "packing", "curriculum_sft.separate_questions")
+        sources = None if config.separate_questions == "all" else frozenset({"domain"})
+        collate, kind = QuestionCollator(collate, sources), SeparateSFTTrainer
     settings = SFTConfig(**arguments)  # first: it joins the processes, and chooses this one's GPU
     parts = trainer_parts(setup)
     if config.pack_tokens:
         use_packed_attention(parts["model"], config.attention)
+    if kind is SeparateSFTTrainer and not family_of(parts["model"]).multi_rotary:
+        raise ConfigError(
+            "curriculum_sft.separate_questions: needs a model of Qwen's families; set it to none"
+        )
     trainer = kind(args=settings, data_collator=collate, train_dataset=Dataset.from_list(columns), **parts)
     # Most families claim to take no token count, but TRL's loss needs one. Without it every rank and every
     # accumulated pass would count alike, however many tokens it supervises.

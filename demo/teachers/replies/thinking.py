@@ -22,9 +22,9 @@ _SKILLS = {
 }
 """Skill of a question -> the atomic ability that it is an instance of, and the step that uses it."""
 
-FIRST_STEP_SHARE = 0.5
+FIRST_STEP_SHARE = 0.8
 """Share of paths that also write down the first, obvious step."""
-RECHECK_SHARE = 0.3
+RECHECK_SHARE = 0.5
 """Share of paths that check their conclusion."""
 
 

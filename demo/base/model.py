@@ -16,10 +16,10 @@ from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForCondi
 from components.core.data.checkpoint import Checkpoint, commit_checkpoint
 from components.core.vlm import build_processor
 from demo import general
-from demo.base_settings import BaseSettings, ModelSizes, content_key, find_base_model
+from demo.base.pretraining import pretrain
+from demo.base.settings import BaseSettings, ModelSizes, content_key, find_base_model
+from demo.base.tokenizer import build_tokenizer
 from demo.conversation import Encoder
-from demo.pretraining import pretrain
-from demo.tokenizer import build_tokenizer
 
 CONTEXT_TOKENS = 4096
 ROPE_THETA = 5_000_000.0
@@ -94,7 +94,7 @@ def build_model(config: Qwen3VLConfig, seed: int) -> Qwen3VLForConditionalGenera
 
 
 def ensure_base_model(out: Path, settings: BaseSettings | None = None) -> Checkpoint:
-    """Train the base model into the directory `out`, or return at once if it is there and whole.
+    """Train the base model into the directory `out`, in float16, or return at once if it is there and whole.
 
     Interrupted training continues where it was on the next call.
     """
@@ -116,12 +116,14 @@ def ensure_base_model(out: Path, settings: BaseSettings | None = None) -> Checkp
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     work = out.with_name(f".{out.name}_work")
-    pretrain(model, Encoder(processor, general.SIZE_PX // sizes.patch_px), settings, work, key)
+    curve = pretrain(model, Encoder(processor, general.SIZE_PX // sizes.patch_px), settings, work, key)
     if out.exists():
         shutil.rmtree(out)
     out.mkdir(parents=True)
-    model.save_pretrained(out)
+    model.to(torch.float16).save_pretrained(out)
     processor.save_pretrained(out)
-    checkpoint = commit_checkpoint(out, provenance={"made_by": "demo.base_model"}, extra={"content_key": key})
+    checkpoint = commit_checkpoint(
+        out, provenance={"made_by": "demo.base"}, extra={"content_key": key, "curve": curve}
+    )
     shutil.rmtree(work)
     return checkpoint

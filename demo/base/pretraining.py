@@ -2,15 +2,13 @@
 
 A model that learns only through answers sits on a long plateau before the picture starts to matter. So the
 vision tower is trained alone first, as in the large models: every patch names its shape, colour or digit.
-Then the whole model completes short statements about pictures, densely supervised and without the words
-around a question. Last, it answers questions, several about a picture in one conversation.
+Then the whole model answers questions, many about each picture, none of which sees another.
 
 Matrices are updated by Muon (Jordan et al. 2024; used by Kimi-VL, arXiv 2504.07491), the rest by AdamW.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -27,11 +25,11 @@ from tqdm import tqdm
 from components.core.data.hashing import rng_for
 from components.core.training.muon import Muon
 from demo import general
-from demo.base_settings import BaseSettings, PretrainingPhase
+from demo.base.settings import BaseSettings, PretrainingPhase
 from demo.conversation import Encoder, collate, general_turns
 
 SAVE_INTERVAL_S = 20.0
-DESCRIBE = "Describe the picture."
+CURVE_STEPS = 10
 BACKGROUND_WEIGHT = 0.3
 """Most patches show nothing; their weight in the patch labelling loss."""
 SMALLEST_COVER = 0.15
@@ -47,6 +45,8 @@ class _Progress:
     phase: str = ""
     step: int = 0
     state: dict[str, Any] = field(default_factory=dict)
+    curve: list[tuple[str, int, float]] = field(default_factory=list)
+    """(phase, step, loss), every CURVE_STEPS steps."""
     saved_s: float = field(default_factory=time.monotonic)
 
     @classmethod
@@ -54,8 +54,13 @@ class _Progress:
         if path.is_file():
             stored = torch.load(path, weights_only=True)
             if stored["key"] == key:
-                return cls(path, key, stored["phase"], stored["step"], stored["state"])
+                return cls(path, key, stored["phase"], stored["step"], stored["state"], stored["curve"])
         return cls(path, key)
+
+    def note(self, phase: str, step: int, loss: torch.Tensor) -> None:
+        """Keep the loss of every CURVE_STEPS-th step."""
+        if step % CURVE_STEPS == 0:
+            self.curve.append((phase, step, round(float(loss.detach()), 4)))
 
     def save(
         self, phase: str, step: int, state: Callable[[], dict[str, Any]], *, force: bool = False
@@ -64,7 +69,9 @@ class _Progress:
             return
         self.phase, self.step, self.state, self.saved_s = phase, step, state(), time.monotonic()
         draft = self.path.with_suffix(".part")
-        torch.save({"key": self.key, "phase": phase, "step": step, "state": self.state}, draft)
+        torch.save(
+            {"key": self.key, "phase": phase, "step": step, "state": self.state, "curve": self.curve}, draft
+        )
         os.replace(draft, self.path)
 
 
@@ -89,7 +96,7 @@ def patch_labels(scene: general.GeneralScene, patch_px: int) -> tuple[np.ndarray
 
 
 class _Optimizers:
-    """Muon for the inner matrices, AdamW for the rest; one schedule: warm-up, then a cosine."""
+    """Muon for the inner matrices, AdamW for the rest; one schedule: warm-up, plateau, decay."""
 
     def __init__(
         self, named: list[tuple[str, nn.Parameter]], phase: PretrainingPhase, outside: tuple[str, ...]
@@ -108,10 +115,9 @@ class _Optimizers:
     def step(self, step: int) -> None:
         """Clip, update, clear; `step` counts from 0."""
         phase = self.phase
-        cosine = 0.5 * (1 + math.cos(math.pi * step / phase.steps))
-        share = min(1.0, (step + 1) / phase.warmup_steps) * (
-            phase.final_share + (1 - phase.final_share) * cosine
-        )
+        left = min(1.0, (phase.steps - step) / phase.decay_steps)
+        rise = min(1.0, (step + 1) / phase.warmup_steps)
+        share = rise * (phase.final_share + (1 - phase.final_share) * left)
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for part, peak in zip(self.parts, self.peaks, strict=True):
             for group in part.param_groups:
@@ -172,58 +178,54 @@ def train_vision(
         loss = loss + functional.cross_entropy(heads.colour(seen), colours)
         loss.backward()
         optimizers.step(step)
+        progress.note("vision", step, loss)
         progress.save(
             "vision", step + 1, lambda: {"modules": modules.state_dict(), "optimizers": optimizers.state()}
         )
 
 
-def train_language(
-    model: Any,
-    encoder: Encoder,
-    name: str,
-    phase: PretrainingPhase,
-    turns_of: Callable[[general.GeneralScene, np.random.Generator], list[tuple[str, str]]],
-    progress: _Progress,
-    seed: int,
-) -> None:
-    """Phase `name` of the whole model: it learns the conversation of `turns_of` about each picture."""
+def train_questions(model: Any, encoder: Encoder, settings: BaseSettings, progress: _Progress) -> None:
+    """Second phase: the whole model answers questions about each picture."""
+    phase = settings.questions
     optimizers = _Optimizers(list(model.named_parameters()), phase, ("embed", "lm_head"))
-    start = progress.step if progress.phase == name else 0
-    if progress.phase == name:
+    start = progress.step if progress.phase == "questions" else 0
+    if progress.phase == "questions":
         model.load_state_dict(progress.state["model"])
         if start:
             optimizers.load(progress.state["optimizers"])
     model.train()
-    for step in _steps(name, phase, start):
-        rng = rng_for("base", name, seed, step)
-        scenes = [general.sample_scene(rng, "train") for _ in range(phase.batch)]
-        samples = [encoder.sample(general.render(scene), turns_of(scene, rng)) for scene in scenes]
-        model(**collate(samples, encoder)).loss.backward()
+    for step in _steps("questions", phase, start):
+        rng = rng_for("base questions", settings.seed, step)
+        samples = []
+        for _ in range(phase.batch):
+            scene = general.sample_scene(rng, "train")
+            turns = general_turns(scene, rng, settings.questions_per_image, settings.reasoning_share)
+            samples.append(encoder.sample(general.render(scene), turns))
+        loss = model(**collate(samples, encoder)).loss
+        loss.backward()
         optimizers.step(step)
-        progress.save(name, step + 1, lambda: {"model": model.state_dict(), "optimizers": optimizers.state()})
+        progress.note("questions", step, loss)
+        progress.save(
+            "questions", step + 1, lambda: {"model": model.state_dict(), "optimizers": optimizers.state()}
+        )
 
 
-def pretrain(model: Any, encoder: Encoder, settings: BaseSettings, work: Path, key: str) -> None:
+def pretrain(
+    model: Any, encoder: Encoder, settings: BaseSettings, work: Path, key: str
+) -> list[tuple[str, int, float]]:
     """Train `model` in place. State is kept in `work`; a run that was interrupted continues there.
 
     `key` names the settings: state that another key left is not used.
+
+    Returns:
+        The curve: (phase, step, loss) of every CURVE_STEPS-th step.
     """
     work.mkdir(parents=True, exist_ok=True)
     progress = _Progress.load(work / "pretraining.pt", key)
-    seed = settings.seed
-
-    def describe(scene: general.GeneralScene, rng: np.random.Generator) -> list[tuple[str, str]]:
-        return [(DESCRIBE, general.facts(scene, rng))]
-
-    def ask(scene: general.GeneralScene, rng: np.random.Generator) -> list[tuple[str, str]]:
-        return general_turns(scene, rng, settings.questions_per_image, settings.reasoning_share)
-
-    torch.manual_seed(seed)
-    if progress.phase not in ("facts", "questions"):
-        train_vision(model, encoder, settings.vision, progress, seed)
-        progress.save("facts", 0, lambda: {"model": model.state_dict()}, force=True)
-    if progress.phase == "facts":
-        train_language(model, encoder, "facts", settings.facts, describe, progress, seed)
+    torch.manual_seed(settings.seed)
+    if progress.phase != "questions":
+        train_vision(model, encoder, settings.vision, progress, settings.seed)
         progress.save("questions", 0, lambda: {"model": model.state_dict()}, force=True)
-    train_language(model, encoder, "questions", settings.questions, ask, progress, seed)
+    train_questions(model, encoder, settings, progress)
     model.eval()
+    return progress.curve

@@ -32,6 +32,18 @@ SPLIT = (
 )
 LARGEST_VOCABULARY = 2048
 CORPUS_SCENES = 200
+COMMON_WORDS = (
+    "a about above after again all also an and any are as at back because before below between both but "
+    "by can careful cause change check clear close danger describe do does door down drive driver each "
+    "else empty even every explain find first five for four from full go good half has have here high how "
+    "if in inside is it its just keep know last left level like list little look low me meaning means "
+    "more most much must name near needs never new next no normal not nothing now of off on one only open "
+    "or other out over part picture place please point problem question right safe same say second see "
+    "seven should show shown side six so soon still stop than that the their then there they thing this "
+    "three time to too top two under up urgent very warm warning was way we what when where which who why "
+    "will with without word would wrong yes yet you your zero"
+)
+"""Plain words that later wordings may use: each is one token."""
 
 
 def corpus() -> Iterator[str]:
@@ -50,7 +62,7 @@ def corpus() -> Iterator[str]:
             yield qa.question
             yield qa.answer
             yield f"{qa.reasoning} Answer: {qa.answer}"
-        yield general.facts(general.sample_scene(rng, "train"), rng)
+    yield from (" " + word for word in COMMON_WORDS.split() for _ in range(2))
     yield from (
         "Describe the picture.",
         "user\n",

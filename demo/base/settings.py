@@ -13,10 +13,14 @@ from components.core.stage.errors import StageError
 
 @dataclass(frozen=True)
 class PretrainingPhase:
-    """One phase of pretraining: `steps` batches of `batch` pictures; learning rates at their peak."""
+    """One phase of pretraining: `steps` batches of `batch` pictures; learning rates at their peak.
+
+    Rates rise over `warmup_steps`, stay, and fall in a line over the last `decay_steps` to `final_share`.
+    """
 
     steps: int
     batch: int
+    decay_steps: int
     muon_lr: float = 4e-3
     adamw_lr: float = 2e-3
     warmup_steps: int = 30
@@ -47,22 +51,20 @@ class BaseSettings:
     """Everything that decides the base model's weights."""
 
     sizes: ModelSizes = ModelSizes()
-    vision: PretrainingPhase = PretrainingPhase(steps=250, batch=32)
-    facts: PretrainingPhase = PretrainingPhase(steps=500, batch=16, final_share=0.3)
-    questions: PretrainingPhase = PretrainingPhase(steps=250, batch=8)
-    questions_per_image: int = 9
-    reasoning_share: float = 0.25
+    vision: PretrainingPhase = PretrainingPhase(steps=800, batch=32, decay_steps=400)
+    questions: PretrainingPhase = PretrainingPhase(steps=2000, batch=8, decay_steps=500)
+    questions_per_image: int = 24
+    reasoning_share: float = 0.15
     seed: int = 0
 
 
-_SMALL_PHASE = PretrainingPhase(steps=4, batch=4, warmup_steps=2)
+_SMALL_PHASE = PretrainingPhase(steps=4, batch=4, decay_steps=2, warmup_steps=2)
 MINI = BaseSettings(
     sizes=ModelSizes(
         hidden=64, layers=2, heads=2, key_value_heads=1, feed_forward=128,
         vision_hidden=64, vision_layers=2, vision_feed_forward=128,
     ),
     vision=_SMALL_PHASE,
-    facts=_SMALL_PHASE,
     questions=_SMALL_PHASE,
 )  # fmt: skip
 """A base model that has learned nothing, for tests of the machinery."""
@@ -70,11 +72,17 @@ MINI = BaseSettings(
 
 def content_key(settings: BaseSettings) -> str:
     """Hash of the settings and of the code that the weights depend on."""
-    folder = Path(__file__).parent
-    modules = ("base_model", "base_settings", "conversation", "general", "pretraining", "tokenizer")
-    names = [f"{name}.py" for name in (*modules, "world/forms", "world/questions", "world/scene")]
+    folder = Path(__file__).parents[1]
+    base = (f"base/{name}" for name in ("model", "pretraining", "settings", "tokenizer"))
+    general = (f"general/{name}" for name in ("drawing", "questions", "scene"))
+    world = (f"world/{name}" for name in ("forms", "questions", "scene"))
+    names = [f"{name}.py" for name in ("conversation", *base, *general, *world)]
     code = [[name, sha256_hex((folder / name).read_bytes())] for name in names]
     return sha256_hex(canonical_json([asdict(settings), code, version("torch")]))
+
+
+SHIPPED = Path(__file__).parent / "checkpoint"
+"""The trained base model that comes with the demo."""
 
 
 def find_base_model(out: Path, key: str) -> Checkpoint | None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from demo.tokenizer import SPECIAL_TOKENS, build_tokenizer
+from demo.base.tokenizer import SPECIAL_TOKENS, build_tokenizer
 from demo.world.scene import COLOURS, LIGHTS
 
 _TOKENIZER = build_tokenizer()
