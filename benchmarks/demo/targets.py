@@ -25,12 +25,12 @@ from typing import Any
 
 from benchmarks.harness import RESULTS, result
 from benchmarks.scores import Row, answers, difference, markdown, over_seeds, shown
-from components.stages import EVALUATED
+from components.stages import EVALUATED, SECTIONS
 from pipelines.local.process import torch_defaults
 
 MEASURES = ("domain", "general", "hallucination", "pass@1", "pass@8", "tokens")
 TUNING_SEEDS = (100, 101, 102)
-SEEDED = ("sft_1_domain", "sft_2_restore", "sft_3_align", "hybrid_rl")
+SEEDED = tuple(name for name, use in SECTIONS.items() if use.stage in ("curriculum_sft", "hybrid_rl"))
 BASE, DOMAIN, RESTORED, ALIGNED, FINAL = EVALUATED
 
 
