@@ -131,8 +131,8 @@ def test_the_shipped_model_has_the_tokenizer_that_the_code_makes() -> None:
 def test_the_shipped_model_sees_and_denies() -> None:
     """A drop below these says that pictures, prompts or loading changed; the data card has the figures."""
     found = scores(base_settings.SHIPPED, pictures=60, seed=1)
-    assert found["all"]["value"] > 0.6
-    assert found["existence"]["low"] > 0.5
+    assert found["all"]["value"] > 0.9
+    assert found["existence"]["value"] > 0.9
 
 
 def test_the_command_trains_scores_and_draws(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
