@@ -37,4 +37,4 @@ def adapter_config(model: Any, config: Config) -> Any:
     def frozen(name: str) -> bool:
         return config.freeze_vision and family.part_of(f"{name}.") != "language"
 
-    return adapters.adapter_config(config.lora, model, frozen, "hybrid_rl")
+    return adapters.adapter_config(config.lora, model, frozen, "hybrid_rl", family.experts)

@@ -117,11 +117,7 @@ class HybridTrainer(GRPOTrainer):
             self.not_shared = "the model's family has no such path"
         self._shares_prompts = not self.not_shared
         # Our sampler takes any family; under ZeRO it knows those with the shortcut alone.
-        self._samples_itself = not (
-            self.is_fsdp_enabled
-            or self.args.gradient_checkpointing
-            or (self.is_deepspeed_enabled and not supported)
-        )
+        self._samples_itself = not (self.is_fsdp_enabled or (self.is_deepspeed_enabled and not supported))
         self._rows: list[dict[str, Any]] = []  # of the generation under way
         self._group = torch.empty(0, dtype=torch.long)  # the prompt that each row of the batch belongs to
 

@@ -20,6 +20,7 @@ from PIL import Image
 from components.core.conversations import GeneralData
 from components.core.conversations.pictures import Sizes
 from components.core.stage.errors import ConfigError
+from components.core.training.result import write_result
 from components.core.vlm import generate, load_model, load_processor
 from components.core.vlm.families import family_for, family_of, read_config
 from components.core.vlm.messages import build_conversation, prompt_text
@@ -27,7 +28,6 @@ from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.batches import ConversationCollator
 from components.curriculum_sft.data.checks import partition, planner_for
 from components.curriculum_sft.data.prepare import verify
-from components.curriculum_sft.training.model import save_model
 from components.curriculum_sft.training.probes import row_losses
 from components.curriculum_sft.training.trainer import Setup
 from components.preflight.base_model import check_base_model
@@ -379,6 +379,13 @@ def export(world: World) -> str:
     return ""
 
 
+def save(trainer: Any, setup: Setup, output: Path) -> None:
+    """Write what the stage would make of the trainer's last checkpoint."""
+    checkpoint = output.with_name("checkpoint")
+    trainer.save_model(str(checkpoint))
+    write_result(checkpoint, setup.start, setup.processor, output, "float32")
+
+
 def reload(world: World) -> str:
     """A trained checkpoint loads in plain transformers with the same logits; the processor is as before."""
     from transformers import AutoModelForImageTextToText
@@ -389,7 +396,7 @@ def reload(world: World) -> str:
     trainer = sft_trainer(setup)
     trainer.train()
     output = world.out / "saved"
-    save_model(trainer, setup.processor, output)
+    save(trainer, setup, output)
     plain = AutoModelForImageTextToText.from_pretrained(output, dtype=torch.float32)
     np.testing.assert_allclose(losses(plain, setup), losses(trainer.model, setup), atol=1e-5)
     again = ConversationCollator(load_processor(output), world.pictures)(setup.rows)

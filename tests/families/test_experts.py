@@ -11,11 +11,11 @@ from components.core.vlm import load_model
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.objectives.dpo import dpo_trainer  # noqa: F401  (loads trl once)
 from components.curriculum_sft.objectives.sft import sft_trainer
-from components.curriculum_sft.training.model import adapter_config, save_model
+from components.curriculum_sft.training.model import adapter_config
 from components.curriculum_sft.training.throughput import flops_per_token
 from components.hybrid_rl.config import Config as RlConfig
 from components.hybrid_rl.stage import by_family
-from tests.families.cells import World
+from tests.families.cells import World, save
 
 EXPERTS = ("gate_up_proj", "down_proj")
 
@@ -38,7 +38,7 @@ def experts(names: set[str]) -> set[str]:
 def test_muon_moves_every_expert_weight(world):
     setup = world.setup(optimizer="muon", router_aux_loss=0.1)
     trainer = sft_trainer(setup)
-    inner = trainer.optimizer._parts[0]
+    inner = trainer.create_optimizer()._parts[0]
     assert any(p.ndim == 3 for group in inner.param_groups for p in group["params"])
     trainer.train()
     assert len(experts(changed(world, trainer.model))) == 4  # two layers, two fused weights
@@ -51,7 +51,7 @@ def test_lora_reaches_the_experts_and_is_merged_into_them(world):
     setup = world.setup(lora={"rank": 4, "alpha": 8.0}, freeze={"vision": True, "projector": True})
     trainer = sft_trainer(setup)
     trainer.train()
-    save_model(trainer, setup.processor, world.out / "saved")
+    save(trainer, setup, world.out / "saved")
     moved = changed(world, load_model(world.out / "saved", "float32"))
     assert len(experts(moved)) == 4
     assert any("q_proj" in name for name in moved) and not any("visual" in name for name in moved)

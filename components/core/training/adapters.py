@@ -14,19 +14,25 @@ from torch import nn
 
 from components.core.stage.errors import ConfigError
 from components.core.training.settings import Lora
-from components.core.vlm.families import family_of
 
 Gather = Callable[[Sequence[nn.Parameter]], AbstractContextManager[Any]]
 """Brings together parameters that are spread over processes, for the time of a block."""
 
 
-def adapter_config(lora: Lora | None, model: nn.Module, frozen: Callable[[str], bool], stage: str) -> Any:
+def adapter_config(
+    lora: Lora | None,
+    model: nn.Module,
+    frozen: Callable[[str], bool],
+    stage: str,
+    experts: Sequence[str] = (),
+) -> Any:
     """The peft configuration of the settings; None without adapters.
 
     Args:
         model: the model that will get them.
         frozen: whether a module, by name, belongs to a part that is not trained: it gets no adapters.
         stage: names the setting in an error.
+        experts: fused weights of a mixture's experts, by their names in a layer.
 
     A mixture's experts get adapters where `target_modules` names a projection that their fused weights hold.
 
@@ -45,7 +51,7 @@ def adapter_config(lora: Lora | None, model: nn.Module, frozen: Callable[[str], 
     ends = {name: name.rpartition(".")[2] for name, _ in model.named_modules()}
     reached = [name for name, end in ends.items() if end in lora.target_modules]
     left_out = [name for name in reached if frozen(name)]
-    fused = _fused_experts(lora, model, stage)
+    fused = _fused_experts(lora, experts, stage)
     if len(left_out) == len(reached) and not fused:
         kinds = sorted({ends[name] for name, part in model.named_modules() if isinstance(part, nn.Linear)})
         raise ConfigError(
@@ -63,15 +69,13 @@ def adapter_config(lora: Lora | None, model: nn.Module, frozen: Callable[[str], 
     )
 
 
-def _fused_experts(lora: Lora, model: nn.Module, stage: str) -> list[str]:
+def _fused_experts(lora: Lora, experts: Sequence[str], stage: str) -> list[str]:
     """Names of the experts' fused weights that get adapters; gate and up are one weight there."""
-    family = family_of(model)
     wanted = {"gate_up_proj" if name in ("gate_proj", "up_proj") else name for name in lora.target_modules}
-    fused = [name for name in family.experts if name.rsplit(".", 1)[-1] in wanted]
+    fused = [name for name in experts if name.rsplit(".", 1)[-1] in wanted]
     if fused and lora.dropout:
         raise ConfigError(
-            f"{stage}.lora.dropout: {family.name} has fused experts, whose adapters take no dropout; "
-            "set it to 0"
+            f"{stage}.lora.dropout: the model has fused experts, whose adapters take no dropout; set it to 0"
         )
     return fused
 

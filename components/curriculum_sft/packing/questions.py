@@ -50,7 +50,7 @@ class QuestionCollator:
 def branches_of(ids: Sequence[int], labels: Sequence[int], joint: Sequence[int], image_end: int) -> list[int]:
     """The branch of each token of one conversation.
 
-    A conversation stays whole (all SHARED) if it cannot be taken apart: it has one answer only, no picture, a
+    A conversation that cannot be taken apart stays whole (all SHARED). It has one answer only, no picture, a
     picture behind the first answer, or anything but `joint` between two turns.
 
     Args:

@@ -87,4 +87,4 @@ def adapter_config(model: nn.Module, config: Config) -> Any:
     def frozen(name: str) -> bool:
         return family.part_of(f"{name}.") in kept
 
-    return adapters.adapter_config(config.lora, model, frozen, "curriculum_sft")
+    return adapters.adapter_config(config.lora, model, frozen, "curriculum_sft", family.experts)
