@@ -18,6 +18,8 @@ from pipelines.profile.run_profile import load_profile
 
 ROOT = Path(__file__).resolve().parents[3]
 PROFILES = sorted((ROOT / "configs").glob("*.yaml"))
+DIFFERENT = [path for path in PROFILES if not path.stem.startswith("qwen3-vl-") or path.stem == "qwen3-vl-8b"]
+"""Those whose graphs differ: sizes of one model have the same tasks."""
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +56,7 @@ def test_has_every_task(ir):
     assert set(tasks(ir)) == set(TASKS)
 
 
-@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", DIFFERENT, ids=lambda path: path.stem)
 def test_both_forms_are_the_same_tasks_with_the_same_arguments_and_edges(path, tmp_path):
     forms = []
     for nested in (True, False):
