@@ -29,7 +29,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture
 def outcomes() -> dict[tuple[str, str], str]:
-    """What the cells of this session came to."""
+    """What the cells of this run came to."""
     return OUTCOMES
 
 
