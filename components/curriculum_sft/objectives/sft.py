@@ -33,9 +33,7 @@ class PackedSFTTrainer(StageSFTTrainer):
         inputs = super()._prepare_inputs(inputs)
         if "attention_mask" not in inputs:
             return inputs  # flattened already
-        # Adapters and wrappers of several processes hide the model that knows its rotary positions.
-        cores = (module for module in self.model.modules() if hasattr(module, "get_rope_index"))
-        return flatten(inputs, core.get_rope_index if (core := next(cores, None)) else None)
+        return flatten(inputs, _rope_index(self.model))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         return SequentialSampler(train_dataset if train_dataset is not None else self.train_dataset)
@@ -45,8 +43,12 @@ class SeparateSFTTrainer(StageSFTTrainer):
     """Trains on conversations whose questions do not see each other."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        core = next(module for module in self.model.modules() if hasattr(module, "get_rope_index"))
-        return super().compute_loss(model, separated(inputs, core.get_rope_index), *args, **kwargs)
+        return super().compute_loss(model, separated(inputs, _rope_index(self.model)), *args, **kwargs)
+
+
+def _rope_index(model: Any) -> Any:
+    """The `get_rope_index` of the model inside adapters and wrappers; None where its positions are plain."""
+    return next((m.get_rope_index for m in model.modules() if hasattr(m, "get_rope_index")), None)
 
 
 def sft_trainer(setup: Setup) -> StageSFTTrainer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,8 @@ from torch import nn
 from components.core.stage.errors import ConfigError
 from components.core.training import adapters
 from components.core.vlm import load_model
-from components.core.vlm.families import family_of
+from components.core.vlm.families import family_for, family_of, model_type_of
 from components.curriculum_sft.config import Config
-
-_KEPT_WHOLE = ("lm_head", "visual", "vision_tower", "vision_model", "multi_modal_projector", "connector")
-"""Modules that 4-bit weights leave alone: head, vision towers and projectors, as families call them."""
 
 
 def trainable_model(path: Path, config: Config) -> nn.Module:
@@ -30,13 +26,13 @@ def trainable_model(path: Path, config: Config) -> nn.Module:
         return _four_bit_model(path, config)
     model = load_model(path, config.weight_type, attn=config.attention)
     family, frozen = family_of(model), _frozen(config)
-    seen: Counter[str] = Counter()
+    seen: set[str] = set()
     for name, parameter in model.named_parameters():
         part = family.part_of(name)
-        seen[part] += 1
+        seen.add(part)
         if part in frozen:
             parameter.requires_grad_(False)
-    if missing := frozen - set(seen):
+    if missing := frozen - seen:
         raise ConfigError(f"curriculum_sft.freeze: {family.name} has no part {', '.join(sorted(missing))}")
     return model
 
@@ -57,12 +53,13 @@ def _four_bit_model(path: Path, config: Config) -> nn.Module:
     from accelerate import PartialState
     from transformers import AutoModelForImageTextToText, BitsAndBytesConfig
 
+    family = family_for(model_type_of(path))
     quantised = BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
-        llm_int8_skip_modules=list(_KEPT_WHOLE),
+        llm_int8_skip_modules=["lm_head", *family.vision, *family.projector],
     )
     return AutoModelForImageTextToText.from_pretrained(
         path,
