@@ -175,6 +175,4 @@ def make_trainer(setup: Setup) -> Any:
         from components.curriculum_sft.objectives.dpo import dpo_trainer as build
     else:
         from components.curriculum_sft.objectives.distill import distillation_trainer as build
-    trainer: Any = build(setup)
-    trainer.settings = setup.config
-    return trainer
+    return build(setup)

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from components.core.training import adapters
+from components.core.training.parts import freeze, within
 from components.core.vlm import load_model
 from components.core.vlm.families import family_of
+from components.core.vlm.family import Part
 from components.hybrid_rl.config import Config
 
 
@@ -17,24 +19,20 @@ def load_policy(path: Path, config: Config) -> Any:
     Where the trainer's settings say ZeRO-3, each process keeps its share of the weights alone.
     """
     model = load_model(path, config.weight_type, attn=config.attention)
-    if config.freeze_vision:
-        family = family_of(model)
-        for name, parameter in model.named_parameters():
-            if family.part_of(name) != "language":
-                parameter.requires_grad_(False)
+    freeze(model, frozen_parts(config), "hybrid_rl.freeze_vision")
     return model
 
 
+def frozen_parts(config: Config) -> set[Part]:
+    """The parts that are not trained: the projector goes with the tower."""
+    return {"vision", "projector"} if config.freeze_vision else set()
+
+
 def adapter_config(model: Any, config: Config) -> Any:
-    """The peft configuration of `config.lora`, None without one.
+    """The peft configuration of `config.lora`, None without one; frozen parts get no adapters.
 
     Raises:
         ConfigError: peft is not installed, or no module has one of the names.
     """
-
-    family = family_of(model)
-
-    def frozen(name: str) -> bool:
-        return config.freeze_vision and family.part_of(f"{name}.") != "language"
-
-    return adapters.adapter_config(config.lora, model, frozen, "hybrid_rl", family.experts)
+    frozen = within(model, frozen_parts(config))
+    return adapters.adapter_config(config.lora, model, frozen, "hybrid_rl", family_of(model).experts)

@@ -28,6 +28,7 @@ from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.batches import ConversationCollator
 from components.curriculum_sft.data.checks import partition, planner_for
 from components.curriculum_sft.data.prepare import verify
+from components.curriculum_sft.training.optimizer import MuonAdamW
 from components.curriculum_sft.training.probes import row_losses
 from components.curriculum_sft.training.trainer import Setup
 from components.preflight.base_model import check_base_model
@@ -158,13 +159,14 @@ def plan(world: World) -> str:
 
 
 def sft_padded(world: World) -> str:
-    """Two steps on padded batches make the answers likelier; a frozen tower keeps its weights."""
+    """Two steps of Muon on padded batches make the answers likelier; a frozen tower keeps its weights."""
     from components.curriculum_sft.objectives.sft import sft_trainer
 
-    setup = world.setup(freeze={"vision": True})
+    setup = world.setup(freeze={"vision": True}, optimizer="muon")
     before = losses(load_model(world.path, "float32"), setup)
     trainer = sft_trainer(setup)
     trainer.train()
+    assert isinstance(trainer.optimizer.optimizer, MuonAdamW)
     fell(before, losses(trainer.model, setup))
     part_of = family_for(world.model_type).part_of
     begun = dict(load_model(world.path, "float32").named_parameters())

@@ -9,9 +9,7 @@ from components.core.stage.errors import ConfigError
 from components.core.training.muon import Muon, orthogonalised
 from components.core.vlm import load_model
 from components.curriculum_sft.config import Config
-from components.curriculum_sft.objectives.dpo import dpo_trainer  # noqa: F401  (loads trl once)
 from components.curriculum_sft.objectives.sft import sft_trainer
-from components.curriculum_sft.stage import make_trainer
 from components.curriculum_sft.training.model import adapter_config
 from components.curriculum_sft.training.throughput import flops_per_token
 from components.hybrid_rl.config import Config as RlConfig
@@ -37,7 +35,7 @@ def experts(names: set[str]) -> set[str]:
 
 
 def test_muon_moves_every_expert_weight(world):
-    trainer = make_trainer(world.setup(optimizer="muon", router_aux_loss=0.1))
+    trainer = sft_trainer(world.setup(optimizer="muon", router_aux_loss=0.1))
     inner = trainer.create_optimizer()._parts[0]
     assert any(p.ndim == 3 for group in inner.param_groups for p in group["params"])
     trainer.train()

@@ -24,7 +24,7 @@ from components.core.training.launch import rank
 from components.core.training.result import write_result
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.data.samples import Row
-from components.curriculum_sft.training.trainer import LossGuard, samples_per_step
+from components.curriculum_sft.training.trainer import samples_per_step
 
 SAMPLES_PER_STEP = "samples_per_step"
 _CHECKPOINTS, _PHASES = "checkpoints", "phases"
@@ -136,7 +136,6 @@ def fit(
             "curriculum_sft.sharding: the trainer runs without DeepSpeed; see accelerate's settings"
         )
     per_step = samples_per_step(config)
-    trainer.guard = LossGuard(config.max_loss_ratio)
     cpu_ranks_load()
     newest = newest_committed(directory, log)
     if newest is not None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
 
 from components.core.stage.errors import ConfigError
 from components.core.training import adapters
+from components.core.training.parts import freeze, within
 from components.core.vlm import load_model
 from components.core.vlm.families import family_for, family_of, model_type_of
+from components.core.vlm.family import Part
 from components.curriculum_sft.config import Config
 
 
@@ -25,20 +27,13 @@ def trainable_model(path: Path, config: Config) -> nn.Module:
     if config.lora is not None and config.lora.four_bit:
         return _four_bit_model(path, config)
     model = load_model(path, config.weight_type, attn=config.attention)
-    family, frozen = family_of(model), _frozen(config)
-    seen: set[str] = set()
-    for name, parameter in model.named_parameters():
-        part = family.part_of(name)
-        seen.add(part)
-        if part in frozen:
-            parameter.requires_grad_(False)
-    if missing := frozen - seen:
-        raise ConfigError(f"curriculum_sft.freeze: {family.name} has no part {', '.join(sorted(missing))}")
+    freeze(model, frozen_parts(config), "curriculum_sft.freeze")
     return model
 
 
-def _frozen(config: Config) -> set[str]:
-    return {part for part, kept in config.freeze.model_dump().items() if kept}
+def frozen_parts(config: Config) -> set[Part]:
+    """The parts that are not trained."""
+    return {part for part in get_args(Part) if getattr(config.freeze, part)}
 
 
 def _four_bit_model(path: Path, config: Config) -> nn.Module:
@@ -73,15 +68,10 @@ def _four_bit_model(path: Path, config: Config) -> nn.Module:
 def adapter_config(model: nn.Module, config: Config) -> Any:
     """The peft configuration of `config.lora`, None without one; frozen parts get no adapters.
 
-    Frozen parts get no adapters. A mixture's experts get them wherever `target_modules` names a projection
-    that their fused weights hold.
+    A mixture's experts get them wherever `target_modules` names a projection that their fused weights hold.
 
     Raises:
         ConfigError: peft is not installed, no module has one of the names, or the experts can have none.
     """
-    family, kept = family_of(model), _frozen(config)
-
-    def frozen(name: str) -> bool:
-        return family.part_of(f"{name}.") in kept
-
-    return adapters.adapter_config(config.lora, model, frozen, "curriculum_sft", family.experts)
+    frozen = within(model, frozen_parts(config))
+    return adapters.adapter_config(config.lora, model, frozen, "curriculum_sft", family_of(model).experts)

@@ -71,16 +71,20 @@ class LossGuard:
 
 
 class StageTrainerMixin:
-    """Gives a TRL trainer a reproducible order, a stop at a bad loss, and saved sharded states."""
+    """Gives a TRL trainer the settings' optimizer, a reproducible order and a stop at a bad loss.
 
-    tokens_seen = 0
-    guard = LossGuard(0.0)
-    settings: Config | None = None
-    """Settings of the phase."""
+    Args:
+        settings: of the phase.
+        arguments: TRL's own.
+    """
+
+    def __init__(self, *, settings: Config, **arguments: Any) -> None:
+        self.settings, self.guard, self.tokens_seen = settings, LossGuard(settings.max_loss_ratio), 0
+        super().__init__(**arguments)
 
     def create_optimizer(self, model: Any = None) -> Any:
         """The settings' optimizer, over what is trained: adapters, where there are any."""
-        if self.optimizer is None and self.settings is not None:  # type: ignore[has-type]
+        if self.optimizer is None:  # type: ignore[has-type]
             trained = self.model if model is None else model  # type: ignore[attr-defined]
             self.optimizer = optimizer_for(trained, self.settings)
         return super().create_optimizer(model)  # type: ignore[misc]
@@ -111,9 +115,10 @@ class StageTrainerMixin:
 
 
 def trainer_parts(setup: Setup) -> dict[str, Any]:
-    """Keyword arguments of every trainer: the model to train, its processor and its adapters."""
+    """Keyword arguments of every trainer: settings, the model to train, its processor and its adapters."""
     model = trainable_model(setup.start, setup.config)
     return {
+        "settings": setup.config,
         "model": model,
         "processing_class": setup.processor,
         "peft_config": adapter_config(model, setup.config),
