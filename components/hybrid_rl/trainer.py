@@ -101,6 +101,9 @@ class HybridTrainer(GRPOTrainer):
         self._processor: Any = copy.deepcopy(processing_class)
         self._processor.tokenizer.padding_side = "left"
         super().__init__(processing_class=self._processor, **kwargs)
+        # TRL drops responses that end in none of these, and knows the generation settings' alone.
+        ends = self.eos_token_ids  # type: ignore[has-type]
+        self.eos_token_ids = sorted({*ends, *end_tokens(self.model, self._processor)})
         if self.use_vllm and is_peft_model(self.model):
             # TRL merges adapters into the weights and takes them out again, which leaves rounding behind.
             gather = self.vllm_generation._dist.gather_params
@@ -231,6 +234,7 @@ class HybridTrainer(GRPOTrainer):
         logits_to_keep: int,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
+        kwargs.pop("batch_num_images", None)  # TRL takes no such argument; every row has one picture
         if not self._shares_prompts or kwargs.get("compute_aux_loss"):
             return super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, **kwargs

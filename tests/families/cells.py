@@ -237,7 +237,8 @@ def dpo(world: World) -> str:
     trainer.train()
     history = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert history[1] < history[0]
-    assert margin(trainer.model) > begun + 0.05
+    ended = margin(trainer.model)
+    assert ended > begun + 0.05, (begun, ended)
     return ""
 
 

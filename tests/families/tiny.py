@@ -133,7 +133,7 @@ def gemma3(tokenizer: Any, ids: dict[str, int]) -> Any:
             tokenizer, layer_types=["sliding_attention", "full_attention"], sliding_window=64,
             query_pre_attn_scalar=16,
         ),
-        vision_config={**SIGLIP, "image_size": 32},
+        vision_config={**SIGLIP, "image_size": 32, "vision_use_head": False},
         mm_tokens_per_image=4,
         boi_token_index=ids["<start_of_image>"],
         eoi_token_index=ids["<end_of_image>"],

@@ -44,7 +44,7 @@ class Family:
     texts: tuple[str, ...] = ()
     """Roles whose content the chat template takes as a text, not as a list of parts."""
     template_options: Mapping[str, Any] = field(default_factory=dict)
-    """Arguments of the chat template."""
+    """Arguments of the chat template, for those templates that name them."""
     packing: str = "its attention between packed samples is not tested"
     """Why samples cannot be packed; "" allows it."""
     multi_rotary: bool = False
@@ -101,6 +101,10 @@ class Family:
     def image_token_id(self, processor: Any) -> int:
         """Id of the token whose embedding a vision feature replaces."""
         return int(processor.image_token_id)
+
+    def template(self, source: str) -> str:
+        """A checkpoint's chat template as it is used: prompts open an answer as conversations do."""
+        return source
 
     def turns(self, turns: Turns) -> list[dict[str, Any]]:
         """A conversation as the chat template takes it: contents as parts, or as texts where it wants those.

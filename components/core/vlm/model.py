@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import nn
 from transformers import AutoModelForImageTextToText, PreTrainedModel
 
 from components.core.cores import threads_wanted
@@ -41,6 +45,31 @@ def load_model(
         text.output_router_logits = False  # by this name TRL knows a mixture of experts
     target = device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu")
     return model.to(target).eval()
+
+
+@contextmanager
+def told_pictures(backbone: nn.Module, pictures: Sequence[int] | None) -> Iterator[None]:
+    """Tell a model that asks for it how many pictures each row shows: TRL does not pass that on.
+
+    Without it LLaVA-OneVision takes every picture for the only one of its row, which has more tiles.
+
+    Args:
+        backbone: the model without its head.
+        pictures: of each row; None without any.
+    """
+    name = "batch_num_images"
+    if pictures is None or name not in inspect.signature(backbone.forward).parameters:
+        yield
+        return
+
+    def tell(module: nn.Module, args: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, {**given, name: torch.tensor(list(pictures))}
+
+    hook = backbone.register_forward_pre_hook(tell, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def count_parameters(model: torch.nn.Module) -> dict[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +35,8 @@ CHATML_TEMPLATE = (
 )
 """ChatML with Qwen3-VL's vision tokens: the text-and-image part of Qwen3-VL's own template."""
 
+_DATE, _DAY = "strftime_fixed", datetime(2026, 1, 1)
+"""What chat templates get that ask for the date, and the name of it."""
 _VIDEO_CONFIG = "video_preprocessor_config.json"
 
 
@@ -117,15 +120,21 @@ class _OfFamily:
 
     family: Family
 
-    def apply_chat_template(self, conversation: Any, *args: Any, **kwargs: Any) -> Any:
-        """As transformers' own, with the family's options and its end behind a last answer."""
+    def apply_chat_template(self, conversation: Any, chat_template: str | None = None, **kwargs: Any) -> Any:
+        """As transformers' own, with the family's template, options and end behind a last answer."""
         several = bool(conversation) and not isinstance(conversation[0], Mapping)
         talks = [self.family.turns(talk) for talk in (conversation if several else [conversation])]
-        options = {**self.family.template_options, **kwargs}
+        options = {**kwargs, "chat_template": chat_template}
+        if source := self._template(chat_template):
+            # Today would change prompts at midnight; transformers keeps its own name for it out of arguments.
+            source = self.family.template(source).replace("strftime_now", _DATE)
+            known = {**self.family.template_options, _DATE: _DAY.strftime}
+            own = {name: value for name, value in known.items() if name in source}
+            options = {**own, **kwargs, "chat_template": source}
         if kwargs.get("tokenize") and not kwargs.get("return_tensors"):
             # Some processors make tensors unasked, which prompts of several lengths do not fit.
             options["processor_kwargs"] = {"return_tensors": None, **(kwargs.get("processor_kwargs") or {})}
-        text = super().apply_chat_template(talks if several else talks[0], *args, **options)  # type: ignore[misc]
+        text = super().apply_chat_template(talks if several else talks[0], **options)  # type: ignore[misc]
         if self.family.closed or kwargs.get("tokenize") or kwargs.get("add_generation_prompt"):
             return text
         answered = [talk[-1]["role"] == "assistant" for talk in talks]
@@ -134,6 +143,13 @@ class _OfFamily:
             for one, last in zip(text if several else [text], answered, strict=True)
         ]
         return texts if several else texts[0]
+
+    def _template(self, chosen: str | None) -> str:
+        """The source of the chat template; "" where there is none, or several without a choice."""
+        held: Any = self.chat_template  # type: ignore[attr-defined]
+        if isinstance(held, Mapping):
+            return str(held.get(chosen or "default", chosen or ""))
+        return chosen or held or ""
 
     def __call__(self, images: Any = None, text: Any = None, **kwargs: Any) -> Any:
         """As transformers' own; a text that a chat template has begun gets no second beginning."""

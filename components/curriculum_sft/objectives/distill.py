@@ -24,9 +24,11 @@ from trl import DistillationConfig, DistillationTrainer
 
 from components.core.data.hashing import rng_for, seed_for
 from components.core.stage.errors import DataError
+from components.core.training.adapters import bare as without_adapters
 from components.core.vllm.rollouts import colocated, first_step_of
 from components.core.vlm import generate, load_model, open_image
 from components.core.vlm.messages import images_in, parts_of, words
+from components.core.vlm.model import told_pictures
 from components.curriculum_sft.data.batches import IGNORED, ConversationCollator, Pictures
 from components.curriculum_sft.data.mixture import GENERAL, mix
 from components.curriculum_sft.data.samples import Row
@@ -118,6 +120,7 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
         self._lengths, self._supervised, self._weight = lengths, supervised, weight
         self._rows: list[Row] = []
         self._batch: dict[str, Any] | None = None
+        self._pictures: Sequence[int] | None = None  # of every row of the pass
 
     def _order(self, train_dataset: Any) -> LengthGroupedOrder:
         args = self.args
@@ -183,13 +186,16 @@ class StageDistillationTrainer(StageTrainerMixin, DistillationTrainer):
         return loss
 
     def _get_last_hidden_state(self, unwrapped_model: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        hidden: torch.Tensor = super()._get_last_hidden_state(unwrapped_model, *args, **kwargs)
+        backbone = without_adapters(unwrapped_model).base_model
+        with told_pictures(backbone, self._pictures):
+            hidden: torch.Tensor = super()._get_last_hidden_state(unwrapped_model, *args, **kwargs)
         if self._scored is not None:  # the student comes before the teacher
             self._logps = token_logps(unwrapped_model, hidden, self._scored, self.temperature)
             self._scored = None
         return hidden
 
     def _compute_loss(self, unwrapped_student: Any, inputs: Any, num_items_in_batch: Any) -> Any:
+        self._pictures = inputs.get("num_images")
         if self.first_step is not None and self.first_step.due:
             self._scored = inputs["completion_ids"]
         loss, entropy, tokens = super()._compute_loss(unwrapped_student, inputs, num_items_in_batch)
