@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo base-model chat test models vllm test-vllm lint format compile images sbom locks test-containers cluster cluster-down bench-demo bench-data bench-eval bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo base-model chat test models vllm test-vllm lint format compile images sbom locks test-containers cluster cluster-down bench-demo bench-data bench-eval bench-vllm bench-sft bench-rl bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench-demo  the demo's stages against their targets, three worlds, two arithmetics (an hour)"
 	@echo "make bench-data  measure the data stages; one JSON line each, kept in build/bench (about an hour)"
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
+	@echo "make bench-vllm  greedy answers of a real vLLM against transformers', item by item (minutes; wants make vllm)"
 	@echo "make bench-sft   packing against TRL's trainer, forgetting, alignment, Muon against AdamW (four hours; wants make demo)"
 	@echo "make bench-rl    hybrid rewards against plain GRPO, three seeds, and what a step costs besides the policy (two hours; wants make demo)"
 	@echo "make bench-gpu   a model of 2 B parameters on a GPU: tokens/s, MFU, memory (minutes; needs a GPU)"
@@ -136,6 +137,10 @@ bench-data: setup
 
 bench-eval: setup
 	set -e; for name in $(BENCH_EVAL); do $(BIN)/python -m benchmarks.evaluation.$$name; done
+
+bench-vllm: setup
+	$(BIN)/python -m demo.build --out build/demo/world
+	VLM_VLLM_VENV=$(abspath $(VLM_VLLM_VENV)) $(BIN)/python -m benchmarks.evaluation.engines $(ARGS)
 
 bench-sft: setup
 	set -e; for name in packing general_data forgetting alignment optimizers; do $(BIN)/python -m benchmarks.training.$$name; done

@@ -82,6 +82,8 @@ use = egg:swift#copy
 [filter:slo]
 use = egg:swift#slo
 min_segment_size = 1
+# Otherwise it sends one small part a second from the eleventh on.
+rate_limit_under_size = 0
 [filter:dlo]
 use = egg:swift#dlo
 """

@@ -6,43 +6,45 @@ The tests run in the project's environment; an engine runs in vLLM's, as a proce
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.vllm_server import VENV, Server, python_of_vllm
 from tests.components.conftest import coloured_pictures  # noqa: F401
 from tests.components.curriculum_sft.conftest import sft_world  # noqa: F401
-from tests.components.evaluation.conftest import run_stage, stage_argv, voted, write_benchmark  # noqa: F401
+from tests.components.evaluation.conftest import (  # noqa: F401
+    any_item,
+    run_stage,
+    stage_argv,
+    voted,
+    write_benchmark,
+)
 from tests.components.hybrid_rl.conftest import world  # noqa: F401
-from tests.house import ROOT
 
-VENV = "VLM_VLLM_VENV"
-READY_S = 600
 KEY = "only-for-tests"
+NAMES = ("teacher", "voter-a", "voter-b", "voter-c")
+POSITIONS = 32768
 SPREAD = 0.3
 """Deviation of the embeddings of the tests' model; all other weights have that of their width.
 
-So the log-probability of a token moves by 5 nats with another picture, and by 0.7 with a second one.
-Its entropy is 4 nats. An untrained model as it is initialised says the same about everything.
+So answers depend on the picture, and their entropy is 4 nats a token. An untrained model as it is initialised
+says the same about everything.
 """
+ENDS = ('"', ",", "]", "}")
+"""Signs that end something in JSON; together they have a third of the probability of every token.
 
-
-def environment_of_vllm() -> Path:
-    """Folder of the virtual environment, whether it is there or not."""
-    return Path(os.environ.get(VENV) or ROOT / "build" / "vllm-venv")
+So a typed answer of this model ends by itself: texts have a few words, lists a few entries.
+"""
+LEVEL = 3.0
+"""First entry of every embedding, which no layer changes; tokens that begin like `ENDS` have twice that."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Every test here is marked, and skipped where there is no vLLM."""
-    python = environment_of_vllm() / "bin" / "python"
+    python = python_of_vllm()
     missing = pytest.mark.skip(reason=f"no vLLM at {python}: run `make vllm`, or name its folder in {VENV}")
     for item in items:
         if Path(__file__).parent in item.path.parents:
@@ -51,47 +53,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(missing)
 
 
-def free_port() -> int:
-    """A port of loopback on which nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def engine_environment(**more: str) -> dict[str, str]:
-    """Environment of a process that runs vLLM here."""
-    own = {
-        "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1",
-    }  # fmt: skip
-    return {**os.environ, **own, **more}
-
-
-def in_vllm(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a Python command in vLLM's environment to its end."""
-    python = str(environment_of_vllm() / "bin" / "python")
-    # A port of its own: several engines on one machine would all take torch's.
-    environment = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), **environment}
-    return subprocess.run(
-        [python, *command],
-        check=False,
-        env=engine_environment(**environment),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=1800,
-    )
-
-
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Directory of a small Qwen3-VL in float32 whose answers depend on what it is shown; sealed."""
+    """Directory of a small Qwen3-VL in float32 whose answers depend on what it is shown, and end; sealed."""
     import torch
 
     from components.core.data.checkpoint import commit_checkpoint
     from components.core.vlm import load_model, load_processor
-    from demo.base_model import ensure_base_model
-    from demo.base_settings import MINI
+    from demo.base.model import ensure_base_model
+    from demo.base.settings import MINI
 
     root = tmp_path_factory.mktemp("vllm")
     ensure_base_model(root / "base", MINI)
@@ -104,8 +74,17 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
             torch.nn.init.normal_(weight.data, 0, weight[0].numel() ** -0.5)
         elif name.endswith("norm.weight"):
             weight.data.fill_(1)
+    processor = load_processor(root / "base")
+    words = processor.tokenizer.batch_decode([[number] for number in range(len(processor.tokenizer))])
+    ends = [number for number, word in enumerate(words) if word.startswith(ENDS)]
+    language = model.model.language_model
+    language.embed_tokens.weight.data[:, 0] = LEVEL
+    language.embed_tokens.weight.data[ends, 0] = 2 * LEVEL
+    for layer in language.layers:
+        layer.self_attn.o_proj.weight.data[0] = 0
+        layer.mlp.down_proj.weight.data[0] = 0
     model.save_pretrained(root / "checkpoint")
-    load_processor(root / "base").save_pretrained(root / "checkpoint")
+    processor.save_pretrained(root / "checkpoint")
     commit_checkpoint(root / "checkpoint")
     return root / "checkpoint"
 
@@ -116,70 +95,22 @@ def tiny_checkpoint(checkpoint: Path) -> Path:
     return checkpoint
 
 
-@dataclass
-class Server:
-    """vLLM's OpenAI server on loopback, started and ended at will."""
-
-    model: Path
-    log: Path
-    extra: tuple[str, ...] = ()
-    port: int = 0
-    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    def endpoint(self, **more: Any) -> dict[str, Any]:
-        """Settings of an endpoint; `VLM_TEST_KEY` holds its key."""
-        named = {"base_url": self.url, "model": "teacher", "api_key_env": "VLM_TEST_KEY", "timeout_s": 300.0}
-        return {**named, "max_concurrency": 4, **more}
-
-    def start(self) -> None:
-        """Start and wait until it answers."""
-        self.begin()
-        self.wait()
-
-    def begin(self) -> None:
-        """Start it, on the port that it had."""
-        self.port = self.port or free_port()
-        structured = json.dumps({"backend": "xgrammar", "disable_any_whitespace": True})
-        self.process = subprocess.Popen(
-            [
-                str(environment_of_vllm() / "bin" / "python"), "-m", "vllm.entrypoints.openai.api_server",
-                "--model", str(self.model), "--served-model-name", "teacher", "--api-key", KEY,
-                "--host", "127.0.0.1", "--port", str(self.port), "--dtype", "float32", "--enforce-eager",
-                "--max-model-len", "4096", "--max-num-batched-tokens", "4096", "--no-enable-chunked-prefill",
-                "--generation-config", "vllm", "--structured-outputs-config", structured, *self.extra,
-            ],
-            env=engine_environment(), cwd=ROOT, stdout=self.log.open("ab"), stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )  # fmt: skip
-
-    def wait(self) -> None:
-        """Wait until it answers."""
-        until = time.monotonic() + READY_S
-        while time.monotonic() < until:
-            assert self.process is not None and self.process.poll() is None, self.log.read_text()[-3000:]
-            try:
-                with urllib.request.urlopen(self.url.removesuffix("/v1") + "/health", timeout=5):
-                    return
-            except OSError:
-                time.sleep(1)
-        raise AssertionError(f"vLLM is not ready after {READY_S} s: {self.log.read_text()[-3000:]}")
-
-    def kill(self) -> None:
-        """End it and its engine at once, as a lost machine would."""
-        if self.process is not None:
-            os.killpg(self.process.pid, 9)
-            self.process.wait()
-            self.process = None
+def endpoint_of(server: Server, **more: Any) -> dict[str, Any]:
+    """Settings of a server's endpoint; `VLM_TEST_KEY` holds its key."""
+    named = {"base_url": server.url, "model": "teacher", "api_key_env": "VLM_TEST_KEY", "timeout_s": 300.0}
+    return {**named, "max_concurrency": 4, **more}
 
 
 @pytest.fixture(scope="session")
 def server(checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the checkpoint; a start takes minutes, so tests share it."""
-    started = Server(checkpoint, tmp_path_factory.mktemp("server") / "log")
+    """A server of the checkpoint; a start takes minutes, so tests share it.
+
+    It has more positions than the model was made for: the stages' prompts are long in its small vocabulary.
+    """
+    longer = ("--hf-overrides", json.dumps({"text_config": {"max_position_embeddings": POSITIONS}}))
+    batched = ("--max-num-batched-tokens", str(POSITIONS))
+    log = tmp_path_factory.mktemp("server") / "log"
+    started = Server(checkpoint, log, KEY, extra=(*longer, *batched), names=NAMES)
     try:
         started.start()
         yield started

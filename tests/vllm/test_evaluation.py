@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 
+from benchmarks.vllm_server import in_vllm
 from components.core.data.dataset import Dataset
-from tests.vllm.conftest import in_vllm, whole
+from tests.vllm.conftest import whole
 
 SETTINGS = {"samples_per_item": 0, "pass_k": [], "max_new_tokens": 8}
 
@@ -21,9 +22,9 @@ def test_texts_equal_transformers_and_the_record_says_what_was_used(
     benchmark = [write_benchmark("domain", 24)]
     code, plain = run_stage(benchmark, SETTINGS, "transformers")
     assert code == 0
-    own = {"engine": "vllm", "vllm": {"engine_args": {"block_size": 16}}}
+    own = {"engine": "vllm", "vllm": {"engine_args": {"max_num_seqs": 8}}}
     argv, out = stage_argv(benchmark, {**SETTINGS, **own})
-    done = in_vllm("-m", "components.evaluation", *argv, VLM_WORK_ROOT=str(tmp_path / "own"))
+    done = in_vllm(["-m", "components.evaluation", *argv], VLM_WORK_ROOT=str(tmp_path / "own"))
     assert done.returncode == 0, done.stderr[-3000:]
     assert len(set(texts(plain).values())) > 1
     assert texts(out) == texts(plain)
@@ -36,8 +37,9 @@ def test_wrong_arguments_end_with_one_line(stage_argv, write_benchmark, tmp_path
     for settings, said in (
         ({"engine_args": {"enforce_eagr": True}}, "no argument 'enforce_eagr'; did you mean 'enforce_eager'"),
         ({"max_model_len_tokens": 32768}, "32768 tokens, but the model has 4096 positions"),
+        ({"engine_args": {"block_size": 16}}, "its engine's own process says above why"),
     ):
         argv, _ = stage_argv([write_benchmark("domain", 4)], {**SETTINGS, "engine": "vllm", "vllm": settings})
-        done = in_vllm("-m", "components.evaluation", *argv, VLM_WORK_ROOT=str(tmp_path / "own"))
+        done = in_vllm(["-m", "components.evaluation", *argv], VLM_WORK_ROOT=str(tmp_path / "own"))
         assert done.returncode == 78, done.stderr[-2000:]
         assert said in done.stderr

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from benchmarks.vllm_server import in_vllm
 from tests.components.curriculum_sft.conftest import stage_argv
-from tests.vllm.conftest import in_vllm
 
 # A stage as it is, but vLLM is given the trainer's ids: pictures expanded already.
 WITHOUT_THE_COLLAPSE = """
@@ -42,7 +42,7 @@ def finished(done: subprocess.CompletedProcess[str], code: int) -> str:
 
 def test_the_first_rollouts_see_the_trainer_s_prompt(stage):
     name, argv, out = stage
-    said = finished(in_vllm("-m", f"components.{name}", *argv), 0)
+    said = finished(in_vllm(["-m", f"components.{name}", *argv]), 0)
     metrics = json.loads((out / "metrics.json").read_text())
     assert 0 <= metrics["rollout_logprob_difference"] < 0.05
     assert "float32" in said and "'device': 'cpu'" in said  # resolved, and logged
@@ -51,7 +51,7 @@ def test_the_first_rollouts_see_the_trainer_s_prompt(stage):
 
 def test_a_run_whose_rollouts_see_another_prompt_ends_and_names_both(stage):
     name, argv, out = stage
-    said = finished(in_vllm("-c", WITHOUT_THE_COLLAPSE.format(stage=name), *argv), 78)
+    said = finished(in_vllm(["-c", WITHOUT_THE_COLLAPSE.format(stage=name), *argv]), 78)
     assert "vLLM (colocate, 0.31.0, float32, cpu) gives its answers a log-probability of" in said
     assert "transformers (" in said and "max_logprob_difference (0.1)" in said
     assert not (out / "checkpoint" / "_MANIFEST.json").exists()

@@ -9,7 +9,8 @@ from components.core.stage.errors import ConfigError
 
 HIDDEN = "[hidden]"
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
-_USER_INFO = re.compile(r"(\w+://)[^/@\s'\"]+@")
+# From a word's start on: tried inside of one, too, a long word would cost its square.
+_USER_INFO = re.compile(r"(?<!\w)(\w+://)[^/@\s'\"]+@")
 _BEARER = re.compile(r"(?i)\b(bearer)\s+[^\s'\",]+")
 _MIN_LENGTH = 8
 """A shorter value of a variable that only looks secret is a word like `false`, and stays readable."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from components.core.stage.errors import ConfigError
 from components.core.stage.settings import nearest
+
+_NO_ENGINE = "Engine core initialization failed"
+"""How vLLM 0.31 begins where its engine's process ended: an argument, a quantisation, too little memory."""
 
 
 def own_dtype(checkpoint: Path) -> str:
@@ -65,9 +69,25 @@ def check_names(arguments: Mapping[str, Any], setting: str) -> None:
             raise ConfigError(f"{setting}: vLLM's engine has no argument '{name}'{nearest(name, known)}")
 
 
-def refused(error: Exception, section: str) -> ConfigError:
-    """vLLM's own words about arguments that it does not take, on one line."""
-    return ConfigError(f"{section}: vLLM does not start with these arguments: {' '.join(str(error).split())}")
+@contextmanager
+def starting(section: str) -> Iterator[None]:
+    """Around the start of an engine: what it does not take ends the stage with one line.
+
+    Raises:
+        ConfigError: in vLLM's own words; those of an engine's own process stand in the log before it.
+    """
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise _refused(section, " ".join(str(error).split())) from error
+    except RuntimeError as error:
+        if not str(error).startswith(_NO_ENGINE):
+            raise
+        raise _refused(section, "its engine's own process says above why") from error
+
+
+def _refused(section: str, why: str) -> ConfigError:
+    return ConfigError(f"{section}: vLLM does not start with these arguments: {why}")
 
 
 def describe(engine: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from accelerate.utils import gather_object
 
 from components.core.stage.errors import ConfigError, EndpointError
 from components.core.vllm.agreement import Agreement, check, compare, total
-from components.core.vllm.arguments import check_context, check_names, describe, refused
+from components.core.vllm.arguments import check_context, check_names, describe, starting
 from components.core.vllm.cpu import for_the_platform, replaceable_weights
 from components.core.vllm.prompts import collapse
 from components.core.vllm.settings import Colocated
@@ -44,11 +44,8 @@ def colocated(settings: Colocated, checkpoint: Path, dtype: str, section: str) -
     build = vllm_generation.LLM
 
     def with_arguments(**given: Any) -> Any:
-        try:
-            with replaceable_weights():
-                return build(**{**given, **own})
-        except (TypeError, ValueError) as error:
-            raise refused(error, section) from error
+        with replaceable_weights(), starting(section):
+            return build(**{**given, **own})
 
     vllm_generation.LLM = with_arguments
     try:

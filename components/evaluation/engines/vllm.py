@@ -7,13 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from components.core.data.hashing import seed_for
-from components.core.vllm.arguments import (
-    check_context,
-    check_names,
-    describe,
-    own_dtype,
-    refused,
-)
+from components.core.vllm.arguments import check_context, check_names, describe, own_dtype, starting
 from components.core.vllm.cpu import for_the_platform
 from components.core.vlm.tokens import banned_token_ids
 from components.evaluation.config import Config
@@ -46,10 +40,8 @@ class VllmEngine(Engine):
             **for_the_platform(path, settings.max_model_len_tokens),
             **settings.engine_args,
         }
-        try:
+        with starting("evaluation.vllm"):
             self._llm = LLM(model=str(path), **arguments)
-        except (TypeError, ValueError) as error:
-            raise refused(error, "evaluation.vllm") from error
 
     def describe(self) -> dict[str, Any]:
         return describe(self._llm) | {"tensor_parallel_size": self._config.vllm.tensor_parallel_size}

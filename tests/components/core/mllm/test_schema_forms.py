@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import jsonschema
@@ -11,23 +12,33 @@ from pydantic import BaseModel
 
 from components.core.mllm.schema_forms import strict
 from components.core.stage.settings import Settings
-from components.evaluation.scoring import judge
-from components.ids_scoring import mllm
-from components.label_tree import expand
-from components.preflight import questions
-from components.qa_synthesis import schemas
-from components.topic_matching import fine
-from components.voting_filter import ask
+from components.stages import STAGES
+from tests.house import ROOT, module_of
 
-FORMS = [
-    form
-    for module in (judge, mllm, expand, questions, schemas, fine, ask)
-    for form in vars(module).values()
-    if isinstance(form, type)
-    and issubclass(form, BaseModel)
-    and form.__module__ == module.__name__
-    and not issubclass(form, Settings)
-]
+
+def forms() -> list[type[BaseModel]]:
+    """Every class of an answer in the stages that ask models, as the sources have them."""
+    found = []
+    for stage in STAGES:
+        files = sorted((ROOT / "components" / stage).rglob("*.py"))
+        if not any("components.core.mllm" in file.read_text(encoding="utf-8") for file in files):
+            continue
+        for file in files:
+            if "from pydantic import BaseModel" not in file.read_text(encoding="utf-8"):
+                continue
+            module = import_module(module_of(file))
+            found += [
+                form
+                for form in vars(module).values()
+                if isinstance(form, type)
+                and issubclass(form, BaseModel)
+                and form.__module__ == module.__name__
+                and not issubclass(form, Settings)
+            ]
+    return found
+
+
+FORMS = forms()
 
 
 def nodes(schema: Any, path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -64,6 +64,7 @@ def file(tmp_path: Path) -> Path:
 def large(store: S3Store, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Content of the object `large`, which no buffer of a connection holds whole."""
     data = b"".join(hashlib.sha256(b"%d" % n).digest() * (2**20 // 32) for n in range(32))
+    monkeypatch.setattr(minio.helpers, "MIN_PART_SIZE", 2**23)
     monkeypatch.setattr(s3, "PART_BYTES", 2**23)
     store.put("large", data)
     return data
