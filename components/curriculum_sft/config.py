@@ -161,6 +161,9 @@ class Config(Settings):
     domain_share: float = Field(default=1.0, ge=0, le=1)
     """Share of the supervised answers (or of the measure `mixture.by`) that comes from the domain, the rest
     from the general data. Take 1 to learn the domain, about 0.3 to restore general ability."""
+    general_answers: Literal["data", "own"] = "data"
+    """Answers of the general samples (sft objective): the data's, or the base model's own, sampled once at
+    the settings of `distillation`. Own ones beside the domain (`domain_share` 0.7) keep general ability."""
     max_general_samples: int = Field(default=0, ge=0)
     """Most samples of general data, drawn by seed; 0 takes all."""
     mixture: Mixture = Mixture()
@@ -260,6 +263,8 @@ class Config(Settings):
     def _weights_fit(self) -> Config:
         if self.router_aux_loss and self.objective == "distill":
             raise ValueError("router_aux_loss is for the sft and dpo objectives; leave it out with distill")
+        if self.general_answers == "own" and (self.objective != "sft" or self.domain_share == 1):
+            raise ValueError("general_answers: own is for the sft objective with domain_share below 1")
         if self.optimizer == "muon" and self.objective == "dpo":
             raise ValueError("optimizer: muon is for the sft and distill objectives; use adamw with dpo")
         if self.optimizer == "muon" and self.sharding != "none":

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from components.core.conversations import GeneralData, open_general
+from components.core.conversations.base import BadRecord
 from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
 from components.core.data.dataset import Dataset
 from components.core.data.manifest import MANIFEST_NAME
@@ -19,6 +20,7 @@ from components.curriculum_sft.component import IO
 from components.curriculum_sft.config import Config
 
 if TYPE_CHECKING:
+    from components.curriculum_sft.data.checks import Planner
     from components.curriculum_sft.data.samples import Row
     from components.curriculum_sft.training.fit import Fitted
     from components.curriculum_sft.training.trainer import Setup
@@ -63,10 +65,15 @@ def run(config: Config, ctx: StageContext) -> None:
         pairs = pairs_of(config, datasets, start, processor, pictures, ctx)
         rows, bad = partition(pairs, planner, track)
     else:
-        found = ctx.progress(general, desc="reading general data") if general.sets else general
+        found: Iterable[Row | BadRecord] = general
+        if general.sets:
+            found = ctx.progress(general, desc="reading general data")
         gather = all_samples if config.objective == "distill" else mixed_samples
+        domain = samples_of(config, datasets)
         try:
-            rows, bad = gather(samples_of(config, datasets), found, config, planner, track)
+            if config.general_answers == "own":
+                found = with_background(domain, found, config, planner, processor, pictures, ctx)
+            rows, bad = gather(domain, found, config, planner, track)
         except EmptySource as error:
             with ctx.writer("rejected", table="rejected") as rejected:
                 rejected.write(error.rejected)
@@ -127,6 +134,42 @@ def samples_of(config: Config, datasets: dict[str, Dataset]) -> list[Row]:
         reasoning_share=config.reasoning_share,
         seed=config.seed,
     )
+
+
+def with_background(
+    domain: list[Row],
+    general: Iterable[Row | BadRecord],
+    config: Config,
+    planner: Planner,
+    processor: Any,
+    pictures: Any,
+    ctx: StageContext,
+) -> list[Row | BadRecord]:
+    """The general samples that the mixture will draw, with the base model's own answers, and bad records."""
+    from components.core.vlm import load_model
+    from components.curriculum_sft.data.background import answers_of, wanted, with_own_answers
+    from components.curriculum_sft.data.checks import partition
+    from components.curriculum_sft.data.samples import count_answers
+
+    read = list(general)
+    faults = [item for item in read if isinstance(item, BadRecord)]
+    chosen = wanted(domain, [item for item in read if not isinstance(item, BadRecord)], config)
+    planner.prove(chosen)  # a damaged picture costs its sample, before it is asked about
+    rows, bad = partition(chosen, planner)
+    faults += [BadRecord(row["reason"], row["detail"], row["id"]) for row in bad]
+    with ProgressBar(sum(map(count_answers, rows)), "asking the base model", ctx.log) as bar:
+        ask = answers_of(
+            lambda: load_model(base_model(ctx), config.weight_type, attn=config.attention),
+            processor,
+            pictures,
+            config,
+            lambda name: SharedBatches(ctx.work, name),
+            bar.update,
+        )
+        own = with_own_answers(rows, ask, config.separate_questions == "all")
+    ctx.log.info("on-policy background", extra={"samples": len(own), "cut": len(rows) - len(own)})
+    ctx.metrics["background_samples"] = len(own)
+    return [*faults, *own]
 
 
 def pairs_of(

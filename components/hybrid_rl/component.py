@@ -3,8 +3,9 @@
 from components.core.stage.io import StageIO
 
 IO = StageIO(
-    does="Train a checkpoint further by reinforcement learning with hybrid rewards "
-    "on the kept training questions.",
+    does="Train a checkpoint further on the kept training questions, by reinforcement learning with hybrid "
+    "rewards or by a teacher's word on its own answers.",
+    optional_params=("teacher",),
     inputs=("init_checkpoint", "images", "qa_kept"),
     outputs=("checkpoint", "rollouts"),
     compared=(
@@ -13,6 +14,7 @@ IO = StageIO(
         "response_tokens_*",
         "entropy_last",
         "unscored_rollouts",
+        "teacher_kl_*",
         "seconds_per_step",
     ),
     joined={"rollouts": "checkpoint/rollouts"},

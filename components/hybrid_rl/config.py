@@ -7,7 +7,8 @@ from typing import Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from components.core.answers import AnswerType
-from components.core.stage.settings import Settings, nearest
+from components.core.sources.address import ModelSource
+from components.core.stage.settings import MODEL_PATH, FreeEndpoint, Settings, nearest
 from components.core.training.settings import Attention, Lora, Sharding, WeightType, check_weights
 from components.core.vllm.settings import Colocated
 from components.hybrid_rl.rewards import Weight, built_in
@@ -95,9 +96,27 @@ class VLLM(Colocated):
         return self
 
 
+class Teacher(Settings):
+    """The model that `objective: distill` follows: a checkpoint in the training processes, or a server."""
+
+    checkpoint: ModelSource = Field(default="", json_schema_extra=MODEL_PATH)
+    """Its directory, `s3://bucket/prefix`, or a model of the hub, `owner/name@revision`. It needs the
+    student's vocabulary and picture processor."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of its weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
+    server: FreeEndpoint | None = None
+    """A vLLM server of it in place of a checkpoint, which gives `prompt_logprobs`."""
+    weight: float = Field(default=1.0, gt=0)
+    """Weight of its advantages beside those of the rewards (objective `both`)."""
+
+
 class Config(Settings):
     """Settings of the hybrid_rl stage."""
 
+    objective: Literal["rl", "distill", "both"] = "rl"
+    """Where advantages come from: rewards, a teacher's word on every token, or both."""
+    teacher: Teacher = Teacher()
+    """The teacher of `distill` and `both`."""
     processes: int = Field(default=0, ge=0)
     """Training processes, one a GPU; 0 takes all GPUs of the machine, and one process where there is none."""
     seed: int = 0
@@ -204,6 +223,20 @@ class Config(Settings):
             if name not in rewards:
                 raise ValueError(f"unknown reward '{name}'{nearest(name, list(rewards))}")
         return {name: reward.weight for name, reward in rewards.items()} | given
+
+    @model_validator(mode="after")
+    def _taught(self) -> Config:
+        if self.objective == "rl":
+            return self
+        if bool(self.teacher.checkpoint) == (self.teacher.server is not None):
+            raise ValueError(
+                f"objective '{self.objective}' needs teacher.checkpoint or teacher.server, one of them"
+            )
+        if self.loss == "opmd":
+            raise ValueError("loss opmd weighs whole responses, a teacher single tokens; take dapo")
+        if self.teacher.server and self.temperature != 1.0:
+            raise ValueError("teacher.server gives log-probabilities at temperature 1; set temperature to 1")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:

@@ -37,7 +37,7 @@ def write_report(
     steps = [entry for entry in history if "pass_at_1" in entry]
     report.text(
         f"{len(steps)} steps of {config.prompts_per_step} questions × {config.group_size} rollouts; "
-        f"advantage {config.advantage}, loss {config.loss}."
+        f"objective {config.objective}, advantage {config.advantage}, loss {config.loss}."
     )
     report.heading("Questions")
     report.text(
@@ -62,6 +62,7 @@ def write_report(
         "Share of responses that trip a guard": [f"guard_{kind}" for kind in GUARDS],
         "Entropy of the policy per token": ["entropy"],
         "Share of importance ratios clipped": ["clip_ratio/low_mean", "clip_ratio/high_mean"],
+        "Reverse KL divergence to the teacher, in nats a token": ["teacher_kl"],
         "KL divergence to the start": ["kl"] if config.kl_coefficient else [],
     }
     for caption, names in curves.items():

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from components.hybrid_rl.rollouts.prompts import Prompt
     from components.hybrid_rl.rollouts.record import RolloutRecorder
     from components.hybrid_rl.scoring import Scored, Scorer
+    from components.hybrid_rl.teacher.base import Teacher
 
 ROLLOUT_DIFFERENCE = "rollout_logprob_difference"
 """Mean difference between vLLM's log-probabilities and the trainer's in the first step, in nats."""
@@ -62,12 +63,15 @@ def run(config: Config, ctx: StageContext) -> None:
     measured = config.prompts.pass_rate_samples or config.weights["perception"] != 0.0
     model = load_policy(start.path, config) if measured or config.sharding != "zero3" else None
     check_same_limits(processor, start.path)
+    teacher = teacher_of(config, processor, store, ctx)
     rated, chosen = choose_prompts(found, model, processor, store, config, ctx)
     recorder = RolloutRecorder(ctx.work.journal("rollouts"), config)
     if config.sharding == "zero3":
         del model  # it is loaded again, in shares
         model = None
-    history, trained = train(chosen, model, start.path, processor, store, scorer, recorder, config, ctx)
+    history, trained = train(
+        chosen, model, start.path, processor, store, scorer, recorder, config, ctx, teacher
+    )
     scorer.close()
 
     if not rank():
@@ -81,6 +85,8 @@ def run(config: Config, ctx: StageContext) -> None:
     with ctx.writer("rollouts", table="predictions") as writer:
         write_rollouts(steps, writer)
     _fill_metrics(ctx.metrics, rated, chosen, history)
+    if teacher is not None:
+        ctx.metrics |= teacher.metrics()
     write_report(ctx.report, config, rated, chosen, history, steps, store)
 
 
@@ -92,6 +98,27 @@ def by_family(config: Config, start: Path) -> Config:
     # Ratios of single tokens jump with the experts that a token is sent to (GSPO, arXiv 2507.18071).
     chosen = "gspo" if family.experts else "dapo"
     return config.model_copy(update={"loss": chosen}) if config.loss == "auto" else config
+
+
+def teacher_of(config: Config, processor: Any, store: ImageStore, ctx: StageContext) -> Teacher | None:
+    """The teacher of the settings, checked and not loaded yet; None where rewards alone decide.
+
+    Raises:
+        ConfigError: it has another vocabulary than the student, or sees pictures otherwise.
+    """
+    if config.objective == "rl":
+        return None
+    if config.teacher.server:
+        from components.hybrid_rl.teacher.server import ServedTeacher
+
+        served = ServedTeacher(config.teacher.server, ctx.work.journal("teacher"), store.get, ctx.log)
+        served.check(processor.tokenizer)
+        return served
+    from components.hybrid_rl.teacher.checkpoint import CheckpointTeacher, check_teacher, teacher_checkpoint
+
+    path = teacher_checkpoint(ctx.params["teacher"] or config.teacher.checkpoint)
+    check_teacher(path, processor)
+    return CheckpointTeacher(path, config)
 
 
 def choose_prompts(
@@ -131,11 +158,13 @@ def train(
     recorder: RolloutRecorder,
     config: Config,
     ctx: StageContext,
+    teacher: Teacher | None = None,
 ) -> tuple[list[dict[str, float]], Path | None]:
     """Train the policy, from the newest committed checkpoint of the work directory if there is one.
 
     Args:
         model: the policy; None loads it from `start`, in shares.
+        teacher: in place of rewards or beside them, as `objective` says.
 
     Returns:
         TRL's log, one entry a step; the committed checkpoint of the last step.
@@ -186,11 +215,18 @@ def train(
     arguments = grpo_config(config, str(root), world_size(), banned_token_ids(processor))
     model = model if model is not None else load_policy(start, config)
     advantage = HybridAdvantage(scorer, end_tokens(model, processor), [settle, recorder, note_errors])
+    kind: type[HybridTrainer] = HybridTrainer
+    taught: dict[str, Any] = {}
+    if teacher is not None:
+        from components.hybrid_rl.teacher.trainer import TeacherTrainer
+
+        rewards, weight = config.objective == "both", config.teacher.weight
+        kind, taught = TeacherTrainer, {"teacher": teacher, "rewards": rewards, "weight": weight}
     stop = StopOnSignal(ctx.log, config.updates_per_generation)
     refresh_every = config.prompts.refresh_every_steps
     with stop.installed():
         with engine_of(config, start, arguments.bf16):
-            trainer = HybridTrainer(
+            trainer = kind(
                 opmd_tau=config.opmd_tau if config.loss == "opmd" else None,
                 max_logprob_difference=config.vllm.max_logprob_difference,
                 model=model,
@@ -207,6 +243,7 @@ def train(
                     stop,
                 ],
                 prompt_sampler=sampler,
+                **taught,
             )
         if trainer.use_vllm:
             ctx.log.info("rollout engine", extra={"engine": trainer.vllm_generation.describe()})
@@ -232,6 +269,10 @@ def _fill_metrics(
     for name in ("pass_at_1", "pass_at_k", "response_tokens", "distinct_clusters", "entropy"):
         metrics[f"{name}_first"] = sum(entry[name] for entry in steps[:tenth]) / tenth
         metrics[f"{name}_last"] = sum(entry[name] for entry in steps[-tenth:]) / tenth
+    if taught := [entry["teacher_kl"] for entry in steps if "teacher_kl" in entry]:
+        metrics["teacher_kl_first"] = sum(taught[:tenth]) / tenth
+        metrics["teacher_kl_last"] = sum(taught[-tenth:]) / tenth
+        metrics["teacher_unscored"] = sum(entry["teacher_unscored"] for entry in steps) / len(steps)
     if apart := [entry[ROLLOUT_DIFFERENCE] for entry in steps if ROLLOUT_DIFFERENCE in entry]:
         metrics["rollout_logprob_difference"] = apart[0]
     metrics["unscored_rollouts"] = sum(entry["unscored"] for entry in steps)

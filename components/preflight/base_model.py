@@ -1,4 +1,4 @@
-"""The model that training starts from: its place, and checks of its files without torch."""
+"""The model that training starts from, and a teacher: their place, and checks of its files without torch."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.core.stage.errors import ConfigError, DataError, NoInputError
+from components.core.stage.settings import Settings
 from components.core.vlm.families import families, family_for
 from components.core.vlm.tokens import control_tokens
+from components.core.vlm.vocabulary import differences, read_vocabulary
 from components.preflight.config import Config
 
 _MAX_HEADER_BYTES = 100 * 2**20  # the safetensors format's own limit
@@ -41,12 +43,15 @@ def starting_model(config: Config, promotion_section: str) -> tuple[str, str]:
     return f"{version.uri}/checkpoint", f"{version.uri}/{SEEN_IMAGES}" if listed else ""
 
 
-def check_base_model(path: Path, wanted: Mapping[str, str] | None = None) -> str:
+def check_base_model(
+    path: Path, wanted: Mapping[str, str] | None = None, setting: str = "preflight.base_model"
+) -> str:
     """Check that the training stages can load a model; returns a description for the report.
 
     Args:
         path: directory of the model.
         wanted: what the run's settings ask for that not every family can do (`packing`), and the setting.
+        setting: that names the model.
 
     Raises:
         ConfigError: the model's family is not supported, or cannot do what the settings ask for.
@@ -54,7 +59,7 @@ def check_base_model(path: Path, wanted: Mapping[str, str] | None = None) -> str
         DataError: files are missing, damaged or of another model; names all of them.
     """
     if not path.is_dir():
-        raise NoInputError(f"{path}: no such model directory; check preflight.base_model")
+        raise NoInputError(f"{path}: no such model directory; check {setting}")
     problems: list[str] = []
     config = _json(path / "config.json", problems)
     model_type = config.get("model_type")
@@ -75,9 +80,43 @@ def check_base_model(path: Path, wanted: Mapping[str, str] | None = None) -> str
     if not _any_of(path, _PROCESSOR_FILES):
         problems.append(f"no {' or '.join(_PROCESSOR_FILES)}")
     if problems:
-        raise DataError(f"{path}: not a usable base model:\n  " + "\n  ".join(problems))
+        kind = setting.rpartition(".")[2].replace("_", " ")
+        raise DataError(f"{path}: not a usable {kind}:\n  " + "\n  ".join(problems))
     size = sum(file.stat().st_size for file in weights)
     return f"{model_type}, {size / 2**20:,.1f} MiB of weights in {len(weights)} file(s)"
+
+
+def teacher_of(sections: Mapping[str, Settings]) -> str:
+    """Address of the teacher's checkpoint that a run will load; "" where it loads none."""
+    section = sections.get("hybrid_rl")
+    if section is None or getattr(section, "objective", "rl") == "rl":
+        return ""
+    teacher = getattr(section, "teacher", None)
+    return str(getattr(teacher, "checkpoint", ""))
+
+
+def check_teacher(path: Path, base_model: Path) -> str:
+    """Check that a teacher can be loaded and has the base model's vocabulary; returns a line for the report.
+
+    Args:
+        path: directory of the teacher.
+        base_model: directory of the model that training starts from.
+
+    Raises:
+        ConfigError: its family is not supported, or its vocabulary is another one.
+        NoInputError: no such directory.
+        DataError: files are missing or damaged.
+    """
+    found = check_base_model(path, setting="hybrid_rl.teacher.checkpoint")
+    ours, theirs = read_vocabulary(base_model), read_vocabulary(path)
+    if ours is None or theirs is None:
+        return f"{found}; its vocabulary is compared when it is loaded"
+    if apart := differences(ours, theirs):
+        raise ConfigError(
+            f"hybrid_rl.teacher.checkpoint: {path} has another vocabulary than the base model "
+            f"({apart}); take one of its family"
+        )
+    return f"{found}; the base model's vocabulary"
 
 
 def asked_of_family(sections: Mapping[str, Any]) -> dict[str, str]:

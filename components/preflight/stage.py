@@ -15,7 +15,14 @@ from components.core.sources.copies import Held, hold, is_far
 from components.core.stage.context import StageContext
 from components.core.stage.errors import ConfigError, DataError, EndpointError, NoInputError, StageError
 from components.core.stage.settings import Settings, parse_settings, stage_config
-from components.preflight.base_model import asked_of_family, check_base_model, family_tokens, starting_model
+from components.preflight.base_model import (
+    asked_of_family,
+    check_base_model,
+    check_teacher,
+    family_tokens,
+    starting_model,
+    teacher_of,
+)
 from components.preflight.capacity import check_capacity
 from components.preflight.component import IO
 from components.preflight.config import BenchmarkSource, Config
@@ -56,6 +63,11 @@ def run(config: Config, ctx: StageContext) -> None:
         checks.add(
             "GPU memory", config.gpu, lambda: check_capacity(config.gpu, sources.at_hand(model), valid)
         )
+    teacher = teacher_of(valid)
+    if teacher:
+        checks.add(
+            "teacher", teacher, lambda: check_teacher(sources.at_hand(teacher), sources.at_hand(model))
+        )
     data, limits = (
         config.general_data,
         (config.checked_samples, config.max_unusable_share, config.checked_pictures),
@@ -83,6 +95,7 @@ def run(config: Config, ctx: StageContext) -> None:
     ]
     pinned = {name: sources.pinned(getattr(config, name)) for name in ("images", "general_data")}
     pinned |= {"base_model": sources.pinned(model), "seen": sources.pinned(seen) if seen else ""}
+    pinned["teacher"] = sources.pinned(teacher) if teacher else ""
     pinned["benchmarks"] = json.dumps(benchmarks)
     for name, reference in pinned.items():
         ctx.set_output(name, reference)

@@ -58,7 +58,7 @@ def wire() -> dict[str, Given]:
     for name in STAGES["curriculum_sft"].sections:
         checkpoints[name] = task(name, **pinned, **data, **start)["checkpoint"]
         start = {"init_checkpoint": checkpoints[name]}
-    final = task("hybrid_rl", **data, **start)["checkpoint"]
+    final = task("hybrid_rl", teacher=world["teacher"], **data, **start)["checkpoint"]
     checkpoints["hybrid_rl"] = final
 
     pinned = {name: world[name] for name in ("base_model", "benchmarks")}

@@ -35,6 +35,14 @@ CONFIG = {
 # The same samples in packs of 256 tokens.
 PACKED = {**CONFIG, "batch_samples": 3, "max_length_tokens": 256, "pack_tokens": 256}
 
+# A background of the base model's own answers; it is untrained and ends one in two within this length.
+BACKGROUND = {
+    **CONFIG,
+    "domain_share": 0.7,
+    "general_answers": "own",
+    "distillation": {"max_new_tokens": 256},
+}
+
 
 def _start(argv: list[str], work: Path | str, how: Callable[..., Process] = Warm) -> Process:
     environment = os.environ | {"VLM_WORK_ROOT": str(work), "OMP_NUM_THREADS": "1"}
@@ -65,14 +73,22 @@ def uninterrupted_packed(sft_world, argv, tmp_path_factory):
     return _whole_run(argv, sft_world, tmp_path_factory.mktemp("packed"), PACKED)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted_background(sft_world, argv, tmp_path_factory):
+    out = _whole_run(argv, sft_world, tmp_path_factory.mktemp("background"), BACKGROUND)
+    assert json.loads((out / "metrics.json").read_text())["background_samples"] > 0
+    return out
+
+
 @pytest.mark.parametrize(
     ("number", "config", "reference"),
     [
         (signal.SIGKILL, CONFIG, "uninterrupted"),
         (signal.SIGTERM, CONFIG, "uninterrupted"),
         (signal.SIGKILL, PACKED, "uninterrupted_packed"),
+        (signal.SIGKILL, BACKGROUND, "uninterrupted_background"),
     ],
-    ids=["killed", "stopped", "killed, packed"],
+    ids=["killed", "stopped", "killed, packed", "killed, with a background"],
 )
 def test_resumed_weights_equal_uninterrupted_ones(
     sft_world, argv, request, tmp_path, number, config, reference

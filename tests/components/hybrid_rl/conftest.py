@@ -158,13 +158,16 @@ def world(
 
 @pytest.fixture
 def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path: Path) -> Callable[..., Any]:
-    """A function that builds a `HybridTrainer` on the tiny checkpoint, six pictures and one question each."""
+    """A function that builds a `HybridTrainer` on the tiny checkpoint, six pictures and one question each.
+
+    With a teacher it is a `TeacherTrainer`.
+    """
 
     class Pictures:
         def get(self, image_id: str) -> bytes:
             return coloured_pictures[int(image_id)]
 
-    def build(observers: tuple[Any, ...] = (), **config: Any) -> Any:
+    def build(observers: tuple[Any, ...] = (), taught_by: Any = None, **config: Any) -> Any:
         from components.core.vlm import load_processor
         from components.core.vlm.tokens import banned_token_ids
         from components.hybrid_rl.config import Config
@@ -199,7 +202,13 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
         model, processor = load_policy(tiny_checkpoint, settings), load_processor(tiny_checkpoint)
         settle = lambda scored, step: sampler.observe(scored.success)  # noqa: E731
         reward = HybridAdvantage(Scorer(settings), end_tokens(model, processor), [settle, *observers])
-        return HybridTrainer(
+        kind, taught = HybridTrainer, {}
+        if taught_by is not None:
+            from components.hybrid_rl.teacher.trainer import TeacherTrainer
+
+            rewards, weight = settings.objective == "both", settings.teacher.weight
+            kind, taught = TeacherTrainer, {"teacher": taught_by, "rewards": rewards, "weight": weight}
+        return kind(
             opmd_tau=settings.opmd_tau if settings.loss == "opmd" else None,
             model=model,
             processing_class=processor,
@@ -208,6 +217,7 @@ def make_trainer(tiny_checkpoint: Path, coloured_pictures: list[bytes], tmp_path
             train_dataset=training_set(prompts, Pictures()),
             peft_config=adapter_config(model, settings),
             prompt_sampler=sampler,
+            **taught,
         )
 
     return build

@@ -175,7 +175,7 @@ def preflight(world: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable
         argv = ["--config", json.dumps(config)]
         for name, section in sections.items():
             argv += [f"--section-{name.replace('_', '-')}", json.dumps(section)]
-        for name in ("images", "general-data", "base-model", "benchmarks", "seen"):
+        for name in ("images", "general-data", "base-model", "benchmarks", "seen", "teacher"):
             argv += [f"--{name}", str(world / "out" / name)]
         argv += ["--metrics", str(world / "out/metrics.json"), "--report", str(world / "out/report.html")]
         return stage_main("preflight", Config, IO, run, argv), "\n".join(messages)

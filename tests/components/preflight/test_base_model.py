@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
-from components.core.stage.errors import DataError, NoInputError
-from components.preflight.base_model import check_base_model
+from components.core.stage.errors import ConfigError, DataError, NoInputError
+from components.core.stage.settings import parse_settings, stage_config
+from components.preflight.base_model import check_base_model, check_teacher, teacher_of
 
 
 def test_a_complete_model(world) -> None:
@@ -90,3 +92,38 @@ def test_a_download_cut_short(world, spoil) -> None:
 def test_no_such_model(tmp_path) -> None:
     with pytest.raises(NoInputError, match="preflight.base_model"):
         check_base_model(tmp_path / "nowhere")
+
+
+def test_a_teacher_of_the_base_models_vocabulary(tiny_checkpoint) -> None:
+    assert "the base model's vocabulary" in check_teacher(tiny_checkpoint, tiny_checkpoint)
+
+
+def test_a_teacher_of_another_vocabulary(tiny_checkpoint, tmp_path) -> None:
+    shutil.copytree(tiny_checkpoint, tmp_path / "teacher")
+    path = tmp_path / "teacher" / "tokenizer.json"
+    content = json.loads(path.read_text())
+    vocabulary = content["model"]["vocab"]
+    vocabulary["r"], vocabulary["g"] = vocabulary["g"], vocabulary["r"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(ConfigError, match=r"hybrid_rl.teacher.checkpoint: .* 2 differ: 'g' is"):
+        check_teacher(tmp_path / "teacher", tiny_checkpoint)
+
+
+def test_a_teacher_that_is_not_there(tiny_checkpoint, tmp_path) -> None:
+    with pytest.raises(NoInputError, match="check hybrid_rl.teacher.checkpoint"):
+        check_teacher(tmp_path / "none", tiny_checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("section", "address"),
+    [
+        ({}, ""),
+        ({"teacher": {"checkpoint": "models/t"}}, ""),
+        ({"objective": "distill", "teacher": {"checkpoint": "models/t"}}, "models/t"),
+        ({"objective": "both", "teacher": {"server": {"base_url": "http://t/v1", "model": "m"}}}, ""),
+        ({"objective": "both", "teacher": {"checkpoint": "o/m@main"}}, "hf://o/m@main"),
+    ],
+)
+def test_the_teacher_that_a_run_will_load(section, address) -> None:
+    settings = parse_settings(stage_config("hybrid_rl"), section)
+    assert teacher_of({"hybrid_rl": settings}) == address

@@ -44,6 +44,17 @@ def test_references_change_exactly_when_the_content_does(preflight, settings, wo
     assert [name for name in PINNED if after[name] != before[name]] == ["images"]
 
 
+def test_a_teacher_is_pinned_where_one_is_loaded(preflight, settings, world) -> None:
+    section = {"objective": "distill", "teacher": {"checkpoint": str(world / "model")}}
+    code, message = preflight(settings, hybrid_rl=section)
+    assert code == 0, message
+    assert split_pin((world / "out/teacher").read_text())[0] == world / "model"
+    assert preflight(settings, hybrid_rl={**section, "objective": "rl"})[0] == 0
+    assert (world / "out/teacher").read_text() == ""
+    section["teacher"] = {"checkpoint": str(world / "none")}
+    assert preflight(settings, hybrid_rl=section)[0] == 66
+
+
 def test_training_starts_from_the_promoted_model_where_there_is_one(preflight, settings, world) -> None:
     settings |= {"start_from": "promoted"}
     assert preflight(settings)[0] == 78  # no registry is named
