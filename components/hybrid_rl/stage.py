@@ -191,9 +191,14 @@ def train(
 
     arguments = grpo_config(config, str(root), world_size(), banned_token_ids(processor))
     model = model if model is not None else load_policy(start, config)
-    observers = [settle, recorder, note_errors]
     asked = Asked(config, ctx.work.journal, store.get, ctx.log) if asks(config) else None
-    advantage = HybridAdvantage(scorer, end_tokens(model, processor), observers, sampler.explored, asked)
+    advantage = HybridAdvantage(
+        scorer,
+        end_tokens(model, processor),
+        [settle, recorder, note_errors],
+        sampler.explored,
+        asked,
+    )
     stop = StopOnSignal(ctx.log, config.updates_per_generation)
     refresh_every = config.prompts.refresh_every_steps
     with stop.installed():
@@ -222,6 +227,8 @@ def train(
         if trainer.not_shared:
             ctx.log.info("each rollout is trained with a prompt of its own: %s", trainer.not_shared)
         trainer.train(resume_from_checkpoint=str(saved) if saved else None)
+    if asked is not None:
+        ctx.metrics |= asked.usage()
     stop.raise_if_early(trainer.state)
     trainer.accelerator.wait_for_everyone()  # the last checkpoint is sealed by then
     return list(trainer.state.log_history), root / f"{PREFIX_CHECKPOINT_DIR}-{trainer.state.global_step}"

@@ -125,9 +125,9 @@ def with_swaps(prompts: Sequence[Prompt]) -> list[Prompt]:
 def reserved(prompts: Sequence[Prompt], settings: Prompts) -> list[tuple[float, list[str]]]:
     """The parts of every draw that are kept for some questions: (share of the draw, ids).
 
-    Hard questions are those that the policy answered rightly at least once, and in less than `hard_below`:
-    there alone a group has many wrong answers and one right one, which is what pass@k rewards. Of the probes,
-    half have "no" for an answer (the thing is absent) and half "yes".
+    Hard questions are those that the policy answered rightly at least once, and in less than `hard_below`.
+    There a group has many wrong answers and few right ones, which is what pass@k rewards. Of the probes, half
+    have "no" for an answer (the thing is absent) and half "yes".
     """
     hard = [p.prompt_id for p in prompts if 0 < p.pass_rate < settings.hard_below]
     absent, present = (

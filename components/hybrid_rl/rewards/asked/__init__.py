@@ -47,6 +47,13 @@ class Asked:
         self._judge = Judge(judge, journal("judge"), picture, log) if judge.endpoint else None
         self._embedder = MLLMClient(embedder, journal("embedder"), log) if embedder else None
 
+    def usage(self) -> dict[str, float]:
+        """What was asked and spent, as metrics of the stage."""
+        clients = {"judge": self._judge.client if self._judge else None, "embedder": self._embedder}
+        return {
+            n: v for name, client in clients.items() if client for n, v in client.usage.metrics(name).items()
+        }
+
     def __call__(self, rollouts: Sequence[Rollout]) -> list[Rollout]:
         """The rollouts, whole groups in order, with `quality` and `meaning` where these are asked for.
 

@@ -59,7 +59,7 @@ class Judge:
         if settings.endpoint is None:
             raise ConfigError("hybrid_rl.judge: names no endpoint")
         self._settings, self._picture = settings, picture
-        self._client = MLLMClient(settings.endpoint, journal, log)
+        self.client = MLLMClient(settings.endpoint, journal, log)
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[float | None]:
         """Quality of each in [0, 1]; None where none is to be judged, NaN where no usable reply came.
@@ -80,7 +80,7 @@ class Judge:
         requests = [self._request(rollouts[places[0]]) for places in asked.values()]
         if not requests:
             return found
-        answers = self._client.map(requests, "judge", bar=False)
+        answers = self.client.map(requests, "judge", bar=False)
         failed = [answer for answer in answers if answer.error]
         if len(failed) == len(answers) >= _ALL_UNUSABLE:
             raise StageError(

@@ -75,8 +75,14 @@ def test_the_judge_sees_picture_and_rubric_and_is_asked_once_for_each_answer(cha
     chat_server.say = lambda prompt, images: seen.append(images) or graded(8 if "red" in prompt else 3)
     settings = config()
     settings = settings.model_copy(update={"judge": settings.judge.model_copy(update={"rubric": "Be fair."})})
-    found = asked(settings)(rollouts("a blue light", "a green one", "a blue light", ""))
+    teller = asked(settings)
+    found = teller(rollouts("a blue light", "a green one", "a blue light", ""))
     assert [r.quality for r in found] == [0.8, 0.8, 0.8, 0.0]  # the reference in the prompt says red
+    usage = teller.usage()
+    assert (usage["judge_requests"], usage["judge_prompt_tokens"]) == (
+        2,
+        14,
+    ) and "embedder_requests" not in usage
     assert len(chat_server.prompts) == 2 and all(len(images) == 1 for images in seen)
     assert "Be fair." in chat_server.prompts[0] and "Describe it." in chat_server.prompts[0]
 
