@@ -63,8 +63,8 @@ class Diversity(Settings):
 class Judge(Settings):
     """A served model that grades answers which rules cannot read."""
 
-    endpoint: Endpoint | None = None
-    """The model, which is shown the picture; without one nothing is judged."""
+    endpoint: Endpoint
+    """The model, which is shown the picture."""
     answer_types: list[AnswerType] = Field(default=["open"], min_length=1)
     """Types of answer that it grades, in place of the comparison with the voted answer."""
     rubric: str = Field(default=RUBRIC, min_length=1, max_length=4000)
@@ -73,10 +73,6 @@ class Judge(Settings):
     """Quality from which a judged answer counts as right."""
     max_words: int = Field(default=60, ge=1)
     """A longer answer to a judged question has quality 0."""
-
-    def grades(self, answer_type: str) -> bool:
-        """Whether answers of this type are graded."""
-        return self.endpoint is not None and answer_type in self.answer_types
 
 
 class Guards(Settings):
@@ -190,8 +186,8 @@ class Config(Settings):
     """Scale the combined advantages of a batch to unit variance (GDPO, arXiv 2601.05242)."""
     diversity: Diversity = Diversity()
     """When two responses mean the same."""
-    judge: Judge = Judge()
-    """Grades of open answers by a served model."""
+    judge: Judge | None = None
+    """Grades of open answers by a served model; without one nothing is judged."""
     guards: Guards = Guards()
     """Reward hacking limits."""
 
@@ -249,6 +245,10 @@ class Config(Settings):
     """Rollouts of each kept step that go to the `rollouts` output."""
     rollouts_every_steps: int = Field(default=10, ge=1)
     """Steps between kept ones."""
+
+    def judges(self, answer_type: str) -> bool:
+        """Whether answers of this type are graded by the judge."""
+        return self.judge is not None and answer_type in self.judge.answer_types
 
     @field_validator("weights")
     @classmethod

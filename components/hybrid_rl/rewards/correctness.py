@@ -16,6 +16,6 @@ def correctness(rollout: Rollout, config: Config) -> float:
     """
     if guard(rollout, config.guards):
         return 0.0
-    if rollout.quality is not None:
+    if rollout.quality is not None and config.judge is not None:
         return float(rollout.quality >= config.judge.right_from)
     return float(rollout.agrees(rollout.answer))

@@ -8,7 +8,7 @@ from components.hybrid_rl.config import Config
 from components.hybrid_rl.rewards import Rollout, rollout_reward
 
 
-# Without `judge.endpoint` nothing is judged, and the weight has no effect.
+# Without `judge` in the settings nothing is judged, and the weight has no effect.
 @rollout_reward(weight=1.0)
 def judge(rollout: Rollout, config: Config) -> float | None:
     """The judge's quality in [0, 1], 0 where a guard against gaming trips; None where it was not asked.

@@ -51,7 +51,7 @@ def measure(
         items = [(store.get(prompt.image_id), prompt.question) for prompt in batch]
         nothing: list[list[Completion]] = [[] for _ in batch]
         sampled = unseen = swapped = nothing
-        by_rule = [not config.judge.grades(prompt.answer_type) for prompt in batch]
+        by_rule = [not config.judges(prompt.answer_type) for prompt in batch]
         if samples and any(by_rule):
             seed = seed_for(config.seed, "pass_rate", number)
             asked = list(compress(items, by_rule))

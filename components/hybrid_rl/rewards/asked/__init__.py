@@ -22,7 +22,7 @@ __all__ = ["Asked", "asks"]
 
 def asks(config: Config) -> bool:
     """Whether the settings name a model to ask."""
-    return config.judge.endpoint is not None or config.diversity.embedder is not None
+    return config.judge is not None or config.diversity.embedder is not None
 
 
 class Asked:
@@ -44,7 +44,7 @@ class Asked:
     ) -> None:
         self._config = config
         judge, embedder = config.judge, config.diversity.embedder
-        self._judge = Judge(judge, journal("judge"), picture, log) if judge.endpoint else None
+        self._judge = Judge(judge, journal("judge"), picture, log) if judge else None
         self._embedder = MLLMClient(embedder, journal("embedder"), log) if embedder else None
 
     def usage(self) -> dict[str, float]:

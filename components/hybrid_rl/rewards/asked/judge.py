@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from components.core.mllm import ChatRequest, MLLMClient
 from components.core.mllm.prompts import render
 from components.core.resume.journal import Journal
-from components.core.stage.errors import ConfigError, StageError
+from components.core.stage.errors import StageError
 from components.hybrid_rl.config import Judge as Settings
 from components.hybrid_rl.rewards import Rollout
 from components.hybrid_rl.rewards.asked.gaming import gamed
@@ -44,7 +44,7 @@ class Judge:
     """Grades rollouts whose type of answer is to be judged, at temperature 0.
 
     Args:
-        settings: with an endpoint.
+        settings: the stage's.
         journal: where replies are kept.
         picture: the bytes of a picture by its id.
     """
@@ -56,8 +56,6 @@ class Judge:
         picture: Callable[[str], bytes],
         log: logging.Logger,
     ) -> None:
-        if settings.endpoint is None:
-            raise ConfigError("hybrid_rl.judge: names no endpoint")
         self._settings, self._picture = settings, picture
         self.client = MLLMClient(settings.endpoint, journal, log)
 
@@ -70,7 +68,7 @@ class Judge:
             EndpointError, BudgetError, StageError: the judge cannot be used, or no reply of many is usable.
         """
         found: list[float | None] = [
-            (0.0 if self._settings.grades(r.answer_type) else None) for r in rollouts
+            (0.0 if r.answer_type in self._settings.answer_types else None) for r in rollouts
         ]
         asked: dict[tuple[str, str], list[int]] = {}
         for place, rollout in enumerate(rollouts):
