@@ -36,16 +36,18 @@ _CLOSED, _OPEN = 6, 2
 class Sizes:
     """How much of everything."""
 
-    pictures: int = 400
-    epochs: int = 3
-    items: int = 200
+    pictures: int = 800
+    epochs: int = 4
+    items: int = 300
     """Held-out questions answered greedily; pairs of probes; pairs of swapped pictures by half."""
-    sampled: int = 100
+    sampled: int = 150
     """Questions with eight sampled answers, closed and open."""
-    steps: int = 40
-    candidates: int = 256
+    steps: int = 60
+    candidates: int = 384
 
 
+SMALL = Sizes(pictures=400, epochs=3, items=200, sampled=100, steps=20, candidates=256)
+"""What a quarter of a core does in an hour."""
 MINI = Sizes(pictures=12, epochs=1, items=6, sampled=4, steps=2, candidates=8)
 
 

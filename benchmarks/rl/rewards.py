@@ -1,6 +1,6 @@
 """Each reward alone against plain GRPO from the same checkpoint, by its own metric.
 
-    python -m benchmarks.rl.rewards [--seeds 0,1,2] [--arms plain,pass@k,...] [--scale 1.0] [--mini]
+    python -m benchmarks.rl.rewards [--seeds 0,1,2] [--arms plain,pass@k,...] [--scale 1.0] [--small | --mini]
 
 Needs nothing but the repository. The shipped base model first learns the domain from true labels, closed
 and open questions, in a few minutes. From there every arm is the `hybrid_rl` stage with one thing changed.
@@ -30,7 +30,7 @@ from typing import Any
 
 from benchmarks.harness import RESULTS, result
 from benchmarks.rl.measured import COUNTS, MEASURES, Row, difference, measure, over_seeds
-from benchmarks.rl.questions import MINI, Sizes, heldout, save_items, write_training
+from benchmarks.rl.questions import MINI, SMALL, Sizes, heldout, save_items, write_training
 from benchmarks.scores import markdown, shown
 from benchmarks.stages import run_stage
 from components.core.stage.settings import Endpoint
@@ -171,7 +171,10 @@ if __name__ == "__main__":
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
     parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps")
-    parser.add_argument("--mini", action="store_true", help="of everything as little as possible, for tests")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--small", action="store_true", help="half of the pictures, a third of the steps")
+    size.add_argument("--mini", action="store_true", help="of everything as little as possible, for tests")
     given = parser.parse_args()
-    chosen = MINI if given.mini else replace(Sizes(), steps=max(5, round(Sizes().steps * given.scale)))
+    whole = MINI if given.mini else SMALL if given.small else Sizes()
+    chosen = replace(whole, steps=max(2, round(whole.steps * given.scale)))
     main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), chosen)
