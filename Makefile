@@ -29,7 +29,7 @@ help:
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
 	@echo "make bench-vllm  greedy answers of a real vLLM against transformers', item by item (minutes; wants make vllm)"
 	@echo "make bench-sft   packing against TRL's trainer, forgetting, alignment, Muon against AdamW (four hours; wants make demo)"
-	@echo "make bench-rl    hybrid rewards against plain GRPO, three seeds, and what a step costs besides the policy (two hours; wants make demo)"
+	@echo "make bench-rl    hybrid rewards against plain GRPO, each reward alone, three seeds, and what a step costs besides the policy (five hours; wants make demo)"
 	@echo "make bench-gpu   a model of 2 B parameters on a GPU: tokens/s, MFU, memory (minutes; needs a GPU)"
 	@echo "make bench-storage  transfers to an S3 server of this machine (needs Swift, see .ci/run)"
 	@echo "make clean    delete build/"
@@ -154,6 +154,7 @@ bench-storage: setup
 
 bench-rl: setup
 	$(BIN)/python -m benchmarks.rl.hybrid
+	$(BIN)/python -m benchmarks.rl.rewards
 	$(BIN)/python -m benchmarks.rl.overhead
 
 clean:

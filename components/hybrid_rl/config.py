@@ -8,10 +8,16 @@ from pydantic import Field, field_validator, model_validator
 
 from components.core.answers import AnswerType
 from components.core.sources.address import ModelSource
-from components.core.stage.settings import MODEL_PATH, FreeEndpoint, Settings, nearest
+from components.core.stage.settings import MODEL_PATH, Embedder, Endpoint, FreeEndpoint, Settings, nearest
 from components.core.training.settings import Attention, Lora, Sharding, WeightType, check_weights
 from components.core.vllm.settings import Colocated
 from components.hybrid_rl.rewards import Weight, built_in
+
+RUBRIC = (
+    "correct: what it says is in the picture, and answers the question; one false statement: at most 4.\n"
+    "complete: it says what the question asks for, and leaves nothing of it out.\n"
+    "clear: it says so in few plain words."
+)
 
 
 class ExtraReward(Settings):
@@ -32,9 +38,42 @@ class Diversity(Settings):
 
     similarity: str = "answer"
     """`answer`: extracted answers agree by answer type; `words`: word-bigram overlap of the whole response;
+    `meaning`: cosine of the answers' embeddings;
     or `module:function` called as `function(a: Rollout, b: Rollout) -> float`."""
-    threshold: float = Field(default=0.5, ge=0, le=1)
-    """Pairs more similar than this join one cluster."""
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    """Pairs more similar than this join one cluster; None is 0.5, and 0.8 for `meaning`."""
+    embedder: Embedder | None = None
+    """Served embeddings for `meaning`."""
+    combine: Literal["add", "multiply"] = "add"
+    """`add`: a component of its own, with its weight; `multiply`: correctness and the judge's quality times
+    (1 + diversity) / 2."""
+
+    @property
+    def above(self) -> float:
+        """The threshold in force."""
+        default = 0.8 if self.similarity == "meaning" else 0.5
+        return default if self.threshold is None else self.threshold
+
+    @model_validator(mode="after")
+    def _embedded(self) -> Diversity:
+        if (self.similarity == "meaning") != (self.embedder is not None):
+            raise ValueError("similarity 'meaning' and an embedder go together: give both or neither")
+        return self
+
+
+class Judge(Settings):
+    """A served model that grades answers which rules cannot read."""
+
+    endpoint: Endpoint
+    """The model, which is shown the picture."""
+    answer_types: list[AnswerType] = Field(default=["open"], min_length=1)
+    """Types of answer that it grades, in place of the comparison with the voted answer."""
+    rubric: str = Field(default=RUBRIC, min_length=1, max_length=4000)
+    """What earns the grades `correct`, `complete` and `clear`."""
+    right_from: float = Field(default=0.7, gt=0, le=1)
+    """Quality from which a judged answer counts as right."""
+    max_words: int = Field(default=60, ge=1)
+    """A longer answer to a judged question has quality 0."""
 
 
 class Guards(Settings):
@@ -76,6 +115,12 @@ class Prompts(Settings):
     """Share of the old value in a question's running success rate when it is met again."""
     priority_floor: float = Field(default=0.05, gt=0, le=1)
     """Least weight of a question, so that solved ones are still met now and then."""
+    hard_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of each draw kept for hard questions: measured pass rate above 0 and below `hard_below`."""
+    hard_below: float = Field(default=0.3, gt=0, le=1)
+    """Pass rate below which a question that is solved at times is hard, and worth exploring."""
+    probe_share: float = Field(default=0.0, ge=0, le=1)
+    """Share of each draw that asks whether a thing is there; half of these things are absent."""
 
 
 class VLLM(Colocated):
@@ -147,7 +192,10 @@ class Config(Settings):
     k: int = Field(default=4, ge=1)
     """k of pass@k."""
     switch_at: float = Field(default=0.5, ge=0, le=1)
-    """Share of the steps after which `pass_at_k_then_1` changes to pass@1."""
+    """Share of the steps, or of the exploring, after which `pass_at_k_then_1` changes to pass@1."""
+    switch_by: Literal["steps", "explored"] = "steps"
+    """What `switch_at` is a share of. `explored`: the hard questions (`prompts.hard_below`) that are none
+    any more, by their running pass rates."""
     weights: dict[str, Weight] = Field(default={}, validate_default=True)
     """Weight of each built-in reward in the advantage, by its name: a number, or a ramp over training. A
     reward that is not named has the weight in its file (`components/hybrid_rl/rewards`)."""
@@ -157,6 +205,8 @@ class Config(Settings):
     """Scale the combined advantages of a batch to unit variance (GDPO, arXiv 2601.05242)."""
     diversity: Diversity = Diversity()
     """When two responses mean the same."""
+    judge: Judge | None = None
+    """Grades of open answers by a served model; without one nothing is judged."""
     guards: Guards = Guards()
     """Reward hacking limits."""
 
@@ -215,6 +265,10 @@ class Config(Settings):
     rollouts_every_steps: int = Field(default=10, ge=1)
     """Steps between kept ones."""
 
+    def judges(self, answer_type: str) -> bool:
+        """Whether answers of this type are graded by the judge."""
+        return self.judge is not None and answer_type in self.judge.answer_types
+
     @field_validator("weights")
     @classmethod
     def _complete(cls, given: dict[str, Weight]) -> dict[str, Weight]:
@@ -250,6 +304,19 @@ class Config(Settings):
             raise ValueError("prompts.refresh_every_steps must be a multiple of updates_per_generation")
         if self.prompts.refresh_every_steps and not self.prompts.pass_rate_samples:
             raise ValueError("prompts.refresh_every_steps needs prompts.pass_rate_samples")
+        measured = self.prompts.hard_share or self.switch_by == "explored"
+        if measured and not self.prompts.pass_rate_samples:
+            raise ValueError("prompts.hard_share and switch_by 'explored' need prompts.pass_rate_samples")
+        if self.switch_by == "explored" and self.advantage != "pass_at_k_then_1":
+            raise ValueError("switch_by 'explored' is for advantage 'pass_at_k_then_1'")
+        if self.diversity.combine == "multiply" and self.advantage != "pass_at_1":
+            raise ValueError(
+                "diversity.combine 'multiply' needs advantage 'pass_at_1': pass@k knows no halves"
+            )
+        if self.prompts.hard_share + self.prompts.probe_share > 1:
+            raise ValueError("prompts.hard_share and prompts.probe_share together must not exceed 1")
+        if self.prompts.hard_share and self.prompts.hard_below <= self.prompts.min_pass_rate:
+            raise ValueError("prompts.hard_below must lie above prompts.min_pass_rate: no question is hard")
         if self.prompts.min_pass_rate >= self.prompts.max_pass_rate:
             raise ValueError("prompts.min_pass_rate must lie below prompts.max_pass_rate")
         check_weights(self.weight_type, self.lora, self.sharding, self.dtype)

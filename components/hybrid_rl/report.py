@@ -10,6 +10,7 @@ import numpy as np
 from components.core.data.image_store import ImageStore
 from components.core.stage.report import Report, figure_axes, histogram
 from components.hybrid_rl.config import Config
+from components.hybrid_rl.rewards.asked.gaming import GAMING
 from components.hybrid_rl.rollouts.guards import GUARDS
 from components.hybrid_rl.rollouts.prompts import Prompt
 from components.hybrid_rl.rollouts.record import Steps
@@ -58,8 +59,11 @@ def write_report(
         "Mean size of each component's weighted advantage": signals,
         "Mean response length in tokens": ["response_tokens"],
         "Distinct answers in a group": ["distinct_clusters"],
+        "Share of groups with the pass@k advantage, and of the exploring that is done": (
+            ["exploring", "explored"] if config.advantage in ("pass_at_k_then_1", "adaptive") else []
+        ),
         "Entropy over the meanings of a group's answers": ["answer_entropy"],
-        "Share of responses that trip a guard": [f"guard_{kind}" for kind in GUARDS],
+        "Share of responses that trip a guard": [f"guard_{kind}" for kind in (*GUARDS, *GAMING)],
         "Entropy of the policy per token": ["entropy"],
         "Share of importance ratios clipped": ["clip_ratio/low_mean", "clip_ratio/high_mean"],
         "Reverse KL divergence to the teacher, in nats a token": ["teacher_kl"],

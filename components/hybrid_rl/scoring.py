@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from components.core.stats import pass_at_k
 from components.hybrid_rl.advantages.combine import combine, component_advantages
-from components.hybrid_rl.advantages.pass_at_k import Floats, answer_entropy, modes_at
-from components.hybrid_rl.config import Config, Guards
+from components.hybrid_rl.advantages.pass_at_k import Floats, Mode, answer_entropy, modes_at
+from components.hybrid_rl.config import Config, Guards, Judge
 from components.hybrid_rl.rewards import Group, GroupReward, Ramp, Rollout, RolloutReward, Weight, built_in
-from components.hybrid_rl.rewards.diversity import SIMILARITIES, clusters
+from components.hybrid_rl.rewards.asked.gaming import GAMING, gamed
+from components.hybrid_rl.rewards.diversity import SIMILARITIES, Similarity, clusters, embedded_similarity
 from components.hybrid_rl.rewards.users import UserReward, load_function
 from components.hybrid_rl.rollouts.guards import GUARDS, guard
 
@@ -49,6 +50,8 @@ class Scored:
     scored: NDArray[np.bool_]
     """False where a reward failed, (n,)."""
     errors: list[str] = field(default_factory=list)
+    modes: list[Mode] = field(default_factory=list)
+    """How correctness became an advantage, by group."""
 
     @property
     def group_size(self) -> int:
@@ -88,7 +91,11 @@ class Scorer:
         }
         self.weights = config.weights | {name: user.weight for name, user in self.users.items()}
         how = config.diversity.similarity
-        self._similarity = SIMILARITIES.get(how) or load_function(how, "diversity.similarity", arguments=2)
+        if how == "meaning":  # the embedder has said which responses mean the same
+            self._similarity: Similarity = embedded_similarity
+        else:
+            known = SIMILARITIES.get(how)
+            self._similarity = known or load_function(how, "diversity.similarity", arguments=2)
 
     def close(self) -> None:
         """End the processes of the user's rewards."""
@@ -107,12 +114,13 @@ class Scorer:
             for i, rollout in enumerate(rollouts)
         ]
 
-    def score(self, singles: Sequence[Single], progress: float) -> Scored:
+    def score(self, singles: Sequence[Single], progress: float, explored: float = 0.0) -> Scored:
         """Advantages of whole groups (`group_size` consecutive rollouts of one prompt each).
 
         Args:
             singles: of all processes, in order.
             progress: steps done / steps in all.
+            explored: share of the exploring that is done, for `switch_by`.
         """
         config, size = self.config, self.config.group_size
         rollouts = [single.rollout for single in singles]
@@ -130,21 +138,24 @@ class Scorer:
         right = _right_by_group(rewards["correctness"], size)
         modes = modes_at(
             config.advantage,
-            progress,
+            explored if config.switch_by == "explored" else progress,
             config.switch_at,
             [answer_entropy(found) for found in meanings],
             [0 < count < size for count in right],
             config.adaptive_share,
         )
-        components = component_advantages(rewards, size, scored, modes, config.k)
         weights = {name: weight_at(weight, progress) for name, weight in self.weights.items()}
+        factors = None
+        if config.diversity.combine == "multiply":
+            factors, weights["diversity"] = (1.0 + rewards["diversity"]) / 2.0, 0.0
+        components = component_advantages(rewards, size, scored, modes, config.k, factors)
         advantages = combine(components, weights, config.batch_normalise)
-        return Scored(rollouts, rewards, components, weights, advantages, meanings, scored, errors)
+        return Scored(rollouts, rewards, components, weights, advantages, meanings, scored, errors, modes)
 
     def _meanings(self, group: Sequence[Rollout], errors: list[str]) -> list[int]:
         """Cluster number of every response of a group; one for all where the user's similarity fails."""
         try:
-            return clusters(group, self._similarity, self.config.diversity.threshold)
+            return clusters(group, self._similarity, self.config.diversity.above)
         except Exception as error:  # noqa: BLE001 - the user's; the group then has no diversity reward
             errors.append(f"diversity: {type(error).__name__}: {error}")
             return [0] * len(group)
@@ -162,13 +173,18 @@ def weight_at(weight: Weight, progress: float) -> float:
     return weight.start + rise / (weight.finish - weight.begin)
 
 
-def metrics(scored: Scored, k: int, guards: Guards | None = None) -> dict[str, float]:
+def metrics(
+    scored: Scored, k: int, guards: Guards | None = None, judge: Judge | None = None
+) -> dict[str, float]:
     """Figures of one batch for the log.
 
     pass@1, pass@k, distinct answers, lengths, tripped guards by kind, and of each component the mean raw
     reward (`reward_<name>`) and the mean size of its weighted advantage (`signal_<name>`).
     """
     tripped = Counter(guard(rollout, guards or Guards()) for rollout in scored.rollouts)
+    judged = [rollout for rollout in scored.rollouts if rollout.quality is not None]
+    if judge is not None and judged:
+        gaming = Counter(gamed(rollout, judge.max_words) for rollout in judged)
     size, right = scored.group_size, scored.right
     figures: dict[str, Any] = {
         "pass_at_1": right.mean() / size,
@@ -179,8 +195,11 @@ def metrics(scored: Scored, k: int, guards: Guards | None = None) -> dict[str, f
         "truncated": np.mean([rollout.truncated for rollout in scored.rollouts]),
         "answer_entropy": np.mean([answer_entropy(group) for group in scored.clusters]),
         "unscored": (~scored.scored).sum(),
+        "exploring": np.mean([mode == "pass_at_k" for mode in scored.modes]) if scored.modes else 0.0,
     }
     figures |= {f"guard_{kind}": tripped[kind] / len(scored.rollouts) for kind in GUARDS}
+    if judge is not None and judged:
+        figures |= {f"guard_{kind}": gaming[kind] / len(judged) for kind in GAMING}
     for name, values in scored.rewards.items():
         valid = values[~np.isnan(values)]
         figures[f"reward_{name}"] = valid.mean() if len(valid) else math.nan

@@ -130,9 +130,9 @@ def choose_prompts(
         DataError: fewer questions remain than one step needs, and the settings say not to fill up.
     """
     from components.hybrid_rl.rollouts.pass_rates import measure
-    from components.hybrid_rl.rollouts.prompts import select
+    from components.hybrid_rl.rollouts.prompts import select, with_swaps
 
-    rated = found
+    rated = found = with_swaps(found) if config.weights["perception"] != 0.0 else found
     if config.prompts.pass_rate_samples or config.weights["perception"] != 0.0:
         batches = SharedBatches(ctx.work, "pass_rates")
         with ProgressBar(len(found), "pass rates", ctx.log) as bar:
@@ -179,7 +179,9 @@ def train(
     from components.core.training.checkpoints import CommitCheckpoints, cpu_ranks_load, newest_committed
     from components.core.vlm.tokens import banned_token_ids
     from components.hybrid_rl.policy import adapter_config, load_policy
+    from components.hybrid_rl.rewards.asked import Asked, asks
     from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, measure
+    from components.hybrid_rl.rollouts.prompts import reserved
     from components.hybrid_rl.rollouts.sampler import PromptSampler
     from components.hybrid_rl.trainer import HybridAdvantage, HybridTrainer, end_tokens, training_set
     from components.hybrid_rl.trl_config import engine_of, grpo_config
@@ -188,7 +190,11 @@ def train(
     root = ctx.work.dir("checkpoints", sealed_by=MANIFEST_NAME)
     generations = -(-config.max_steps // config.updates_per_generation)
     ids, hardness = [p.prompt_id for p in prompts], [p.hardness for p in prompts]
-    sampler = PromptSampler(ids, hardness, config.prompts, generations, config.seed)
+    kept_for = reserved(prompts, config.prompts)
+    rates = [p.pass_rate for p in prompts]
+    sampler = PromptSampler(ids, hardness, config.prompts, generations, config.seed, rates, kept_for)
+    if kept_for:
+        ctx.log.info("parts of every draw", extra={"questions": [len(own) for _, own in kept_for]})
     saved = newest_committed(root, ctx.log)
     if saved is not None:
         state = TrainerState.load_from_json(str(saved / "trainer_state.json"))
@@ -214,7 +220,14 @@ def train(
 
     arguments = grpo_config(config, str(root), world_size(), banned_token_ids(processor))
     model = model if model is not None else load_policy(start, config)
-    advantage = HybridAdvantage(scorer, end_tokens(model, processor), [settle, recorder, note_errors])
+    asked = Asked(config, ctx.work.journal, store.get, ctx.log) if asks(config) else None
+    advantage = HybridAdvantage(
+        scorer,
+        end_tokens(model, processor),
+        [settle, recorder, note_errors],
+        sampler.explored,
+        asked,
+    )
     kind: type[HybridTrainer] = HybridTrainer
     taught: dict[str, Any] = {}
     if teacher is not None:
@@ -251,6 +264,8 @@ def train(
         if trainer.not_shared:
             ctx.log.info("each rollout is trained with a prompt of its own: %s", trainer.not_shared)
         trainer.train(resume_from_checkpoint=str(saved) if saved else None)
+    if asked is not None:
+        ctx.metrics |= asked.usage()
     stop.raise_if_early(trainer.state)
     trainer.accelerator.wait_for_everyone()  # the last checkpoint is sealed by then
     return list(trainer.state.log_history), root / f"{PREFIX_CHECKPOINT_DIR}-{trainer.state.global_step}"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object, is_peft_model
+from accelerate.utils import broadcast_object_list, gather_object, is_peft_model
 from datasets import Dataset
 from torch.utils.data import Sampler
 from transformers import TrainerState
@@ -35,7 +35,7 @@ from components.core.vlm.families import family_of
 from components.hybrid_rl.losses.opmd import opmd_loss
 from components.hybrid_rl.rollouts import shared_prompt
 from components.hybrid_rl.rollouts.prompts import Prompt
-from components.hybrid_rl.rollouts.rollout import make_rollout
+from components.hybrid_rl.rollouts.rollout import Rollout, make_rollout
 from components.hybrid_rl.rollouts.sampler import GenerationSampler, PromptSampler
 from components.hybrid_rl.scoring import Scored, Scorer, metrics
 
@@ -48,8 +48,16 @@ class HybridAdvantage:
 
     __name__ = "advantage"  # the name in TRL's logs
 
-    def __init__(self, scorer: Scorer, end_tokens: frozenset[int], observers: Sequence[Observer]) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        end_tokens: frozenset[int],
+        observers: Sequence[Observer],
+        explored: Callable[[], float] = lambda: 0.0,
+        asked: Callable[[list[Rollout]], list[Rollout]] | None = None,
+    ) -> None:
         self.scorer, self.end_tokens, self.observers = scorer, end_tokens, observers
+        self.explored, self.asked = explored, asked
 
     def __call__(
         self,
@@ -67,14 +75,27 @@ class HybridAdvantage:
             make_rollout(row, text[0]["content"], ids, self.end_tokens)
             for row, text, ids in zip(rows, completions, completion_ids, strict=True)
         ]
+        if self.asked is not None:
+            rollouts = self._told(self.asked, rollouts)
         singles = gather_object(self.scorer.singles(rollouts))
-        scored = self.scorer.score(singles, trainer_state.global_step / max(trainer_state.max_steps, 1))
-        for name, value in metrics(scored, self.scorer.config.k, self.scorer.config.guards).items():
+        progress, explored = trainer_state.global_step / max(trainer_state.max_steps, 1), self.explored()
+        scored = self.scorer.score(singles, progress, explored)
+        log_metric("explored", explored)
+        config = self.scorer.config
+        for name, value in metrics(scored, config.k, config.guards, config.judge).items():
             log_metric(name, value)
         for observer in self.observers:
             observer(scored, trainer_state.global_step)
         start = PartialState().process_index * len(rollouts)
         return scored.advantages[start : start + len(rollouts)].tolist()
+
+    def _told(self, asked: Callable[[list[Rollout]], list[Rollout]], own: list[Rollout]) -> list[Rollout]:
+        """This process's rollouts as served models see them; the first process asks for all."""
+        everyone, first = gather_object(own), PartialState().is_main_process
+        told = [asked(everyone) if first else None]
+        broadcast_object_list(told)
+        start = PartialState().process_index * len(own)
+        return (told[0] or [])[start : start + len(own)]
 
 
 class HybridTrainer(GRPOTrainer):

@@ -21,6 +21,7 @@ class ModelSpec:
     verdict_error_rate: float = 0.0
     leniency: float = 0.0
     score_noise: float = 0.0
+    gullibility: float = 0.0
     embeds: bool = False
 
 
@@ -37,7 +38,7 @@ def load_models(path: Path = MODELS_FILE) -> dict[str, ModelSpec]:
     }
     for model in models.values():
         rates = (model.error_rate, model.hallucination_rate, model.step_error_rate)
-        for rate in (*rates, model.verdict_error_rate, model.leniency):
+        for rate in (*rates, model.verdict_error_rate, model.leniency, model.gullibility):
             if not 0 <= rate <= 1:
                 raise ValueError(
                     f"{path}: model {model.name} has a rate of {rate}, which is not between 0 and 1"

@@ -10,6 +10,7 @@ from typing import Any
 from demo.teachers.knowledge.scene import NOTHING, Knowledge, Priors, noisy_scores
 from demo.teachers.models import ModelSpec
 from demo.teachers.replies import parse
+from demo.teachers.replies.grades import grade
 from demo.teachers.replies.items import choose_evolved, choose_items, judge
 from demo.teachers.replies.noise import misread, pick, uniform
 from demo.teachers.replies.thinking import abilities, steps, task_form
@@ -45,6 +46,7 @@ class Speaker:
             "QAJudged": self.qa_judged,
             "QAPaths": self.qa_paths,
             "VoteAnswers": self.vote_answers,
+            "AnswerGraded": self.answer_graded,
             "SeenThings": self.seen_things,
         }
 
@@ -161,6 +163,10 @@ class Speaker:
             text = self._answer(truth, request) if truth else self._guess(line.text, line.choices, request)
             answers.append({"index": line.index, "answer": text})
         return {"answers": answers}
+
+    def answer_graded(self, request: Request) -> Json:
+        """Grades of one open answer, by the truth; padding and praise talk some judges round."""
+        return grade(self.model, request.knowledge, request.prompt, request.picture)
 
     def _guess(self, question: str, choices: tuple[str, ...], request: Request) -> str:
         return self.priors.guess(question, choices, self.model.name, question, request.picture, request.seed)

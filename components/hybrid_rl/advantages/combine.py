@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from components.hybrid_rl.advantages.pass_at_k import Floats, Mode, correctness_advantage
 
 CORRECTNESS = "correctness"
+QUALITIES = frozenset({CORRECTNESS, "judge"})
+"""Components that say how good a response is."""
 _FLAT = 1e-8
 """Standard deviations below this are rounding, not a preference."""
 
@@ -38,7 +40,12 @@ def standardise(values: Floats, valid: NDArray[np.bool_]) -> Floats:
 
 
 def component_advantages(
-    rewards: Mapping[str, Floats], group_size: int, scored: NDArray[np.bool_], modes: Sequence[Mode], k: int
+    rewards: Mapping[str, Floats],
+    group_size: int,
+    scored: NDArray[np.bool_],
+    modes: Sequence[Mode],
+    k: int,
+    factors: Floats | None = None,
 ) -> dict[str, Floats]:
     """Each component's advantages, normalised within groups of `group_size` consecutive rollouts.
 
@@ -48,6 +55,7 @@ def component_advantages(
         scored: shape (n,); False takes a rollout out of its group's statistics and gives it advantage 0.
         modes: of every group.
         k: of pass@k.
+        factors: shape (n,), multiplies the qualities (`QUALITIES`), which then are z-scores too.
 
     Returns:
         By component, shape (n,); every group sums to 0.
@@ -59,11 +67,13 @@ def component_advantages(
     if count % group_size:
         raise ValueError(f"{count} rollouts are not whole groups of {group_size}")
     result = {name: np.zeros(count) for name in rewards}
-    for name, values in rewards.items():
+    for name, raw in rewards.items():
+        shaped = factors is not None and name in QUALITIES
+        values = raw * factors if factors is not None and shaped else raw
         for start in range(0, count, group_size):
             rows = slice(start, start + group_size)
             valid = scored[rows] & ~np.isnan(values[rows])
-            if name == CORRECTNESS:
+            if name == CORRECTNESS and not shaped:
                 right = values[rows][valid] > 0.5
                 result[name][rows][valid] = correctness_advantage(right, k, modes[start // group_size])
             else:

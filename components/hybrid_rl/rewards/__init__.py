@@ -131,5 +131,6 @@ def _register(function: F, reward: RolloutReward | GroupReward) -> F:
 def built_in() -> dict[str, RolloutReward | GroupReward]:
     """Every built-in reward by name: those of one rollout, then those of a group."""
     for module in pkgutil.iter_modules(__path__):
-        importlib.import_module(f"{__name__}.{module.name}")
+        if not module.ispkg:  # `asked` loads what the check of the settings does not need
+            importlib.import_module(f"{__name__}.{module.name}")
     return dict(sorted(_REGISTRY.items(), key=lambda item: (getattr(item[1], "order", -1), item[0])))

@@ -54,6 +54,13 @@ def answer_similarity(a: Rollout, b: Rollout) -> float:
     return float(a.same(a.answer, b.answer))
 
 
+def embedded_similarity(a: Rollout, b: Rollout) -> float:
+    """1 when the embedder put both in one cluster, else 0 (`asked/meaning.py`)."""
+    if a.meaning is None or b.meaning is None:
+        raise ValueError("the responses were not embedded")
+    return float(a.meaning == b.meaning)
+
+
 def word_similarity(a: Rollout, b: Rollout) -> float:
     """Jaccard overlap of the responses' word bigrams (of the words, where one has no bigram)."""
     words = [rollout.response.lower().split() for rollout in (a, b)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import compress
 from typing import Any
 
 from PIL import Image
@@ -17,7 +18,7 @@ from components.core.pictures import header_size
 from components.core.resume.shared_batches import SharedBatches
 from components.core.vlm import Completion, generate
 from components.hybrid_rl.config import Config
-from components.hybrid_rl.rollouts.prompts import Prompt, prompt_id, select
+from components.hybrid_rl.rollouts.prompts import Prompt, prompt_id, reserved, select
 from components.hybrid_rl.rollouts.sampler import PromptSampler
 
 
@@ -30,17 +31,18 @@ def measure(
     divided: SharedBatches,
     on_batch: Callable[[int], object] = lambda count: None,
 ) -> list[Prompt]:
-    """The prompts with the policy's pass rates and, if perception is rewarded, its answers to blanked images.
+    """The prompts with the policy's pass rates and, if perception is rewarded, its answers to other pictures.
 
-    An answer to a blanked image that is known stays. Batches are cut from the whole list and seeded by their
-    place: resumed or not, by one process or several, a measurement gives the same.
+    Those are a blanked one, and the one to swap with where there is one. An answer that is known stays.
+    Batches are cut from the whole list and seeded by their place: resumed or not, by one process or several,
+    a measurement gives the same. Questions that a judge grades are not measured: no rule reads their answers.
 
     Args:
         divided: shares the batches out among the processes, and keeps the measurements.
         on_batch: called with the number of prompts done.
     """
     samples = config.prompts.pass_rate_samples
-    ask_blank = config.weights["perception"] != 0.0 and any(prompt.blank_answer is None for prompt in prompts)
+    ask_others = config.weights["perception"] != 0.0 and any(p.blank_answer is None for p in prompts)
     longest, each = config.max_completion_tokens, max(1, samples)
     size = max(1, config.prompts.pass_rate_batch_size // each)
     ask = partial(generate, model, processor, max_new_tokens=longest, batch_size=size * each)
@@ -48,18 +50,25 @@ def measure(
     def answer(number: int, batch: Sequence[Prompt]) -> dict[str, Any]:
         items = [(store.get(prompt.image_id), prompt.question) for prompt in batch]
         nothing: list[list[Completion]] = [[] for _ in batch]
-        sampled = unseen = nothing
-        if samples:
+        sampled = unseen = swapped = nothing
+        by_rule = [not config.judges(prompt.answer_type) for prompt in batch]
+        if samples and any(by_rule):
             seed = seed_for(config.seed, "pass_rate", number)
-            sampled = ask(items, temperature=config.temperature, num_samples=samples, seed=seed)
-        if ask_blank:
+            asked = list(compress(items, by_rule))
+            drawn = iter(ask(asked, temperature=config.temperature, num_samples=samples, seed=seed))
+            sampled = [next(drawn) if measured else [] for measured in by_rule]
+        if ask_others:
             unseen = ask([(blanked(picture), question) for picture, question in items])
+            swaps = [(store.get(p.swap_image_id), p.question) for p in batch if p.swap_image_id]
+            said = iter(ask(swaps) if swaps else ())
+            swapped = [next(said) if prompt.swap_image_id else [] for prompt in batch]
         found = {}
-        for prompt, completions, without in zip(batch, sampled, unseen, strict=True):
+        for prompt, completions, without, other in zip(batch, sampled, unseen, swapped, strict=True):
             right = [_right(prompt, completion.text) for completion in completions]
             found[prompt.prompt_id] = {
                 "pass_rate": sum(right) / len(right) if right else -1.0,
                 "blank_answer": _extract(prompt, without[0].text) if without else prompt.blank_answer,
+                "swapped_answer": _extract(prompt, other[0].text) if other else prompt.swapped_answer,
             }
         return found
 
@@ -111,4 +120,5 @@ class RefreshPassRates(TrainerCallback):
             # However few they are, a run that is under way goes on with the nearest.
             fill = self.sampler.settings.model_copy(update={"on_too_few": "fill"})
             kept = [prompt.prompt_id for prompt in select(rated, fill, self.at_least)]
-            self.sampler.refresh(rates, [prompt.hardness for prompt in rated], kept)
+            hardness = [prompt.hardness for prompt in rated]
+            self.sampler.refresh(rates, hardness, kept, reserved(rated, fill))

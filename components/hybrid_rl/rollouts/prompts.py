@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from operator import attrgetter
 from typing import Any
 
 from components.core.answers import Question
 from components.core.answers.comparison import answer_kind
+from components.core.data.hashing import seed_for
 from components.core.stats.even_draw import draw_evenly
 from components.core.vlm import format_question
 from components.hybrid_rl.config import Prompts
@@ -28,6 +30,12 @@ class Prompt(Question):
     """Share of the policy's answers that were right; -1 when not measured."""
     blank_answer: str | None = None
     """The starting policy's answer to a blanked image; None when not asked."""
+    swap_image_id: str = ""
+    """Another picture to ask the question about, "" for none."""
+    swapped_answer: str | None = None
+    """The starting policy's answer to that one; None when not asked."""
+    probe: bool = False
+    """Asks whether a thing is there."""
 
     def row(self) -> dict[str, Any]:
         """As a row of the training set."""
@@ -68,6 +76,7 @@ def candidates(
                 answer_type=row["answer_type"],
                 choices=choices,
                 difficulty=float(row["difficulty"]),
+                probe=row["answer_type"] == "yes_no" and "existence" in (row.get("skills") or ()),
             )
         )
     chosen = draw_evenly(found, limit, kind=_kind, key=prompt_id, seed=(seed, "candidates"))
@@ -90,6 +99,43 @@ def select(prompts: Sequence[Prompt], settings: Prompts, at_least: int) -> list[
         rest.sort(key=lambda p: (far[p.prompt_id], -p.pass_rate, p.difficulty, p.prompt_id))
         kept |= {p.prompt_id for p in rest[: at_least - len(kept)]}
     return [p for p in prompts if p.prompt_id in kept]
+
+
+def with_swaps(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """The prompts, each with another prompt's picture, drawn by its id: whatever their order, the same.
+
+    Best is a picture about which the same words are asked and the voters answered otherwise: who looks has to
+    answer otherwise there. Where there is none, any picture of which the same kind of answer is asked.
+    """
+    same: dict[str, list[Prompt]] = defaultdict(list)
+    alike: dict[str, list[Prompt]] = defaultdict(list)
+    for prompt in sorted(prompts, key=prompt_id):
+        same[prompt.question.casefold()].append(prompt)
+        alike[prompt.answer_type].append(prompt)
+
+    def picture(prompt: Prompt) -> str:
+        twins = same[prompt.question.casefold()]
+        others = [p for p in twins if p.image_id != prompt.image_id and not prompt.agrees(p.reference)]
+        others = others or [p for p in alike[prompt.answer_type] if p.image_id != prompt.image_id]
+        return others[seed_for("swap", prompt.prompt_id) % len(others)].image_id if others else ""
+
+    return [replace(prompt, swap_image_id=picture(prompt)) for prompt in prompts]
+
+
+def reserved(prompts: Sequence[Prompt], settings: Prompts) -> list[tuple[float, list[str]]]:
+    """The parts of every draw that are kept for some questions: (share of the draw, ids).
+
+    Hard questions are those that the policy answered rightly at least once, and in less than `hard_below`.
+    There a group has many wrong answers and few right ones, which is what pass@k rewards. Of the probes, half
+    have "no" for an answer (the thing is absent) and half "yes".
+    """
+    hard = [p.prompt_id for p in prompts if 0 < p.pass_rate < settings.hard_below]
+    absent, present = (
+        [p.prompt_id for p in prompts if p.probe and _kind(p) == f"yes_no {said}"] for said in ("no", "yes")
+    )
+    half = settings.probe_share / 2
+    parts = [(settings.hard_share, hard), (half, absent), (half, present)]
+    return [(share, ids) for share, ids in parts if share]
 
 
 def _balanced(prompts: Sequence[Prompt]) -> set[str]:

@@ -28,6 +28,12 @@ class Rollout(Question):
     """The response met the token limit before its end token."""
     blank_answer: str | None = None
     """The starting policy's answer to the same question on a blanked image; None when not asked."""
+    swapped_answer: str | None = None
+    """Its answer to the same question about another picture; None when not asked."""
+    quality: float | None = None
+    """The judge's, in [0, 1]; None when not judged, NaN when its reply was unusable."""
+    meaning: int | None = None
+    """Number of the response's cluster in its group by its embedding; None when not embedded."""
 
 
 def make_rollout(
@@ -47,4 +53,5 @@ def make_rollout(
         tokens=len(token_ids),
         truncated=not token_ids or token_ids[-1] not in end_tokens,
         blank_answer=prompt.get("blank_answer"),
+        swapped_answer=prompt.get("swapped_answer"),
     )

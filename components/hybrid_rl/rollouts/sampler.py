@@ -14,13 +14,18 @@ from torch.utils.data import Sampler
 from components.core.data.files import write_json_atomic
 from components.hybrid_rl.config import Prompts
 
+Reserved = Sequence[tuple[float, Collection[str]]]
+_EPS = 1e-9
+
 
 class PromptSampler:
     """Draws the questions of each generation.
 
     Open questions are the easiest share of all, growing from `curriculum_start` to 1. Among the open ones,
     questions are drawn without replacement in proportion to 1 - running success rate (never less than
-    `priority_floor`).
+    `priority_floor`). Some may have a part of every draw to themselves (`reserved`), open or not.
+
+    The running pass rates also tell how much there is left to explore: see `explored`.
 
     The data loader's prefetching draws ahead of use. `observe` settles the oldest draw. Draws not yet settled
     belong to the state, which travels in the checkpoint: a resumed run draws exactly what the uninterrupted
@@ -32,13 +37,23 @@ class PromptSampler:
         settings: curriculum and priority.
         generations: draws in the whole training.
         seed: of the draws.
+        rates: measured pass rates; below 0, or without any, not measured.
+        reserved: (share of a draw, ids of the questions that it is for). Where they are too few, the rest of
+            the part goes to the others.
     """
 
     FILE = "prompt_sampler.json"
     """Name of the state's file in a checkpoint."""
 
     def __init__(
-        self, ids: Sequence[str], difficulty: Sequence[float], settings: Prompts, generations: int, seed: int
+        self,
+        ids: Sequence[str],
+        difficulty: Sequence[float],
+        settings: Prompts,
+        generations: int,
+        seed: int,
+        rates: Sequence[float] = (),
+        reserved: Reserved = (),
     ):
         self.ids, self.settings, self.generations, self.drawn = list(ids), settings, generations, 0
         self.success = np.zeros(len(self.ids))
@@ -47,6 +62,9 @@ class PromptSampler:
         self._easy_first = np.argsort(np.asarray(difficulty, dtype=np.float64), kind="stable")
         self._rng = np.random.default_rng(seed)
         self._pending: deque[list[int]] = deque()
+        self.rates = np.array(rates or [-1.0] * len(self.ids))
+        self._to_explore = self._left()
+        self._reserved = self._members(reserved)
 
     def open_questions(self) -> int:
         """Questions, easiest first, that the next draw may take."""
@@ -57,15 +75,41 @@ class PromptSampler:
 
     def draw(self, count: int) -> list[int]:
         """Indices of the next `count` questions; one comes twice only when fewer are open."""
+        indices: list[int] = []
+        for share, members in self._reserved:
+            # The parts of a question that a share leaves over add up over the draws.
+            wanted = int((self.drawn + 1) * share * count + _EPS) - int(self.drawn * share * count + _EPS)
+            free = np.setdiff1d(np.intersect1d(members, self._easy_first), indices)
+            indices += self._choice(free, min(wanted, len(free)))
         open_ = self._easy_first[: max(self.open_questions(), count)]
-        weights = np.ones(len(open_))
-        if self.settings.prioritised:
-            weights = np.maximum(1.0 - self.success[open_], self.settings.priority_floor)
-        chosen = self._rng.choice(open_, size=count, replace=count > len(open_), p=weights / weights.sum())
-        indices = [int(i) for i in chosen]
+        free = open_[~np.isin(open_, indices)]
+        indices += self._choice(free if len(free) else open_, count - len(indices))
         self._pending.append(indices)
         self.drawn += 1
         return indices
+
+    def _choice(self, among: np.ndarray, count: int) -> list[int]:
+        if not count:
+            return []
+        weights = np.ones(len(among))
+        if self.settings.prioritised:
+            weights = np.maximum(1.0 - self.success[among], self.settings.priority_floor)
+        chosen = self._rng.choice(among, size=count, replace=count > len(among), p=weights / weights.sum())
+        return [int(i) for i in chosen]
+
+    def explored(self) -> float:
+        """Share of the exploring that is done, in [0, 1]; 1 where there was nothing to explore.
+
+        To explore are the questions whose pass rate, measured first and then running, lies above 0 and below
+        `hard_below`. They may become more again, where the policy finds an answer for the first time.
+        """
+        return max(0.0, 1.0 - self._left() / self._to_explore) if self._to_explore else 1.0
+
+    def _left(self) -> int:
+        return int(((self.rates > 0) & (self.rates < self.settings.hard_below)).sum())
+
+    def _members(self, reserved: Reserved) -> list[tuple[float, list[int]]]:
+        return [(share, [self._index[key] for key in keys if key in self._index]) for share, keys in reserved]
 
     def pending(self) -> list[list[int]]:
         """Draws that have not been settled, oldest first."""
@@ -86,18 +130,31 @@ class PromptSampler:
             i = self._index[key]
             self.success[i] = rate if self.visits[i] == 0 else decay * self.success[i] + (1.0 - decay) * rate
             self.visits[i] += 1
+            known = self.rates[i] >= 0
+            self.rates[i] = decay * self.rates[i] + (1.0 - decay) * rate if known else rate
 
-    def refresh(self, rates: Mapping[str, float], difficulty: Sequence[float], kept: Collection[str]) -> None:
+    def refresh(
+        self,
+        rates: Mapping[str, float],
+        difficulty: Sequence[float],
+        kept: Collection[str],
+        reserved: Reserved = (),
+    ) -> None:
         """Take new pass rates as the success rates and as the order of the curriculum.
 
         Args:
-            rates: of every question.
+            rates: of every question, below 0 where it was not measured.
             difficulty: of each question, in their order.
             kept: ids of the questions that stay open, at least one; the others are drawn again when a later
                 refresh keeps them.
+            reserved: in place of the parts of the draws so far.
         """
-        self.success = np.array([rates[key] for key in self.ids], dtype=np.float64)
-        self.visits = np.maximum(self.visits, 1)
+        self._reserved = self._members(reserved)
+        measured = np.array([rates[key] for key in self.ids], dtype=np.float64)
+        known = measured >= 0
+        self.success = np.where(known, measured, self.success)
+        self.rates = np.where(known, measured, self.rates)
+        self.visits = np.where(known, np.maximum(self.visits, 1), self.visits)
         open_ = np.array([key in kept for key in self.ids])
         order = np.argsort(np.asarray(difficulty, dtype=np.float64), kind="stable")
         self._easy_first = order[open_[order]]
@@ -111,6 +168,9 @@ class PromptSampler:
             "visits": self.visits.tolist(),
             "easy_first": self._easy_first.tolist(),
             "pending": self.pending(),
+            "rates": self.rates.tolist(),
+            "to_explore": self._to_explore,
+            "reserved": self._reserved,
             "rng": self._rng.bit_generator.state,
         }
         write_json_atomic(checkpoint / self.FILE, state)
@@ -129,6 +189,9 @@ class PromptSampler:
         self.visits = np.asarray(state["visits"], dtype=np.int64)
         self._easy_first = np.asarray(state["easy_first"], dtype=np.int64)
         self._pending = deque(state["pending"])
+        self.rates = np.asarray(state["rates"], dtype=np.float64)
+        self._to_explore = state["to_explore"]
+        self._reserved = [(share, members) for share, members in state["reserved"]]
         self._rng.bit_generator.state = state["rng"]
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from components.core.stage.errors import ConfigError
+from components.core.stage.settings import parse_settings
 from components.hybrid_rl.config import Config, ExtraReward
 from components.hybrid_rl.rewards import Ramp, Rollout
 from components.hybrid_rl.rewards.users import UserReward
@@ -135,6 +136,38 @@ def test_perception_compares_with_the_blank_answer():
     assert np.isnan(
         scorer.score(scorer.singles(rollouts("7", "8", "9", "1")), 0.0).rewards["perception"]
     ).all()
+
+
+def test_the_switch_goes_by_steps_or_by_what_is_explored():
+    """One right of four, k = 2: pass@k gives (1, -1/3), pass@1 gives (1.732, -0.577)."""
+    only = {"format": 0, "overlong": 0, "length": 0, "diversity": 0}
+    batch = rollouts("7", "8", "9", "1")
+
+    def first(progress: float, explored: float, **more) -> float:
+        scorer = Scorer(config(weights=only, batch_normalise=False, **more))
+        scored = scorer.score(scorer.singles(batch), progress, explored)
+        assert scored.advantages.sum() == pytest.approx(0)
+        assert metrics(scored, 2)["exploring"] == (scored.modes == ["pass_at_k"])
+        return float(scored.advantages[0])
+
+    assert first(0.1, 0.9) == pytest.approx(1) and first(0.9, 0.1) == pytest.approx(3**0.5)
+    by = {"switch_by": "explored"}
+    assert first(0.1, 0.9, **by) == pytest.approx(3**0.5) and first(0.9, 0.1, **by) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"switch_by": "explored", "advantage": "pass_at_k"}, "pass_at_k_then_1"),
+        ({"switch_by": "explored", "prompts": {"pass_rate_samples": 0}}, "pass_rate_samples"),
+        ({"prompts": {"hard_share": 0.5, "pass_rate_samples": 0}}, "pass_rate_samples"),
+        ({"prompts": {"hard_share": 0.6, "probe_share": 0.6}}, "must not exceed 1"),
+        ({"prompts": {"hard_share": 0.6, "min_pass_rate": 0.4}}, "no question is hard"),
+    ],
+)
+def test_what_cannot_be_explored_is_a_configuration_error(settings, says):
+    with pytest.raises(ConfigError, match=says):
+        parse_settings(Config, settings, "hybrid_rl")
 
 
 def test_weight_ramp():

@@ -5,6 +5,7 @@ import os
 import random
 import signal
 import time
+import zlib
 
 import pytest
 import torch
@@ -67,8 +68,13 @@ def start(world, out: str, tmp_path, **config) -> Process:
 
 @pytest.mark.parametrize(
     ("processes", "more"),
-    [(1, {}), (2, {}), (1, {"lora": {"rank": 4, "alpha": 8}, "kl_coefficient": 0.1})],
-    ids=["one process", "two", "adapters"],
+    [
+        (1, {}),
+        (2, {}),
+        (1, {"lora": {"rank": 4, "alpha": 8}, "kl_coefficient": 0.1}),
+        (1, {"switch_by": "explored", "weights": {"perception": 0.2}}),
+    ],
+    ids=["one process", "two", "adapters", "exploring and perceiving"],
 )
 def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_path, processes, more):
     """SIGKILL and SIGTERM in turn, at a random moment after a checkpoint: the uninterrupted run's bytes."""
@@ -76,9 +82,20 @@ def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_
         **FIVE_KILLS,
         "processes": processes,
         "extra_rewards": patient(my_rewards),
-        "prompts": {"max_candidates": 4, "pass_rate_samples": 2, "refresh_every_steps": 10},
+        "prompts": {
+            "max_candidates": 4,
+            "pass_rate_samples": 2,
+            "refresh_every_steps": 10,
+            "hard_share": 0.5,
+            "probe_share": 0.5,
+        },
         **more,
     }
+    kill_five_times(world, tmp_path, config)
+
+
+def kill_five_times(world, tmp_path, config) -> None:
+    """An uninterrupted run, then one that is killed on the way; both end with the same weights."""
     assert start(world, "whole", tmp_path, **config).wait(240) == 0
     work = world.root / "work"
     work.rename(world.root / "work_whole")
@@ -102,6 +119,41 @@ def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_
         for out in ("whole", "killed")
     ]
     assert rollouts[0] == rollouts[1]
+
+
+@pytest.fixture
+def served_models(chat_server) -> dict:
+    """Settings with a judge whose grades go by the answer's words, and an embedder that counts letters."""
+
+    def grade(prompt: str, images: list[bytes]) -> str:
+        said = prompt.partition("<answer>")[2].partition("</answer>")[0]
+        grades = {
+            name: zlib.crc32(f"{name}{said}".encode()) % 11 for name in ("correct", "complete", "clear")
+        }
+        return json.dumps(grades | {"reason": f"{len(images)} picture"})
+
+    chat_server.say = grade
+    return {
+        "judge": {"endpoint": chat_server.endpoint("judge"), "answer_types": ["number"], "right_from": 0.3},
+        "diversity": {"similarity": "meaning", "embedder": chat_server.endpoint("embedder")},
+    }
+
+
+def test_killed_five_times_with_served_models_it_ends_with_the_same_weights(world, served_models, tmp_path):
+    kill_five_times(world, tmp_path, {**FIVE_KILLS, "processes": 1, **served_models})
+
+
+def test_two_processes_have_one_ask_the_served_models(world, served_models, chat_server, tmp_path):
+    """A group that is split over two processes: the same weights, and the same questions, each once."""
+    config = {**served_models, "prompts_per_step": 1, "max_grad_norm": 1e9}
+    asked = []
+    for processes, out in ((1, "one"), (2, "two")):
+        assert start(world, out, tmp_path, **config, processes=processes).wait(240) == 0
+        asked.append(sorted(chat_server.prompts))
+        chat_server.prompts.clear()
+    assert asked[0] == asked[1] and len(set(asked[0])) == len(asked[0]) > 0
+    for name, value in weights(world, "one").items():
+        torch.testing.assert_close(weights(world, "two")[name], value, rtol=0, atol=1e-5, msg=name)
 
 
 @pytest.mark.parametrize("prompts_per_step", [2, 1], ids=["groups whole", "a group split over processes"])

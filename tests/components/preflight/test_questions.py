@@ -32,6 +32,25 @@ def test_the_question_is_of_the_stage_s_kind(ask, model_server):
     assert {"temperature", "seed", "max_tokens"} <= set(body)
 
 
+def test_the_judge_and_the_embedder_of_a_reward_are_asked_one_question_each(
+    preflight, settings, model_server
+):
+    """A picture and a schema for the judge; one batch of texts for the embedder."""
+    served = {"base_url": model_server.base_url, "max_retries": 0}
+    section = {
+        "judge": {"endpoint": {**served, "model": "teacher"}},
+        "diversity": {"similarity": "meaning", "embedder": {**served, "model": "voter-1", "embed_batch": 7}},
+    }
+    assert preflight(settings, hybrid_rl=section)[0] == 0
+    chats = [body for body in model_server.bodies if "messages" in body]
+    texts = [body["input"] for body in model_server.bodies if "input" in body]
+    assert [part["type"] for part in chats[0]["messages"][0]["content"]] == ["image_url", "text"]
+    assert len(chats) == 1 and [len(batch) for batch in texts] == [7]
+    model_server.answer = lambda path, body: (404, {"error": {"message": "no such route"}})
+    code, message = preflight(settings, hybrid_rl=section)
+    assert code == 69 and "hybrid_rl.judge.endpoint" in message and "hybrid_rl.diversity.embedder" in message
+
+
 def refuses(*names):
     """A server that refuses parameters, as OpenAI's do."""
 

@@ -143,6 +143,26 @@ def test_perception_rewards_evidence_and_penalises_the_prior(right, same, expect
     assert perception(rollout(response, blank_answer=blank), Config()) == expected
 
 
+@pytest.mark.parametrize(
+    ("right", "blank", "swapped", "expected"),
+    [
+        (True, False, False, 1), (True, True, False, 0.5), (True, True, True, 0),
+        (False, True, True, -1), (False, False, True, -0.5), (False, False, False, 0),
+    ],
+)  # fmt: skip
+def test_perception_takes_off_half_for_each_other_picture_that_says_the_same(right, blank, swapped, expected):
+    response = "7" if right else "8"
+    others = [response if same else "9" for same in (blank, swapped)]
+    made = rollout(response, blank_answer=others[0], swapped_answer=others[1])
+    assert perception(made, Config()) == expected
+
+
+def test_perception_ignores_a_picture_that_gave_no_answer():
+    assert perception(rollout("", blank_answer="", swapped_answer=""), Config()) == 0
+    assert perception(rollout("7", swapped_answer="7"), Config()) == 0
+    assert perception(rollout("7"), Config()) is None
+
+
 def components_by_closure(n: int, edge: Callable[[int, int], bool]) -> list[int]:
     """Reference: transitive closure by repeated relabelling."""
     label = list(range(n))

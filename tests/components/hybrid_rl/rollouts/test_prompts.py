@@ -4,6 +4,8 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import TrainerState
 
 from components.core.resume.shared_batches import SharedBatches
@@ -11,7 +13,7 @@ from components.core.resume.work_dir import WorkDir
 from components.core.vlm import load_model, load_processor
 from components.hybrid_rl.config import Config, Prompts
 from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, blanked, measure
-from components.hybrid_rl.rollouts.prompts import Prompt, candidates, select
+from components.hybrid_rl.rollouts.prompts import Prompt, candidates, reserved, select, with_swaps
 from components.hybrid_rl.rollouts.sampler import PromptSampler
 
 
@@ -98,6 +100,45 @@ def test_what_remains_asks_for_no_as_often_as_for_yes():
     assert [p.prompt_id for p in select([rated[1], prompt("e", 0.5)], Prompts(), 1)] == ["e"]
 
 
+def about(name: str, picture: str, answer: str, question: str = "Is it on?", **more) -> Prompt:
+    return replace(
+        prompt(name, 0.5),
+        image_id=picture,
+        question=question,
+        answers=(answer,),
+        answer_type="yes_no",
+        **more,
+    )
+
+
+def test_pictures_are_swapped_for_one_that_is_answered_otherwise():
+    asked = [about("a", "1", "yes"), about("b", "2", "yes"), about("c", "3", "no"), about("d", "1", "no")]
+    asked += [about("e", "4", "no", "Is it off?"), prompt("f", 0.5)]
+    swapped = {p.prompt_id: p.swap_image_id for p in with_swaps(asked)}
+    assert swapped["b"] in ("1", "3") and swapped["a"] == "3" and swapped["c"] in ("1", "2")
+    assert swapped["d"] == "2"  # "yes" about picture 1 itself is no other picture
+    assert swapped["e"] in ("1", "2", "3")  # nobody else is asked this: any picture with a yes/no question
+    assert swapped["f"] == ""  # the one number
+    assert {p.prompt_id: p.swap_image_id for p in with_swaps(asked[::-1])} == swapped
+
+
+def test_probes_are_yes_no_questions_about_existence():
+    rows = [qa(0, "yes_no", answer="no") | {"skills": ["existence"]}, qa(1, "yes_no", answer="no")]
+    rows.append(qa(2) | {"skills": ["existence"]})
+    assert [p.probe for p in candidates(rows, 9, seed=0)] == [True, False, False]
+
+
+def test_parts_of_a_draw_are_kept_for_hard_questions_and_for_probes():
+    rated = [prompt("never", 0.0), prompt("seldom", 0.125), prompt("often", 0.3), prompt("unknown", -1.0)]
+    rated += [about("on", "1", "yes", probe=True), about("off", "1", "no", probe=True), about("g", "2", "no")]
+    assert reserved(rated, Prompts()) == []
+    assert reserved(rated, Prompts(hard_share=0.5, probe_share=0.2)) == [
+        (0.5, ["seldom"]),
+        (0.1, ["off"]),
+        (0.1, ["on"]),
+    ]
+
+
 def test_hardness_goes_by_measured_failure_then_by_votes():
     assert prompt("a", 0.9).hardness < prompt("b", 0.1).hardness
     assert prompt("a", 0.5, 0.1).hardness < prompt("b", 0.5, 0.3).hardness
@@ -115,7 +156,13 @@ class Pictures:
 def test_interrupted_measurement_goes_on_where_it_was(tiny_checkpoint, coloured_pictures, tmp_path):
     model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
     asked = [
-        replace(prompt(f"p{i}", -1.0, 0.1), image_id=str(i), question="How many shapes?") for i in range(6)
+        replace(
+            prompt(f"p{i}", -1.0, 0.1),
+            image_id=str(i),
+            question="How many shapes?",
+            swap_image_id=str(i + 1) if i < 5 else "",
+        )
+        for i in range(6)
     ]
     config = Config.model_validate(
         {
@@ -132,6 +179,7 @@ def test_interrupted_measurement_goes_on_where_it_was(tiny_checkpoint, coloured_
 
     whole = run(WorkDir(tmp_path / "whole"), asked)
     assert sum(done) == 6 and all(0 <= p.pass_rate <= 1 and p.blank_answer is not None for p in whole)
+    assert [p.swapped_answer is None for p in whole] == [False] * 5 + [True]
     killed = WorkDir(tmp_path / "part")
     run(killed, asked[:2])  # the first batch, then the process dies
     assert len(killed.journal("rates")) == 2
@@ -243,6 +291,64 @@ def test_refreshed_rates_close_what_the_policy_always_or_never_solves():
         callback.on_step_end(None, TrainerState(global_step=step, max_steps=10), None)
     assert told == [5] and set(s.draw(2)) == {1, 3}
     assert s.success.tolist() == [0.0, 0.3, 1.0, 0.6]
+
+
+def hard_sampler(share: float, hard: int, count: int = 40) -> PromptSampler:
+    ids = [f"p{i}" for i in range(count)]
+    parts = [(share, ids[-hard:] if hard else [])]  # the hardest, which the curriculum has not opened
+    return PromptSampler(
+        ids, [i / count for i in range(count)], Prompts(curriculum_start=0.25), 50, 3, reserved=parts
+    )
+
+
+@given(st.floats(0, 1), st.integers(1, 12), st.integers(1, 8))
+def test_a_reserved_part_of_all_draws_is_its_share(share, count, draws):
+    s = hard_sampler(share, 15)
+    drawn = [s.draw(count) for _ in range(draws)]
+    assert all(len(set(own)) == count for own in drawn)
+    # The draws' parts differ by one question at most, and add up to the share of all.
+    hard = [sum(i >= 25 for i in own[: int(share * count) + 1]) for own in drawn]
+    assert all(int(share * count) <= found <= int(share * count) + 1 for found in hard)
+    assert sum(hard) >= int(share * count * draws + 1e-9)
+
+
+def test_too_few_hard_questions_leave_their_part_to_the_others():
+    assert len(set(hard_sampler(0.5, 2).draw(8))) == 8
+    assert len(set(hard_sampler(0.5, 0).draw(8))) == 8
+    assert len(hard_sampler(1.0, 40).draw(50)) == 50
+
+
+def test_what_is_explored_goes_by_the_hard_questions_that_are_left(tmp_path):
+    """Rates 0.1 and 0.2 are to explore, 0 and 0.5 are not. 0.5 * 0.1 + 0.5 * 0.9 = 0.5: half is done."""
+
+    def fresh() -> PromptSampler:
+        settings = Prompts(curriculum_start=1.0)
+        return PromptSampler(["a", "b", "c", "d"], [0.5] * 4, settings, 10, 0, rates=[0.1, 0.2, 0.0, 0.5])
+
+    def settle(s: PromptSampler, rates: dict[str, float]) -> None:
+        drawn = [s.ids[i] for i in s.draw(4)]
+        s.observe({key: rates[key] for key in drawn})
+
+    s = fresh()
+    assert s.explored() == 0.0
+    settle(s, {"a": 0.9, "b": 0.2, "c": 0.0, "d": 0.5})
+    assert s.explored() == 0.5
+    s.save(tmp_path)
+    again = fresh()
+    again.restore(tmp_path)
+    assert again.explored() == 0.5
+    for one in (s, again):
+        settle(one, {"a": 0.9, "b": 0.0, "c": 0.125, "d": 0.5})  # c was found: there is more to explore again
+    assert s.explored() == again.explored() == 0.0
+    s.refresh({"a": 1.0, "b": 0.6, "c": 0.4, "d": 0.5}, [0.5] * 4, ["a", "b"], [(0.5, ["b"])])
+    assert s.explored() == 1.0
+    s.save(tmp_path)
+    again.restore(tmp_path)
+    assert [s.draw(2) for _ in range(4)] == [again.draw(2) for _ in range(4)]
+
+
+def test_without_hard_questions_everything_is_explored():
+    assert sampler().explored() == 1.0
 
 
 def test_rollouts_of_other_questions_are_refused(tmp_path):

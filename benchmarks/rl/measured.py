@@ -1,0 +1,174 @@
+"""What `benchmarks.rl.rewards` measures of a checkpoint, with intervals over pictures and seeds."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.rl.questions import Item
+from components.core.answers import extract
+from components.core.answers.comparison import agree
+from components.core.resume.journal import Journal
+from components.core.stage.settings import Endpoint
+from components.core.stats import Estimate, mean_estimate
+from components.core.vlm import generate, load_model, load_processor, set_threads
+from components.hybrid_rl.config import Judge as JudgeSettings
+from components.hybrid_rl.rewards.asked.judge import Judge
+from components.hybrid_rl.rollouts.rollout import Rollout
+from demo.world import open_questions
+
+Row = dict[str, Any]
+Values = dict[str, tuple[float, str]]
+"""Item -> (its value, its cluster)."""
+SAMPLES, MAX_TOKENS = 8, 32
+_SAMPLED = ("domain", "open")
+
+
+def measure(checkpoint: Path, items: Sequence[Item], judge: Endpoint, sampled: int, out: Path) -> list[Row]:
+    """Greedy and sampled answers of a checkpoint, scored; read from `out` where they are known.
+
+    Args:
+        judge: grades the open ones.
+        sampled: items of a benchmark with sampled answers.
+    """
+    if out.is_file():
+        rows: list[Row] = json.loads(out.read_text(encoding="utf-8"))
+        return rows
+    set_threads()
+    model, processor = load_model(checkpoint, "float32"), load_processor(checkpoint)
+    rows = []
+    counted: dict[str, int] = defaultdict(int)
+    wanted = []
+    for item in items:
+        counted[item.benchmark] += 1
+        if item.benchmark in _SAMPLED and counted[item.benchmark] <= sampled:
+            wanted.append(item)
+    for some, count, temperature in ((items, 1, 0.0), (wanted, SAMPLES, 1.0)):
+        asked = [(item.picture, item.question) for item in some]
+        found = generate(
+            model, processor, asked, max_new_tokens=MAX_TOKENS, temperature=temperature, num_samples=count
+        )
+        for item, completions in zip(some, found, strict=True):
+            rows += [
+                _row(item, number + (temperature > 0), completion.text, completion.tokens)
+                for number, completion in enumerate(completions)
+            ]
+    _grade(rows, items, judge, out.with_suffix(".journal"))
+    out.write_text(json.dumps(rows), encoding="utf-8")
+    return rows
+
+
+def _row(item: Item, sample: int, response: str, tokens: int) -> Row:
+    said = extract(response, item.answer_type, item.choices, item.question)  # type: ignore[arg-type]
+    row = {"benchmark": item.benchmark, "item": item.item_id, "group": item.group, "sample": sample,
+           "response": response, "said": said, "tokens": tokens, "absent": item.absent}  # fmt: skip
+    if item.benchmark != "open":
+        right = bool(said) and agree(said, item.answer, item.answer_type, item.choices)  # type: ignore[arg-type]
+        return {**row, "score": float(right)}
+    reading = open_questions.read(item.scene, item.question, response)
+    return {**row, "score": float(reading.right), "meaning": " ".join(sorted(reading.true))}
+
+
+def _grade(rows: Sequence[Row], items: Sequence[Item], judge: Endpoint, journal: Path) -> None:
+    """Add the judge's quality to greedy open answers, however long they are."""
+    by_id = {item.item_id: item for item in items}
+    told = [row for row in rows if row["benchmark"] == "open" and row["sample"] == 0]
+    settings = JudgeSettings(endpoint=judge, max_words=10_000)
+    grades = Judge(settings, Journal(journal), lambda key: by_id[key].picture, logging.getLogger("measured"))
+    asked = []
+    for row in told:
+        item = by_id[row["item"]]
+        asked.append(
+            Rollout(
+                prompt_id=item.item_id, image_id=item.item_id, question=item.question, answers=(item.answer,),
+                answer_type="open", response=row["response"], answer=row["said"], tokens=row["tokens"],
+            )
+        )  # fmt: skip
+    for row, quality in zip(told, grades(asked), strict=True):
+        row["quality"] = quality
+
+
+def _greedy(benchmark: str, value: Callable[[Row], float]) -> Callable[[Sequence[Row]], Values]:
+    def of(rows: Sequence[Row]) -> Values:
+        own = [row for row in rows if row["benchmark"] == benchmark and row["sample"] == 0]
+        return {row["item"]: (value(row), row["group"]) for row in own}
+
+    return of
+
+
+def _of_all(
+    benchmark: str, key: str, value: Callable[[list[Row]], float], greedy: bool = False
+) -> Callable[[Sequence[Row]], Values]:
+    """A value of all answers that have `key` in common: samples of an item, or greedy answers of a pair."""
+
+    def of(rows: Sequence[Row]) -> Values:
+        found: dict[str, list[Row]] = defaultdict(list)
+        for row in rows:
+            if row["benchmark"] == benchmark and (row["sample"] == 0) == greedy:
+                found[row[key]].append(row)
+        return {name: (value(own), own[0]["group"]) for name, own in found.items()}
+
+    return of
+
+
+def _mean(own: list[Row]) -> float:
+    return float(np.mean([row["score"] for row in own]))
+
+
+def _any(own: list[Row]) -> float:
+    return max(row["score"] for row in own)
+
+
+def _all(own: list[Row]) -> float:
+    return min(row["score"] for row in own)
+
+
+def _meanings(own: list[Row]) -> float:
+    return float(len({row["meaning"] for row in own if row["score"]}))
+
+
+def _absent(rows: Sequence[Row]) -> Values:
+    own = [row for row in rows if row["benchmark"] == "hallucination" and row["absent"]]
+    return {row["item"]: (float(row["said"] == "yes"), row["group"]) for row in own}
+
+
+MEASURES: Mapping[str, Callable[[Sequence[Row]], Values]] = {
+    "domain": _greedy("domain", lambda row: row["score"]),
+    "pass@1": _of_all("domain", "item", _mean),
+    f"pass@{SAMPLES}": _of_all("domain", "item", _any),
+    "tokens": _greedy("domain", lambda row: float(row["tokens"])),
+    "hallucination": _absent,
+    "probe accuracy": _greedy("hallucination", lambda row: row["score"]),
+    "swapped": _of_all("swapped", "group", _all, greedy=True),
+    "open right": _of_all("open", "item", _mean),
+    "open meanings": _of_all("open", "item", _meanings),
+    "open quality": _greedy("open", lambda row: float(row["quality"])),
+    "open tokens": _greedy("open", lambda row: float(row["tokens"])),
+}
+"""Swapped: both of two pictures are answered rightly. Meanings: different right ones among eight samples."""
+COUNTS = frozenset({"tokens", "open meanings", "open tokens"})
+"""Measures that are no shares."""
+
+
+def over_seeds(runs: Sequence[Sequence[Row]], measure: str) -> Estimate:
+    """Mean over the items of all seeds; the items of one picture are one cluster."""
+    pairs = [pair for rows in runs for pair in MEASURES[measure](rows).values()]
+    values, clusters = zip(*pairs, strict=True)
+    return mean_estimate(values, clusters, bounds=None if measure in COUNTS else (0.0, 1.0))
+
+
+def difference(before: Sequence[Sequence[Row]], after: Sequence[Sequence[Row]], measure: str) -> Estimate:
+    """Mean of the items' differences, after minus before, on the same items of the same seeds."""
+    changes: list[float] = []
+    clusters: list[str] = []
+    for rows, others in zip(before, after, strict=True):
+        own, other = MEASURES[measure](rows), MEASURES[measure](others)
+        changes += [other[item][0] - value for item, (value, _) in own.items()]
+        clusters += [cluster for _, cluster in own.values()]
+    return mean_estimate(changes, clusters, bounds=None)

@@ -1,0 +1,180 @@
+"""Each reward alone against plain GRPO from the same checkpoint, by its own metric.
+
+    python -m benchmarks.rl.rewards [--seeds 0,1,2] [--arms plain,pass@k,...] [--scale 1.0] [--small | --mini]
+
+Needs nothing but the repository. The shipped base model first learns the domain from true labels, closed
+and open questions, in a few minutes. From there every arm is the `hybrid_rl` stage with one thing changed.
+`plain` has the reward of correctness alone, pass@1, and questions drawn evenly. `open plain` has the same on
+open questions, where right is what equals the given answer.
+
+| arm | what it adds | its metric, against |
+|---|---|---|
+| pass@k | half of the questions hard, pass@k until half is explored | pass@8, plain |
+| length | the length reward | tokens of the domain's answers, plain |
+| perception | the perception reward, a quarter of probes | hallucination and swapped pictures, plain |
+| judge | a judge's grades of open answers | quality by another judge, open plain |
+| diversity | the same, and diversity by meaning, added | distinct right meanings among 8, judge |
+| diversity x | the same, multiplied | the same, judge |
+
+A seed is a world of its own. Differences are paired by item, with 95 % intervals over pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import RESULTS, result
+from benchmarks.rl.measured import COUNTS, MEASURES, Row, difference, measure, over_seeds
+from benchmarks.rl.questions import MINI, SMALL, Sizes, heldout, save_items, write_training
+from benchmarks.scores import markdown, shown
+from benchmarks.stages import run_stage
+from components.core.stage.settings import Endpoint
+from demo.run import teachers
+
+GROUP, PORT = "rl_rewards", 8771
+BASE = Path("demo/base/checkpoint")
+_ONLY = {"correctness": 1.0, "length": 0.0, "diversity": 0.0, "format": 0.0, "overlong": 0.0, "judge": 0.0,
+         "perception": 0.0}  # fmt: skip
+_CLOSED = ["number", "span", "choice", "yes_no"]
+_URL = f"http://127.0.0.1:{PORT}/v1"
+_JUDGE = {"judge": {"endpoint": {"base_url": _URL, "model": "judge"}}}
+_MEANING = {"similarity": "meaning", "embedder": {"base_url": _URL, "model": "embedder"}}
+_OPEN = {"prompts": {"answer_types": ["open"], "pass_rate_samples": 0}}
+ARMS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "pass@k": {
+        "advantage": "pass_at_k_then_1",
+        "switch_by": "explored",
+        "prompts": {"hard_share": 0.5},
+    },
+    "length": {"weights": {"length": 0.3}},
+    "perception": {"weights": {"perception": 0.5}, "prompts": {"probe_share": 0.25}},
+    "open plain": _OPEN,
+    "judge": {**_OPEN, **_JUDGE, "weights": {"correctness": 0.0, "judge": 1.0}},
+    "diversity": {
+        **_OPEN, **_JUDGE,
+        "diversity": _MEANING,
+        "weights": {"correctness": 0.0, "judge": 1.0, "diversity": 0.5},
+    },
+    "diversity x": {
+        **_OPEN, **_JUDGE,
+        "diversity": {**_MEANING, "combine": "multiply"},
+        "weights": {"correctness": 0.0, "judge": 1.0},
+    },
+}  # fmt: skip
+OWN: Sequence[tuple[str, str, tuple[str, ...]]] = (
+    ("pass@k", "plain", ("pass@8", "pass@1")),
+    ("length", "plain", ("tokens", "domain")),
+    ("perception", "plain", ("hallucination", "swapped", "probe accuracy", "domain")),
+    ("judge", "open plain", ("open quality", "open right", "open tokens")),
+    ("diversity", "judge", ("open meanings", "open right", "open quality")),
+    ("diversity x", "judge", ("open meanings", "open right", "open quality")),
+)
+"""Arm, what it is held against, its metrics: its own first."""
+
+
+def settings(arm: str, seed: int, sizes: Sizes) -> dict[str, Any]:
+    """Settings of `hybrid_rl`: what all arms have, with one thing changed."""
+    config: dict[str, Any] = {
+        "seed": seed,
+        "max_steps": sizes.steps,
+        "group_size": 8,
+        "prompts_per_step": 4 if sizes.steps == MINI.steps else 16,
+        "max_completion_tokens": 32,
+        "learning_rate": 1.0e-4,
+        "advantage": "pass_at_1",
+        "weights": _ONLY,
+        "prompts": {
+            "max_candidates": sizes.candidates,
+            "answer_types": _CLOSED,
+            "curriculum_start": 1.0,
+            "prioritised": False,
+        },
+    }
+    for name, value in ARMS[arm].items():
+        config[name] = {**config[name], **value} if name in ("weights", "prompts") else value
+    return config
+
+
+def start_of(inputs: Mapping[str, Path], seed: int, sizes: Sizes) -> Path:
+    """The checkpoint that all arms start from: the base model after the domain's questions."""
+    config = {
+        "objective": "sft", "domain_share": 1.0, "separate_questions": "all", "reasoning_share": 0.5,
+        "optimizer": "muon", "muon_learning_rate": 2.0e-3, "learning_rate": 1.0e-3, "warmup_share": 0.05,
+        "batch_samples": 8, "epochs": sizes.epochs, "max_length_tokens": 2048, "seed": seed,
+    }  # fmt: skip
+    given: dict[str, Path | str] = {**inputs, "base_model": str(BASE.resolve()), "general_data": ""}
+    return run_stage("curriculum_sft", config, given, group=GROUP, note=f"start, seed {seed}").output(
+        "checkpoint"
+    )
+
+
+def run_seed(seed: int, arms: Sequence[str], sizes: Sizes) -> dict[str, list[Row]]:
+    """Train and measure the arms in one world: arm -> its rows, and `start`."""
+    name = f"{sizes.pictures}-{sizes.items}-{seed}"
+    world = RESULTS / GROUP / f"world-{name}"
+    items = heldout(sizes, seed)
+    inputs = write_training(world, sizes, seed, items)
+    digest = save_items(items, world / "heldout")
+    second = Endpoint(base_url=_URL, model="judge-b")
+    found: dict[str, list[Row]] = {}
+    with teachers(world, RESULTS / GROUP / "teachers.log", PORT):
+        start = start_of(inputs, seed, sizes)
+        given = {"init_checkpoint": start, "images": inputs["images"], "qa_kept": inputs["qa_kept"]}
+        for arm in ("start", *arms):
+            checkpoint = start
+            if arm != "start":
+                done = run_stage(
+                    "hybrid_rl", settings(arm, seed, sizes), given, group=GROUP, note=f"{arm}, seed {seed}"
+                )
+                checkpoint = done.output("checkpoint")
+            out = checkpoint.parent / f"measured-{digest}.json"
+            print(f"{arm}, seed {seed}: measuring ...", file=sys.stderr, flush=True)
+            found[arm] = measure(checkpoint, items, second, sizes.sampled, out)
+    return found
+
+
+def main(seeds: Sequence[int], arms: Sequence[str], sizes: Sizes) -> None:
+    """Run every seed, then print both tables."""
+    runs: dict[str, list[list[Row]]] = {}
+    for seed in seeds:  # a seed at a time: a benchmark that is stopped has whole seeds
+        for arm, rows in run_seed(seed, arms, sizes).items():
+            runs.setdefault(arm, []).append(rows)
+    estimates = {arm: {m: over_seeds(own, m) for m in MEASURES} for arm, own in runs.items()}
+    head = ["arm", *(m if m in COUNTS else f"{m} %" for m in MEASURES)]
+    lines = [
+        [arm, *(shown(own[m], percent=m not in COUNTS) for m in MEASURES)] for arm, own in estimates.items()
+    ]
+    print(markdown(head, lines))
+    changes: dict[str, Any] = {}
+    lines = []
+    for arm, against, measures in OWN:
+        for name in measures if {arm, against} <= runs.keys() else ():
+            change = difference(runs[against], runs[arm], name)
+            moved = "yes" if change.low > 0 or change.high < 0 else "no"
+            lines.append([arm, against, name, shown(change, percent=name not in COUNTS), moved])
+            changes[f"{arm} - {against}: {name}"] = change.to_json()
+    print("\n" + markdown(["arm", "against", "metric", "difference", "moved"], lines))
+    figures = {arm: {m: e.to_json() for m, e in own.items()} for arm, own in estimates.items()}
+    result("rl_rewards", seeds=list(seeds), steps=sizes.steps, arms=figures, differences=changes)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
+    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
+    parser.add_argument("--scale", type=float, default=1.0, help="of the steps")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--small", action="store_true", help="half of the pictures, a third of the steps")
+    size.add_argument("--mini", action="store_true", help="of everything as little as possible, for tests")
+    given = parser.parse_args()
+    whole = MINI if given.mini else SMALL if given.small else Sizes()
+    chosen = replace(whole, steps=max(2, round(whole.steps * given.scale)))
+    main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), chosen)
