@@ -214,9 +214,15 @@ def _settings(name: str, section: Any) -> Settings:
 
 
 def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A section with every default filled in."""
+    """A section with every default filled in, but for groups of settings that hold nothing else.
+
+    A section stands several times in the workflow of a run, whose size is limited.
+    """
     settings = _settings(name, document.get(name) or {})
-    section = settings.model_dump(mode="json", exclude_none=True)
+    fields = type(settings).model_fields
+    groups = {field for field, value in settings if isinstance(value, Settings)}
+    untouched = {field for field in groups if getattr(settings, field) == fields[field].default}
+    section = settings.model_dump(mode="json", exclude_none=True, exclude=untouched)
     # Pipeline parameters cannot carry null: leaving it out must mean the same.
     if _settings(name, section) != settings:
         raise ConfigError(f"{name}: a setting is null whose default is not; give it a value")
