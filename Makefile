@@ -70,7 +70,7 @@ chat: $(CHAT_STAMP)
 	$(CHAT)/bin/python -m pipelines chat $(ARGS)
 
 test: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 models: setup
 	OMP_NUM_THREADS=1 VLM_WRITE_MODELS=1 $(BIN)/python -m pytest tests/families/test_matrix.py -m "matrix or not matrix" --deselect tests/families/test_matrix.py::test_the_docs_have_the_matrix_that_families_state_and_cells_prove

@@ -17,13 +17,13 @@ _CODE = ("build.py", "conversation.py", "world_settings.py", "writing.py",
 class WorldSettings:
     """How much of everything."""
 
-    images: int = 800
-    general_images: int = 1200
+    images: int = 640
+    general_images: int = 1500
     benchmark_items: int = 500
     """Questions of the domain benchmark; pictures with two hallucination probes each."""
     general_items: int = 1000
     """Questions of the general benchmark: the gate allows it the narrowest change."""
-    questions_per_general_image: int = 8
+    questions_per_general_image: int = 10
     general_reasoning_share: float = 0.3
     seed: int = 0
 

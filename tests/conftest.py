@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
 from aiohttp import web
+
+# Tests start stages as their files say.
+os.environ.setdefault("VLM_WARM_STAGES", "off")
 
 # How long an example takes says something about the machine, not about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)

@@ -16,6 +16,7 @@ SCALE = 2
 """Pictures are drawn this many times larger and averaged down, which smooths the icons' edges."""
 
 RGB = {"red": (235, 40, 40), "amber": (250, 160, 10), "green": (40, 210, 80), "blue": (60, 120, 250)}
+BAR_RGB = {**RGB, "white": (235, 238, 240)}
 THEMES = ((14, 16, 22), (28, 22, 18), (10, 26, 28), (34, 34, 40))
 INK = (235, 238, 240)
 DIM = (84, 88, 98)
@@ -23,8 +24,11 @@ FAINT = (140, 144, 152)
 
 ROW_TOP_PX = {"top": 3, "bottom": 98}
 COLUMN_LEFT_PX = tuple(3 + 32 * c for c in range(4))
-FUEL_FILL = dict(zip(FUEL_LEVELS, (0.06, 0.3, 0.58, 1.0), strict=True))
-TEMPERATURE_FILL = dict(zip(TEMPERATURES, (0.2, 0.55, 1.0), strict=True))
+FUEL_BAR = dict(
+    zip(FUEL_LEVELS, ((0.12, "red"), (0.3, "amber"), (0.58, "white"), (1.0, "green")), strict=True)
+)
+TEMPERATURE_BAR = dict(zip(TEMPERATURES, ((0.2, "blue"), (0.55, "white"), (1.0, "red")), strict=True))
+"""How far a gauge is filled, and in which colour: it warns as well."""
 
 Pen = ImageDraw.ImageDraw
 Colour = tuple[int, int, int]
@@ -56,8 +60,8 @@ def _digit(pen: Pen, x: float, y: float, digit: int, width: float, height: float
         pen.rectangle((left, top, right - 1, bottom - 1), fill=colour)
 
 
-def _icon(pen: Pen, light: Light, x: float, y: float) -> None:
-    """One of the eight symbols, in a square of LIGHT_PX."""
+def _icon(pen: Pen, light: Light, x: float, y: float, background: Colour) -> None:
+    """One of the eight symbols, in a square of LIGHT_PX: plain shapes, whose meaning has to be known."""
     colour = RGB[light.colour]
     unit = LIGHT_PX * SCALE
 
@@ -65,44 +69,34 @@ def _icon(pen: Pen, light: Light, x: float, y: float) -> None:
         pairs = zip(points[::2], points[1::2], strict=True)
         return [(x * SCALE + px * unit, y * SCALE + py * unit) for px, py in pairs]
 
-    stroke = round(unit * 0.14)
+    def engine() -> None:  # a block
+        pen.rectangle(at(0.08, 0.18, 0.92, 0.98), fill=colour)
+        pen.rectangle(at(0.34, 0.02, 0.66, 0.12), fill=colour)
 
-    def engine() -> None:
-        pen.rectangle(at(0.2, 0.3, 0.8, 0.85), fill=colour)
-        pen.rectangle(at(0.35, 0.08, 0.65, 0.2), fill=colour)
-        pen.rectangle(at(0.0, 0.42, 0.12, 0.74), fill=colour)
-        pen.rectangle(at(0.88, 0.42, 1.0, 0.74), fill=colour)
+    def oil() -> None:  # a drop
+        pen.polygon(at(0.5, 0.0, 0.84, 0.5, 0.5, 1.0, 0.16, 0.5), fill=colour)
 
-    def oil() -> None:
-        pen.polygon(at(0.5, 0.0, 0.22, 0.55, 0.78, 0.55), fill=colour)
-        pen.ellipse(at(0.2, 0.38, 0.8, 0.98), fill=colour)
+    def battery() -> None:  # its positive pole
+        pen.rectangle(at(0.36, 0.02, 0.64, 0.98), fill=colour)
+        pen.rectangle(at(0.02, 0.36, 0.98, 0.64), fill=colour)
 
-    def battery() -> None:
-        pen.rectangle(at(0.04, 0.25, 0.96, 0.92), outline=colour, width=stroke)
-        pen.rectangle(at(0.15, 0.06, 0.35, 0.25), fill=colour)
-        pen.rectangle(at(0.65, 0.06, 0.85, 0.25), fill=colour)
+    def brake() -> None:  # a drum
+        pen.ellipse(at(0.02, 0.02, 0.98, 0.98), outline=colour, width=round(unit * 0.2))
+        pen.rectangle(at(0.44, 0.34, 0.56, 0.66), fill=colour)
 
-    def brake() -> None:
-        pen.ellipse(at(0.02, 0.02, 0.98, 0.98), outline=colour, width=stroke)
-        pen.rectangle(at(0.42, 0.24, 0.58, 0.76), fill=colour)
+    def door() -> None:  # it points to the side
+        pen.rectangle(at(0.02, 0.36, 0.55, 0.64), fill=colour)
+        pen.polygon(at(0.5, 0.08, 0.98, 0.5, 0.5, 0.92), fill=colour)
 
-    def door() -> None:
-        pen.polygon(at(0.1, 0.05, 0.6, 0.05, 0.6, 0.95, 0.1, 0.95), fill=colour)
-        pen.line(at(0.62, 0.9, 0.98, 0.3), fill=colour, width=stroke)
+    def belt() -> None:  # a buckle
+        pen.polygon(at(0.5, 0.02, 0.0, 0.96, 1.0, 0.96), fill=colour)
 
-    def belt() -> None:
-        pen.ellipse(at(0.33, 0.0, 0.67, 0.34), fill=colour)
-        pen.line(at(0.06, 0.95, 0.94, 0.4), fill=colour, width=stroke + 2)
+    def tyre() -> None:  # a wheel
+        pen.ellipse(at(0.04, 0.04, 0.96, 0.96), fill=colour)
 
-    def tyre() -> None:
-        pen.line(at(0.12, 0.05, 0.12, 0.85), fill=colour, width=stroke + 1)
-        pen.line(at(0.88, 0.05, 0.88, 0.85), fill=colour, width=stroke + 1)
-        pen.rectangle(at(0.06, 0.8, 0.94, 0.97), fill=colour)
-
-    def lamp() -> None:
-        pen.pieslice(at(0.0, 0.05, 0.8, 0.95), 90, 270, fill=colour)
-        for height in (0.14, 0.44, 0.74):
-            pen.rectangle(at(0.5, height, 1.0, height + 0.14), fill=colour)
+    def lamp() -> None:  # a reflector
+        pen.ellipse(at(0.02, 0.02, 0.98, 0.98), fill=colour)
+        pen.ellipse(at(0.36, 0.02, 1.32, 0.74), fill=background)
 
     draw: dict[str, Callable[[], None]] = {
         "engine": engine,
@@ -117,8 +111,9 @@ def _icon(pen: Pen, light: Light, x: float, y: float) -> None:
     draw[light.name]()
 
 
-def _gauge(pen: Pen, x: float, fill: float, colour: Colour, ticks: int) -> None:
+def _gauge(pen: Pen, x: float, bar: tuple[float, str], ticks: int) -> None:
     """A vertical bar between y 36 and 92, filled from below."""
+    fill, colour = bar[0], BAR_RGB[bar[1]]
     top, bottom, width = 36.0, 92.0, 11.0
     pen.rectangle((x * SCALE, top * SCALE, (x + width) * SCALE, bottom * SCALE), outline=DIM, width=SCALE)
     level = bottom - fill * (bottom - top)
@@ -143,20 +138,20 @@ def render(scene: Scene) -> Image.Image:
     for i, digit in enumerate(digits):
         _digit(pen, left + i * (width + gap), 35 + dy, int(digit), width, height, INK)
     pen.text(
-        ((64 + dx) * SCALE, (78 + dy) * SCALE),
+        ((64 + dx) * SCALE, (77 + dy) * SCALE),
         scene.gear,
-        font=_font(24 * SCALE),
+        font=_font(28 * SCALE),
         fill=INK,
         anchor="mm",
         stroke_width=1,
     )
-    _gauge(pen, 5 + dx, FUEL_FILL[scene.fuel], INK, ticks=3)
-    _gauge(pen, 109 + dx, TEMPERATURE_FILL[scene.temperature], INK, ticks=2)
+    _gauge(pen, 5 + dx, FUEL_BAR[scene.fuel], ticks=3)
+    _gauge(pen, 109 + dx, TEMPERATURE_BAR[scene.temperature], ticks=2)
     if scene.odometer is not None:
         text = f"{scene.odometer:05d} km"
-        pen.text(((64 + dx) * SCALE, (92 + dy) * SCALE), text, font=_font(8 * SCALE), fill=FAINT, anchor="mm")
+        pen.text(((64 + dx) * SCALE, (93 + dy) * SCALE), text, font=_font(8 * SCALE), fill=FAINT, anchor="mm")
     for light in scene.lights:
-        _icon(pen, light, COLUMN_LEFT_PX[light.column] + dx, ROW_TOP_PX[light.row] + dy)
+        _icon(pen, light, COLUMN_LEFT_PX[light.column] + dx, ROW_TOP_PX[light.row] + dy, THEMES[scene.theme])
 
     return picture.reduce(SCALE)
 

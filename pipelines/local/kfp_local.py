@@ -31,11 +31,22 @@ from kfp.local import cache, graph_utils, pipeline_orchestrator, status, subproc
 from kfp.local.orchestrator import task_executor
 
 from components.core.stage.errors import PERMANENT_EXIT_CODES, StageError
+from components.stages import STAGES, section_of
 from pipelines.graph.components import task_name
 from pipelines.local.arguments import SETTINGS, by_file
 from pipelines.local.containers import Containers
-from pipelines.local.process import Ended, Interrupted, Signals, run_child, torch_defaults, with_repository
+from pipelines.local.process import (
+    Ended,
+    Interrupted,
+    Signals,
+    Start,
+    new_process,
+    run_child,
+    torch_defaults,
+    with_repository,
+)
 from pipelines.local.storage import work_environment
+from pipelines.local.warm import WarmStart
 
 
 class _Skipped(BaseException):
@@ -98,6 +109,7 @@ class LocalRun:
         self._executed = False
         self._failure: TaskFailed | None = None
         self._conditional: set[str] = set()
+        self._warm: WarmStart | None = None
 
     def execute(self, ir: Path) -> list[TaskResult]:
         """Run the IR file with its default parameters.
@@ -213,7 +225,10 @@ class LocalRun:
         else:
             program = sys.executable if command[0] == "python3" else command[0]
             log = self.root / "logs" / f"{self._task}.log"
-            ended = run_child([program, *command[1:]], self._environment(env), log, *shown)
+            environment = self._environment(env)
+            ended = run_child(
+                [program, *command[1:]], environment, log, *shown, start=self._start(environment)
+            )
         if ended.exit_code == 0:
             return status.Status.SUCCESS
         if self._signals.received is not None:
@@ -222,6 +237,16 @@ class LocalRun:
         if ended.exit_code in PERMANENT_EXIT_CODES:
             raise self._failure
         return status.Status.FAILURE
+
+    def _start(self, environment: Mapping[str, str]) -> Start:
+        """How this task's process is started: those that train or evaluate are warm."""
+        if not WarmStart.wanted():
+            return new_process
+        if self._warm is None:
+            self._warm = WarmStart(environment)
+            self._warm.prepare()  # beside the data stages
+        trains = STAGES[section_of(self._task).stage].group == "train"
+        return self._warm.start if trains else new_process
 
     def _environment(self, env: Mapping[str, str]) -> dict[str, str]:
         """The stage's environment: ours, over the pipeline's, over the user's, over defaults."""

@@ -11,11 +11,11 @@ import shutil
 import signal
 import subprocess
 import termios
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from components.core.training.signals import die_with_parent
 
@@ -23,6 +23,20 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # What components.core.stage.log writes for an error, in its form for people.
 _LOGGED_ERROR = re.compile(r"^\[\w+\] error: ", flags=re.MULTILINE)
 _EXIT_CODE_NOTE = re.compile(r" \(exit_code=\d+\)$")
+
+
+class Process(Protocol):
+    """What is asked of a child: of `subprocess.Popen` and of a warm process."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self) -> int: ...
+    def terminate(self) -> None: ...
+
+
+Start = Callable[[Sequence[str], Mapping[str, str], int], Process]
+"""Starts a command in an environment, with its outputs to a descriptor."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +66,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Process | None = None
 
     @contextlib.contextmanager
     def watch(self) -> Iterator[None]:
@@ -63,7 +77,7 @@ class Signals:
             yield
 
     @contextlib.contextmanager
-    def child(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+    def child(self, process: Process) -> Iterator[None]:
         """Signals go to `process` in the meantime."""
         self._child = process
         if self.received is not None:
@@ -84,8 +98,26 @@ class Signals:
                 os.killpg(self._child.pid, signal.SIGKILL)
 
 
+def new_process(command: Sequence[str], env: Mapping[str, str], output: int) -> Process:
+    """Start a command in a session of its own, with both outputs to the descriptor `output`."""
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=dict(env),
+        start_new_session=True,
+        preexec_fn=die_with_parent(),  # noqa: PLW1509 - no threads run here
+    )
+
+
 def run_child(
-    command: Sequence[str], env: Mapping[str, str], log: Path, console: BinaryIO, signals: Signals
+    command: Sequence[str],
+    env: Mapping[str, str],
+    log: Path,
+    console: BinaryIO,
+    signals: Signals,
+    start: Start = new_process,
 ) -> Ended:
     """Run a command to its end; copy its output to `console` and to `log`, byte by byte as it comes.
 
@@ -94,15 +126,7 @@ def run_child(
     log.parent.mkdir(parents=True, exist_ok=True)
     reader, writer = _terminal() if console.isatty() else os.pipe()
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=writer,
-            stderr=writer,
-            env=dict(env),
-            start_new_session=True,
-            preexec_fn=die_with_parent(),  # noqa: PLW1509 - no threads run here
-        )
+        process = start(command, env, writer)
     finally:
         os.close(writer)
     tail = bytearray()
@@ -118,7 +142,7 @@ def run_child(
     return Ended(code if code >= 0 else 128 - code, _message(bytes(tail)))
 
 
-def _chunks(reader: int, process: subprocess.Popen[bytes]) -> Iterator[bytes]:
+def _chunks(reader: int, process: Process) -> Iterator[bytes]:
     """The child's output until it has ended: a grandchild that keeps the pipe open cannot hold the run up."""
     while True:
         ended = process.poll() is not None

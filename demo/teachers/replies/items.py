@@ -14,8 +14,8 @@ from demo.world.forms import SLOTS, SPEED_LIMITS
 from demo.world.questions import TruthQA
 
 EXISTENCE = "existence"
-EXISTENCE_WEIGHT = 4.0
-"""Existence questions are asked this many times as often as those of any other kind."""
+KIND_WEIGHTS = {EXISTENCE: 4.0, "fuel": 3.0, "temperature": 3.0, "gear": 3.0}
+"""How often a kind of question is asked, against 1 for any other."""
 PRESENT_SHARE = 0.85
 """Share of existence questions about things in the picture: teachers mostly ask about these."""
 ABSENT_PREMISE_SHARE = 0.12
@@ -85,11 +85,14 @@ class _Pool:
         if not fresh:
             return None
         kinds = list(fresh)
-        weights = [EXISTENCE_WEIGHT if kind == EXISTENCE else 1.0 for kind in kinds]
+        weights = [KIND_WEIGHTS.get(kind, 1.0) for kind in kinds]
         own = fresh[self.rng.choices(kinds, weights)[0]]
         if own[0].kind == EXISTENCE:
             present = self.rng.random() < PRESENT_SHARE
-            own = [qa for qa in own if qa.present == present] or own
+            own = [qa for qa in own if qa.present == present]
+            if not own and len(fresh) > 1:  # nothing else in the picture to affirm: another kind
+                return self.draw(lowest, highest, EXISTENCE, wanted)
+            own = own or fresh[EXISTENCE]
         return self._take(self.rng.choice(own))
 
     def _fresh(self, qa: TruthQA, lowest: int, highest: int) -> bool:
