@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from components.core.plan.memory import adapter_parameters
+from components.core.plan.sizes import sizes_of
 from components.core.stage.errors import ConfigError
 from components.core.training.muon import Muon, orthogonalised
 from components.core.vlm import load_model
+from components.core.vlm.families import read_config
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.objectives.sft import sft_trainer
 from components.curriculum_sft.training.model import adapter_config
@@ -65,6 +68,17 @@ def test_adapters_of_frozen_parts_are_left_out(tiny):
         adapted = get_peft_model(model, adapter_config(model, config))
         names = [name for name, p in adapted.named_parameters() if p.requires_grad]
         assert {"vision" if "vision_tower" in name else "language" for name in names} == wanted
+
+
+def test_the_plan_counts_the_adapters_that_experts_get(world):
+    from peft import get_peft_model
+
+    model = load_model(world.path, "float32")
+    config = Config(lora={"rank": 4}, freeze={"vision": True, "projector": True})
+    adapted = get_peft_model(model, adapter_config(model, config))
+    trained = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    sizes = sizes_of(read_config(world.path))
+    assert adapter_parameters(sizes, 4, tuple(config.lora.target_modules)) == trained
 
 
 def test_dropout_on_fused_experts_is_refused(world):

@@ -59,6 +59,10 @@ class Hub(ThreadingHTTPServer):
         """Files that arrive with another byte, once each."""
         self.sizes: dict[str, int] = {}
         """Sizes that listings name in place of the true ones."""
+        self.cut: set[str] = set()
+        """Files whose bytes stop half-way, once each."""
+        self.deaf: set[str] = set()
+        """Requests that are answered by 503: `revision`, `tree`."""
         self.away = False
         """Whether every request is answered by 503."""
 
@@ -87,9 +91,10 @@ class _Handler(QuietHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
-        if self.server.away:
+        asked = _API.fullmatch(path)
+        if self.server.away or (asked and asked["what"] in self.server.deaf):
             self.send(503, b"")
-        elif asked := _API.fullmatch(path):
+        elif asked:
             if found := self._state(asked["kind"], asked["repo"], unquote(asked["rev"])):
                 self.send(200, _answer(asked["what"], asked["repo"], *found, self.server.sizes))
         elif asked := _FILE.fullmatch(path):
@@ -133,6 +138,10 @@ class _Handler(QuietHandler):
         if path in self.server.damaged:
             self.server.damaged.discard(path)
             data = bytes([data[0] ^ 1]) + data[1:]
+        if path in self.server.cut:
+            self.server.cut.discard(path)
+            data = data[: len(data) // 2]
+            self.close_connection = True
         for start in range(0, len(data), _CHUNK):
             time.sleep(self.server.delay_s)
             try:

@@ -24,6 +24,9 @@ ZERO_BUFFERS = 2 * 2 * 5e8
 """Bytes of ZeRO's buckets: DeepSpeed's default of 5e8 elements in 16 bits, one to send and one to fetch."""
 ADAPTED_PARTS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
+_FUSED = {"gate_proj": "gate_up_proj", "up_proj": "gate_up_proj"}
+_EXPERTS = {"gate_proj", "up_proj", "down_proj"}
+
 
 @dataclass(frozen=True)
 class Training:
@@ -93,12 +96,18 @@ class Memory:
 def adapter_parameters(sizes: ModelSizes, rank: int, parts: tuple[str, ...] = ADAPTED_PARTS) -> int:
     """Parameters of adapters of a rank on the language model's linear modules (arXiv 2106.09685).
 
-    Experts that are one tensor get none; peft reaches modules.
+    Every expert of a mixture has its own; gate and up are one matrix there, and adapted together.
     """
-    hidden, mlp = sizes.hidden, 0 if sizes.experts else sizes.intermediate
+    hidden, mlp = sizes.hidden, sizes.intermediate
     widths = {"q_proj": hidden + sizes.query, "k_proj": hidden + sizes.key, "v_proj": hidden + sizes.key,
               "o_proj": sizes.query + hidden}  # fmt: skip
-    if mlp:
+    if sizes.experts:
+        widths |= {
+            "gate_up_proj": sizes.experts * (hidden + 2 * mlp),
+            "down_proj": sizes.experts * (mlp + hidden),
+        }
+        parts = tuple({_FUSED.get(part, part): None for part in parts})
+    else:
         widths |= {"gate_proj": hidden + mlp, "up_proj": hidden + mlp, "down_proj": mlp + hidden}
     return sizes.layers * rank * sum(widths.get(part, 0) for part in parts)
 
@@ -135,6 +144,10 @@ def activations(sizes: ModelSizes, how: Training) -> float:
             if how.recompute
             else width * sizes.vision_layers
         )
+    # peft adds an adapter to a whole fused weight: the sum is kept, delta and gradient come once.
+    if sizes.experts and set(how.lora_parts if how.lora_rank else ()) & _EXPERTS:
+        fused = a * sizes.expert // sizes.layers
+        tower += fused * (3 if how.recompute else sizes.layers + 2)
     back = 3 * a * tokens * sizes.intermediate * (sizes.active_experts or 1)
     if how.offloaded and how.recompute:
         return tower + 2 * tokens * a * sizes.hidden + max(logits, layer + back)

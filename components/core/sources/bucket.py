@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from components.core.data.hashing import canonical_json, sha256_hex
 from components.core.objects import list_below, open_store
@@ -52,6 +52,7 @@ def fetch_objects(uri: str, digest: str = "") -> Path:
     place = _place(uri, found)
     names = {item.key: _file_name(uri, prefix, item.key) for item in objects if not item.key.endswith("/")}
     sizes = {names[item.key]: item.size for item in objects if item.key in names}
+    _check_tree(uri, sizes)
     with place.alone():
         if path := place.found():
             return path
@@ -91,6 +92,17 @@ def _file_name(uri: str, prefix: str, key: str) -> str:
     if any(part in ("", ".", "..") or len(part.encode()) > 255 for part in name.split("/")) or "\0" in name:
         raise DataError(f"{uri}: the key '{key}' cannot be the name of a file; rename the object")
     return name
+
+
+def _check_tree(uri: str, names: Iterable[str]) -> None:
+    """See that no name is a file and a folder at once, as objects' keys may be.
+
+    Raises:
+        DataError: one is.
+    """
+    folders = {str(folder) for name in names for folder in PurePosixPath(name).parents}
+    if both := sorted(folders.intersection(names)):
+        raise DataError(f"{uri}: '{both[0]}' is an object and a folder of others; rename one of them")
 
 
 def _has(path: Path, size: int) -> bool:

@@ -10,10 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
+import re
 import shutil
 import sys
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -41,6 +44,10 @@ _STALE_S = 600
 _ATTEMPTS = 2
 
 
+class _Incomplete(Exception):
+    """The cache has a part of a repository; the message says what is missing."""
+
+
 def resolve(address: HubAddress) -> list[str]:
     """The commit of a revision, and the one that the cache knows under its name, "" if none; offline that."""
     known = _repository(address) / "refs" / address.revision
@@ -50,17 +57,20 @@ def resolve(address: HubAddress) -> list[str]:
             raise LocalEntryNotFoundError(f"no revision {address.revision}")
         return [before, before]
     found = HfApi().repo_info(address.repo, repo_type=address.kind, revision=address.revision)
-    with atomic_file(known) as temporary:  # as huggingface_hub keeps it: offline the name leads to the commit
+    # As huggingface_hub keeps it: offline the name leads to the commit. A cache may be read-only.
+    with suppress(OSError), atomic_file(known) as temporary:
         temporary.write_text(str(found.sha), encoding="ascii")
     return [str(found.sha), before]
 
 
 def fetch(address: HubAddress, place: CopyPlace) -> Path:
     """Fetch what is missing, check every file, and make the copy."""
-    patterns = [address.path, f"{address.path}/*"] if address.path else None
+    only = _literal(address.path)
+    patterns = [only, f"{only}/*"] if only else None
+    wanted: list[str] = []
     if constants.is_offline_mode():
         held = _repository(address) / "snapshots" / address.revision
-        ignored = _ignored(address, (path.name for path in held.rglob("*")))
+        ignored = _ignored(address, [path.relative_to(held).as_posix() for path in held.rglob("*")])
     else:
         files = {
             item.path: item
@@ -84,6 +94,9 @@ def fetch(address: HubAddress, place: CopyPlace) -> Path:
         )  # fmt: skip
         names = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()]
         names = list(filter_repo_objects(sorted(names), allow_patterns=patterns, ignore_patterns=ignored))
+        # Where the hub falls silent, huggingface_hub may give what a killed process has left.
+        if missing := sorted(set(wanted or _shards(snapshot, names)) - set(names)):
+            raise _Incomplete(f"{len(missing)} files are missing, the first is {missing[0]}")
         damaged = [name for name in names if not _as_named(snapshot / name)]
         if not damaged:
             break
@@ -95,8 +108,8 @@ def fetch(address: HubAddress, place: CopyPlace) -> Path:
             raise DataError(f"{address}: {told}; they are removed from the cache")
     if not names:
         raise NoInputError(f"{address}: the cache has no such file or folder; fetch it online once")
-    only = address.path if address.path in names else ""
-    return place.publish(_link(snapshot, names, place), only)
+    sizes = _link(snapshot, names, place)
+    return place.publish(sizes, address.path if address.path in names else "")
 
 
 def _repository(address: HubAddress) -> Path:
@@ -104,9 +117,30 @@ def _repository(address: HubAddress) -> Path:
 
 
 def _ignored(address: HubAddress, names: Iterable[str]) -> list[str] | None:
-    """Patterns of files that are not wanted."""
-    safe = address.kind == "model" and any(name.endswith(".safetensors") for name in names)
-    return list(_OTHER_WEIGHTS) if safe else None
+    """Patterns of files that are not wanted: weights in other formats below a folder with safetensors.
+
+    Folders above the address do not count: it may name one that has the other formats alone.
+    """
+    if address.kind != "model":
+        return None
+    named = [name for name in names if not address.path or name.startswith(f"{address.path}/")]
+    safe = {posixpath.dirname(name) for name in named if name.endswith(".safetensors")}
+    return [posixpath.join(_literal(folder), kind) for folder in safe for kind in _OTHER_WEIGHTS] or None
+
+
+def _literal(name: str) -> str:
+    """A pattern that matches this name alone."""
+    return re.sub(r"([*?\[])", r"[\1]", name)
+
+
+def _shards(snapshot: Path, names: Sequence[str]) -> set[str]:
+    """Files of weights that the indices among `names` name: offline nothing else tells what is missing."""
+    found = set()
+    for name in names:
+        if name.endswith(".safetensors.index.json"):
+            weights = json.loads((snapshot / name).read_text(encoding="utf-8")).get("weight_map", {})
+            found |= {posixpath.join(posixpath.dirname(name), file) for file in weights.values()}
+    return found
 
 
 def _remove_stale(address: HubAddress) -> None:
@@ -163,7 +197,8 @@ def explained(error: Exception, address: HubAddress) -> StageError:
         return NoInputError(f"{address}: {told}")
     if isinstance(error, RevisionNotFoundError):
         return NoInputError(f"{address}: the repository has no revision '{address.revision}'; check {page}")
-    if isinstance(error, (LocalEntryNotFoundError, OfflineModeIsEnabled)) and constants.is_offline_mode():
+    missing = (_Incomplete, LocalEntryNotFoundError, OfflineModeIsEnabled)
+    if isinstance(error, missing) and constants.is_offline_mode():
         told = f"is not whole in {hub_cache()}, and HF_HUB_OFFLINE is set; fetch it online once"
         return NoInputError(f"{address}: {told}")
     if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
@@ -183,7 +218,7 @@ def main(argv: Sequence[str]) -> int:
     action, address = argv[0], parse_hub_uri(argv[1])
     try:
         answer = resolve(address) if action == "resolve" else [str(fetch(address, CopyPlace(argv[2])))]
-    except (StageError, OSError, httpx.HTTPError) as error:
+    except (StageError, _Incomplete, OSError, httpx.HTTPError) as error:
         known = explained(error, address)
         print(f"\n{known}", file=sys.stderr)
         return known.exit_code

@@ -50,6 +50,14 @@ def test_adapters_and_cache_of_an_8b_model_by_hand():
     assert kv_bytes_per_token(sizes) == 147_456
 
 
+def test_adapters_of_a_mixture_by_hand():
+    """Rank 32, 48 layers, attention; each of 128 experts: gate and up 2048 + 1536, down 768 + 2048."""
+    sizes = SIZES["Qwen3-VL-30B-A3B-Instruct"]
+    attention = 2 * (2048 + 4096) + 2 * (2048 + 512)
+    assert adapter_parameters(sizes, 32) == 48 * 32 * (attention + 128 * (3584 + 2816))
+    assert adapter_parameters(sizes, 32, ("q_proj", "gate_proj")) == 48 * 32 * (6144 + 128 * 3584)
+
+
 @given(MODELS, HOWS)
 def test_no_part_is_negative_and_more_tokens_never_need_less(sizes, how):
     memory = training_memory(sizes, how)

@@ -67,6 +67,12 @@ def test_what_is_missing_or_no_file_name_is_refused(model, s3_bucket):
         check_room(Path("/"), 2**50, "a model")
 
 
+def test_an_object_that_is_a_folder_too_is_refused(model, s3_bucket):
+    open_store(s3_bucket)[0].put("models/m/weights", b"a file where a folder is")
+    with pytest.raises(DataError, match="'weights' is an object and a folder of others"):
+        local_copy(model)
+
+
 def test_killed_anywhere_the_same_call_ends_with_the_same_bytes(s3_bucket, cache):
     made = random.Random(3)
     files = {f"part-{n:02d}": made.randbytes(300_000) for n in range(30)}

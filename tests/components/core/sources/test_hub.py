@@ -128,6 +128,83 @@ def test_a_damaged_file_is_fetched_again(hub, repository):
     assert hub.sent["model.safetensors"] == 2
 
 
+def test_a_transfer_that_breaks_off_goes_on(hub, repository):
+    hub.cut = {"model.safetensors"}
+    assert content(local_copy(ADDRESS))["model.safetensors"] == WEIGHTS
+
+
+def some_files(repository, *names: str) -> None:
+    """Leave in the cache what a process has fetched that was killed in between."""
+    arguments = {"cache_dir": str(hub_cache()), "allow_patterns": list(names)}
+    code = f"import huggingface_hub as h; h.snapshot_download('o/model', revision=R, **{arguments})"
+    subprocess.run([sys.executable, "-c", code.replace("R", repr(repository.branches["main"]))], check=True)
+
+
+def test_a_part_in_the_cache_is_completed_though_the_hub_falls_half_silent(hub, repository):
+    some_files(repository, "config.json")
+    hub.deaf = {"revision"}
+    path = local_copy(f"hf://o/model@{repository.branches['main']}")
+    assert content(path)["model.safetensors"] == WEIGHTS
+
+
+def test_offline_a_part_in_the_cache_is_no_model(hub, repository, monkeypatch):
+    index = json.dumps({"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}).encode()
+    shards = {"model.safetensors.index.json": index, "model-1.safetensors": WEIGHTS}
+    repository.commit(shards | {"model-2.safetensors": WEIGHTS, "config.json": b"{}"})
+    some_files(repository, *shards)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("VLM_LIBRARIES_OFFLINE", raising=False)
+    with pytest.raises(NoInputError, match="is not whole in .*fetch it online once"):
+        local_copy(f"hf://o/model@{repository.branches['main']}")
+
+
+def test_a_tag_is_pinned_as_its_commit(hub, repository):
+    tagged = repository.branches["main"]
+    repository.branches["v1.0"] = tagged
+    repository.commit({"config.json": b"later"})
+    held = hold("hf://o/model@v1.0")
+    assert f"@{tagged}#" in held.reference and content(held.path)["model.safetensors"] == WEIGHTS
+
+
+def test_weights_in_other_formats_are_fetched_where_there_are_no_others(hub, repository):
+    """Safetensors of another folder do not stand for them; those above a folder do."""
+    repository.commit(MODEL | {"old/pytorch_model.bin": b"old", "old/config.json": b"{}"})
+    assert content(local_copy(f"{ADDRESS}/old")) == {
+        "old/pytorch_model.bin": b"old",
+        "old/config.json": b"{}",
+    }
+    assert not any(name.endswith(".bin") for name in content(local_copy(ADDRESS)))
+    repository.commit({"pytorch_model.bin": b"w", "adapter[1]/a.safetensors": b"a"})
+    assert set(content(local_copy(ADDRESS))) == {"pytorch_model.bin", "adapter[1]/a.safetensors"}
+    assert set(content(local_copy(f"{ADDRESS}/adapter[1]"))) == {"adapter[1]/a.safetensors"}
+
+
+def test_a_cache_that_cannot_be_written_still_gives_what_it_holds(hub, repository):
+    """A claim with models may be mounted read-only; here the folder of names cannot be made."""
+    held = hold(f"hf://o/model@{repository.branches['main']}")
+    refs = hub_cache() / "models--o--model" / "refs"
+    subprocess.run(["rm", "-rf", str(refs)], check=True)
+    refs.write_bytes(b"no folder")
+    assert hold(ADDRESS).path == held.path
+
+
+def test_two_processes_at_once_fetch_once(hub, repository):
+    hub.delay_s = 0.02
+    code = "import sys; from components.core.sources.copies import local_copy; print(local_copy(sys.argv[1]))"
+    command = [sys.executable, "-c", code, ADDRESS]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    paths = {child.communicate()[0] for child in both}
+    assert len(paths) == 1 and set(hub.sent.values()) == {1}
+
+
+def test_a_token_that_the_hub_does_not_know_is_told_of_without_being_shown(hub, repository, monkeypatch):
+    repository.gated = True
+    monkeypatch.setenv("HF_TOKEN", "hf_another-token-of-nobody")
+    with pytest.raises(ConfigError, match="HF_TOKEN") as error:
+        local_copy(ADDRESS)
+    assert "another-token" not in str(error.value)
+
+
 def test_a_file_that_stays_damaged_is_refused(hub, repository):
     class Always(set):
         def discard(self, _):
