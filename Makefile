@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo base-model chat test models vllm test-vllm lint format compile images sbom locks test-containers cluster cluster-down bench-demo bench-data bench-eval bench-vllm bench-sft bench-rl bench-gpu bench-storage clean
+.PHONY: help setup demo base-model chat test models vllm test-vllm lint format compile images sbom locks test-containers cluster cluster-down bench-demo bench-data bench-eval bench-vllm bench-sft bench-rl bench-teacher bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench-vllm  greedy answers of a real vLLM against transformers', item by item (minutes; wants make vllm)"
 	@echo "make bench-sft   packing against TRL's trainer, forgetting, alignment, Muon against AdamW (four hours; wants make demo)"
 	@echo "make bench-rl    hybrid rewards against plain GRPO, each reward alone, three seeds, and what a step costs besides the policy (five hours; wants make demo)"
+	@echo "make bench-teacher  a teacher three times as large against hybrid rewards (an hour a seed; wants a finished make demo; MINI=1: minutes)"
 	@echo "make bench-gpu   a model of 2 B parameters on a GPU: tokens/s, MFU, memory (minutes; needs a GPU)"
 	@echo "make bench-storage  transfers to an S3 server of this machine (needs Swift, see .ci/run)"
 	@echo "make clean    delete build/"
@@ -151,6 +152,9 @@ bench-gpu: setup
 
 bench-storage: setup
 	$(BIN)/python -m benchmarks.storage.transfer
+
+bench-teacher: setup
+	$(BIN)/python -m benchmarks.rl.teacher $(if $(MINI),--mini)
 
 bench-rl: setup
 	$(BIN)/python -m benchmarks.rl.hybrid

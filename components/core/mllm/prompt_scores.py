@@ -7,7 +7,6 @@ was. Its ids are compared with the ones that are asked about: what it read other
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,8 @@ from components.core.stage.errors import ConfigError, EndpointError, StageError
 
 _CHUNK = 4096
 """Ids of one request for their text."""
+_NEVER = -9999.0
+"""What vLLM writes for minus infinity."""
 
 
 @dataclass(frozen=True)
@@ -160,5 +161,5 @@ class PromptScorer(MLLMClient):
                 break
             same += 1
         found = [float(entry["logprob"]) for _, entry in first[start : start + same]]
-        usable: list[float | None] = [logp if math.isfinite(logp) else None for logp in found]
+        usable: list[float | None] = [logp if logp > _NEVER else None for logp in found]
         return usable + [None] * (len(said.answer_ids) - same)
