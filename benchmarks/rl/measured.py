@@ -80,7 +80,9 @@ def _grade(rows: Sequence[Row], items: Sequence[Item], judge: Endpoint, journal:
     by_id = {item.item_id: item for item in items}
     told = [row for row in rows if row["benchmark"] == "open" and row["sample"] == 0]
     settings = JudgeSettings(endpoint=judge, max_words=10_000)
-    grades = Judge(settings, Journal(journal), lambda key: by_id[key].picture, logging.getLogger("measured"))
+    grades = Judge(
+        settings, None, Journal(journal), lambda key: by_id[key].picture, logging.getLogger("measured")
+    )
     asked = []
     for row in told:
         item = by_id[row["item"]]

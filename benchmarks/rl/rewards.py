@@ -13,7 +13,8 @@ open questions, where right is what equals the given answer.
 | length | the length reward | tokens of the domain's answers, plain |
 | perception | the perception reward, a quarter of probes | hallucination and swapped pictures, plain |
 | judge | a judge's grades of open answers | quality by another judge, open plain |
-| diversity | the same, and diversity by meaning, added | distinct right meanings among 8, judge |
+| judge unguarded | the same without a tight limit of words | the same, open plain |
+| diversity | the judge, and diversity by meaning, added | distinct right meanings among 8, judge |
 | diversity x | the same, multiplied | the same, judge |
 
 A seed is a world of its own. Differences are paired by item, with 95 % intervals over pictures.
@@ -42,7 +43,9 @@ _ONLY = {"correctness": 1.0, "length": 0.0, "diversity": 0.0, "format": 0.0, "ov
          "perception": 0.0}  # fmt: skip
 _CLOSED = ["number", "span", "choice", "yes_no"]
 _URL = f"http://127.0.0.1:{PORT}/v1"
-_JUDGE = {"judge": {"endpoint": {"base_url": _URL, "model": "judge"}}}
+_NAMED = {"endpoint": {"base_url": _URL, "model": "judge"}}
+_JUDGE = {"judge": {**_NAMED, "max_words": 12}}
+"""No right answer is longer; the judge can be talked round from 20 words on."""
 _MEANING = {"similarity": "meaning", "embedder": {"base_url": _URL, "model": "embedder"}}
 _OPEN = {"prompts": {"answer_types": ["open"], "pass_rate_samples": 0}}
 ARMS: dict[str, dict[str, Any]] = {
@@ -56,6 +59,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "perception": {"weights": {"perception": 0.5}, "prompts": {"probe_share": 0.25}},
     "open plain": _OPEN,
     "judge": {**_OPEN, **_JUDGE, "weights": {"correctness": 0.0, "judge": 1.0}},
+    "judge unguarded": {**_OPEN, "judge": _NAMED, "weights": {"correctness": 0.0, "judge": 1.0}},
     "diversity": {
         **_OPEN, **_JUDGE,
         "diversity": _MEANING,
@@ -72,6 +76,7 @@ OWN: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("length", "plain", ("tokens", "domain")),
     ("perception", "plain", ("hallucination", "swapped", "probe accuracy", "domain")),
     ("judge", "open plain", ("open quality", "open right", "open tokens")),
+    ("judge unguarded", "open plain", ("open quality", "open right", "open tokens")),
     ("diversity", "judge", ("open meanings", "open right", "open quality")),
     ("diversity x", "judge", ("open meanings", "open right", "open quality")),
 )

@@ -73,7 +73,7 @@ class Judge(Settings):
     right_from: float = Field(default=0.7, gt=0, le=1)
     """Quality from which a judged answer counts as right."""
     max_words: int = Field(default=60, ge=1)
-    """A longer answer to a judged question has quality 0."""
+    """A longer answer to a judged question has quality 0. Set it near the longest good answer."""
 
 
 class Guards(Settings):

@@ -44,7 +44,7 @@ class Asked:
     ) -> None:
         self._config = config
         judge, embedder = config.judge, config.diversity.embedder
-        self._judge = Judge(judge, journal("judge"), picture, log) if judge else None
+        self._judge = Judge(judge, config.guards, journal("judge"), picture, log) if judge else None
         self._embedder = MLLMClient(embedder, journal("embedder"), log) if embedder else None
 
     def usage(self) -> dict[str, float]:

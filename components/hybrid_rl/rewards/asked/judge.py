@@ -12,9 +12,11 @@ from components.core.mllm import ChatRequest, MLLMClient
 from components.core.mllm.prompts import render
 from components.core.resume.journal import Journal
 from components.core.stage.errors import StageError
+from components.hybrid_rl.config import Guards
 from components.hybrid_rl.config import Judge as Settings
 from components.hybrid_rl.rewards import Rollout
 from components.hybrid_rl.rewards.asked.gaming import gamed
+from components.hybrid_rl.rollouts.guards import guard
 
 _MAX_TOKENS = 512
 _ALL_UNUSABLE = 8
@@ -45,6 +47,7 @@ class Judge:
 
     Args:
         settings: the stage's.
+        guards: the stage's limits of repetition; None checks what games a judge alone.
         journal: where replies are kept.
         picture: the bytes of a picture by its id.
     """
@@ -52,11 +55,12 @@ class Judge:
     def __init__(
         self,
         settings: Settings,
+        guards: Guards | None,
         journal: Journal,
         picture: Callable[[str], bytes],
         log: logging.Logger,
     ) -> None:
-        self._settings, self._picture = settings, picture
+        self._settings, self._guards, self._picture = settings, guards, picture
         self.client = MLLMClient(settings.endpoint, journal, log)
 
     def __call__(self, rollouts: Sequence[Rollout]) -> list[float | None]:
@@ -72,8 +76,7 @@ class Judge:
         ]
         asked: dict[tuple[str, str], list[int]] = {}
         for place, rollout in enumerate(rollouts):
-            judged = found[place] is not None and rollout.response.strip()
-            if judged and not gamed(rollout, self._settings.max_words):
+            if found[place] is not None and rollout.response.strip() and not self._tripped(rollout):
                 asked.setdefault((rollout.prompt_id, rollout.response), []).append(place)
         requests = [self._request(rollouts[places[0]]) for places in asked.values()]
         if not requests:
@@ -90,6 +93,11 @@ class Judge:
             for place in places:
                 found[place] = value
         return found
+
+    def _tripped(self, rollout: Rollout) -> bool:
+        if self._guards is not None and guard(rollout, self._guards):
+            return True
+        return bool(gamed(rollout, self._settings.max_words))
 
     def _request(self, rollout: Rollout) -> ChatRequest:
         prompt, _ = render(

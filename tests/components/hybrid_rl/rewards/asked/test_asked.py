@@ -112,6 +112,13 @@ def test_gamed_answers_earn_nothing_and_are_not_asked_about(chat_server, config,
     ]  # fmt: skip
 
 
+def test_repeating_itself_earns_a_judged_answer_nothing(chat_server, config, asked):
+    chat_server.say = lambda prompt, images: graded(10)
+    settings = config(judge={"endpoint": chat_server.endpoint("judge")})
+    found = asked(settings)(rollouts("a red light", "engine and " * 12))
+    assert [r.quality for r in found] == [1.0, 0.0] and len(chat_server.prompts) == 1
+
+
 def test_a_judged_answer_is_right_from_the_setting_on(chat_server, config, asked):
     chat_server.say = lambda prompt, images: graded(7 if "lamp" in prompt else 6)
     settings = config()
