@@ -6,6 +6,8 @@ import resource
 import sys
 from collections.abc import Mapping
 
+from pipelines.local.warm import WarmProcess
+
 SMALLEST_SHARE = 0.02
 """Tasks below this share of the time are summed up."""
 
@@ -32,6 +34,6 @@ def spent(seconds_by_task: Mapping[str, float], peak_bytes: int) -> str:
 
 
 def largest_process() -> int:
-    """Largest resident set of a process that this one has waited for, bytes."""
+    """Largest resident set of a process that this one has waited for, or has had forked, bytes."""
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return max(WarmProcess.largest, peak if sys.platform == "darwin" else peak * 1024)

@@ -7,8 +7,10 @@ imports this project's modules itself, so it runs the code as it is now.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import re
 import runpy
 import signal
 import sys
@@ -16,6 +18,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from unittest import mock
 
 from components.core.cores import share_of, threads_wanted
@@ -24,10 +27,14 @@ from pipelines.local.process import Process, new_process
 SWITCH_ENV = "VLM_WARM_STAGES"
 """`off` starts every stage as a new Python."""
 PRELOADED = "pipelines.local.preloaded"
+_PEAK = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 class WarmProcess:
     """What this package asks of a `subprocess.Popen`, of a forked process."""
+
+    largest = 0
+    """Largest resident set of any of them that was seen, bytes: the kernel counts them as no child's."""
 
     def __init__(self, process: BaseProcess) -> None:
         self._process = process
@@ -35,6 +42,10 @@ class WarmProcess:
 
     def poll(self) -> int | None:
         """The exit code, -n for one that signal n ended; None while it runs."""
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8")
+            if found := _PEAK.search(status):
+                WarmProcess.largest = max(WarmProcess.largest, int(found[1]) * 1024)
         return self._process.exitcode
 
     def wait(self) -> int:

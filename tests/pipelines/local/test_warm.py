@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 
 from pipelines.local.process import REPOSITORY, Signals, run_child, with_repository
+from pipelines.local.spent import largest_process
 from pipelines.local.warm import SWITCH_ENV, WarmProcess, WarmStart
 
 PROBE = """
-import os, sys
+import os, sys, time
 print(sys.argv[1:], os.environ["COLOUR"], "trl" in sys.modules, os.getsid(0) == os.getpid())
 print("errors", file=sys.stderr)
 import torch
+held = torch.ones(2**26)  # 256 MiB
+time.sleep(1)  # it is looked at five times a second
 print(torch.get_num_threads())
 raise SystemExit(int(sys.argv[1]))
 """
@@ -32,6 +35,7 @@ time.sleep(600)
 LAUNCHER = """
 import os, sys
 from pathlib import Path
+from pipelines.local.spent import largest_process
 from pipelines.local.warm import WarmStart
 if __name__ == "__main__":
     folder, pid = sys.argv[1:]
@@ -86,6 +90,7 @@ def test_arguments_environment_outputs_and_exit_code_are_a_new_processs(
     lines = sorted(shown.getvalue().decode().split("\n"))
     assert lines == ["", "1", f"['{code}', 'b c'] green True True", "errors"]
     assert (tmp_path / "log").read_bytes() == shown.getvalue()
+    assert largest_process() > 400 * 2**20
 
 
 def test_a_signal_ends_it(warm: WarmStart, environment: dict[str, str], tmp_path: Path) -> None:
