@@ -89,7 +89,7 @@ def _sizes(config: Mapping[str, Any], text: Mapping[str, Any], vision: Mapping[s
     hidden, layers, heads = text["hidden_size"], text["num_hidden_layers"], text["num_attention_heads"]
     kv_heads = text.get("num_key_value_heads") or heads
     head_dim = text.get("head_dim") or hidden // heads
-    experts = text.get("num_experts") or 0
+    experts = text.get("num_experts") or text.get("num_local_experts") or 0  # as saved by transformers 5
     width = text["moe_intermediate_size"] if experts else text["intermediate_size"]
     # qwen2 has biases on queries, keys and values; qwen3 normalises queries and keys instead.
     kind = str(config.get("model_type", ""))
