@@ -45,7 +45,7 @@ def write_profile(path: Path, teachers: str, session: str, seed: int, store: str
     document["evaluation"] |= {"items_per_benchmark": 60}
     margins = ("general_margin_points", "hallucination_margin_points", "probe_f1_margin_points")
     document["promotion"]["registry"] = f"s3://{BUCKET}/vlm-cluster-tests/{session}"
-    document["promotion"]["criteria"] |= dict.fromkeys(margins, 100) | {
+    document["promotion"]["criteria"] = dict.fromkeys(margins, 100) | {
         "rule": "point",
         "confidence": 0.55,  # the miniature has a few dozen items
         "domain_gain_points": 0,
