@@ -79,6 +79,7 @@ def count_items(items: list[ImageQuestion], counts: Counter[str]) -> None:
             counts[f"verdict_{entry['verdict']}"] += 1
             counts[f"evolution_{entry['round']}_{entry['verdict']}"] += 1
         if sampled := reasoning(item.history):
-            counts[f"reasoning_{sampled['reasoning']}"] += 1
+            for outcome in ("sampled", "no_correct_path"):  # both, so that none is a number as well
+                counts[f"reasoning_{outcome}"] += sampled["reasoning"] == outcome
             for name in ("sampled", "correct", "malformed", "missing"):
                 counts[f"paths_{name}"] += sampled[name]
