@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 
@@ -26,7 +27,12 @@ def test_wrong_items_go_and_right_ones_stay(run_stage, read):
     kept, rejected = read(out, "qa_kept"), read(out, "qa_rejected")
     wrong_kept = [row for row in kept if row["qa_id"].startswith("wrong")]
     right_rejected = [row for row in rejected if row["qa_id"].startswith("right")]
-    assert len(wrong_kept) <= 2 and len(right_rejected) <= 8
+    by_reason = Counter(row["reason"] for row in right_rejected)
+    assert len(wrong_kept) <= 2
+    # Two of three voters are wrong about 2.7 % of the 80 right items. Blind voters guess some yes/no items.
+    assert by_reason["out_voted"] <= 5 and by_reason["image_independent"] <= 10
+    assert set(by_reason) <= {"out_voted", "image_independent"}
+    assert {row["answer"] for row in right_rejected if row["reason"] == "image_independent"} <= {"yes", "no"}
 
 
 def test_agreement_and_difficulty_follow_the_votes(run_stage, read):
