@@ -14,6 +14,7 @@ from components.core.resume.journal import Journal
 from components.core.stage.settings import FreeEndpoint
 from components.core.vlm import load_model, load_processor, open_image
 from components.core.vlm.messages import build_conversation
+from tests.vllm.conftest import endpoint_of
 
 DISTIL: dict[str, Any] = {"objective": "distill", "max_steps": 2, "max_completion_tokens": 8}
 
@@ -33,7 +34,7 @@ def test_it_says_what_transformers_says(server, key, checkpoint, coloured_pictur
         logps = load_model(checkpoint, "float32", device="cpu")(**inputs).logits[0].log_softmax(-1)
     expected = [float(logps[place - 1, ids[place]]) for place in range(start, len(ids))]
 
-    endpoint = FreeEndpoint(**server.endpoint())
+    endpoint = FreeEndpoint(**endpoint_of(server))
     scorer = PromptScorer(endpoint, Journal(tmp_path / "teacher.jsonl"), logging.getLogger("tests"))
     assert scorer.check_vocabulary(tokenizer) == ""
     said = Said(coloured_pictures[0], "How many shapes?", "two red", ids[:start], ids[start:])
@@ -43,7 +44,7 @@ def test_it_says_what_transformers_says(server, key, checkpoint, coloured_pictur
 
 def test_a_teacher_equal_to_the_student_says_nothing(server, key, world):
     """The divergence of a model from itself is rounding, at the first step."""
-    teacher = {"server": server.endpoint()}
+    teacher = {"server": endpoint_of(server)}
     assert world.run("out", **DISTIL, teacher=teacher) == 0
     metrics = json.loads((world.root / "out" / "metrics.json").read_text())
     assert abs(metrics["teacher_kl_first"]) < 1e-2 and metrics["teacher_unscored"] < 0.9
