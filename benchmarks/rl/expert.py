@@ -14,11 +14,11 @@ from typing import Any
 
 from benchmarks.harness import RESULTS
 from benchmarks.rl.grown import grow
+from benchmarks.rl.questions import image_row, qa_row
 from benchmarks.stages import Finished, run_stage
 from components.core.data.dataset import DatasetWriter
 from components.core.data.manifest import MANIFEST_NAME
 from components.core.data.pins import fingerprint
-from demo.world.questions import TruthQA
 from demo.world.render import png_bytes
 from demo.writing import domain_item, scenes_of
 
@@ -37,37 +37,12 @@ def write_expert_data(out: Path, pictures: int, seed: int = SEED) -> Path:
         for scene, picture in itertools.islice(scenes_of(seed), pictures):
             data = png_bytes(picture)
             key = hashlib.sha256(data).hexdigest()
-            size = {"width": picture.width, "height": picture.height}
-            plain = {"format": "PNG", "phash": 0, "source_uri": "demo://expert", "split": "train"}
-            images.write([{"image_id": key, "bytes": data, **size, **plain}])
+            images.write([image_row(key, data, picture)])
             asked = {qa.question: qa for qa in (domain_item(scene, rng) for _ in range(QUESTIONS))}
-            kept.write([_row(f"{key[:16]}-{n}", key, qa) for n, qa in enumerate(asked.values())])
+            kept.write([qa_row(key, n, qa) for n, qa in enumerate(asked.values())])
     for name in ("qa_rejected", "votes"):
         DatasetWriter(out / name, name).close()
     return out
-
-
-def _row(qa_id: str, image_id: str, qa: TruthQA) -> dict[str, Any]:
-    return {
-        "qa_id": qa_id,
-        "image_id": image_id,
-        "topic_id": "t",
-        "split": "train",
-        "question": qa.question,
-        "answer": qa.answer,
-        "answer_type": qa.answer_type,
-        "choices": list(qa.choices),
-        "reasoning": qa.reasoning,
-        "objects": list(qa.objects),
-        "skills": list(qa.skills),
-        "round": 0,
-        "parent_id": "",
-        "history": "[]",
-        "generator": "truth",
-        "prompt_hash": "",
-        "agreement": 1.0,
-        "difficulty": 0.0,
-    }
 
 
 def train_expert(start: Path, data: Path, settings: dict[str, Any], group: str) -> Finished:

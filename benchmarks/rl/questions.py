@@ -85,8 +85,8 @@ def write_training(out: Path, sizes: Sizes, seed: int, items: Sequence[Item]) ->
             for scene, picture in pool:
                 data = png_bytes(picture)
                 key = hashlib.sha256(data).hexdigest()
-                images.write([_image(key, data, picture)])
-                kept.write([_row(key, n, qa) for n, qa in enumerate(_asked(scene, rng))])
+                images.write([image_row(key, data, picture)])
+                kept.write([qa_row(key, n, qa) for n, qa in enumerate(_asked(scene, rng))])
         for name in ("qa_rejected", "votes"):
             with DatasetWriter(out / name, name):
                 pass
@@ -115,13 +115,15 @@ def _open(scene: Scene, kind: str, rng: random.Random) -> TruthQA:
     return TruthQA(question, said, "open", (), "", f"open {kind}", (), (), 0)
 
 
-def _image(key: str, data: bytes, picture: Image.Image) -> dict[str, Any]:
+def image_row(key: str, data: bytes, picture: Image.Image) -> dict[str, Any]:
+    """A picture of the table `images`, for training; `key` is its id."""
     size = {"width": picture.width, "height": picture.height}
     return {"image_id": key, "bytes": data, "format": "PNG", **size, "phash": 0, "source_uri": "demo://world",
             "split": "train"}  # fmt: skip
 
 
-def _row(key: str, number: int, qa: TruthQA) -> dict[str, Any]:
+def qa_row(key: str, number: int, qa: TruthQA) -> dict[str, Any]:
+    """A question of the table `qa_kept` with its true answer, as if all voters had agreed."""
     return {
         "qa_id": f"{key[:16]}-{number}",
         "image_id": key,

@@ -220,8 +220,9 @@ def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     """
     settings = _settings(name, document.get(name) or {})
     fields = type(settings).model_fields
-    groups = {field for field, value in settings if isinstance(value, Settings)}
-    untouched = {field for field in groups if getattr(settings, field) == fields[field].default}
+    untouched = {
+        name for name, value in settings if isinstance(value, Settings) and value == fields[name].default
+    }
     section = settings.model_dump(mode="json", exclude_none=True, exclude=untouched)
     # Pipeline parameters cannot carry null: leaving it out must mean the same.
     if _settings(name, section) != settings:
