@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
@@ -60,8 +61,15 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def warm(environment: dict[str, str]) -> WarmStart:
-    return WarmStart(environment)
+def warm(environment: dict[str, str]) -> Iterator[WarmStart]:
+    end_fork_server()  # a test that ran before may have left one, without the libraries
+    yield WarmStart(environment)
+    end_fork_server()  # later tests start theirs, with their own environment
+
+
+def end_fork_server() -> None:
+    """A process has at most one, and the first use decides what it has imported."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 def until(true: Callable[[], bool], seconds: float = 120.0) -> None:
