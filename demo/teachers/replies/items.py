@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from demo.teachers.knowledge import photo
@@ -70,7 +70,9 @@ class _Pool:
             self.by_kind[qa.kind].append(qa)
         self.absent = [qa for qa in knowledge.absent(rng) if qa.kind != EXISTENCE]
 
-    def draw(self, lowest: int, highest: int, avoid: str = "", wanted: _Wanted = _anything) -> TruthQA | None:
+    def draw(
+        self, lowest: int, highest: int, avoid: Collection[str] = (), wanted: _Wanted = _anything
+    ) -> TruthQA | None:
         """A fresh question of a level within bounds, of a kind drawn first; None if there is none left."""
         if self.absent and self.rng.random() < ABSENT_PREMISE_SHARE:
             fitting = [qa for qa in self.absent if self._fresh(qa, lowest, highest) and wanted(qa)]
@@ -79,7 +81,7 @@ class _Pool:
         fresh = {
             kind: own
             for kind, all_own in self.by_kind.items()
-            if kind != avoid
+            if kind not in avoid
             and (own := [qa for qa in all_own if self._fresh(qa, lowest, highest) and wanted(qa)])
         }
         if not fresh:
@@ -91,7 +93,7 @@ class _Pool:
             present = self.rng.random() < PRESENT_SHARE
             own = [qa for qa in own if qa.present == present]
             if not own and len(fresh) > 1:  # nothing else in the picture to affirm: another kind
-                return self.draw(lowest, highest, EXISTENCE, wanted)
+                return self.draw(lowest, highest, {*avoid, EXISTENCE}, wanted)
             own = own or fresh[EXISTENCE]
         return self._take(self.rng.choice(own))
 
@@ -158,7 +160,7 @@ def choose_evolved(
             old_type = before.answer_type if before else ""
             qa = pool.draw(level, level, wanted=_other_type(old_type))
         else:
-            qa = pool.draw(level, level, avoid=kind)
+            qa = pool.draw(level, level, avoid={kind})
         chosen.append(qa or pool.draw(0, 3))
     return chosen
 
