@@ -26,6 +26,7 @@ from typing import Any
 from benchmarks.harness import RESULTS, result
 from benchmarks.scores import Row, answers, difference, markdown, over_seeds, shown
 from components.stages import EVALUATED, SECTIONS
+from demo.run import PORT
 from pipelines.local.process import torch_defaults
 
 MEASURES = ("domain", "general", "hallucination", "pass@1", "pass@8", "tokens")
@@ -132,8 +133,12 @@ TARGETS = (
 )
 
 
-def run(seed: int, arithmetic: str, settings: Sequence[str]) -> tuple[Path, float]:
-    """Run the demo in a world of this seed, or continue it; returns its root and the wall time (s)."""
+def run(seed: int, arithmetic: str, settings: Sequence[str], port: int = PORT) -> tuple[Path, float]:
+    """Run the demo in a world of this seed, or continue it; returns its root and the wall time (s).
+
+    Args:
+        port: of the simulated teachers.
+    """
     root = RESULTS / "demo" / arithmetic / str(seed)
     root.mkdir(parents=True, exist_ok=True)
     world = [f"{section}.{key}={root / 'world' / path}" for section, key, path in _PATHS]
@@ -144,6 +149,7 @@ def run(seed: int, arithmetic: str, settings: Sequence[str]) -> tuple[Path, floa
     chosen = [*world, f"preflight.benchmarks={json.dumps(benchmarks)}", *settings]
     chosen += [f"{section}.seed={seed}" for section in SEEDED]
     argv = [sys.executable, "-m", "demo.run", "--root", str(root), "--world-seed", str(seed)]
+    argv += ["--port", str(port)]
     for setting in chosen:
         argv += ["--set", setting]
     env = {**torch_defaults(), **os.environ}
@@ -191,10 +197,10 @@ def table(found: Outcome) -> str:
     return markdown(["target", "measured", ""], lines) + "\n\n" + markdown(head, measures)
 
 
-def main(seeds: Sequence[int], arithmetics: Sequence[str], settings: Sequence[str]) -> None:
+def main(seeds: Sequence[int], arithmetics: Sequence[str], settings: Sequence[str], port: int = PORT) -> None:
     """Run every seed with every arithmetic; print the tables."""
     for arithmetic in arithmetics:
-        finished = [run(seed, arithmetic, settings) for seed in seeds]
+        finished = [run(seed, arithmetic, settings, port) for seed in seeds]
         found = outcome([root for root, _ in finished])
         print(f"\n{arithmetic}, seeds {', '.join(map(str, seeds))}\n\n{table(found)}\n")
         result(
@@ -217,6 +223,9 @@ if __name__ == "__main__":
     parser.add_argument("--tune", action="store_true", help="the worlds on which settings are chosen")
     parser.add_argument("--arithmetic", default="native", help="comma-separated, of: native, default, avx2")
     parser.add_argument("--set", action="append", default=[], dest="settings", help="override one setting")
+    parser.add_argument(
+        "--port", type=int, default=PORT, help="of the teachers; one's own for a run beside others"
+    )
     args = parser.parse_args()
     chosen_seeds = TUNING_SEEDS if args.tune else [int(seed) for seed in args.seeds.split(",")]
-    main(chosen_seeds, args.arithmetic.split(","), args.settings)
+    main(chosen_seeds, args.arithmetic.split(","), args.settings, args.port)
