@@ -44,30 +44,31 @@ def demo_profile() -> Profile:
     return load_profile(Path("configs/demo.yaml"))
 
 
-def demo_output(task: str, name: str) -> Path:
-    """An output of the finished demo.
+def demo_output(task: str, name: str, root: Path = DEMO) -> Path:
+    """An output of the finished demo, or of the world at `root`.
 
     Raises:
         SystemExit: there is none.
     """
-    path = DEMO / "outputs" / task / stage_io(section_of(task).stage).joined.get(name, name)
+    path = root / "outputs" / task / stage_io(section_of(task).stage).joined.get(name, name)
     if not path.exists():
-        raise SystemExit(f"{path} is missing: run `make demo` first")
+        raise SystemExit(f"{path} is missing: run `make {'demo' if root == DEMO else 'bench-demo'}` first")
     return path.resolve()
 
 
-def demo_param(name: str) -> str:
+def demo_param(name: str, root: Path = DEMO) -> str:
     """An output parameter of the demo's preflight: a pinned reference, or the list of benchmarks."""
-    return demo_output("preflight", name).read_text(encoding="utf-8")
+    return demo_output("preflight", name, root).read_text(encoding="utf-8")
 
 
-def sft_inputs(start: Path) -> dict[str, Path | str]:
-    """Inputs of `curriculum_sft` from the demo, to train on from a checkpoint."""
+def sft_inputs(start: Path | None, root: Path = DEMO) -> dict[str, Path | str]:
+    """Inputs of `curriculum_sft` from the demo, to train on from a checkpoint, or from the base model."""
+    kept = ("qa_kept", "qa_rejected", "votes")
     return {
-        "init_checkpoint": start,
-        "images": demo_output("image_ingest", "images"),
-        **{name: demo_output("voting_filter", name) for name in ("qa_kept", "qa_rejected", "votes")},
-        **{name: demo_param(name) for name in ("base_model", "general_data")},
+        **({"init_checkpoint": start} if start else {}),
+        "images": demo_output("image_ingest", "images", root),
+        **{name: demo_output("voting_filter", name, root) for name in kept},
+        **{name: demo_param(name, root) for name in ("base_model", "general_data")},
     }
 
 
@@ -118,14 +119,16 @@ def forget_work(finished: Finished) -> None:
     shutil.rmtree(finished.path / "work", ignore_errors=True)
 
 
-def evaluate(checkpoint: Path | None, *, group: str, note: str, **settings: Any) -> Finished:
+def evaluate(
+    checkpoint: Path | None, *, group: str, note: str, root: Path = DEMO, **settings: Any
+) -> Finished:
     """The demo's evaluation of a checkpoint, or of the base model; `settings` over the demo's."""
     inputs: dict[str, Path | str] = {
-        "base_model": demo_param("base_model"),
-        "benchmarks": demo_param("benchmarks"),
+        "base_model": demo_param("base_model", root),
+        "benchmarks": demo_param("benchmarks", root),
         "label": "model",
-        "images": demo_output("image_ingest", "images"),
-        "qa_kept": demo_output("voting_filter", "qa_kept"),
+        "images": demo_output("image_ingest", "images", root),
+        "qa_kept": demo_output("voting_filter", "qa_kept", root),
     }
     if checkpoint is not None:
         inputs["checkpoint"] = checkpoint
