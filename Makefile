@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PROFILE ?= configs/qwen3-vl-8b.yaml
 CONSTRAINTS := requirements/constraints.txt
 
-.PHONY: help setup demo base-model chat test models vllm test-vllm lint format compile images sbom locks test-containers cluster cluster-down bench-demo bench-data bench-eval bench-vllm bench-sft bench-rl bench-teacher bench-gpu bench-storage clean
+.PHONY: help setup demo base-model chat test models vllm test-vllm lint format compile images sbom locks test-containers cluster cluster-down bench-demo bench-ablations bench-data bench-eval bench-vllm bench-sft bench-rl bench-teacher bench-gpu bench-storage clean
 
 help:
 	@echo "make setup    create $(VENV) with everything that is needed (other targets do it when missing)"
@@ -25,6 +25,7 @@ help:
 	@echo "make cluster  a Kubeflow on this machine (Docker, kind), with everything, and a user's day on it; not tried yet"
 	@echo "make cluster-down  delete it"
 	@echo "make bench-demo  the demo's stages against their targets, three worlds, two arithmetics (an hour)"
+	@echo "make bench-ablations  the data without each of its parts, and recipes of restoration, in the same worlds (three hours; wants make bench-demo)"
 	@echo "make bench-data  measure the data stages; one JSON line each, kept in build/bench (about an hour)"
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
 	@echo "make bench-vllm  greedy answers of a real vLLM against transformers', item by item (minutes; wants make vllm)"
@@ -132,6 +133,10 @@ BENCH_EVAL := scoring_speed throughput coverage gate quantisation
 
 bench-demo: setup
 	$(BIN)/python -m benchmarks.demo.targets --arithmetic native,default
+
+bench-ablations: setup
+	$(BIN)/python -m benchmarks.demo.ablations
+	$(BIN)/python -m benchmarks.training.restoration
 
 bench-data: setup
 	set -e; for name in $(BENCH_DATA); do $(BIN)/python -m benchmarks.data.$$name; done

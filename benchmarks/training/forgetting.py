@@ -29,6 +29,7 @@ GROUP = "forgetting"
 MEASURES = ("domain", "general", "hallucination", "probe accuracy")
 _DISTIL: dict[str, Any] = {
     "objective": "distill",
+    "separate_questions": "none",
     "batch_samples": 16,
     "muon_learning_rate": 1.0e-3,
     "learning_rate": 5.0e-4,

@@ -34,6 +34,7 @@ _MAX_ANSWER = {"max_new_tokens": 32}
 _OWN: dict[str, Any] = {"domain_share": 0.7, "general_answers": "own", "distillation": _MAX_ANSWER}
 _DISTIL: dict[str, Any] = {
     "objective": "distill",
+    "separate_questions": "none",
     "epochs": 1,
     "batch_samples": 16,
     "distillation": _MAX_ANSWER,

@@ -1,0 +1,135 @@
+"""What the data stages' parts are worth: the model after domain training on the data that each leaves out.
+
+    python -m benchmarks.demo.ablations [--seeds 0,1,2] [--arms shipped,votes,...] [--steps 400]
+
+Needs the worlds of `make bench-demo` with these seeds. An arm makes the data again with one thing changed,
+from the demo's own outputs before it. Then the base model learns from them, all arms for equally many steps.
+
+| arm | what is changed |
+|---|---|
+| shipped | nothing |
+| even | every picture is asked equally many questions, whatever its density |
+| votes | every item that has a vote is kept |
+| blind votes | no voter answers without the picture |
+| evolution | questions stay as they were asked first |
+
+A seed is a world of its own, with its own data and training. Differences are paired by item, with 95 %
+intervals over pictures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import RESULTS, result
+from benchmarks.scores import Row, difference, markdown, over_seeds, predictions, shown
+from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage, sft_inputs
+from demo.run import at_port, teachers
+
+GROUP, PORT = "ablations", 8781
+MEASURES = ("domain", "hallucination", "probe accuracy", "pass@1", "general")
+SHIPPED = "shipped"
+_PER_PICTURE = {"mode": "total", "n_min": 7, "n_max": 8}
+ARMS: dict[str, dict[str, dict[str, Any]]] = {
+    SHIPPED: {},
+    "even": {"ids_scoring": {"budget": _PER_PICTURE}},
+    "votes": {
+        "voting_filter": {
+            "posterior_threshold": 1e-9, "independence_threshold": 1.0, "min_votes": 1, "blind_voters": 0
+        }
+    },
+    "blind votes": {"voting_filter": {"blind_voters": 0}},
+    "evolution": {"qa_synthesis": {"evolution_rounds": 0}},
+}  # fmt: skip
+"""Settings over the demo's, by stage."""
+
+
+def changed(arm: str, stage: str) -> dict[str, Any]:
+    """A data stage's settings in an arm."""
+    config = dict(at_port(demo_profile(), PORT).sections[stage])
+    for name, value in ARMS[arm].get(stage, {}).items():
+        config[name] = {**config[name], **value} if isinstance(value, Mapping) else value
+    return config
+
+
+def data_of(arm: str, root: Path, note: str) -> dict[str, Path]:
+    """Datasets `qa_kept`, `qa_rejected` and `votes` of an arm; needs the world's teachers."""
+    images = demo_output("image_ingest", "images", root)
+    given = {
+        "ids": demo_output("ids_scoring", "ids", root),
+        "label_tree": demo_output("label_tree", "label_tree", root),
+        "matches": demo_output("topic_matching", "matches", root),
+    }
+    qa = demo_output("qa_synthesis", "qa", root)
+    if "ids_scoring" in ARMS[arm]:
+        done = run_stage(
+            "ids_scoring", changed(arm, "ids_scoring"), {"images": images}, group=GROUP, note=note
+        )
+        given["ids"] = done.output("ids")
+    if ARMS[arm].keys() & {"ids_scoring", "qa_synthesis"}:
+        asked = run_stage(
+            "qa_synthesis", changed(arm, "qa_synthesis"), {"images": images, **given}, group=GROUP, note=note
+        )
+        qa = asked.output("qa")
+    kept = ("qa_kept", "qa_rejected", "votes")
+    if not ARMS[arm]:
+        return {name: demo_output("voting_filter", name, root) for name in kept}
+    voted = run_stage(
+        "voting_filter", changed(arm, "voting_filter"), {"images": images, "qa": qa}, group=GROUP, note=note
+    )
+    return {name: voted.output(name) for name in kept}
+
+
+def run_seed(seed: int, arms: list[str], steps: int) -> dict[str, list[Row]]:
+    """Make the data of every arm in one world, train and evaluate: arm -> its answers."""
+    root = RESULTS / "demo" / "native" / str(seed)
+    found = {}
+    with teachers(root / "world", RESULTS / GROUP / "teachers.log", PORT):
+        data = {arm: data_of(arm, root, f"{arm}, seed {seed}") for arm in arms}
+    for arm in arms:
+        note = f"{arm}, seed {seed}"
+        config = {**demo_profile().sections["sft_1_domain"], "seed": seed, "max_steps": steps}
+        inputs = {**sft_inputs(None, root), **data[arm]}
+        done = run_stage("curriculum_sft", config, inputs, group=GROUP, note=note)
+        scored = evaluate(done.output("checkpoint"), group=GROUP, note=note, root=root, seed=seed)
+        found[arm] = predictions(scored, root / "world")
+    return found
+
+
+def main(seeds: list[int], arms: list[str], steps: int) -> None:
+    """Run every seed; print both tables."""
+    (RESULTS / GROUP).mkdir(parents=True, exist_ok=True)
+    runs: dict[str, list[list[Row]]] = {}
+    for seed in seeds:  # a seed at a time: a benchmark that is stopped has whole seeds
+        for arm, rows in run_seed(seed, arms, steps).items():
+            runs.setdefault(arm, []).append(rows)
+            print(f"{arm}, seed {seed}: {shown(over_seeds([rows], 'domain'))}", file=sys.stderr, flush=True)
+    figures: dict[str, Any] = {}
+    lines, changes = [], []
+    for arm, own in runs.items():
+        estimates = {m: over_seeds(own, m) for m in MEASURES}
+        lines.append([arm, *(shown(estimates[m]) for m in MEASURES)])
+        figures[arm] = {m: estimate.to_json() for m, estimate in estimates.items()}
+        if arm != SHIPPED and SHIPPED in runs:
+            against = {m: difference(own, runs[SHIPPED], m) for m in MEASURES}
+            changes.append([f"with - without {arm}", *(shown(against[m]) for m in MEASURES)])
+            figures[arm]["shipped_minus_this"] = {m: change.to_json() for m, change in against.items()}
+    head = [f"{m} %" for m in MEASURES]
+    print(markdown(["arm", *head], lines))
+    print("\n" + markdown(["points, paired", *head], changes))
+    result("ablations", seeds=seeds, steps=steps, arms=figures)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seeds", default="0,1,2", help="comma-separated, of worlds of `make bench-demo`")
+    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
+    parser.add_argument("--steps", type=int, default=400, help="of domain training")
+    given = parser.parse_args()
+    main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), given.steps)
