@@ -45,13 +45,17 @@ def write_expert_data(out: Path, pictures: int, seed: int = SEED) -> Path:
     return out
 
 
-def train_expert(start: Path, data: Path, settings: dict[str, Any], group: str) -> Finished:
-    """Grow `start` and train it on the expert's data; `settings` are those of `curriculum_sft`."""
+def train_expert(start: Path, base: Path, data: Path, settings: dict[str, Any], group: str) -> Finished:
+    """Grow `start` and train it on the expert's data; `settings` are those of `curriculum_sft`.
+
+    Args:
+        base: the base model, which the stage asks for and does not use.
+    """
     large = RESULTS / group / f"grown-{fingerprint(start)[:16]}"
     if not (large / MANIFEST_NAME).is_file():
         grow(start, large)
     inputs: dict[str, Path | str] = {
         name: data / name for name in ("images", "qa_kept", "qa_rejected", "votes")
     }
-    inputs |= {"init_checkpoint": large, "base_model": str(start), "general_data": ""}
+    inputs |= {"init_checkpoint": large, "base_model": str(base), "general_data": ""}
     return run_stage("curriculum_sft", settings, inputs, group=group, note="the teacher")

@@ -2,8 +2,8 @@
 
     python -m benchmarks.rl.teacher [--seeds 0,1,2] [--student DIR] [--arms rl,distill] [--scale 1.0] [--mini]
 
-The student is the demo's `sft_3_align` checkpoint (`make demo` first) or any other. The teacher is the demo's
-base model with more layers, trained on true answers about scenes of its own (`expert.py`). Arm `rl` is the
+The student is the demo's `sft_3_align` checkpoint (`make demo` first) or any other. The teacher is the student
+with more layers, trained further on true answers about scenes of its own (`expert.py`). Arm `rl` is the
 demo's `hybrid_rl`; `distill` and `both` have its questions, rollouts and length, and the teacher. Every arm
 is evaluated on the domain's held-out questions at the start and after each quarter of its steps.
 
@@ -87,7 +87,7 @@ def demo_setting(student: Path | None, scale: float) -> Setting:
         benchmarks=json.dumps([one for one in own if one["role"] == "domain"]),
         world=DEMO / "world",
         expert_pictures=round(1600 * scale),
-        expert=profile.sections["sft_1_domain"],
+        expert={**profile.sections["sft_1_domain"], "domain_share": 1.0, "epochs": 1.5},
         rl={**profile.sections["hybrid_rl"], "max_steps": steps - steps % PARTS},
         evaluation=profile.sections["evaluation"],
     )
@@ -203,7 +203,7 @@ def reached(curve: Sequence[tuple[float, float]], goal: float) -> float | None:
 def main(seeds: list[int], arms: list[str], setting: Setting) -> dict[str, Any]:
     """Train the teacher and every arm with every seed; print curves, and where the end of `rl` is reached."""
     data = write_expert_data(RESULTS / GROUP / f"expert-{setting.expert_pictures}", setting.expert_pictures)
-    expert = train_expert(setting.base, data, dict(setting.expert), GROUP)
+    expert = train_expert(setting.student, setting.base, data, dict(setting.expert), GROUP)
     teacher = expert.output("checkpoint")
     of_teacher = [evaluated(teacher, seed, setting, "the teacher") for seed in seeds]
     curves: dict[str, list[list[Point]]] = {arm: [] for arm in arms}
