@@ -5,7 +5,8 @@
 
 A seed is a world of its own: other pictures, questions and benchmarks, and the seed of every training.
 `--tune` takes the seeds 100 to 102, on which settings are chosen; figures to report come from the others.
-`--arithmetic default` runs torch's own kernels without vector extensions (ATEN_CPU_CAPABILITY).
+`--arithmetic default` runs torch's own kernels without vector extensions (ATEN_CPU_CAPABILITY). `avx2` keeps
+torch, oneDNN and MKL from AVX-512 and AMX, as on an older processor.
 
 Each world's run lies in build/bench/demo/<arithmetic>/<seed>, and continues there with the same command.
 """
@@ -29,6 +30,16 @@ from components.stages import EVALUATED, SECTIONS
 from demo.run import PORT
 from pipelines.local.process import torch_defaults
 
+ARITHMETICS: Mapping[str, Mapping[str, str]] = {
+    "native": {},
+    "default": {"ATEN_CPU_CAPABILITY": "default"},
+    "avx2": {
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    },
+}
+"""Environment of each."""
 MEASURES = ("domain", "general", "hallucination", "pass@1", "pass@8", "tokens")
 TUNING_SEEDS = (100, 101, 102)
 SEEDED = tuple(name for name, use in SECTIONS.items() if use.stage in ("curriculum_sft", "hybrid_rl"))
@@ -153,8 +164,7 @@ def run(seed: int, arithmetic: str, settings: Sequence[str], port: int = PORT) -
     for setting in chosen:
         argv += ["--set", setting]
     env = {**torch_defaults(), **os.environ}
-    if arithmetic != "native":
-        env["ATEN_CPU_CAPABILITY"] = arithmetic
+    env |= ARITHMETICS[arithmetic]
     print(f"{arithmetic}, seed {seed}: {root}/run.log", file=sys.stderr, flush=True)
     started = time.monotonic()
     with open(root / "run.log", "ab") as log:
@@ -221,7 +231,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
     parser.add_argument("--tune", action="store_true", help="the worlds on which settings are chosen")
-    parser.add_argument("--arithmetic", default="native", help="comma-separated, of: native, default, avx2")
+    parser.add_argument(
+        "--arithmetic", default="native", help="comma-separated, of: " + ", ".join(ARITHMETICS)
+    )
     parser.add_argument("--set", action="append", default=[], dest="settings", help="override one setting")
     parser.add_argument(
         "--port", type=int, default=PORT, help="of the teachers; one's own for a run beside others"

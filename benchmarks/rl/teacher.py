@@ -2,10 +2,10 @@
 
     python -m benchmarks.rl.teacher [--seeds 0,1,2] [--student DIR] [--arms rl,distill] [--scale 1.0] [--mini]
 
-The student is the demo's `sft_3_align` checkpoint (`make demo` first) or any other. The teacher is the student
-with more layers, trained further on true answers about scenes of its own (`expert.py`). Arm `rl` is the
-demo's `hybrid_rl`; `distill` and `both` have its questions, rollouts and length, and the teacher. Every arm
-is evaluated on the domain's held-out questions at the start and after each quarter of its steps.
+The student is the demo's `sft_3_align` checkpoint (`make demo` first) or any other. The teacher is the
+student with more layers, trained further on true answers about scenes of its own (`expert.py`). Arm `rl` is
+the demo's `hybrid_rl`; `distill` and `both` have its questions, rollouts and length, and the teacher. Every
+arm is evaluated on the domain's held-out questions at the start and after each quarter of its steps.
 
 Tokens are those that the student sampled, for its pass rates too. Seconds are those of the arm's steps, the
 teacher's pass included; training the teacher is counted apart. Target: the end of `rl` is reached with at
