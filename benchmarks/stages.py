@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,12 +120,25 @@ def forget_work(finished: Finished) -> None:
 
 
 def evaluate(
-    checkpoint: Path | None, *, group: str, note: str, root: Path = DEMO, **settings: Any
+    checkpoint: Path | None,
+    *,
+    group: str,
+    note: str,
+    root: Path = DEMO,
+    roles: Collection[str] = (),
+    **settings: Any,
 ) -> Finished:
-    """The demo's evaluation of a checkpoint, or of the base model; `settings` over the demo's."""
+    """The demo's evaluation of a checkpoint, or of the base model; `settings` over the demo's.
+
+    Args:
+        roles: of the benchmarks that are asked; none means all.
+    """
+    benchmarks = demo_param("benchmarks", root)
+    if roles:
+        benchmarks = json.dumps([one for one in json.loads(benchmarks) if one["role"] in roles])
     inputs: dict[str, Path | str] = {
         "base_model": demo_param("base_model", root),
-        "benchmarks": demo_param("benchmarks", root),
+        "benchmarks": benchmarks,
         "label": "model",
         "images": demo_output("image_ingest", "images", root),
         "qa_kept": demo_output("voting_filter", "qa_kept", root),

@@ -1,6 +1,6 @@
 """What the data stages' parts are worth: the model after domain training on the data that each leaves out.
 
-    python -m benchmarks.demo.ablations [--seeds 0,1,2] [--arms shipped,votes,...] [--steps 400]
+    python -m benchmarks.demo.ablations [--seeds 0,1,2] [--arms shipped,votes,...] [--steps 300]
 
 Needs the worlds of `make bench-demo` with these seeds. An arm makes the data again with one thing changed,
 from the demo's own outputs before it. Then the base model learns from them, all arms for equally many steps.
@@ -31,7 +31,8 @@ from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage, sf
 from demo.run import at_port, teachers
 
 GROUP, PORT = "ablations", 8781
-MEASURES = ("domain", "hallucination", "probe accuracy", "pass@1", "general")
+MEASURES = ("domain", "hallucination", "probe accuracy")
+ROLES = ("domain", "hallucination")
 SHIPPED = "shipped"
 _PER_PICTURE = {"mode": "total", "n_min": 7, "n_max": 8}
 ARMS: dict[str, dict[str, dict[str, Any]]] = {
@@ -95,7 +96,8 @@ def run_seed(seed: int, arms: list[str], steps: int) -> dict[str, list[Row]]:
         config = {**demo_profile().sections["sft_1_domain"], "seed": seed, "max_steps": steps}
         inputs = {**sft_inputs(None, root), **data[arm]}
         done = run_stage("curriculum_sft", config, inputs, group=GROUP, note=note)
-        scored = evaluate(done.output("checkpoint"), group=GROUP, note=note, root=root, seed=seed)
+        given: dict[str, Any] = {"root": root, "roles": ROLES, "seed": seed, "samples_per_item": 0}
+        scored = evaluate(done.output("checkpoint"), group=GROUP, note=note, **given)
         found[arm] = predictions(scored, root / "world")
     return found
 
@@ -130,6 +132,6 @@ if __name__ == "__main__":
     )
     parser.add_argument("--seeds", default="0,1,2", help="comma-separated, of worlds of `make bench-demo`")
     parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
-    parser.add_argument("--steps", type=int, default=400, help="of domain training")
+    parser.add_argument("--steps", type=int, default=300, help="of domain training")
     given = parser.parse_args()
     main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), given.steps)

@@ -61,7 +61,8 @@ def run_seed(seed: int, arms: list[str], rates: list[float], steps: int) -> dict
     root = RESULTS / "demo" / "native" / str(seed)
 
     def scored(checkpoint: Path, note: str) -> list[Row]:
-        done = evaluate(checkpoint, group=GROUP, note=note, root=root, seed=seed)
+        given: dict[str, Any] = {"root": root, "seed": seed, "samples_per_item": 0}
+        done = evaluate(checkpoint, group=GROUP, note=note, **given)
         return predictions(done, root / "world")
 
     def known(task: str) -> list[Row]:
