@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from components.core.plan.asking import questions_per_image
+from components.core.plan.figures import Assumed, vision_tokens
 from components.core.plan.gpus import parse_gpu
 from components.core.plan.sizes import KNOWN, sizes_of
-from components.core.plan.stages import Assumed, plan_run, vision_tokens
+from components.core.plan.stages import plan_run
 from components.core.stage.settings import parse_settings, stage_config
 
 SIZES = sizes_of(KNOWN["Qwen3-VL-2B-Instruct"])
@@ -29,16 +33,87 @@ def test_a_picture_s_tokens_by_hand():
     assert vision_tokens(SIZES, 1280, 960) == 1200
 
 
+def test_a_picture_above_the_processor_s_limit_is_made_smaller():
+    """1280 x 960 at 64 x 64 pixels: sides of 73.9 and 55.4, in steps of 32: 2 x 1."""
+    assert vision_tokens(replace(SIZES, max_pixels=64 * 64), 1280, 960) == 2
+    assert vision_tokens(replace(SIZES, max_pixels=1280 * 960), 1280, 960) == 1200
+
+
 def test_requests_by_hand():
-    """Four questions a picture, eight a request: one request a voter. A draft and two requests a round."""
+    """Four questions a picture, eight a request: one request a voter, and a blind one a question and voter.
+    A draft and two requests a round."""
     assumed = Assumed(images=100)
     voters = [TEACHER | {"model": name} for name in "abc"]
     voted = one("voting_filter", "voting_filter", assumed=assumed, voters=voters)
-    assert voted.requests == 300
+    assert voted.requests == 300 + 100 * 4 * 3
+    seeing, blind = 300 * (400 + 1200), 1200 * 400
+    assert voted.request_tokens - voted.answer_tokens == seeing + blind
+    few = one("voting_filter", "voting_filter", assumed=assumed, voters=voters, blind_voters=1)
+    assert few.requests == 300 + 100 * 4
     made = one("qa_synthesis", "qa_synthesis", assumed=assumed, endpoint=TEACHER, evolution_rounds=3)
     assert made.requests == 700
+    paths = one("qa_synthesis", "qa_synthesis", assumed=assumed, endpoint=TEACHER, evolution_rounds=3,
+                reasoning_paths={"samples": 4})  # fmt: skip
+    assert paths.requests == 700 + 100 * 4
     scored = one("ids_scoring", "ids_scoring", assumed=assumed, endpoint=TEACHER)
     assert (scored.requests, scored.request_tokens) == (100, 100 * (1200 + 400 + 120))
+    assert scored.answer_tokens == 100 * 120
+
+
+def test_a_total_of_questions_is_shared_out_between_its_bounds():
+    budget = settings(
+        "ids_scoring", scorer="proxy", budget={"mode": "total", "total": 300, "n_max": 6}
+    ).budget
+    assert questions_per_image(budget, 100) == 3
+    assert questions_per_image(budget, 10) == 6 and questions_per_image(budget, 1000) == 1
+
+
+def test_an_evaluation_is_that_of_every_model_of_the_run():
+    """3,000 items and 300 with 8 samples: 5,400 answers, of the base model and of four trained ones."""
+    here = one("evaluation", "evaluation", gpu="H100")
+    assert here.samples == 5 * 5400 and not here.requests
+    away = one("evaluation", "evaluation", engine="endpoint", endpoint=TEACHER)
+    assert away.requests == 5 * 5400 and away.memory is None
+    judged = one("evaluation", "evaluation", gpu="H100", judge=TEACHER)
+    assert judged.requests == 5 * 5400 * Assumed().judged and judged.gpu_hours == here.gpu_hours
+
+
+def test_hours_of_an_evaluation_by_hand():
+    """Prompts are read at the MFU, and the tower sees four patches a token; answers are made at 5 %."""
+    plan = one("evaluation", "evaluation", gpu="H100", max_new_tokens=64)
+    answers, prompt = 27_000, 1200 + 400
+    read = answers * (prompt * 2 * SIZES.active + 1200 * 4 * 2 * SIZES.vision)
+    made = answers * 64 * 2 * SIZES.active
+    assert plan.gpu_hours == pytest.approx((read / 0.3 + made / 0.05) / 989e12 / 3600)
+
+
+def test_a_judge_of_rollouts_is_asked_about_its_share():
+    """One of five answer types, drawn evenly: 200 steps of 256 rollouts."""
+    judged = one("hybrid_rl", "hybrid_rl", judge={"endpoint": TEACHER})
+    assert judged.requests == 200 * 256 / 5
+    assert one("hybrid_rl", "hybrid_rl").requests == 0
+
+
+def test_phases_are_counted_one_by_one():
+    """A pass takes the tokens of the phase that needs most, with that phase's samples."""
+    long = {"max_length_tokens": 8192, "batch_samples": 1}
+    short = {"max_length_tokens": 1024, "batch_samples": 4}
+    alone = one("sft_1_domain", "curriculum_sft", **long)
+    both = one(
+        "sft_1_domain", "curriculum_sft", batch_samples=4, max_length_tokens=8192, phases=[short, long]
+    )
+    assert both.memory.activations == pytest.approx(alone.memory.activations)
+
+
+def test_a_second_model_s_passes_cost_hours():
+    """The reference of DPO, or the teacher of distillation, reads what is trained on: 2 FLOPs more."""
+    hours = {
+        objective: one("sft_1_domain", "curriculum_sft", gpu="H100", objective=objective).gpu_hours
+        for objective in ("sft", "dpo", "distill")
+    }
+    assert hours["dpo"] > 2 * hours["sft"] and hours["distill"] > hours["sft"]
+    free, held = (one("hybrid_rl", "hybrid_rl", gpu="H100", kl_coefficient=k).gpu_hours for k in (0.0, 0.1))
+    assert held > free
 
 
 def test_samples_and_steps_by_hand():
