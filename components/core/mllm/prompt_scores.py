@@ -83,7 +83,7 @@ class PromptScorer(MLLMClient):
 
         async def work(index: int) -> None:
             body = self._body(said)
-            given.append(await self._post(body, sha256_hex(body), lambda reply: len(self._entries(reply))))
+            given.append(await self._told(body, sha256_hex(body), lambda reply: len(self._entries(reply))))
 
         self._run(work, range(1))
         return given[0]
@@ -148,12 +148,12 @@ class PromptScorer(MLLMClient):
                 "completion_tokens": int(usage.get("completion_tokens") or 0),
             }
 
-        reply = await self._post(body, key, read)
+        reply = await self._told(body, key, read)
         self._journal.put(key, reply)
         self._admission.spend(reply["prompt_tokens"] + reply["completion_tokens"])
         self.usage.count(reply)
 
-    async def _post(self, body: bytes, key: str, read: Callable[[Any], Any]) -> Any:
+    async def _told(self, body: bytes, key: str, read: Callable[[Any], Any]) -> Any:
         """What `read` makes of the reply."""
         try:
             reply = await self._transport.post("/chat/completions", body, key, read)

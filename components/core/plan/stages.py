@@ -93,9 +93,9 @@ def _fine_tune(
 ) -> StagePlan:
     picture = vision_tokens(sizes, assumed.width, assumed.height)
     distils, pair = config.objective == "distill", 2 if config.objective == "dpo" else 1
-    packed, tokens, batch = max(_pass(phase, picture, assumed) for phase in config.by_phase())
-    patches = min(tokens, batch * picture) * sizes.merge**2
-    how = _training_of(config, sizes, gpus, tokens, patches)
+    packed = max(phase.pack_tokens for phase in config.by_phase())
+    tokens, shown = max(_pass(phase, picture, assumed) for phase in config.by_phase())
+    how = _training_of(config, sizes, gpus, tokens, shown * sizes.merge**2)
     second = distils or (config.objective == "dpo" and config.lora is None)
     memory = training_memory(sizes, how.changed(copies=int(second)))
     if distils and config.distillation.rollout == "vllm" and gpu:
@@ -119,13 +119,15 @@ def _fine_tune(
                      advice=_advice(config, how, "batch_samples"))  # fmt: skip
 
 
-def _pass(config: Any, picture: int, assumed: Assumed) -> tuple[int, int, int]:
-    """Tokens of a packed row (0 without packing), tokens of one forward pass at most, and its samples."""
+def _pass(config: Any, picture: int, assumed: Assumed) -> tuple[int, int]:
+    """Tokens of one forward pass at most, and how many of them show pictures."""
+    if config.pack_tokens:
+        return config.pack_tokens, config.pack_tokens * picture // (picture + assumed.sample_tokens)
     length, pair = config.max_length_tokens, 2 if config.objective == "dpo" else 1
     if config.objective == "distill":
         length = picture + assumed.sample_tokens + config.distillation.max_new_tokens
-    tokens = config.pack_tokens or length * config.batch_samples * pair
-    return config.pack_tokens, tokens, config.batch_samples
+    tokens = length * config.batch_samples * pair
+    return tokens, min(tokens, config.batch_samples * picture)
 
 
 def _tower(sizes: ModelSizes, tokens: float, trained: bool) -> float:
@@ -142,8 +144,8 @@ def _reinforce(
     gpu: Gpu | None,
     teacher: ModelSizes | None,
 ) -> StagePlan:
-    picture, text = vision_tokens(sizes, assumed.width, assumed.height), assumed.prompt_tokens
-    prompt = picture + text
+    picture = vision_tokens(sizes, assumed.width, assumed.height)
+    prompt = picture + assumed.prompt_tokens
     rollouts = config.prompts_per_step * config.group_size
     own = math.ceil(rollouts / gpus)
     micro = min(own, config.micro_batch_rollouts or own)
@@ -185,8 +187,8 @@ def _reinforce(
     decoded = (generated + measured) * response * 2 * sizes.active
     told = together(task, _graded(config, generated, assumed))
     if teachers.serves(config):
-        # The answer is a part of the prompt, and one token is generated.
-        told = together(task, told, asked(task, generated, text + assumed.picture_tokens + response, 1))
+        # It reads pictures as the policy does. The answer is a part of the prompt; one token is generated.
+        told = together(task, told, asked(task, generated, prompt + response, 1))
     advice = _advice(config, how, "micro_batch_rollouts")
     if memory.kv_cache:
         advice = ("a lower prompts_per_step, or rollout: vllm", *advice)

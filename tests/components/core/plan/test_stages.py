@@ -103,6 +103,26 @@ def test_phases_are_counted_one_by_one():
         "sft_1_domain", "curriculum_sft", batch_samples=4, max_length_tokens=8192, phases=[short, long]
     )
     assert both.memory.activations == pytest.approx(alone.memory.activations)
+    packed = {"max_length_tokens": 1024, "pack_tokens": 2048}
+    mixed = one(
+        "sft_1_domain", "curriculum_sft", batch_samples=1, max_length_tokens=8192, phases=[packed, long]
+    )
+    assert mixed.memory.activations == pytest.approx(alone.memory.activations)
+
+
+def test_a_pack_shows_a_picture_for_each_of_its_samples():
+    """Packs of 18,000 tokens hold ten samples of 1,200 and 600: the tower sees ten pictures, not one."""
+    pack = {"max_length_tokens": 18_000, "pack_tokens": 18_000, "batch_samples": 1}
+    seen, frozen = (
+        one("sft_1_domain", "curriculum_sft", **pack, freeze={"vision": vision}).memory.activations
+        for vision in (False, True)
+    )
+    single = [
+        one("sft_1_domain", "curriculum_sft", max_length_tokens=18_000, batch_samples=1,
+            freeze={"vision": vision}).memory.activations
+        for vision in (False, True)
+    ]  # fmt: skip
+    assert seen - frozen == pytest.approx(10 * (single[0] - single[1]), rel=0.05)
 
 
 def test_a_second_model_s_passes_cost_hours():
