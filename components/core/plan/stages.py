@@ -190,6 +190,8 @@ def _reinforce(
         # It reads pictures as the policy does. The answer is a part of the prompt; one token is generated.
         told = together(task, told, asked(task, generated, prompt + response, 1))
     advice = _advice(config, how, "micro_batch_rollouts")
+    if memory.engine:
+        advice = ("a lower vllm.gpu_memory_utilization", *advice)
     if memory.kv_cache:
         advice = ("a lower prompts_per_step, or rollout: vllm", *advice)
     return replace(
@@ -233,19 +235,24 @@ def _evaluate(
         return together("evaluation", told, asked("", answers, seen, answer))
     weight_bytes = 4 if config.dtype == "float32" else 2
     if config.engine == "vllm":
-        settings, memory = config.vllm, Memory()
-        if gpu:
-            memory = Memory(weights=sizes.total * weight_bytes / settings.tensor_parallel_size,
-                            kv_cache=settings.max_model_len_tokens * kv_bytes_per_token(sizes)
-                            / settings.tensor_parallel_size, overhead=RESERVE)  # fmt: skip
+        # At least the weights, and keys and values of one sequence; vLLM fills its share with more of them.
+        shared = config.vllm.tensor_parallel_size
+        length = config.vllm.max_model_len_tokens or prompt + config.max_new_tokens
+        memory = Memory(
+            weights=sizes.total * weight_bytes / shared,
+            kv_cache=length * kv_bytes_per_token(sizes) / shared,
+            overhead=RESERVE,
+        )
     else:
         memory = generation_memory(sizes, config.batch_size, prompt + config.max_new_tokens, weight_bytes)
     read = answers * prompt * 2.0 * sizes.active + _tower(sizes, answers * picture, False)
     decoded = answers * answer * 2.0 * sizes.active
     spent = hours(read, gpu, assumed.mfu) + hours(decoded, gpu, assumed.decode_share)
     tokens = answers * (prompt + answer)
+    batch = ("a lower batch_size",) if config.engine == "transformers" and config.batch_size > 1 else ()
+    half = ("dtype: bfloat16",) if config.dtype == "float32" else ()
     return replace(told, samples=answers, tokens=tokens, gpus=gpus, memory=memory, gpu_hours=spent,
-                   advice=("lower evaluation.batch_size", "evaluation.dtype: bfloat16"))  # fmt: skip
+                   advice=(*batch, *half, "a larger GPU"))  # fmt: skip
 
 
 def _disk(sizes: ModelSizes, how: Training, kept: int) -> float:

@@ -87,6 +87,28 @@ def test_hours_of_an_evaluation_by_hand():
     assert plan.gpu_hours == pytest.approx((read / 0.3 + made / 0.05) / 989e12 / 3600)
 
 
+def test_an_evaluation_that_does_not_fit_is_told_what_its_own_settings_can_do():
+    half = one("evaluation", "evaluation", gpu="2GB")
+    assert half.advice == ("a lower batch_size", "a larger GPU")
+    whole = one("evaluation", "evaluation", gpu="2GB", dtype="float32", batch_size=1)
+    assert whole.advice == ("dtype: bfloat16", "a larger GPU")
+    served = one("evaluation", "evaluation", gpu="2GB", engine="vllm")
+    assert served.advice == ("a larger GPU",) and served.memory.weights == SIZES.total * 2
+    length = {"max_model_len_tokens": 4000}
+    longer = one("evaluation", "evaluation", gpu="2GB", engine="vllm", vllm=length, max_new_tokens=400)
+    assert (
+        longer.memory.kv_cache
+        == 2 * one("evaluation", "evaluation", engine="vllm", max_new_tokens=400).memory.kv_cache
+    )
+
+
+def test_what_makes_rollouts_is_named_where_its_memory_is_too_much():
+    sampled = one("hybrid_rl", "hybrid_rl", gpu="24GB", prompts_per_step=256, micro_batch_rollouts=1)
+    assert sampled.advice[0] == "a lower prompts_per_step, or rollout: vllm"
+    engine = one("hybrid_rl", "hybrid_rl", gpu="24GB", rollout="vllm", vllm={"sleep": False})
+    assert engine.advice[0] == "a lower vllm.gpu_memory_utilization"
+
+
 def test_a_judge_of_rollouts_is_asked_about_its_share():
     """One of five answer types, drawn evenly: 200 steps of 256 rollouts."""
     judged = one("hybrid_rl", "hybrid_rl", judge={"endpoint": TEACHER})
