@@ -63,7 +63,12 @@ def plan_run(
         plan = _reinforce(*given, teacher) if task == "hybrid_rl" else _fine_tune(*given)
         plans.append(_judged(plan, gpu))
     if "evaluation" in sections:
-        plans.append(_judged(_evaluate(sections["evaluation"], sizes, counted, assumed, gpu), gpu))
+        config = sections["evaluation"]
+        benchmarks = len(sections["preflight"].benchmarks) if "preflight" in sections else 0
+        if config.items_per_benchmark and benchmarks:
+            most = config.items_per_benchmark * benchmarks
+            assumed = replace(assumed, items=min(assumed.items, most))
+        plans.append(_judged(_evaluate(config, sizes, counted, assumed, gpu), gpu))
     return plans
 
 

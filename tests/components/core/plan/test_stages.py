@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 
@@ -76,6 +77,46 @@ def test_an_evaluation_is_that_of_every_model_of_the_run():
     assert away.requests == 5 * 5400 and away.memory is None
     judged = one("evaluation", "evaluation", gpu="H100", judge=TEACHER)
     assert judged.requests == 5 * 5400 * Assumed().judged and judged.gpu_hours == here.gpu_hours
+
+
+def test_an_evaluation_asks_no_more_items_than_its_setting_allows():
+    """Two benchmarks of 50 items: 100, all of them sampled 8 times more; five models."""
+    named = [{"name": name, "role": "general", "uri": "b"} for name in "ab"]
+    around = {"images": "i", "general_data": "g", "base_model": "m", "benchmarks": named}
+    sections = {"preflight": settings("preflight", **around),
+                "evaluation": settings("evaluation", items_per_benchmark=50)}  # fmt: skip
+    assert plan_run(sections, SIZES, None, {}, Assumed())[-1].samples == 5 * (100 + 100 * 8)
+
+
+CHOICES = {
+    "hybrid_rl": {
+        "rollout": ["generate", "vllm"], "sharding": ["none", "zero3"],
+        "lora": [None, {"rank": 8}], "judge": [None, {"endpoint": TEACHER}],
+        "vllm": [{}, {"mode": "server", "server_base_url": "http://x"}, {"sleep": True}],
+    },
+    "curriculum_sft": {
+        "objective": ["sft", "dpo", "distill"], "lora": [None, {"rank": 8}], "max_steps": [0, 5],
+        "distillation": [{}, {"rollout": "vllm"}],
+    },
+    "evaluation": {"engine": ["transformers", "vllm", "endpoint"], "judge": [None, TEACHER],
+                   "endpoint": [TEACHER]},
+    "voting_filter": {"blind_voters": [0, 1, ["m"]], "voters": [[TEACHER, TEACHER | {"model": "n"}]]},
+    "ids_scoring": {"scorer": ["proxy", "mllm"], "endpoint": [TEACHER],
+                    "budget": [{}, {"mode": "total", "total": 10}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("stage", CHOICES)
+@pytest.mark.parametrize("gpu", [None, "24GB", "8xH100-80GB"])
+def test_every_choice_of_engines_and_objectives_has_a_plan(stage, gpu):
+    section = "sft_1_domain" if stage == "curriculum_sft" else stage
+    for values in product(*CHOICES[stage].values()):
+        given = {name: value for name, value in zip(CHOICES[stage], values, strict=True) if value is not None}
+        sections = {section: settings(stage, **given)}
+        for plan in plan_run(sections, SIZES, parse_gpu(gpu) if gpu else None, {section: 2}, Assumed()):
+            assert 0 <= plan.answer_tokens <= plan.request_tokens
+            assert min(plan.requests, plan.tokens, plan.gpu_hours, plan.disk) >= 0
+            assert plan.memory is None or plan.memory.total > 0
 
 
 def test_hours_of_an_evaluation_by_hand():
