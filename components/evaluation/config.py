@@ -84,6 +84,10 @@ class Config(Settings):
     chunk_items: int = Field(default=512, ge=1)
     """Items answered between two saves; what a kill costs at most."""
 
+    def unread(self) -> tuple[str, ...]:
+        """The endpoint, where the model runs in this process."""
+        return () if self.engine == "endpoint" else ("endpoint",)
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.engine == "endpoint" and self.endpoint is None:

@@ -2,8 +2,8 @@
 
 Each weight of the language model's linear layers is rounded to the nearest of 2^bits levels of its block. A
 block is a row (int8) or a group of columns (int4); it has one scale and no zero point. The vision tower, the
-embeddings and the output layer keep their weights. They are a small part of a large model's bytes and the
-first to show in its answers.
+embeddings, the output layer and a mixture's routers keep their weights. They are a small part of a large
+model's bytes and the first to show in its answers. Experts are written one by one (`experts.py`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from components.core.stage.errors import ConfigError, DataError
 from components.core.vlm import load_model, load_processor
 from components.core.vlm.families import family_of, refuse
 from components.core.vlm.family import Family
+from components.export.experts import read_apart, unfuse
 
 Scheme = Literal["int8", "int4"]
 BITS: dict[Scheme, int] = {"int8": 8, "int4": 4}
@@ -41,7 +42,7 @@ def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) 
 
     Raises:
         ConfigError: compressed-tensors is not installed, the group size does not divide a layer's width, or
-            the model's family cannot be quantised.
+            the model's family or its experts cannot be quantised.
         DataError: `source` is no checkpoint, or is quantised already.
     """
     try:
@@ -61,11 +62,13 @@ def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) 
     model: Any = load_model(source, device="cpu")
     if getattr(model.config, "quantization_config", None) is not None:
         raise DataError(f"{source}: is quantised already; export the checkpoint that it was made from")
+    left = [*kept(family_of(model)), *(routers := unfuse(model))]
+    text_type = _text_type(model) if routers else ""
     group = None if scheme == "int8" else group_size
     block = {"strategy": "group" if group else "channel", "group_size": group}
     weights = QuantizationArgs(num_bits=BITS[scheme], type="int", symmetric=True, **block)
     groups = {"linear": QuantizationScheme(targets=["Linear"], weights=weights)}
-    config = QuantizationConfig(config_groups=groups, ignore=kept(family_of(model)), format="pack-quantized")
+    config = QuantizationConfig(config_groups=groups, ignore=left, format="pack-quantized")
     apply_quantization_config(model, config)
     layers = {
         name: m for name, m in model.named_modules() if getattr(m, "quantization_scheme", None) is not None
@@ -84,16 +87,29 @@ def quantise(source: Path, target: Path, scheme: Scheme, group_size: int = 128) 
     compressor.compress_model(model)
     model.save_pretrained(target)
     compressor.update_config(str(target))
-    _keep(target / "config.json", kept(family_of(model)))
+    _amend(target / "config.json", left, text_type)
     load_processor(source).save_pretrained(target)
     return len(layers)
 
 
-def _keep(config: Path, patterns: list[str]) -> None:
-    """Name the kept layers by patterns too: a checkpoint may call modules otherwise than the model does."""
+def _text_type(model: Any) -> str:
+    """The type of the language model under which transformers reads its experts one by one."""
+    kind = family_of(model).apart or str(model.config.get_text_config().model_type)
+    if not read_apart(kind):
+        raise ConfigError(f"export: transformers does not read the experts of {kind} one by one")
+    return kind
+
+
+def _amend(config: Path, patterns: list[str], text_type: str) -> None:
+    """Name the kept layers by patterns too: a checkpoint may call modules otherwise than the model does.
+
+    With experts, give the language model the type `text_type`.
+    """
     settings = json.loads(config.read_text(encoding="utf-8"))
     ignored = settings["quantization_config"]["ignore"]
     settings["quantization_config"]["ignore"] = list(dict.fromkeys([*patterns, *ignored]))
+    if text_type:
+        settings["text_config"]["model_type"] = text_type
     config.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 

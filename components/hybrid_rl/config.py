@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from components.core.answers import AnswerType
 from components.core.sources.address import ModelSource
-from components.core.stage.settings import MODEL_PATH, Embedder, Endpoint, FreeEndpoint, Settings, nearest
+from components.core.stage.settings import MODEL_PATH, Embedder, Endpoint, Settings, TeacherEndpoint, nearest
 from components.core.training.settings import Attention, Lora, Sharding, WeightType, check_weights
 from components.core.vllm.settings import Colocated
 from components.hybrid_rl.rewards import Weight, built_in
@@ -149,7 +149,7 @@ class Teacher(Settings):
     student's vocabulary and picture processor."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of its weights; `auto` is bfloat16 on a GPU and float32 on a CPU."""
-    server: FreeEndpoint | None = None
+    server: TeacherEndpoint | None = None
     """A vLLM server of it in place of a checkpoint, which gives `prompt_logprobs`."""
     weight: float = Field(default=1.0, gt=0)
     """Weight of its advantages beside those of the rewards (objective `both`)."""
@@ -264,6 +264,10 @@ class Config(Settings):
     """Rollouts of each kept step that go to the `rollouts` output."""
     rollouts_every_steps: int = Field(default=10, ge=1)
     """Steps between kept ones."""
+
+    def unread(self) -> tuple[str, ...]:
+        """The teacher, where rewards alone decide."""
+        return ("teacher",) if self.objective == "rl" else ()
 
     def judges(self, answer_type: str) -> bool:
         """Whether answers of this type are graded by the judge."""

@@ -85,6 +85,10 @@ class Config(Settings):
     engine: EngineSettings = Field(default=EngineSettings(), json_schema_extra=OPERATIONAL)
     """Where the `proxy` scorer's work runs. Does not change the output."""
 
+    def unread(self) -> tuple[str, ...]:
+        """The endpoint, where no model rates."""
+        return () if self.scorer == "mllm" else ("endpoint",)
+
     @model_validator(mode="after")
     def _has_endpoint(self) -> Self:
         if self.scorer == "mllm" and self.endpoint is None:

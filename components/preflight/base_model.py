@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from components.core.plan.teacher import checkpoint_of
 from components.core.registry import SEEN_IMAGES, DomainRegistry
 from components.core.stage.errors import ConfigError, DataError, NoInputError
 from components.core.stage.settings import Settings
@@ -88,11 +89,7 @@ def check_base_model(
 
 def teacher_of(sections: Mapping[str, Settings]) -> str:
     """Address of the teacher's checkpoint that a run will load; "" where it loads none."""
-    section = sections.get("hybrid_rl")
-    if section is None or getattr(section, "objective", "rl") == "rl":
-        return ""
-    teacher = getattr(section, "teacher", None)
-    return str(getattr(teacher, "checkpoint", ""))
+    return checkpoint_of(sections.get("hybrid_rl"))
 
 
 def check_teacher(path: Path, base_model: Path) -> str:

@@ -46,10 +46,10 @@ class _Listing:
 
 
 def find_probes(sections: Mapping[str, Settings]) -> list[Probe]:
-    """Every distinct endpoint anywhere in the settings, with the settings that name it."""
+    """Every distinct endpoint that the settings will use, with the settings that name it."""
     users: dict[tuple[str, str, str], dict[str, Endpoint]] = {}
     for name, settings in sections.items():
-        for where, endpoint in find_settings(settings, Endpoint, name):
+        for where, endpoint in find_settings(settings, Endpoint, name, unread=False):
             key = (endpoint.base_url.rstrip("/"), endpoint.model, endpoint.api_key_env)
             users.setdefault(key, {})[where] = endpoint
     return [Probe(*key, tuple(where), _different(where)) for key, where in users.items()]

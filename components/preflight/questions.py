@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from components.core.mllm import Answer, ChatRequest, MLLMClient
+from components.core.mllm.prompt_scores import PromptScorer, Said
 from components.core.mllm.transport import Final
 from components.core.resume.journal import Journal
 from components.core.stage.errors import StageError
@@ -32,6 +33,7 @@ _SHOWN = "What is in the picture? List what you see; for each thing its colour, 
 _TOLD = (
     "A red square is on a white page. List what is there; for each thing its colour, and how sure you are."
 )
+_ASKED, _SAID = "Which colour is the square?", "red"
 _TEXTS = ("a red square", "a table of numbers")
 
 
@@ -87,6 +89,8 @@ def ask(endpoint: Endpoint, timeout_s: float, log: logging.Logger) -> Found:
     asked = endpoint.model_copy(update={**limits, "max_tokens_total": 0, "max_concurrency": 1})
     if endpoint.asked_for == "embeddings":
         return _embed(asked, log)
+    if endpoint.asked_for == "log-probabilities":
+        return _score(asked, log)
     picture = endpoint.asked_for == "pictures"
     answer = _chat(asked, log, picture)
     if isinstance(answer, StageError):
@@ -146,6 +150,22 @@ def _answered(endpoint: Endpoint, answer: Answer) -> Found:
         notes.append("it did not say that the square is red")
     what = "a picture" if endpoint.asked_for == "pictures" else "text"
     return Found(works=f"answers {what}{' by a schema' if endpoint.typed else ''}", note="; ".join(notes))
+
+
+def _score(endpoint: Endpoint, log: logging.Logger) -> Found:
+    """Ask how probable an answer's tokens are, by the request that a teacher gets."""
+    said = Said(PICTURE, _ASKED, _SAID, (), ())
+    with tempfile.TemporaryDirectory() as folder:
+        journal = Journal(Path(folder) / "replies")
+        try:
+            tokens = PromptScorer(endpoint, journal, log).offered(said)
+        except StageError as error:
+            if "HTTP 429" in str(error):
+                return Found(works="is there, and busy", note=str(error))
+            return Found(problem=str(error))
+        finally:
+            journal.close()
+    return Found(works=f"gives log-probabilities ({tokens} tokens)")
 
 
 def _embed(endpoint: Endpoint, log: logging.Logger) -> Found:

@@ -60,11 +60,8 @@ def run(config: Config, ctx: StageContext) -> None:
     else:
         wanted = asked_of_family(valid)
         checks.add("base model", model, lambda: check_base_model(sources.at_hand(model), wanted))
-        checks.add(
-            "GPU memory", config.gpu, lambda: check_capacity(config.gpu, sources.at_hand(model), valid)
-        )
-    teacher = teacher_of(valid)
-    if teacher:
+        checks.add("GPU memory", config.gpu, lambda: _check_memory(config.gpu, model, valid, sources))
+    if teacher := teacher_of(valid):
         checks.add(
             "teacher", teacher, lambda: check_teacher(sources.at_hand(teacher), sources.at_hand(model))
         )
@@ -145,6 +142,13 @@ class _Sources:
         """The pinned reference; of something that was fetched, that of the copy which was checked."""
         held = self._held.get(uri)
         return held.reference if isinstance(held, Held) else pin(uri)
+
+
+def _check_memory(gpu: str, model: str, sections: dict[str, Settings], sources: _Sources) -> str:
+    teacher = teacher_of(sections)
+    return check_capacity(
+        gpu, sources.at_hand(model), sections, sources.at_hand(teacher) if teacher else None
+    )
 
 
 def _check_benchmark(source: BenchmarkSource, sources: _Sources, checked_pictures: int) -> str:

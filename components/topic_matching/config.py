@@ -28,3 +28,7 @@ class Config(Settings):
     """Topics of one block of the search; memory grows with block_images × block_topics."""
     max_answer_tokens: int = Field(default=512, ge=16)
     """Limit of one answer, in tokens."""
+
+    def unread(self) -> tuple[str, ...]:
+        """The model, where the nearest topics are taken."""
+        return () if self.fine else ("model",)

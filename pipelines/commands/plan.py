@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from components.core.plan.figures import Assumed, StagePlan, vision_tokens
 from components.core.plan.gpus import Gpu, parse_gpu
 from components.core.plan.sizes import KNOWN, ModelSizes, read_sizes, sizes_of
-from components.core.plan.stages import Assumed, StagePlan, plan_run
+from components.core.plan.stages import plan_run
+from components.core.plan.teacher import checkpoint_of
 from components.core.sources.copies import is_far, local_copy
-from components.core.stage.errors import NoInputError
+from components.core.stage.errors import DataError, NoInputError
 from pipelines.commands.shared import SetOption, clear_errors
 from pipelines.profile.run_profile import Profile, load_profile
 
 app = typer.Typer()
-_PARTS = ("weights", "gradients", "optimizer", "activations", "kv_cache", "engine", "overhead")
+_PARTS = ("weights", "teacher", "gradients", "optimizer", "activations", "kv_cache", "engine", "overhead")
+_TOTALLED = ("requests", "request_tokens", "answer_tokens", "gpu_hours", "disk")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan with what it is of."""
+
+    profile: str
+    stages: list[StagePlan]
+    sizes: ModelSizes
+    source: str
+    """Where the sizes come from."""
+    teacher: ModelSizes | None
+    teacher_source: str
+    gpu: Gpu | None
+    assumed: Assumed
+    catalogue: Path | None
+    """The dataset that says how many pictures there are, and how large."""
+
+    def totals(self) -> dict[str, float]:
+        """Sums over the stages of what adds up."""
+        return {name: sum(getattr(stage, name) for stage in self.stages) for name in _TOTALLED}
 
 
 @app.command()
@@ -47,12 +70,12 @@ def plan(
     stated = gpu or settings["preflight"].gpu  # type: ignore[attr-defined]
     kind = parse_gpu(stated) if stated else None
     sizes, source = sizes_at(checked.sections["preflight"]["base_model"])
-    assumed = replace(_of_catalogue(catalogue, Assumed(images=images)), mfu=mfu)
-    plans = plan_run(settings, sizes, kind, gpus_of(checked), assumed)
-    if as_json:
-        typer.echo(json.dumps(as_document(checked.name, plans, sizes, source, kind, assumed), indent=1))
-    else:
-        typer.echo(as_text(checked.name, plans, sizes, source, kind, assumed), nl=False)
+    assumed = replace(of_catalogue(catalogue, Assumed(images=images)), mfu=mfu)
+    address = checkpoint_of(settings.get("hybrid_rl"))
+    teacher, taught_from = sizes_at(address) if address else (None, "")
+    stages = plan_run(settings, sizes, kind, gpus_of(checked), assumed, teacher)
+    planned = Planned(checked.name, stages, sizes, source, teacher, taught_from, kind, assumed, catalogue)
+    typer.echo(json.dumps(as_document(planned), indent=1) if as_json else as_text(planned))
 
 
 def gpus_of(profile: Profile) -> dict[str, int]:
@@ -62,7 +85,7 @@ def gpus_of(profile: Profile) -> dict[str, int]:
 
 
 def sizes_at(address: str) -> tuple[ModelSizes, str]:
-    """The base model's sizes, and where they come from.
+    """A model's sizes, and where they come from.
 
     Raises:
         NoInputError: its files are not here, and its name is none of the known ones.
@@ -78,57 +101,108 @@ def sizes_at(address: str) -> tuple[ModelSizes, str]:
     raise NoInputError(f"{address}: has no config.json; known without files: {', '.join(KNOWN)}")
 
 
-def _of_catalogue(path: Path | None, assumed: Assumed) -> Assumed:
-    """Count and mean size of the pictures in a dataset of table `images`."""
+def of_catalogue(path: Path | None, assumed: Assumed) -> Assumed:
+    """Count, mean size and held-out share of the pictures in a dataset of table `images`.
+
+    Raises:
+        DataError: it holds no picture.
+    """
     if path is None:
         return assumed
     from components.core.data.dataset import Dataset
 
-    rows = list(Dataset.open(path, "images").rows_iter(["width", "height"]))
+    rows = list(Dataset.open(path, "images").rows_iter(["width", "height", "split"]))
     if not rows:
-        return assumed
+        raise DataError(f"{path}: holds no picture; give the `images` of a finished run")
     width, height = (round(sum(row[side] for row in rows) / len(rows)) for side in ("width", "height"))
-    return replace(assumed, images=len(rows), width=width, height=height)
+    heldout = sum(row["split"] != "train" for row in rows) / len(rows)
+    return replace(assumed, images=len(rows), width=width, height=height, heldout=heldout)
 
 
-def as_document(
-    name: str, plans: list[StagePlan], sizes: ModelSizes, source: str, gpu: Gpu | None, assumed: Assumed
-) -> dict[str, Any]:
+def as_document(planned: Planned) -> dict[str, Any]:
     """The plan as JSON values; sizes in bytes."""
     stages = [
         {**asdict(item), "memory": item.memory and {**asdict(item.memory), "total": item.memory.total}}
-        for item in plans
+        for item in planned.stages
     ]
-    model = {"source": source, "parameters": sizes.total, "active_parameters": sizes.active + sizes.vision}
-    return {"profile": name, "model": model, "gpu": asdict(gpu) if gpu else None, "assumed": asdict(assumed),
-            "stages": stages}  # fmt: skip
+    teacher = planned.teacher and _model(planned.teacher, planned.teacher_source)
+    return {"profile": planned.profile, "model": _model(planned.sizes, planned.source), "teacher": teacher,
+            "gpu": planned.gpu and asdict(planned.gpu), "assumed": asdict(planned.assumed), "stages": stages,
+            "totals": planned.totals()}  # fmt: skip
 
 
-def as_text(
-    name: str, plans: list[StagePlan], sizes: ModelSizes, source: str, gpu: Gpu | None, assumed: Assumed
-) -> str:
+def _model(sizes: ModelSizes, source: str) -> dict[str, Any]:
+    active = sizes.active + sizes.vision
+    return {"source": source, "parameters": sizes.total, "active_parameters": active}
+
+
+def as_text(planned: Planned) -> str:
     """The plan as two tables: work, and memory of one GPU in GB (10^9 bytes)."""
-    active = (sizes.active + sizes.vision) / 1e9
-    lines = [f"{name}: {sizes.total / 1e9:.2f} B parameters, {active:.2f} B active, from {source}"]
-    hours = f"GPU-hours at an MFU of {assumed.mfu:g}"
-    told = f"{gpu.name}, {gpu.memory / 1e9:g} GB; {hours}" if gpu else "no GPU is named: fits is unknown"
-    lines += [told, f"assumed: {assumed.images:,} pictures of {assumed.width} x {assumed.height}", ""]
-    work = [["task", "requests", "their tokens", "samples", "steps", "tokens", "GPU-hours", "disk GB"]]
-    for item in plans:
-        work.append([item.task, *(f"{n:,}" if n else "" for n in
-                     (item.requests, item.request_tokens, item.samples, item.steps, item.tokens)),
-                     f"{item.gpu_hours:,.1f}" if item.gpu_hours else "",
-                     f"{item.disk / 1e9:,.1f}" if item.disk else ""])  # fmt: skip
-    memory = [["task", "GPUs", *(part.replace("_", " ") for part in _PARTS), "total GB", "fits"]]
-    for item in plans:
-        if item.memory:
-            parts: Mapping[str, float] = asdict(item.memory)
-            fits = {True: "yes", False: "no", None: "?"}[item.fits]
-            memory.append([item.task, str(item.gpus), *(f"{parts[part] / 1e9:.1f}" for part in _PARTS),
-                           f"{item.memory.total / 1e9:.1f}", fits])  # fmt: skip
-    lines += [*_table(work), "", *_table(memory)]
-    lines += [f"{item.task} would fit with: {'; '.join(item.advice)}" for item in plans if item.advice]
-    return "\n".join(lines) + "\n"
+    gpu, assumed = planned.gpu, planned.assumed
+    lines = [f"{planned.profile}: {_told(planned.sizes, planned.source)}"]
+    if planned.teacher:
+        lines.append(f"teacher: {_told(planned.teacher, planned.teacher_source)}")
+    if gpu:
+        known = (
+            f"GPU-hours at an MFU of {assumed.mfu:g}" if gpu.flops else "GPU-hours not known: name the GPU"
+        )
+        lines.append(f"{gpu.name}, {gpu.memory / 1e9:g} GB; {known}")
+    else:
+        lines.append("no GPU is named: whether it fits and GPU-hours are not known")
+    seen = vision_tokens(planned.sizes, assumed.width, assumed.height)
+    pictures = f"{assumed.images:,} pictures of {assumed.width} x {assumed.height}"
+    tokens = f"{seen:,} tokens each for the model, {assumed.picture_tokens:,} for the models that are asked"
+    lines += [f"{planned.catalogue or 'assumed'}: {pictures}, {tokens}", ""]
+    lines += [*_table(_work(planned)), "", *_table(_memory(planned.stages))]
+    for item in planned.stages:
+        if item.advice:
+            lines += ["", f"{item.task} does not fit. Each of these needs less:"]
+            lines += [f"  {setting}" for setting in item.advice]
+    return "\n".join(lines)
+
+
+def _told(sizes: ModelSizes, source: str) -> str:
+    active = sizes.active + sizes.vision
+    return f"{_count(sizes.total)} parameters, {_count(active)} active, from {source}"
+
+
+def _count(number: int) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6)):
+        if number >= size:
+            return f"{number / size:.2f} {unit}"
+    return f"{number:,}"
+
+
+def _work(planned: Planned) -> list[list[str]]:
+    rows = [["task", "requests", "prompt tokens", "answer tokens", "samples", "steps", "own tokens",
+             "GPU-hours", "hours", "disk GB"]]  # fmt: skip
+    for item in planned.stages:
+        asked = (item.requests, item.request_tokens - item.answer_tokens, item.answer_tokens)
+        own = (item.samples, item.steps, item.tokens)
+        wall = item.gpu_hours / max(1, item.gpus)
+        rows.append([item.task, *(f"{n:,}" if n else "" for n in (*asked, *own)),
+                     *map(_tenths, (item.gpu_hours, wall, item.disk / 1e9))])  # fmt: skip
+    sums = planned.totals()
+    asked_sums = (sums["requests"], sums["request_tokens"] - sums["answer_tokens"], sums["answer_tokens"])
+    rows.append(["total", *(f"{n:,}" if n else "" for n in asked_sums), "", "", "",
+                 _tenths(sums["gpu_hours"]), "", _tenths(sums["disk"] / 1e9)])  # fmt: skip
+    return rows
+
+
+def _memory(stages: list[StagePlan]) -> list[list[str]]:
+    held = [(item, asdict(item.memory), item.memory.total) for item in stages if item.memory]
+    parts = [part for part in _PARTS if any(values[part] for _, values, _ in held)]
+    rows = [["task", "GPUs", *(part.replace("_", " ") for part in parts), "total GB", "fits"]]
+    for item, values, total in held:
+        fits = {True: "yes", False: "no", None: "?"}[item.fits]
+        rows.append([item.task, str(item.gpus), *(_tenths(values[part] / 1e9) for part in parts),
+                     _tenths(total / 1e9), fits])  # fmt: skip
+    return rows
+
+
+def _tenths(value: float) -> str:
+    """One decimal; nothing for nothing, and `<0.1` for what would look like it."""
+    return "" if not value else "<0.1" if value < 0.05 else f"{value:,.1f}"
 
 
 def _table(rows: list[list[str]]) -> list[str]:

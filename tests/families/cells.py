@@ -357,7 +357,7 @@ def _suppressed(model: Any, processor: Any) -> set[int]:
 
 
 def export(world: World) -> str:
-    """Only the language model's linear layers are quantised, and the result answers."""
+    """The language model's linear layers and experts are quantised, nothing else; the result answers."""
     from components.export.quantise import quantise
 
     target = world.out / "int8"
@@ -372,7 +372,9 @@ def export(world: World) -> str:
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) and part_of(name) == "language" and name != "lm_head"
     ]
-    assert quantise(world.path, target, "int8") == len(linear)
+    fused = [p for name, p in model.named_parameters() if name.endswith(".experts.down_proj")]
+    experts = sum(3 * len(stack) for stack in fused)  # gate, up and down of each
+    assert quantise(world.path, target, "int8") == len(linear) + experts
     packed = load_model(target, "float32")
     after, before = dict(packed.named_parameters()), dict(model.named_parameters())
     kept = [name for name in before if part_of(name) != "language"]

@@ -7,7 +7,7 @@ was. Its ids are compared with the ones that are asked about: what it read other
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,25 @@ class PromptScorer(MLLMClient):
         self._run(work, range(len(missing)))
         return [self._journal.get(key)["logps"] for key in keys]
 
+    def offered(self, said: Said) -> int:
+        """Ask about one answer as `score` does, and compare nothing: does the server do what is needed?
+
+        Returns:
+            How many tokens it gave log-probabilities for.
+
+        Raises:
+            EndpointError: it gives no `prompt_logprobs`, refuses, or never answered.
+            StageError: it stopped answering.
+        """
+        given: list[int] = []
+
+        async def work(index: int) -> None:
+            body = self._body(said)
+            given.append(await self._told(body, sha256_hex(body), lambda reply: len(self._entries(reply))))
+
+        self._run(work, range(1))
+        return given[0]
+
     def check_vocabulary(self, tokenizer: Any) -> str:
         """Compare the server's text of every token id with a tokenizer's.
 
@@ -124,27 +143,37 @@ class PromptScorer(MLLMClient):
         def read(reply: Any) -> dict[str, Any]:
             usage = reply.get("usage") or {}
             return {
-                "logps": self._of_answer(reply.get("prompt_logprobs"), said),
+                "logps": self._of_answer(self._entries(reply), said),
                 "prompt_tokens": int(usage.get("prompt_tokens") or 0),
                 "completion_tokens": int(usage.get("completion_tokens") or 0),
             }
 
+        reply = await self._told(body, key, read)
+        self._journal.put(key, reply)
+        self._admission.spend(reply["prompt_tokens"] + reply["completion_tokens"])
+        self.usage.count(reply)
+
+    async def _told(self, body: bytes, key: str, read: Callable[[Any], Any]) -> Any:
+        """What `read` makes of the reply."""
         try:
             reply = await self._transport.post("/chat/completions", body, key, read)
         except (Retryable, Final) as error:
             kind = EndpointError if isinstance(error, Final) or not self._answered else StageError
             raise kind(f"{self._name}, log-probabilities: {error}") from error
         self._answered = True
-        self._journal.put(key, reply)
-        self._admission.spend(reply["prompt_tokens"] + reply["completion_tokens"])
-        self.usage.count(reply)
+        return reply
 
-    def _of_answer(self, given: Any, said: Said) -> list[float | None]:
-        """The answer's part of a reply's `prompt_logprobs`: one entry a token, {id: {logprob: ...}}."""
+    def _entries(self, reply: Any) -> list[Any]:
+        """A reply's `prompt_logprobs`: one entry a token, {id: {logprob: ...}}."""
+        given = reply.get("prompt_logprobs")
         if not isinstance(given, list):
             raise EndpointError(
                 f"{self._name}: its replies hold no prompt_logprobs; a teacher has to be served by vLLM"
             )
+        return given
+
+    def _of_answer(self, given: list[Any], said: Said) -> list[float | None]:
+        """The answer's part of a reply's entries."""
         first = [next(iter((entry or {"-1": {}}).items())) for entry in given]
         ids = [int(token) for token, _ in first]
         start = len(said.prompt_ids)

@@ -75,6 +75,8 @@ class Memory:
     kv_cache: float = 0.0
     engine: float = 0.0
     """Given to vLLM beside the training."""
+    teacher: float = 0.0
+    """Weights of a teacher beside the model."""
     overhead: float = 0.0
     """Context, buckets, what fragmentation wastes."""
 

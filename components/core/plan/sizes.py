@@ -47,6 +47,8 @@ class ModelSizes:
     """Those of the embedding, or of the head."""
     vision: int
     """Parameters of the vision tower and its projectors."""
+    max_pixels: int = 0
+    """Pixels of the largest picture that the tower sees, as its processor says; 0 where it is not known."""
 
     @property
     def total(self) -> int:
@@ -163,6 +165,8 @@ _known("Qwen3-VL-30B-A3B-Instruct", {"hidden_size": 2048, "num_hidden_layers": 4
 def read_sizes(folder: Path) -> ModelSizes:
     """Sizes of a model directory; the total is that of its safetensors headers, where they are there.
 
+    The limit of pictures is the processor's.
+
     Raises:
         DataError: `config.json` is missing or names no known widths.
     """
@@ -170,9 +174,23 @@ def read_sizes(folder: Path) -> ModelSizes:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}/config.json: cannot be read ({error})") from error
-    sizes = sizes_of(config)
+    sizes = replace(sizes_of(config), max_pixels=_max_pixels(folder))
     total = sum(_elements(file) for file in folder.glob("*.safetensors"))
     return replace(sizes, language=sizes.language + total - sizes.total) if total else sizes
+
+
+def _max_pixels(folder: Path) -> int:
+    """Most pixels of a picture by the processor's files, where they limit the area as Qwen's do; else 0."""
+    for name in ("preprocessor_config.json", "processor_config.json"):
+        try:
+            settings = json.loads((folder / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        settings = settings.get("image_processor", settings)
+        size = settings.get("size") or {}
+        if "Qwen" in str(settings.get("image_processor_type", "")) or "max_pixels" in settings:
+            return int(size.get("longest_edge") or settings.get("max_pixels") or 0)
+    return 0
 
 
 def _elements(file: Path) -> int:

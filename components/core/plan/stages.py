@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
+from components.core.plan import teacher as teachers
+from components.core.plan.asking import asked, asking, together
+from components.core.plan.figures import Assumed, StagePlan, hours, vision_tokens
 from components.core.plan.gpus import Gpu
 from components.core.plan.memory import (
     ADAPTED_PARTS,
@@ -29,76 +32,13 @@ SCORED_AT_ONCE = 4096
 """Tokens whose logits TRL holds at once: its fused head computes log-probabilities in tiles."""
 
 
-@dataclass(frozen=True)
-class Assumed:
-    """What a plan takes for granted where no data says it."""
-
-    images: int = 10_000
-    width: int = 1280
-    """Pixels of a picture; height below likewise."""
-    height: int = 960
-    heldout: float = 0.1
-    prompt_tokens: int = 400
-    """Of a request, beside its picture."""
-    answer_tokens: int = 120
-    """Of a short answer: a score, a vote's reply, a topic."""
-    sample_tokens: int = 600
-    """Text of a training sample: its questions and answers."""
-    response_tokens: int = 300
-    """Of a rollout."""
-    items: int = 3_000
-    """Questions of all benchmarks together, for each evaluation."""
-    mfu: float = 0.3
-    """Share of a GPU's peak that training turns into updates."""
-    decode_share: float = 0.05
-    """Share of the peak that generation reaches."""
-    image_bytes: int = 400_000
-
-
-@dataclass(frozen=True)
-class StagePlan:
-    """One task of the run."""
-
-    task: str
-    requests: int = 0
-    request_tokens: int = 0
-    """Prompt and completion tokens of all requests."""
-    samples: int = 0
-    steps: int = 0
-    tokens: int = 0
-    """Tokens that the trained or evaluated model itself computes."""
-    gpus: int = 0
-    memory: Memory | None = None
-    """Of one GPU; None where the task uses none."""
-    fits: bool | None = None
-    """Whether that fits the GPU; None where no GPU is named."""
-    gpu_hours: float = 0.0
-    """0 where the GPU's throughput is not known."""
-    disk: float = 0.0
-    """Bytes."""
-    advice: tuple[str, ...] = field(default=())
-    """Settings that would make it fit, the mildest first."""
-
-
-def vision_tokens(sizes: ModelSizes, width: int, height: int) -> int:
-    """Tokens of a picture: its sides in merged patches (arXiv 2502.13923, section 2.1), rounded."""
-    side = sizes.patch * sizes.merge
-    return max(1, round(width / side)) * max(1, round(height / side))
-
-
-def questions_per_image(budget: Any) -> float:
-    """Questions for a picture on average: of bands the mean over the bands."""
-    if budget.mode == "total":
-        return float(budget.n_max)
-    return sum(budget.band_questions) / len(budget.band_questions)
-
-
 def plan_run(
     sections: Mapping[str, Any],
     sizes: ModelSizes,
     gpu: Gpu | None,
     gpus: Mapping[str, int],
     assumed: Assumed,
+    teacher: ModelSizes | None = None,
 ) -> list[StagePlan]:
     """The plan of every task that asks models, trains or generates.
 
@@ -108,47 +48,27 @@ def plan_run(
         gpu: what the tasks run on; None plans without a limit.
         gpus: task -> its GPUs.
         assumed: what no data says.
+        teacher: sizes of the checkpoint that reinforcement learning follows, where it loads one.
+
+    Raises:
+        ValueError: it loads one, and `teacher` is None.
     """
     counted = {task: max(1, gpu.count if gpu and gpu.count else gpus.get(task, 1)) for task in TRAINING}
     counted["evaluation"] = max(1, gpus.get("evaluation", 1))
-    plans = _asking(sections, sizes, assumed)
+    plans = asking(sections, assumed)
     for task in TRAINING:
-        if task in sections:
-            training = _reinforce if task == "hybrid_rl" else _fine_tune
-            plans.append(_judged(training(task, sections[task], sizes, counted[task], assumed, gpu), gpu))
+        if task not in sections:
+            continue
+        given = (task, sections[task], sizes, counted[task], assumed, gpu)
+        plan = _reinforce(*given, teacher) if task == "hybrid_rl" else _fine_tune(*given)
+        plans.append(_judged(plan, gpu))
     if "evaluation" in sections:
-        plans.append(_judged(_evaluate(sections["evaluation"], sizes, counted, assumed, gpu), gpu))
-    return plans
-
-
-def _asking(sections: Mapping[str, Any], sizes: ModelSizes, assumed: Assumed) -> list[StagePlan]:
-    """The stages that ask models."""
-    seen = vision_tokens(sizes, assumed.width, assumed.height) + assumed.prompt_tokens
-    per_image = questions_per_image(sections["ids_scoring"].budget) if "ids_scoring" in sections else 4.0
-    images, plans = assumed.images, [StagePlan("image_ingest", disk=assumed.images * assumed.image_bytes)]
-
-    def add(task: str, requests: float, tokens: float) -> None:
-        plans.append(
-            StagePlan(task, requests=math.ceil(requests), request_tokens=math.ceil(requests * tokens))
-        )
-
-    if "ids_scoring" in sections and sections["ids_scoring"].scorer == "mllm":
-        add("ids_scoring", images, seen + assumed.answer_tokens)
-    if "label_tree" in sections:
-        tree = sections["label_tree"]
-        parents = len(tree.experts) * (1 + tree.max_children_l2)
-        add("label_tree", parents * tree.rounds, assumed.prompt_tokens + tree.max_answer_tokens / 2)
-    if "topic_matching" in sections and sections["topic_matching"].fine:
-        add("topic_matching", images, seen + assumed.answer_tokens)
-    if "qa_synthesis" in sections:
-        settings = sections["qa_synthesis"]
-        rounds = 1 + 2 * settings.evolution_rounds  # a draft; then a rewriting and a judgement each round
-        add("qa_synthesis", images * rounds, seen + per_image * settings.item_tokens / 2)
-    if "voting_filter" in sections:
-        settings = sections["voting_filter"]
-        share = min(per_image, settings.questions_per_request)
-        requests = images * math.ceil(per_image / settings.questions_per_request)
-        add("voting_filter", requests * len(settings.voters), seen + share * settings.answer_tokens * 1.5)
+        config = sections["evaluation"]
+        benchmarks = len(sections["preflight"].benchmarks) if "preflight" in sections else 0
+        if config.items_per_benchmark and benchmarks:
+            most = config.items_per_benchmark * benchmarks
+            assumed = replace(assumed, items=min(assumed.items, most))
+        plans.append(_judged(_evaluate(config, sizes, counted, assumed, gpu), gpu))
     return plans
 
 
@@ -177,45 +97,73 @@ def _fine_tune(
     task: str, config: Any, sizes: ModelSizes, gpus: int, assumed: Assumed, gpu: Gpu | None
 ) -> StagePlan:
     picture = vision_tokens(sizes, assumed.width, assumed.height)
-    length = max(phase.max_length_tokens for phase in config.by_phase())
+    distils, pair = config.objective == "distill", 2 if config.objective == "dpo" else 1
     packed = max(phase.pack_tokens for phase in config.by_phase())
-    distils = config.objective == "distill"
-    if distils:
-        length = picture + assumed.sample_tokens + config.distillation.max_new_tokens
-    tokens = packed or length * config.batch_samples * (2 if config.objective == "dpo" else 1)
-    patches = min(tokens, config.batch_samples * picture) * sizes.merge**2
-    how = _training_of(config, sizes, gpus, tokens, patches)
+    tokens, shown = max(_pass(phase, picture, assumed) for phase in config.by_phase())
+    how = _training_of(config, sizes, gpus, tokens, shown * sizes.merge**2)
     second = distils or (config.objective == "dpo" and config.lora is None)
     memory = training_memory(sizes, how.changed(copies=int(second)))
     if distils and config.distillation.rollout == "vllm" and gpu:
         memory = memory.changed(engine=config.distillation.gpu_memory_utilization * gpu.memory)
     images = assumed.images * (1 - assumed.heldout)
     samples = int(images / max(config.domain_share, 0.05) * config.epochs)
-    average = (picture + assumed.sample_tokens) * (2 if config.objective == "dpo" else 1)
+    average = (picture + assumed.sample_tokens) * pair
     per_step = config.batch_samples * config.accumulation_steps * gpus
     per_step *= max(1, packed // average) if packed else 1
     steps = config.max_steps or math.ceil(samples / per_step)
-    trained = min(samples, steps * per_step) * average
-    flops = trained * (4 if config.lora else 6) * sizes.active
+    seen = min(samples, steps * per_step)
+    trained = seen * average
+    # A reference, or a teacher, reads every token too; without adapters it is a model of its own.
+    flops = trained * ((4 if config.lora else 6) + (2 if distils or pair == 2 else 0)) * sizes.active
+    flops += _tower(sizes, seen * picture * pair, how.vision_trained)
+    decoded = seen * config.distillation.max_new_tokens * 2.0 * sizes.active if distils else 0.0
     disk = _disk(sizes, how, config.keep_last)
-    return StagePlan(task, samples=samples, steps=steps, tokens=trained, gpus=gpus, memory=memory,
-                     gpu_hours=_hours(flops, gpu, assumed.mfu), disk=disk,
+    spent = hours(flops, gpu, assumed.mfu) + hours(decoded, gpu, assumed.decode_share)
+    return StagePlan(task, samples=seen, steps=steps, tokens=trained, gpus=gpus, memory=memory,
+                     gpu_hours=spent, disk=disk,
                      advice=_advice(config, how, "batch_samples"))  # fmt: skip
 
 
+def _pass(config: Any, picture: int, assumed: Assumed) -> tuple[int, int]:
+    """Tokens of one forward pass at most, and how many of them show pictures."""
+    if config.pack_tokens:
+        return config.pack_tokens, config.pack_tokens * picture // (picture + assumed.sample_tokens)
+    length, pair = config.max_length_tokens, 2 if config.objective == "dpo" else 1
+    if config.objective == "distill":
+        length = picture + assumed.sample_tokens + config.distillation.max_new_tokens
+    tokens = length * config.batch_samples * pair
+    return tokens, min(tokens, config.batch_samples * picture)
+
+
+def _tower(sizes: ModelSizes, tokens: float, trained: bool) -> float:
+    """FLOPs of the vision tower for so many vision tokens."""
+    return tokens * sizes.merge**2 * (6.0 if trained else 2.0) * sizes.vision
+
+
 def _reinforce(
-    task: str, config: Any, sizes: ModelSizes, gpus: int, assumed: Assumed, gpu: Gpu | None
+    task: str,
+    config: Any,
+    sizes: ModelSizes,
+    gpus: int,
+    assumed: Assumed,
+    gpu: Gpu | None,
+    teacher: ModelSizes | None,
 ) -> StagePlan:
-    prompt = vision_tokens(sizes, assumed.width, assumed.height) + assumed.prompt_tokens
+    picture = vision_tokens(sizes, assumed.width, assumed.height)
+    prompt = picture + assumed.prompt_tokens
     rollouts = config.prompts_per_step * config.group_size
     own = math.ceil(rollouts / gpus)
     micro = min(own, config.micro_batch_rollouts or own)
     sequence = prompt + config.max_completion_tokens
-    patches = micro * (prompt - assumed.prompt_tokens) * sizes.merge**2
+    patches = micro * picture * sizes.merge**2
     how = _training_of(config, sizes, gpus, micro * sequence, patches)
     reference = config.kl_coefficient > 0 and not how.lora_rank
     how = how.changed(copies=int(reference))
-    memory = training_memory(sizes, how)
+    memory, taught = training_memory(sizes, how), bool(teachers.checkpoint_of(config))
+    if taught and teacher is None:
+        raise ValueError(f"{task} follows a checkpoint whose sizes are not given")
+    if taught and teacher:
+        memory = teachers.beside(memory, config, teacher, how)
     if config.rollout == "vllm" and config.vllm.mode == "colocate" and gpu:
         # At least the weights, and keys and values of one sequence, however small its share is.
         held = sizes.total * 2 + (config.vllm.max_model_tokens or sequence) * kv_bytes_per_token(sizes)
@@ -228,42 +176,88 @@ def _reinforce(
         cache = own * sequence * kv_bytes_per_token(sizes, how.activation_bytes)
         memory = memory.changed(kv_cache=max(0.0, cache - memory.activations))
     generated = config.max_steps * rollouts / config.updates_per_generation
-    measured = config.prompts.max_candidates * config.prompts.pass_rate_samples
-    trained = int(config.max_steps * rollouts * (prompt + assumed.response_tokens))
-    flops = trained * (2 + (4 if how.lora_rank else 6)) * sizes.active
-    decoded = (generated + measured) * assumed.response_tokens * 2 * sizes.active
-    hours = _hours(flops, gpu, assumed.mfu) + _hours(decoded, gpu, assumed.decode_share)
-    return StagePlan(task, samples=int(generated), steps=config.max_steps, tokens=trained, gpus=gpus,
-                     memory=memory, gpu_hours=hours, disk=_disk(sizes, how, config.keep_checkpoints),
-                     advice=_advice(config, how, "micro_batch_rollouts"))  # fmt: skip
+    response = min(assumed.response_tokens, config.max_completion_tokens)
+    refreshed = (
+        config.max_steps // config.prompts.refresh_every_steps if config.prompts.refresh_every_steps else 0
+    )
+    measured = config.prompts.max_candidates * config.prompts.pass_rate_samples * (1 + refreshed)
+    trained = int(config.max_steps * rollouts * (prompt + response))
+    # The policy before the update, the update, and the start where the policy is held to it.
+    passes = 2 + (4 if how.lora_rank else 6) + (2 if config.kl_coefficient > 0 else 0)
+    flops = float(trained) * passes * sizes.active
+    flops += _tower(sizes, config.max_steps * rollouts * picture, how.vision_trained)
+    if taught and teacher:
+        scored = generated * (prompt + response)
+        flops += teachers.flops(teacher, scored) + _tower(teacher, generated * picture, False)
+    decoded = (generated + measured) * response * 2 * sizes.active
+    told = together(task, _graded(config, generated, assumed))
+    if teachers.serves(config):
+        # It reads pictures as the policy does. The answer is a part of the prompt; one token is generated.
+        told = together(task, told, asked(task, generated, prompt + response, 1))
+    advice = _advice(config, how, "micro_batch_rollouts")
+    if memory.engine:
+        advice = ("a lower vllm.gpu_memory_utilization", *advice)
+    if memory.kv_cache:
+        advice = ("a lower prompts_per_step, or rollout: vllm", *advice)
+    return replace(
+        told,
+        samples=int(generated),
+        steps=config.max_steps,
+        tokens=trained,
+        gpus=gpus,
+        memory=memory,
+        gpu_hours=hours(flops, gpu, assumed.mfu) + hours(decoded, gpu, assumed.decode_share),
+        disk=_disk(sizes, how, config.keep_checkpoints),
+        advice=(*advice, *(teachers.advice(config) if taught else ())),
+    )
+
+
+def _graded(config: Any, generated: float, assumed: Assumed) -> StagePlan:
+    """Rollouts that a judge grades; questions are drawn evenly over answer types."""
+    if config.judge is None:
+        return StagePlan("")
+    types = config.prompts.answer_types
+    share = sum(map(config.judges, types)) / len(types)
+    seen = assumed.prompt_tokens + assumed.picture_tokens + assumed.response_tokens
+    return asked("", generated * share, seen, assumed.answer_tokens)
 
 
 def _evaluate(
     config: Any, sizes: ModelSizes, counted: Mapping[str, int], assumed: Assumed, gpu: Gpu | None
 ) -> StagePlan:
-    prompt = vision_tokens(sizes, assumed.width, assumed.height) + assumed.prompt_tokens
-    asked = assumed.items + min(config.pass_at_k_items, assumed.items) * config.samples_per_item
-    gpus, tokens = counted["evaluation"], asked * (prompt + config.max_new_tokens)
+    picture = vision_tokens(sizes, assumed.width, assumed.height)
+    prompt, models = picture + assumed.prompt_tokens, len(TRAINING) + 1
+    answer = min(config.max_new_tokens, assumed.response_tokens)
+    each = assumed.items + min(config.pass_at_k_items, assumed.items) * config.samples_per_item
+    answers, gpus = each * models, counted["evaluation"]
+    told = StagePlan("evaluation")
+    if config.judge is not None:
+        told = asked(
+            "evaluation", answers * assumed.judged, assumed.prompt_tokens + answer, assumed.answer_tokens
+        )
     if config.engine == "endpoint":
-        return StagePlan("evaluation", requests=asked, request_tokens=tokens)
+        seen = assumed.prompt_tokens + assumed.picture_tokens
+        return together("evaluation", told, asked("", answers, seen, answer))
     weight_bytes = 4 if config.dtype == "float32" else 2
     if config.engine == "vllm":
-        settings, memory = config.vllm, Memory()
-        if gpu:
-            memory = Memory(weights=sizes.total * weight_bytes / settings.tensor_parallel_size,
-                            kv_cache=settings.max_model_len_tokens * kv_bytes_per_token(sizes)
-                            / settings.tensor_parallel_size, overhead=RESERVE)  # fmt: skip
+        # At least the weights, and keys and values of one sequence; vLLM fills its share with more of them.
+        shared = config.vllm.tensor_parallel_size
+        length = config.vllm.max_model_len_tokens or prompt + config.max_new_tokens
+        memory = Memory(
+            weights=sizes.total * weight_bytes / shared,
+            kv_cache=length * kv_bytes_per_token(sizes) / shared,
+            overhead=RESERVE,
+        )
     else:
         memory = generation_memory(sizes, config.batch_size, prompt + config.max_new_tokens, weight_bytes)
-    models = len(TRAINING) + 1
-    flops = models * tokens * 2 * sizes.active
-    return StagePlan("evaluation", samples=asked * models, tokens=tokens * models, gpus=gpus, memory=memory,
-                     gpu_hours=_hours(flops, gpu, assumed.decode_share),
-                     advice=("lower evaluation.batch_size", "evaluation.dtype: bfloat16"))  # fmt: skip
-
-
-def _hours(flops: float, gpu: Gpu | None, share: float) -> float:
-    return flops / (gpu.flops * share) / 3600 if gpu and gpu.flops else 0.0
+    read = answers * prompt * 2.0 * sizes.active + _tower(sizes, answers * picture, False)
+    decoded = answers * answer * 2.0 * sizes.active
+    spent = hours(read, gpu, assumed.mfu) + hours(decoded, gpu, assumed.decode_share)
+    tokens = answers * (prompt + answer)
+    batch = ("a lower batch_size",) if config.engine == "transformers" and config.batch_size > 1 else ()
+    half = ("dtype: bfloat16",) if config.dtype == "float32" else ()
+    return replace(told, samples=answers, tokens=tokens, gpus=gpus, memory=memory, gpu_hours=spent,
+                   advice=(*batch, *half, "a larger GPU"))  # fmt: skip
 
 
 def _disk(sizes: ModelSizes, how: Training, kept: int) -> float:
@@ -295,4 +289,4 @@ def _advice(config: Any, how: Training, batch: str) -> tuple[str, ...]:
 def _judged(plan: StagePlan, gpu: Gpu | None) -> StagePlan:
     """The plan with whether it fits; advice stays only where it does not."""
     fits = None if gpu is None or plan.memory is None else plan.memory.total <= gpu.memory
-    return StagePlan(**{**plan.__dict__, "fits": fits, "advice": () if fits is not False else plan.advice})
+    return replace(plan, fits=fits, advice=() if fits is not False else plan.advice)

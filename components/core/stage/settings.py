@@ -35,6 +35,10 @@ class Settings(BaseModel):
         allow_inf_nan=False,
     )
 
+    def unread(self) -> tuple[str, ...]:
+        """Names of settings that the others leave unread, e.g. the endpoint of another engine."""
+        return ()
+
 
 OPERATIONAL: JsonDict = {"operational": True}
 """Marks a setting that changes how a stage works and not its outputs, e.g. a time limit: see `identity`."""
@@ -48,10 +52,13 @@ WRITTEN_PATH: JsonDict = {"path": "written"}
 """Marks a setting that may name a directory which a stage writes."""
 
 
+AskedFor = Literal["pictures", "text", "embeddings", "log-probabilities"]
+
+
 class Endpoint(Settings):
     """An OpenAI-compatible HTTP endpoint that serves one model, which is asked about pictures."""
 
-    asked_for: ClassVar[Literal["pictures", "text", "embeddings"]] = "pictures"
+    asked_for: ClassVar[AskedFor] = "pictures"
     """What the stage will ask, so that preflight can try it."""
     typed: ClassVar[bool] = True
     """Whether answers have to fit a schema."""
@@ -105,13 +112,19 @@ class FreeEndpoint(Endpoint):
 class TextEndpoint(Endpoint):
     """An endpoint that is asked without pictures."""
 
-    asked_for: ClassVar[Literal["pictures", "text", "embeddings"]] = "text"
+    asked_for: ClassVar[AskedFor] = "text"
 
 
 class Embedder(Endpoint):
     """An endpoint that turns texts into vectors (`/embeddings`)."""
 
-    asked_for: ClassVar[Literal["pictures", "text", "embeddings"]] = "embeddings"
+    asked_for: ClassVar[AskedFor] = "embeddings"
+
+
+class TeacherEndpoint(FreeEndpoint):
+    """A vLLM server that says how probable the tokens of given answers are (`prompt_logprobs`)."""
+
+    asked_for: ClassVar[AskedFor] = "log-probabilities"
 
 
 S = TypeVar("S", bound=BaseModel)
@@ -239,19 +252,26 @@ def stage_config(stage: str) -> type[Settings]:
     return config
 
 
-def find_settings(value: Any, cls: type[S], where: str = "") -> Iterator[tuple[str, S]]:
-    """Walk validated settings and yield `(dotted name, value)` of every instance of `cls` inside."""
+def find_settings(
+    value: Any, cls: type[S], where: str = "", *, unread: bool = True
+) -> Iterator[tuple[str, S]]:
+    """Walk validated settings and yield `(dotted name, value)` of every instance of `cls` inside.
+
+    Those that the other settings leave unread are among them unless `unread` is false.
+    """
     if isinstance(value, cls):
         yield where, value
     elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from find_settings(getattr(value, name), cls, f"{where}.{name}" if where else name)
+        left = value.unread() if isinstance(value, Settings) and not unread else ()
+        for name in (name for name in type(value).model_fields if name not in left):
+            place = f"{where}.{name}" if where else name
+            yield from find_settings(getattr(value, name), cls, place, unread=unread)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from find_settings(item, cls, f"{where}.{key}")
+            yield from find_settings(item, cls, f"{where}.{key}", unread=unread)
     elif isinstance(value, (list, tuple)):
         for index, item in enumerate(value):
-            yield from find_settings(item, cls, f"{where}[{index}]")
+            yield from find_settings(item, cls, f"{where}[{index}]", unread=unread)
 
 
 def named_paths(settings: BaseModel, use: JsonDict) -> Iterator[str]:

@@ -36,6 +36,9 @@ class Family:
     """Attribute of the model's backbone that holds the language model."""
     experts: tuple[str, ...] = ()
     """Fused expert weights of a mixture of experts, (experts, rows, columns) each."""
+    apart: str = ""
+    """`model_type` that an export gives the language model, so that transformers reads its experts one by
+    one; "" where it does so already."""
     closed: bool = True
     """Whether the chat template writes `end` behind the last answer too; otherwise it is added."""
     opening: str = ""

@@ -32,14 +32,18 @@ def load_model(
 
     Raises:
         ConfigError: no family has its ``model_type``; names the supported ones.
-        DataError: no checkpoint at ``path``.
+        DataError: no checkpoint at ``path``, or weights of the model are missing there.
     """
     if not (Path(path) / "config.json").is_file():
         raise DataError(f"{path} has no config.json; give the directory of a saved model")
-    # Before anything is loaded: transformers would fill what a checkpoint lacks with random weights.
+    # Before anything is loaded: the types that no family has are named at once.
     family = family_for(read_config(path).get("model_type"))
     kind = dtype if dtype == "auto" else getattr(torch, dtype)
-    model = AutoModelForImageTextToText.from_pretrained(path, dtype=kind, attn_implementation=attn)
+    model, found = AutoModelForImageTextToText.from_pretrained(
+        path, dtype=kind, attn_implementation=attn, output_loading_info=True
+    )
+    if missing := sorted(found["missing_keys"]):  # transformers has filled them with random weights
+        raise DataError(f"{path}: lacks {len(missing)} of the model's weights, e.g. {missing[0]}")
     text = model.config.get_text_config()
     if family.experts and not hasattr(text, "output_router_logits"):
         text.output_router_logits = False  # by this name TRL knows a mixture of experts

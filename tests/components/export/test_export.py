@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from components.core.data.checkpoint import commit_checkpoint, open_checkpoint
-from components.core.data.dataset import DatasetWriter
 from components.core.stage.errors import ConfigError, DataError
 from components.core.vlm import load_model
 from components.export.__main__ import main
@@ -27,18 +26,6 @@ def checkpoint(tiny_checkpoint, tmp_path):
         (path / file.name).write_bytes(file.read_bytes())
     commit_checkpoint(path)
     return path
-
-
-@pytest.fixture
-def benchmark_dir(tmp_path, coloured_pictures):
-    rows = [
-        {"item_id": f"i{n}", "image": data, "image_group": f"g{n}", "question": "What colour is it?",
-         "answer": "red", "answer_type": "span", "choices": [], "category": "colour"}
-        for n, data in enumerate(coloured_pictures)
-    ]  # fmt: skip
-    with DatasetWriter(tmp_path / "benchmark", "benchmark") as writer:
-        writer.write(rows)
-    return tmp_path / "benchmark"
 
 
 def _weights(path):
@@ -76,9 +63,9 @@ def test_int8_answers_nearly_as_before(checkpoint, tmp_path):
     assert (after - before).norm() < 0.02 * before.norm()
 
 
-def test_the_command_measures_and_seals(checkpoint, benchmark_dir, tmp_path):
+def test_the_command_measures_and_seals(checkpoint, coloured_benchmark, tmp_path):
     command = ["--checkpoint", str(checkpoint), "--output", str(tmp_path / "out"), "--name", "it's mine",
-               "--benchmark", f"colours={benchmark_dir}", "--limit", "3",
+               "--benchmark", f"colours={coloured_benchmark}", "--limit", "3",
                "--max-new-tokens", "4"]  # fmt: skip
     assert main(command) == 0
     sealed = open_checkpoint(tmp_path / "out")

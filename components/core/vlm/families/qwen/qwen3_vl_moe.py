@@ -7,5 +7,5 @@ FAMILY = QwenVL(
     model_types=("qwen3_vl_moe",),
     experts=("mlp.experts.gate_up_proj", "mlp.experts.down_proj"),
     shares_vision=True,
-    export="its experts are fused tensors, which compressed-tensors does not quantise",
+    apart="qwen3_moe",
 )
