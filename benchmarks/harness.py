@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import os
@@ -10,7 +11,7 @@ import re
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +51,38 @@ def result(name: str, **figures: Any) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps(line, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(line), flush=True)
+
+
+def arguments(
+    about: str | None, arms: Sequence[str], *, chosen: Sequence[str] | None = None, seeds: str = "0,1,2"
+) -> argparse.ArgumentParser:
+    """Options of a benchmark that compares arms: `seeds` and `arms` of what it returns are lists.
+
+    Args:
+        about: the benchmark's docstring.
+        arms: those that there are.
+        chosen: those that are run if nothing is said; all by default.
+        seeds: the seeds that are run if nothing is said.
+    """
+
+    def named(text: str) -> list[str]:
+        found = text.split(",")
+        if unknown := [name for name in found if name not in arms]:
+            raise argparse.ArgumentTypeError(f"no such arm: {', '.join(unknown)}; of: {', '.join(arms)}")
+        return found
+
+    def numbered(text: str) -> list[int]:
+        return [int(seed) for seed in text.split(",")]
+
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=numbered, default=seeds, help="comma-separated")
+    parser.add_argument(
+        "--arms",
+        type=named,
+        default=",".join(chosen if chosen is not None else arms),
+        help="comma-separated, of: " + ", ".join(arms),
+    )
+    return parser
 
 
 def timed(function: Callable[[], T]) -> tuple[T, float]:

@@ -6,7 +6,7 @@ The items of one picture, in all seeds, form a cluster: seeds do not make a pict
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -148,3 +148,17 @@ def shown(estimate: Estimate, *, percent: bool = True) -> str:
     scale, digits = (100, 1) if percent else (1, 2)
     value, low, high = (f"{x * scale:.{digits}f}" for x in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
+
+
+def by_arm(estimates: Mapping[str, Mapping[str, Estimate]], plain: Collection[str] = ()) -> str:
+    """A Markdown table, a line an arm: every measure in percent, but for those in `plain`."""
+    measures = list(next(iter(estimates.values()), {}))
+    lines = [
+        [arm, *(shown(own[m], percent=m not in plain) for m in measures)] for arm, own in estimates.items()
+    ]
+    return markdown(["arm", *(m if m in plain else f"{m} %" for m in measures)], lines)
+
+
+def recorded(estimates: Mapping[str, Mapping[str, Estimate]]) -> dict[str, dict[str, Any]]:
+    """The same as JSON."""
+    return {arm: {m: estimate.to_json() for m, estimate in own.items()} for arm, own in estimates.items()}

@@ -14,7 +14,6 @@ Plain's final accuracy is reached with at most 60 % of its rollouts (`checkpoint
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -24,8 +23,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, result
-from benchmarks.scores import MEASURES, Row, difference, markdown, over_seeds, predictions, shown
+from benchmarks.harness import RESULTS, arguments, result
+from benchmarks.scores import (
+    MEASURES,
+    Row,
+    by_arm,
+    difference,
+    markdown,
+    over_seeds,
+    predictions,
+    recorded,
+    shown,
+)
 from benchmarks.stages import demo_output, demo_profile, evaluate, run_key, run_stage
 from components.core.data.checkpoint import commit_checkpoint
 from components.core.data.manifest import MANIFEST_NAME
@@ -120,13 +129,8 @@ def main(seeds: list[int], arms: list[str], scale: float) -> None:
                     done = evaluate(checkpoint, group=GROUP, note=f"{name}, seed {seed}", seed=seed)
                     runs.setdefault(name, []).append(predictions(done))
     estimates = {arm: {m: over_seeds(own, m) for m in MEASURES} for arm, own in runs.items()}
-    figures: dict[str, Any] = {
-        arm: {m: estimate.to_json() for m, estimate in own.items()} for arm, own in estimates.items()
-    }
-    lines = [
-        [arm, *(shown(own[m], percent=m in _PERCENT) for m in MEASURES)] for arm, own in estimates.items()
-    ]
-    print(markdown(["arm", *(f"{m} %" if m in _PERCENT else m for m in MEASURES)], lines))
+    figures: dict[str, Any] = dict(recorded(estimates))
+    print(by_arm(estimates, plain=MEASURES.keys() - _PERCENT))
     if {"plain", "hybrid"} <= set(arms):
         against = {m: difference(runs["plain"], runs["hybrid"], m) for m in _PERCENT}
         lines = [[m, shown(against[m])] for m in MEASURES if m in against]
@@ -144,11 +148,7 @@ def main(seeds: list[int], arms: list[str], scale: float) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
-    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
+    parser = arguments(__doc__, list(ARMS))
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps")
     given = parser.parse_args()
-    main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), given.scale)
+    main(given.seeds, given.arms, given.scale)

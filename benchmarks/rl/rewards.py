@@ -22,17 +22,16 @@ A seed is a world of its own. Differences are paired by item, with 95 % interval
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, result
+from benchmarks.harness import RESULTS, arguments, result
 from benchmarks.rl.measured import COUNTS, MEASURES, Row, difference, measure, over_seeds
 from benchmarks.rl.questions import MINI, SMALL, Sizes, heldout, save_items, write_training
-from benchmarks.scores import markdown, shown
+from benchmarks.scores import by_arm, markdown, recorded, shown
 from benchmarks.stages import run_stage
 from components.core.stage.settings import Endpoint
 from demo.run import teachers
@@ -151,13 +150,9 @@ def main(seeds: Sequence[int], arms: Sequence[str], sizes: Sizes) -> None:
         for arm, rows in run_seed(seed, arms, sizes).items():
             runs.setdefault(arm, []).append(rows)
     estimates = {arm: {m: over_seeds(own, m) for m in MEASURES} for arm, own in runs.items()}
-    head = ["arm", *(m if m in COUNTS else f"{m} %" for m in MEASURES)]
-    lines = [
-        [arm, *(shown(own[m], percent=m not in COUNTS) for m in MEASURES)] for arm, own in estimates.items()
-    ]
-    print(markdown(head, lines))
+    print(by_arm(estimates, plain=COUNTS))
     changes: dict[str, Any] = {}
-    lines = []
+    lines: list[list[str]] = []
     for arm, against, measures in OWN:
         for name in measures if {arm, against} <= runs.keys() else ():
             change = difference(runs[against], runs[arm], name)
@@ -165,16 +160,12 @@ def main(seeds: Sequence[int], arms: Sequence[str], sizes: Sizes) -> None:
             lines.append([arm, against, name, shown(change, percent=name not in COUNTS), moved])
             changes[f"{arm} - {against}: {name}"] = change.to_json()
     print("\n" + markdown(["arm", "against", "metric", "difference", "moved"], lines))
-    figures = {arm: {m: e.to_json() for m, e in own.items()} for arm, own in estimates.items()}
-    result("rl_rewards", seeds=list(seeds), steps=sizes.steps, arms=figures, differences=changes)
+    arms_figures = recorded(estimates)
+    result("rl_rewards", seeds=list(seeds), steps=sizes.steps, arms=arms_figures, differences=changes)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
-    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
+    parser = arguments(__doc__, list(ARMS))
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--small", action="store_true", help="half of the pictures, a third of the steps")
@@ -182,4 +173,4 @@ if __name__ == "__main__":
     given = parser.parse_args()
     whole = MINI if given.mini else SMALL if given.small else Sizes()
     chosen = replace(whole, steps=max(2, round(whole.steps * given.scale)))
-    main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), chosen)
+    main(given.seeds, given.arms, chosen)

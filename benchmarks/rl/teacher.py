@@ -16,14 +16,13 @@ most a third of its tokens and of its time.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, result
+from benchmarks.harness import RESULTS, arguments, result
 from benchmarks.rl.expert import train_expert, write_expert_data
 from benchmarks.rl.hybrid import sealed
 from benchmarks.scores import Row, answers, markdown, over_seeds, shown
@@ -253,11 +252,7 @@ def _reached(averaged: Mapping[str, Sequence[tuple[float, float, float]]]) -> di
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", default="0", help="comma-separated")
-    parser.add_argument("--arms", default="rl,distill", help="comma-separated, of: " + ", ".join(ARMS))
+    parser = arguments(__doc__, list(ARMS), chosen=["rl", "distill"], seeds="0")
     parser.add_argument("--student", type=Path, help="checkpoint to start from (default: the demo's)")
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps and the expert's pictures")
     parser.add_argument(
@@ -267,4 +262,4 @@ if __name__ == "__main__":
     shared = (
         mini_setting(RESULTS / GROUP / "mini") if given.mini else demo_setting(given.student, given.scale)
     )
-    main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), shared)
+    main(given.seeds, given.arms, shared)

@@ -17,11 +17,10 @@ Target: hallucination lower by a third, relative, with domain accuracy not lower
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
-from benchmarks.harness import result
-from benchmarks.scores import Row, difference, markdown, over_seeds, predictions, shown
+from benchmarks.harness import arguments, result
+from benchmarks.scores import Row, by_arm, difference, over_seeds, predictions, recorded, shown
 from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage, sft_inputs
 
 GROUP = "alignment"
@@ -54,13 +53,8 @@ def main(seeds: list[int], arms: list[str]) -> None:
             scored = evaluate(done.output("checkpoint"), group=GROUP, note=note, seed=seed)
             runs.setdefault(arm, []).append(predictions(scored))
     estimates = {arm: {m: over_seeds(own, m) for m in MEASURES} for arm, own in runs.items()}
-    lines = [
-        [arm, *(shown(own[m], percent=m != "tokens") for m in MEASURES)] for arm, own in estimates.items()
-    ]
-    print(markdown(["arm", *(m if m == "tokens" else f"{m} %" for m in MEASURES)], lines))
-    figures: dict[str, Any] = {
-        arm: {m: estimate.to_json() for m, estimate in own.items()} for arm, own in estimates.items()
-    }
+    print(by_arm(estimates, plain=("tokens",)))
+    figures: dict[str, Any] = dict(recorded(estimates))
     for arm in arms:
         paired = {m: difference(runs["start"], runs[arm], m) for m in MEASURES if m != "tokens"}
         fewer = 1 - estimates[arm]["hallucination"].value / estimates["start"]["hallucination"].value
@@ -73,10 +67,6 @@ def main(seeds: list[int], arms: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
-    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
+    parser = arguments(__doc__, list(ARMS))
     given = parser.parse_args()
-    main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","))
+    main(given.seeds, given.arms)

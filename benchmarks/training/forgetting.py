@@ -18,11 +18,10 @@ gain.
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
-from benchmarks.harness import result
-from benchmarks.scores import Row, markdown, over_seeds, predictions, shown
+from benchmarks.harness import arguments, result
+from benchmarks.scores import Row, markdown, over_seeds, predictions, recorded, shown
 from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage, sft_inputs
 
 GROUP = "forgetting"
@@ -98,21 +97,17 @@ def main(seeds: list[int], arms: list[str], scale: float) -> None:
     print(markdown(head, lines))
     figures = {
         arm: {
-            **{m: estimate.to_json() for m, estimate in own.items()},
+            **own,
             "general_kept": round(kept[arm][0], 4), "gain_kept": round(kept[arm][1], 4),
             "tokens": tokens[arm],
         }
-        for arm, own in estimates.items()
+        for arm, own in recorded(estimates).items()
     }  # fmt: skip
     result("forgetting", seeds=seeds, scale=scale, arms=figures)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
-    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
+    parser = arguments(__doc__, list(ARMS))
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps")
     given = parser.parse_args()
-    main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), given.scale)
+    main(given.seeds, given.arms, given.scale)

@@ -11,7 +11,6 @@ tokens Muon needs for the loss that AdamW ends with.
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.harness import RESULTS, result
+from benchmarks.harness import RESULTS, arguments, result
 from benchmarks.scores import markdown
 from benchmarks.stages import demo_output, demo_param, demo_profile, run_key
 from components.core.conversations import GeneralData
@@ -125,11 +124,7 @@ def main(steps: int, seeds: list[int], arms: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = arguments(__doc__, list(ARMS))
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated")
-    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, Muon and AdamW among them")
     given = parser.parse_args()
-    main(given.steps, [int(seed) for seed in given.seeds.split(",")], given.arms.split(","))
+    main(given.steps, given.seeds, given.arms)

@@ -1,6 +1,11 @@
-"""A small pipeline of two container components whose stage is a script, to try the local runner on."""
+"""A small pipeline whose stage is a script, to try the local runner on; a browser for looking at pages.
 
-from collections.abc import Callable
+The browser is Debian's Chromium; tests that want one are skipped with the reason. A process has one for all
+pages: Playwright cannot be started twice in it.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -83,3 +88,31 @@ def toy_pipeline(tmp_path: Path) -> Callable[..., Path]:
         return ir
 
     return build
+
+
+WIDTHS = {"desk": 1280, "phone": 390}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    with sync_api.sync_playwright() as playwright:
+        # Containers give Chromium no sandbox of its own; it opens pages of these tests alone.
+        opened = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[(width, theme) for width in WIDTHS for theme in ("light", "dark")], ids="-".join)
+def window(request, browser, tmp_path) -> Iterator:
+    """A page at each width and in each theme; a screenshot is left when the test ends."""
+    width, theme = request.param
+    page = browser.new_page(viewport={"width": WIDTHS[width], "height": 900}, color_scheme=theme)
+    page.set_default_timeout(60_000)
+    yield page
+    folder = Path(str(tmp_path))
+    page.screenshot(path=folder / f"{width}-{theme}.png")
+    page.close()

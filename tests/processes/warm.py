@@ -3,7 +3,7 @@
 These imports take seven seconds, most of the time of a tiny training. A warm process has an own process id,
 environment, arguments and exit code; signals end it like any other. It starts its ranks by forking, as their
 parent. Modules of this project are imported anew. Warm processes share a hash seed, so a test that compares
-runs starts one of them cold.
+runs starts one of them cold or from another server.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn, TextIO
+from typing import Any, BinaryIO, NoReturn, TextIO
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ("components", "pipelines", "demo")
@@ -73,10 +73,13 @@ class _Awaited:
 class Warm(_Awaited):
     """The same as `cold`, forked."""
 
+    server = "first"
+
     def __init__(self, module: str, argv: Sequence[str], environment: Mapping[str, str]) -> None:
         descriptor, self._errors = tempfile.mkstemp()
         os.close(descriptor)
-        super().__init__(_server().start(module, argv, environment, self._errors), _server().exit_code)
+        server = _server(self.server)
+        super().__init__(server.start(module, argv, environment, self._errors), server.exit_code)
 
     @property
     def stderr(self) -> TextIO:
@@ -88,14 +91,38 @@ class Warm(_Awaited):
             return None, file.read()
 
 
+class OtherWarm(Warm):
+    """As `Warm`, with another hash seed: the run that warm ones are compared with."""
+
+    server = "second"
+
+
 Process = subprocess.Popen[str] | Warm
+
+
+def run(
+    command: Sequence[str], *, check: bool, env: Mapping[str, str], stdout: BinaryIO, stderr: BinaryIO
+) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run` of `python -m MODULE ARGV`, for code under test that starts its stages so.
+
+    What the process writes to its standard error is in `stderr` when it has ended; `stdout` gets nothing.
+    """
+    process = Warm(command[2], command[3:], env)
+    stderr.write(process.communicate()[1].encode())
+    ended = subprocess.CompletedProcess(list(command), process.wait(), "", "")
+    if check:
+        ended.check_returncode()
+    return ended
 
 
 class _Server:
     """The process that warm ones are forked from. It ends with the tests and kills what it has forked."""
 
     def __init__(self) -> None:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        seed = str(random.SystemRandom().randrange(1, 2**32))
+        environment = {
+            **os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONHASHSEED": seed,
+        }  # fmt: skip
         command = [sys.executable, "-m", "tests.processes.warm"]
         self._process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -118,7 +145,8 @@ class _Server:
 
 
 @cache
-def _server() -> _Server:
+def _server(_: str) -> _Server:
+    """The one of this name; each has a hash seed of its own."""
     made = _Server()
     atexit.register(made.end)
     return made

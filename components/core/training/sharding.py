@@ -65,6 +65,10 @@ def join_processes(sharding: Sharding) -> bool:
     os.environ.pop("ACCELERATE_USE_CPU", None)
     os.environ["DS_ACCELERATOR"] = "cpu"
     os.environ["ACCELERATE_USE_DEEPSPEED"] = "true"
+    import deepspeed.ops
+
+    # Else a machine's first training compiles for a minute what inference alone uses.
+    deepspeed.ops.__compatible_ops__ = {}
     PartialState(backend="gloo")
     return True
 

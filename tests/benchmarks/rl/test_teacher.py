@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +18,7 @@ from benchmarks.rl.teacher import main, mini_setting, reached
 from components.core.vlm import generate, load_model, load_processor
 from components.core.vlm.model import count_parameters
 from demo.base.settings import SHIPPED
+from tests.processes import warm
 
 
 def test_a_grown_model_says_what_it_grew_from(tiny_checkpoint, coloured_pictures, tmp_path):
@@ -53,6 +56,13 @@ def test_where_a_curve_reaches_a_goal():
 
 
 def test_the_whole_path_on_a_small_world(tmp_path: Path, monkeypatch):
+    """The teacher is trained by a new process, as anyone's; what follows runs warm."""
+
+    def started(command, check, **how):
+        start = subprocess.run if "components.curriculum_sft" in command else warm.run
+        return start(command, check=check, **how)
+
+    monkeypatch.setattr("benchmarks.stages.subprocess", SimpleNamespace(run=started))
     for module in ("harness", "stages", "rl.expert", "rl.teacher"):
         monkeypatch.setattr(f"benchmarks.{module}.RESULTS", tmp_path / "bench")
     figures = main([0], ["rl", "distill"], mini_setting(tmp_path / "world"))

@@ -27,12 +27,16 @@ ADAPTERS = {"lora": {"rank": 4, "alpha": 8}, "learning_rate": 1e-3}
 def metrics(argv, world, out: Path, config: dict, processes: int) -> dict[str, float]:
     """The stage's metrics; two processes take half of the batch each."""
     share = {"batch_samples": config["batch_samples"] * (2 if processes == 1 else 1), "processes": processes}
-    environment = os.environ | {"VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1"}
-    how = cold if "sharding" in config else Warm  # DeepSpeed reads the environment when it is imported
+    compiled = out / "compiled"
+    environment = os.environ | {
+        "VLM_WORK_ROOT": str(out / "work"), "OMP_NUM_THREADS": "1", "TORCH_EXTENSIONS_DIR": str(compiled),
+    }  # fmt: skip
+    how = cold if config.get("sharding") == "zero3" else Warm  # some import everything themselves
     process = how("components.curriculum_sft", argv(world, out, {**config, **share}), environment)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     assert "starting 2 processes" in errors or processes == 1
+    assert not compiled.exists()
     assert open_checkpoint(out / "checkpoint").extra["steps"] == config["max_steps"]
     load_model(out / "checkpoint")
     return json.loads((out / "metrics.json").read_text())

@@ -19,7 +19,7 @@ from components.core.objects import open_store
 from components.core.resume.work_root import WORK_LOCAL_ENV, WORK_SYNC_ENV
 from tests.faults.checkpoints import sealed_checkpoints
 from tests.faults.stores import newest_snapshot
-from tests.processes.warm import Process, Warm, children, cold, has_ended
+from tests.processes.warm import OtherWarm, Process, Warm, children, cold, has_ended
 
 # Muon and AdamW together; 24 samples in batches of 8: three steps an epoch, so that a checkpoint at step 4
 # lies inside the second epoch.
@@ -57,15 +57,15 @@ def _wait_for_checkpoint(process: Process, work: Path) -> None:
         time.sleep(0.02)
 
 
-def _whole_run(argv, world, out: Path, config: dict) -> Path:
-    process = _start(argv(world, out, config), out / "work", cold)
+def _whole_run(argv, world, out: Path, config: dict, how: Callable[..., Process] = OtherWarm) -> Path:
+    process = _start(argv(world, out, config), out / "work", how)
     assert process.wait(300) == 0, process.stderr.read()
     return out
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(sft_world, argv, tmp_path_factory):
-    return _whole_run(argv, sft_world, tmp_path_factory.mktemp("whole"), CONFIG)
+    return _whole_run(argv, sft_world, tmp_path_factory.mktemp("whole"), CONFIG, cold)
 
 
 @pytest.fixture(scope="module")

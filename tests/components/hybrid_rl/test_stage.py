@@ -6,6 +6,7 @@ import random
 import signal
 import time
 import zlib
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from safetensors.torch import load_file
 from components.core.data.checkpoint import open_checkpoint
 from components.core.data.dataset import Dataset
 from tests.faults.checkpoints import sealed_checkpoints
-from tests.processes.warm import Process, Warm, cold
+from tests.processes.warm import OtherWarm, Process, Warm, cold
 
 
 def weights(world, out: str) -> dict[str, torch.Tensor]:
@@ -56,30 +57,31 @@ def patient(module: str) -> list[dict]:
     return [{"name": "checksum", "function": f"{module}:checksum", "weight": 1.0, "timeout_s": 300.0}]
 
 
-FIVE_KILLS = {"max_steps": 40, "save_steps": 2, "keep_checkpoints": 3}
+KILLS = {3: 24, 5: 40}
+"""Steps that are enough for so many kills."""
 
 
-def start(world, out: str, tmp_path, **config) -> Process:
-    """The stage as a process of its own; the uninterrupted one imports everything itself."""
-    how = cold if out == "whole" else Warm
+def start(world, out: str, tmp_path, how: Callable[..., Process] = Warm, **config) -> Process:
+    """The stage as a process of its own."""
     environment = {**os.environ, "PYTHONPATH": f"{os.getcwd()}{os.pathsep}{tmp_path}", "OMP_NUM_THREADS": "1"}
     return how("components.hybrid_rl", world.argv(out, **config), environment)
 
 
 @pytest.mark.parametrize(
-    ("processes", "more"),
+    ("processes", "kills", "more"),
     [
-        (1, {}),
-        (2, {}),
-        (1, {"lora": {"rank": 4, "alpha": 8}, "kl_coefficient": 0.1}),
-        (1, {"switch_by": "explored", "weights": {"perception": 0.2}}),
+        (1, 5, {}),
+        (2, 5, {}),
+        (1, 3, {"lora": {"rank": 4, "alpha": 8}, "kl_coefficient": 0.1}),
+        (1, 3, {"switch_by": "explored", "weights": {"perception": 0.2}}),
     ],
     ids=["one process", "two", "adapters", "exploring and perceiving"],
 )
-def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_path, processes, more):
+def test_killed_again_and_again_it_ends_with_the_same_weights(
+    world, my_rewards, tmp_path, processes, kills, more
+):
     """SIGKILL and SIGTERM in turn, at a random moment after a checkpoint: the uninterrupted run's bytes."""
     config = {
-        **FIVE_KILLS,
         "processes": processes,
         "extra_rewards": patient(my_rewards),
         "prompts": {
@@ -91,16 +93,18 @@ def test_killed_five_times_it_ends_with_the_same_weights(world, my_rewards, tmp_
         },
         **more,
     }
-    kill_five_times(world, tmp_path, config)
+    plain = processes == 1 and not more
+    kill(world, tmp_path, kills, config, whole=cold if plain else OtherWarm)
 
 
-def kill_five_times(world, tmp_path, config) -> None:
+def kill(world, tmp_path, kills: int, config, whole: Callable[..., Process] = OtherWarm) -> None:
     """An uninterrupted run, then one that is killed on the way; both end with the same weights."""
-    assert start(world, "whole", tmp_path, **config).wait(240) == 0
+    config = {"max_steps": KILLS[kills], "save_steps": 2, "keep_checkpoints": 3, **config}
+    assert start(world, "whole", tmp_path, whole, **config).wait(240) == 0
     work = world.root / "work"
     work.rename(world.root / "work_whole")
     rng = random.Random(0)
-    for number in range(5):
+    for number in range(kills):
         committed = sealed_checkpoints(work)
         process = start(world, "killed", tmp_path, **config)
         deadline = time.monotonic() + 120
@@ -139,8 +143,8 @@ def served_models(chat_server) -> dict:
     }
 
 
-def test_killed_five_times_with_served_models_it_ends_with_the_same_weights(world, served_models, tmp_path):
-    kill_five_times(world, tmp_path, {**FIVE_KILLS, "processes": 1, **served_models})
+def test_killed_with_served_models_it_ends_with_the_same_weights(world, served_models, tmp_path):
+    kill(world, tmp_path, 3, {"processes": 1, **served_models})
 
 
 def test_two_processes_have_one_ask_the_served_models(world, served_models, chat_server, tmp_path):

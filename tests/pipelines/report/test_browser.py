@@ -12,7 +12,6 @@ from components.core.stage.report import Report, figure_axes
 from components.core.stage.report.figures import contrast
 from components.stages import EVALUATED, TASKS
 from pipelines.report.page import write_report
-from tests.pipelines.chat.conftest import browser, window  # noqa: F401 - fixtures
 from tests.pipelines.report.test_overview import RUN, VERDICT
 from tests.pipelines.report.test_page import MEASURE, evaluate
 
@@ -58,7 +57,7 @@ def hexed(colour: str) -> str:
     return "#" + "".join(f"{int(part):02x}" for part in re.findall(r"\d+", colour)[:3])
 
 
-def test_the_page_fits_the_window_and_is_readable(report, window):  # noqa: F811
+def test_the_page_fits_the_window_and_is_readable(report, window):
     failed: list[str] = []
     window.on("request", lambda request: failed.append(request.url) if "http" in request.url[:5] else None)
     window.goto(report.as_uri())
@@ -72,7 +71,7 @@ def test_the_page_fits_the_window_and_is_readable(report, window):  # noqa: F811
     assert not failed
 
 
-def test_no_word_of_a_table_is_broken(report, window):  # noqa: F811
+def test_no_word_of_a_table_is_broken(report, window):
     window.goto(report.as_uri())
     heights = window.evaluate(
         """() => Array.from(document.querySelectorAll("#sft_1_domain td")).map(cell => {
@@ -88,7 +87,7 @@ def test_no_word_of_a_table_is_broken(report, window):  # noqa: F811
     assert window.evaluate("document.querySelector('#sft_1_domain .scroll').scrollWidth > 390")
 
 
-def test_a_number_leads_to_as_many_questions(report, window):  # noqa: F811
+def test_a_number_leads_to_as_many_questions(report, window):
     window.goto(report.as_uri())
     link = window.locator("a[data-change=right]").last
     count = link.inner_text()

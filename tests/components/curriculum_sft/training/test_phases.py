@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from components.curriculum_sft.config import Config
 from components.curriculum_sft.training.fit import Fitted, joined
 from tests.faults.checkpoints import sealed_checkpoints
-from tests.processes.warm import Process, Warm, cold
+from tests.processes.warm import OtherWarm, Process, Warm
 
 # One question a sample: short answers fit into 50 tokens, those with their reasoning do not.
 CONFIG = {
@@ -75,7 +75,7 @@ def test_steps_go_on_counting():
 def trained(sft_world, argv, tmp_path_factory) -> tuple[Path, str]:
     """Output directory and log of an uninterrupted run."""
     out = tmp_path_factory.mktemp("phases")
-    process = start(argv, sft_world, out, CONFIG, cold)
+    process = start(argv, sft_world, out, CONFIG, OtherWarm)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
     return out, errors

@@ -15,6 +15,7 @@ from components.core.data.pins import pin
 from tests.components.hybrid_rl.teacher.test_trainer import changed, swap_tokens
 from tests.components.hybrid_rl.test_stage import start, weights
 from tests.faults.checkpoints import sealed_checkpoints
+from tests.processes.warm import OtherWarm
 
 
 def of(teacher, **more) -> dict:
@@ -70,7 +71,7 @@ def test_killed_three_times_it_ends_with_the_same_weights(
 ):
     config = {**of(other_checkpoint), "objective": objective, "processes": processes}
     config |= {"max_steps": 24, "save_steps": 2, "keep_checkpoints": 3}
-    assert start(world, "whole", tmp_path, **config).wait(240) == 0
+    assert start(world, "whole", tmp_path, OtherWarm, **config).wait(240) == 0
     (world.root / "work").rename(world.root / "work_whole")
     killed(world, tmp_path, 3, **config)
     expected, got = weights(world, "whole"), weights(world, "killed")
@@ -81,7 +82,7 @@ def test_a_served_teacher_is_not_asked_again_after_kills(world, tmp_path, vllm):
     server = {"base_url": vllm.url, "model": "teacher"}
     config = {"objective": "distill", "teacher": {"server": server}}
     config |= {"max_steps": 16, "save_steps": 2, "keep_checkpoints": 3}
-    assert start(world, "whole", tmp_path, **config).wait(240) == 0
+    assert start(world, "whole", tmp_path, OtherWarm, **config).wait(240) == 0
     asked = list(vllm.asked)
     vllm.asked.clear()
     (world.root / "work").rename(world.root / "work_whole")
