@@ -10,8 +10,8 @@ from benchmarks.rl.questions import SMALL
 from benchmarks.stages import demo_profile
 from benchmarks.training import alignment, forgetting, restoration
 from components.core.stage.settings import stage_config
-from components.hybrid_rl.config import Config as PolicyConfig
 from components.curriculum_sft.config import Config as TrainingConfig
+from components.hybrid_rl.config import Config as PolicyConfig
 
 
 @pytest.mark.parametrize("arm", ablations.ARMS)
