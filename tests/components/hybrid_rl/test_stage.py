@@ -72,7 +72,7 @@ def start(world, out: str, tmp_path, how: Callable[..., Process] = Warm, **confi
     [
         (1, 5, {}),
         (2, 5, {}),
-        (1, 3, {"lora": {"rank": 4, "alpha": 8}, "kl_coefficient": 0.1}),
+        (1, 5, {"lora": {"rank": 4, "alpha": 8}, "kl_coefficient": 0.1}),
         (1, 3, {"switch_by": "explored", "weights": {"perception": 0.2}}),
     ],
     ids=["one process", "two", "adapters", "exploring and perceiving"],
