@@ -61,6 +61,14 @@ def demo_param(name: str, root: Path = DEMO) -> str:
     return demo_output("preflight", name, root).read_text(encoding="utf-8")
 
 
+def laid_over(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A stage's settings with changes; a group of settings keeps what its change does not name."""
+    config = dict(settings)
+    for name, value in changes.items():
+        config[name] = {**config.get(name, {}), **value} if isinstance(value, Mapping) else value
+    return config
+
+
 def sft_inputs(start: Path | None, root: Path = DEMO) -> dict[str, Path | str]:
     """Inputs of `curriculum_sft` from the demo, to train on from a checkpoint, or from the base model."""
     kept = ("qa_kept", "qa_rejected", "votes")

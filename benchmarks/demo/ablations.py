@@ -21,13 +21,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import RESULTS, result
 from benchmarks.scores import Row, difference, markdown, over_seeds, predictions, shown
-from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage, sft_inputs
+from benchmarks.stages import demo_output, demo_profile, evaluate, laid_over, run_stage, sft_inputs
 from demo.run import at_port, teachers
 
 GROUP, PORT = "ablations", 8781
@@ -51,10 +50,7 @@ ARMS: dict[str, dict[str, dict[str, Any]]] = {
 
 def changed(arm: str, stage: str) -> dict[str, Any]:
     """A data stage's settings in an arm."""
-    config = dict(at_port(demo_profile(), PORT).sections[stage])
-    for name, value in ARMS[arm].get(stage, {}).items():
-        config[name] = {**config[name], **value} if isinstance(value, Mapping) else value
-    return config
+    return laid_over(at_port(demo_profile(), PORT).sections[stage], ARMS[arm].get(stage, {}))
 
 
 def data_of(arm: str, root: Path, note: str) -> dict[str, Path]:

@@ -35,7 +35,7 @@ from benchmarks.scores import (
     recorded,
     shown,
 )
-from benchmarks.stages import demo_output, demo_profile, evaluate, run_key, run_stage
+from benchmarks.stages import demo_output, demo_profile, evaluate, laid_over, run_key, run_stage
 from components.core.data.checkpoint import commit_checkpoint
 from components.core.data.manifest import MANIFEST_NAME
 from pipelines.local.process import torch_defaults
@@ -59,9 +59,7 @@ _PERCENT = frozenset(MEASURES) - {"distinct", "tokens"}
 
 def settings(arm: str, seed: int, scale: float) -> dict[str, Any]:
     """The demo's settings of `hybrid_rl` with one thing changed."""
-    base: dict[str, Any] = {**demo_profile().sections["hybrid_rl"], "seed": seed}
-    for name, value in ABLATIONS[arm].items():
-        base[name] = {**base[name], **value} if isinstance(value, Mapping) else value
+    base = laid_over(demo_profile().sections["hybrid_rl"], {"seed": seed, **ABLATIONS[arm]})
     steps = max(5, round(base["max_steps"] * scale))
     # A checkpoint at 60 % of the steps, to be evaluated as well.
     return {**base, "max_steps": steps, "save_steps": max(1, round(EARLY * steps)), "keep_checkpoints": 3}

@@ -26,7 +26,7 @@ from benchmarks.harness import RESULTS, arguments, result
 from benchmarks.rl.expert import train_expert, write_expert_data
 from benchmarks.rl.hybrid import sealed
 from benchmarks.scores import Row, answers, markdown, over_seeds, shown
-from benchmarks.stages import DEMO, Finished, demo_output, demo_param, demo_profile, run_stage
+from benchmarks.stages import DEMO, Finished, demo_output, demo_param, demo_profile, laid_over, run_stage
 from components.core.data.pins import pin
 
 GROUP = "teacher"
@@ -132,10 +132,7 @@ def mini_setting(out: Path) -> Setting:
 
 def settings(arm: str, setting: Setting) -> dict[str, Any]:
     """Settings of `hybrid_rl` in an arm, without its teacher."""
-    config = dict(setting.rl)
-    for name, value in ARMS[arm].items():
-        config[name] = {**config.get(name, {}), **value} if isinstance(value, Mapping) else value
-    return config
+    return laid_over(setting.rl, ARMS[arm])
 
 
 def train(arm: str, seed: int, setting: Setting, teacher: Path) -> Finished:
