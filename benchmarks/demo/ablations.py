@@ -19,13 +19,12 @@ intervals over pictures.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, result
-from benchmarks.scores import Row, difference, markdown, over_seeds, predictions, shown
+from benchmarks.harness import RESULTS, arguments, result
+from benchmarks.scores import Row, by_arm, difference, markdown, over_seeds, predictions, recorded, shown
 from benchmarks.stages import demo_output, demo_profile, evaluate, laid_over, run_stage, sft_inputs
 from demo.run import at_port, teachers
 
@@ -106,28 +105,21 @@ def main(seeds: list[int], arms: list[str], steps: int) -> None:
         for arm, rows in run_seed(seed, arms, steps).items():
             runs.setdefault(arm, []).append(rows)
             print(f"{arm}, seed {seed}: {shown(over_seeds([rows], 'domain'))}", file=sys.stderr, flush=True)
-    figures: dict[str, Any] = {}
-    lines, changes = [], []
+    estimates = {arm: {m: over_seeds(own, m) for m in MEASURES} for arm, own in runs.items()}
+    figures = recorded(estimates)
+    changes = []
     for arm, own in runs.items():
-        estimates = {m: over_seeds(own, m) for m in MEASURES}
-        lines.append([arm, *(shown(estimates[m]) for m in MEASURES)])
-        figures[arm] = {m: estimate.to_json() for m, estimate in estimates.items()}
         if arm != SHIPPED and SHIPPED in runs:
             against = {m: difference(own, runs[SHIPPED], m) for m in MEASURES}
             changes.append([f"with - without {arm}", *(shown(against[m]) for m in MEASURES)])
             figures[arm]["shipped_minus_this"] = {m: change.to_json() for m, change in against.items()}
-    head = [f"{m} %" for m in MEASURES]
-    print(markdown(["arm", *head], lines))
-    print("\n" + markdown(["points, paired", *head], changes))
+    print(by_arm(estimates))
+    print("\n" + markdown(["points, paired", *(f"{m} %" for m in MEASURES)], changes))
     result("ablations", seeds=seeds, steps=steps, arms=figures)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated, of worlds of `make bench-demo`")
-    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
+    parser = arguments(__doc__, tuple(ARMS))
     parser.add_argument("--steps", type=int, default=300, help="of domain training")
     given = parser.parse_args()
-    main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), given.steps)
+    main(given.seeds, given.arms, given.steps)

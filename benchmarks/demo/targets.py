@@ -163,8 +163,7 @@ def run(seed: int, arithmetic: str, settings: Sequence[str], port: int = PORT) -
     argv += ["--port", str(port)]
     for setting in chosen:
         argv += ["--set", setting]
-    env = {**torch_defaults(), **os.environ}
-    env |= ARITHMETICS[arithmetic]
+    env = {**torch_defaults(), **os.environ, **ARITHMETICS[arithmetic]}
     print(f"{arithmetic}, seed {seed}: {root}/run.log", file=sys.stderr, flush=True)
     started = time.monotonic()
     with open(root / "run.log", "ab") as log:

@@ -18,12 +18,11 @@ the demo's first stage.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, result
-from benchmarks.scores import Row, answers, markdown, over_seeds, predictions, shown
+from benchmarks.harness import RESULTS, arguments, result
+from benchmarks.scores import Row, answers, markdown, over_seeds, predictions, recorded, shown
 from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage, sft_inputs
 
 GROUP = "restoration"
@@ -101,26 +100,21 @@ def main(seeds: list[int], arms: list[str], rates: list[float], steps: int) -> N
     estimates = {arm: {m: over_seeds(own, m) for m in MEASURES} for arm, own in runs.items()}
     base, first = estimates[BASE], estimates[FIRST]
     gain = first["domain"].value - base["domain"].value
-    figures: dict[str, Any] = {}
+    figures = recorded(estimates)
     lines = []
     for arm, own in estimates.items():
         general = own["general"].value / base["general"].value
         kept = (own["domain"].value - base["domain"].value) / gain
         lines.append([arm, *(shown(own[m]) for m in MEASURES), f"{100 * general:.1f}", f"{100 * kept:.1f}"])
-        figures[arm] = {m: estimate.to_json() for m, estimate in own.items()}
         figures[arm] |= {"general_kept": round(general, 4), "gain_kept": round(kept, 4)}
     print(markdown(["arm", *(f"{m} %" for m in MEASURES), "general kept %", "gain kept %"], lines))
     result("restoration", seeds=seeds, rates=rates, steps=steps, arms=figures)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seeds", default="0,1,2", help="comma-separated, of worlds of `make bench-demo`")
-    parser.add_argument("--arms", default=",".join(ARMS), help="comma-separated, of: " + ", ".join(ARMS))
+    parser = arguments(__doc__, tuple(ARMS))
     parser.add_argument("--rates", default="5e-4", help="comma-separated learning rates of distillation")
     parser.add_argument("--steps", type=int, default=120, help="of distillation")
     given = parser.parse_args()
     chosen = [float(rate) for rate in given.rates.split(",")]
-    main([int(seed) for seed in given.seeds.split(",")], given.arms.split(","), chosen, given.steps)
+    main(given.seeds, given.arms, chosen, given.steps)
