@@ -76,6 +76,16 @@ class Judge(Settings):
     """A longer answer to a judged question has quality 0. Set it near the longest good answer."""
 
 
+class Length(Settings):
+    """Which groups are asked to be brief, and how much."""
+
+    by_pass_rate: bool = False
+    """Weigh the reward by the group's share of right responses (ALP, arXiv 2506.05256)."""
+    full_difference: int = Field(default=1, ge=1)
+    """Tokens between a group's shortest and longest response from which the reward counts in full; below,
+    in proportion. 1: always in full."""
+
+
 class Guards(Settings):
     """Limits beyond which a response counts as reward hacking: no correctness, no format reward."""
 
@@ -205,6 +215,8 @@ class Config(Settings):
     """Scale the combined advantages of a batch to unit variance (GDPO, arXiv 2601.05242)."""
     diversity: Diversity = Diversity()
     """When two responses mean the same."""
+    length: Length = Length()
+    """How the length reward presses on a group."""
     judge: Judge | None = None
     """Grades of open answers by a served model; without one nothing is judged."""
     guards: Guards = Guards()

@@ -128,6 +128,7 @@ class Scorer:
         scored = np.array([not single.errors for single in singles], dtype=bool)
         rewards = {name: np.array([single.rewards[name] for single in singles]) for name in self.of_rollout}
         rewards |= {name: np.zeros(len(singles)) for name in self.of_group}
+        shares = {name: np.ones(len(singles)) for name, own in self.of_group.items() if own.share}
         meanings = []
         for start in range(0, len(singles), size):
             rows = slice(start, start + size)
@@ -135,6 +136,8 @@ class Scorer:
             group = Group(rollouts[rows], (rewards["correctness"][rows] > 0.5).tolist(), meanings[-1])
             for name, reward in self.of_group.items():
                 rewards[name][rows] = reward.function(group)
+                if reward.share is not None:
+                    shares[name][rows] = reward.share(group, config)
         right = _right_by_group(rewards["correctness"], size)
         modes = modes_at(
             config.advantage,
@@ -149,6 +152,8 @@ class Scorer:
         if config.diversity.combine == "multiply":
             factors, weights["diversity"] = (1.0 + rewards["diversity"]) / 2.0, 0.0
         components = component_advantages(rewards, size, scored, modes, config.k, factors)
+        for name, share in shares.items():
+            components[name] *= share
         advantages = combine(components, weights, config.batch_normalise)
         return Scored(rollouts, rewards, components, weights, advantages, meanings, scored, errors, modes)
 

@@ -93,7 +93,7 @@ def toy_pipeline(tmp_path: Path) -> Callable[..., Path]:
 WIDTHS = {"desk": 1280, "phone": 390}
 
 
-# Playwright's event loop counts as running in this thread until the fixture ends: no other module may meet it.
+# Playwright's event loop counts as running until the fixture ends: no other module may meet it.
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -99,6 +99,8 @@ class GroupReward:
     weight: Weight
     function: Callable[[Group], list[float]]
     order: int
+    share: Callable[[Group, Any], float] | None = None
+    """`share(group, config)`: how much of its normalised advantages a group takes, in [0, 1]; None is all."""
 
 
 _REGISTRY: dict[str, RolloutReward | GroupReward] = {}
@@ -113,14 +115,17 @@ def rollout_reward(weight: Weight) -> Callable[[F], F]:
     return lambda function: _register(function, RolloutReward(weight, function))
 
 
-def group_reward(weight: Weight, order: int = 0) -> Callable[[F], F]:
+def group_reward(
+    weight: Weight, order: int = 0, share: Callable[[Group, Any], float] | None = None
+) -> Callable[[F], F]:
     """Register `function(group)`, which returns one number a rollout.
 
     Args:
         weight: in the advantage, unless the settings say otherwise.
         order: of summation among group rewards, then by name. It decides the last bit of an advantage.
+        share: of a group's normalised advantages that count; normalising leaves nothing of a reward's scale.
     """
-    return lambda function: _register(function, GroupReward(weight, function, order))
+    return lambda function: _register(function, GroupReward(weight, function, order, share))
 
 
 def _register(function: F, reward: RolloutReward | GroupReward) -> F:

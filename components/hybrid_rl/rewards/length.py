@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from components.hybrid_rl.rewards import Group, Ramp, group_reward
 
 
+def pressure(group: Group, config: Any) -> float:
+    """How much of its length advantages a group takes, in [0, 1].
+
+    `length.by_pass_rate` gives the group's share of right responses: a question that is hardly solved may
+    be thought about at length (ALP, arXiv 2506.05256). `length.full_difference` holds small differences down.
+    """
+    tokens = [rollout.tokens for rollout in group.rollouts]
+    solved = sum(group.right) / len(tokens) if config.length.by_pass_rate else 1.0
+    return solved * min(1.0, (max(tokens) - min(tokens)) / config.length.full_difference)
+
+
 # Off during a warm-up, because it otherwise slows learning at the start.
-@group_reward(weight=Ramp(start=0.0, end=0.3, begin=0.1, finish=0.1))
+@group_reward(weight=Ramp(start=0.0, end=0.3, begin=0.1, finish=0.1), share=pressure)
 def length(group: Group) -> list[float]:
     """Length reward of every response of one group.
 
