@@ -79,6 +79,8 @@ class Judge(Settings):
 class Length(Settings):
     """Which groups are asked to be brief, and how much."""
 
+    answer_types: list[AnswerType] = Field(default=list(get_args(AnswerType)), min_length=1)
+    """Types of answer that are asked to be brief. Denying what is absent, for one, takes looking."""
     by_pass_rate: bool = False
     """Weigh the reward by the group's share of right responses (ALP, arXiv 2506.05256)."""
     full_difference: int = Field(default=1, ge=1)

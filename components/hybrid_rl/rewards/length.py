@@ -8,11 +8,13 @@ from components.hybrid_rl.rewards import Group, Ramp, group_reward
 
 
 def pressure(group: Group, config: Any) -> float:
-    """How much of its length advantages a group takes, in [0, 1].
+    """How much of its length advantages a group takes, in [0, 1]; 0 for types of answer that may be long.
 
     `length.by_pass_rate` gives the group's share of right responses: a question that is hardly solved may
     be thought about at length (ALP, arXiv 2506.05256). `length.full_difference` holds small differences down.
     """
+    if group.rollouts[0].answer_type not in config.length.answer_types:
+        return 0.0
     tokens = [rollout.tokens for rollout in group.rollouts]
     solved = sum(group.right) / len(tokens) if config.length.by_pass_rate else 1.0
     return solved * min(1.0, (max(tokens) - min(tokens)) / config.length.full_difference)

@@ -37,6 +37,8 @@ def test_pressure_by_hand():
     assert pressure(mixed, config(full_difference=16)) == 0.5
     assert pressure(mixed, config(full_difference=16, by_pass_rate=True)) == 0.375
     assert pressure(group([3, 3], [True, False]), config()) == 0.0
+    assert pressure(mixed, config(answer_types=["span", "number"])) == 1.0
+    assert pressure(mixed, config(answer_types=["span", "yes_no"])) == 0.0
 
 
 @given(GROUPS, st.integers(1, 64), st.booleans())
