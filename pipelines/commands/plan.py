@@ -16,7 +16,7 @@ from components.core.plan.stages import plan_run
 from components.core.plan.teacher import checkpoint_of
 from components.core.sources.copies import is_far, local_copy
 from components.core.stage.errors import DataError, NoInputError
-from pipelines.commands.shared import SetOption, clear_errors
+from pipelines.commands.shared import DEFAULT_PROFILE, ProfileOption, SetOption, clear_errors
 from pipelines.profile.run_profile import Profile, load_profile
 
 app = typer.Typer()
@@ -48,7 +48,8 @@ class Planned:
 @app.command()
 @clear_errors()
 def plan(
-    profile: Annotated[Path, typer.Argument(help="Run profile (YAML).")],
+    given: Annotated[Path | None, typer.Argument(metavar="[PROFILE]", help="Same as --profile.")] = None,
+    profile: ProfileOption = DEFAULT_PROFILE,
     set_: SetOption = None,
     catalogue: Annotated[
         Path | None, typer.Option(help="Dataset `images` of a run: how many pictures, and how large.")
@@ -65,7 +66,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a run will need, stage by stage: requests, tokens, memory of a GPU, GPU-hours, disk."""
-    checked = load_profile(profile, set_ or [])
+    checked = load_profile(given or profile, set_ or [])
     settings = checked.settings
     stated = gpu or settings["preflight"].gpu  # type: ignore[attr-defined]
     kind = parse_gpu(stated) if stated else None

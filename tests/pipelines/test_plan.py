@@ -37,6 +37,10 @@ def test_as_a_table():
     assert {"qa_synthesis", "voting_filter", "sft_1_domain", "hybrid_rl", "evaluation"} <= tasks
 
 
+def test_the_profile_is_an_option_as_in_other_commands():
+    assert run("--profile", PROFILE, "--gpu", "H100-80GB").output == run(PROFILE, "--gpu", "H100-80GB").output
+
+
 def test_as_json_parts_add_up():
     done = run(PROFILE, "--gpu", "H100-80GB", "--json", "--images", "500")
     document = json.loads(done.output)
