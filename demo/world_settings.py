@@ -18,7 +18,7 @@ class WorldSettings:
     """How much of everything."""
 
     images: int = 640
-    general_images: int = 1600
+    general_images: int = 2000
     benchmark_items: int = 500
     """Questions of the domain benchmark; pictures with two hallucination probes each."""
     general_items: int = 1000
