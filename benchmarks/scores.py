@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.stages import DEMO, Finished
 from components.core.data.dataset import Dataset
-from components.core.stats import Estimate, mean_estimate, paired_comparison
+from components.core.stats import Estimate, mean_estimate, paired_comparison, pass_at_k
 
 Row = dict[str, Any]
 K = 8
@@ -74,7 +74,8 @@ def _pass_1(rows: list[Row]) -> Values:
 
 
 def _pass_k(rows: list[Row]) -> Values:
-    return _sampled(rows, lambda own: max(r["score"] for r in own[:K]))
+    """Estimated from all samples of an item: more than K make it surer."""
+    return _sampled(rows, lambda own: float(pass_at_k(len(own), [sum(r["score"] == 1 for r in own)], K)[0]))
 
 
 def _distinct(rows: list[Row]) -> Values:
