@@ -127,15 +127,18 @@ def over_seeds(runs: Sequence[list[Row]], measure: str) -> Estimate:
 
 
 def difference(incumbent: Sequence[list[Row]], candidate: Sequence[list[Row]], measure: str) -> Estimate:
-    """Candidate minus incumbent on the same items of the same seeds; for measures in [0, 1]."""
-    before, after, clusters = [], [], []
+    """Candidate minus incumbent on the same items of the same seeds."""
+    before, after, clusters, bounded = [], [], [], True
     for rows, others in zip(incumbent, candidate, strict=True):
         own, other = MEASURES[measure](rows), MEASURES[measure](others)
+        bounded = own.bounded
         for item, value in own.by_item.items():
             before.append(value)
             after.append(other.by_item[item])
             clusters.append(own.clusters[item])
-    return paired_comparison(before, after, clusters).difference
+    if bounded:
+        return paired_comparison(before, after, clusters).difference
+    return mean_estimate(np.subtract(after, before), clusters, bounds=None)
 
 
 def markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
