@@ -21,7 +21,7 @@ class WorldSettings:
     general_images: int = 2000
     benchmark_items: int = 500
     """Questions of the domain benchmark; pictures with two hallucination probes each."""
-    general_items: int = 1000
+    general_items: int = 2000
     """Questions of the general benchmark: the gate allows it the narrowest change."""
     questions_per_general_image: int = 10
     general_reasoning_share: float = 0.3
