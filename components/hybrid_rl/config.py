@@ -86,6 +86,9 @@ class Length(Settings):
     full_difference: int = Field(default=1, ge=1)
     """Tokens between a group's shortest and longest response from which the reward counts in full; below,
     in proportion. 1: always in full."""
+    until: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the starting policy's mean length at which a question is not pressed any more; on the way
+    there the reward falls in proportion. 0 presses always, as do questions without a measured length."""
 
 
 class Guards(Settings):
@@ -320,6 +323,8 @@ class Config(Settings):
             raise ValueError("save_steps must be a multiple of updates_per_generation")
         if self.prompts.refresh_every_steps % self.updates_per_generation:
             raise ValueError("prompts.refresh_every_steps must be a multiple of updates_per_generation")
+        if self.length.until and not self.prompts.pass_rate_samples:
+            raise ValueError("length.until needs prompts.pass_rate_samples, which measure the lengths")
         if self.prompts.refresh_every_steps and not self.prompts.pass_rate_samples:
             raise ValueError("prompts.refresh_every_steps needs prompts.pass_rate_samples")
         measured = self.prompts.hard_share or self.switch_by == "explored"

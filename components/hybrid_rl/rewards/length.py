@@ -12,12 +12,20 @@ def pressure(group: Group, config: Any) -> float:
 
     `length.by_pass_rate` gives the group's share of right responses: a question that is hardly solved may
     be thought about at length (ALP, arXiv 2506.05256). `length.full_difference` holds small differences down.
+    `length.until` lets the pressure end, which otherwise goes on until answers have no reasons left.
     """
-    if group.rollouts[0].answer_type not in config.length.answer_types:
+    settings = config.length
+    first = group.rollouts[0]
+    if first.answer_type not in settings.answer_types:
         return 0.0
     tokens = [rollout.tokens for rollout in group.rollouts]
-    solved = sum(group.right) / len(tokens) if config.length.by_pass_rate else 1.0
-    return solved * min(1.0, (max(tokens) - min(tokens)) / config.length.full_difference)
+    share = min(1.0, (max(tokens) - min(tokens)) / settings.full_difference)
+    if settings.by_pass_rate:
+        share *= sum(group.right) / len(tokens)
+    if settings.until and first.start_tokens:
+        length_now = sum(tokens) / len(tokens) / first.start_tokens
+        share *= min(1.0, max(0.0, (length_now - settings.until) / (1.0 - settings.until)))
+    return share
 
 
 # Off during a warm-up, because it otherwise slows learning at the start.

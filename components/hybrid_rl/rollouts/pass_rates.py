@@ -67,6 +67,7 @@ def measure(
             right = [_right(prompt, completion.text) for completion in completions]
             found[prompt.prompt_id] = {
                 "pass_rate": sum(right) / len(right) if right else -1.0,
+                "start_tokens": prompt.start_tokens or _mean_tokens(completions),
                 "blank_answer": _extract(prompt, without[0].text) if without else prompt.blank_answer,
                 "swapped_answer": _extract(prompt, other[0].text) if other else prompt.swapped_answer,
             }
@@ -84,6 +85,10 @@ def blanked(picture: bytes) -> Image.Image:
 
 def _extract(prompt: Prompt, response: str) -> str:
     return extract(response, prompt.answer_type, prompt.choices, prompt.question)
+
+
+def _mean_tokens(completions: Sequence[Completion]) -> float:
+    return sum(c.tokens for c in completions) / len(completions) if completions else 0.0
 
 
 def _right(prompt: Prompt, response: str) -> bool:

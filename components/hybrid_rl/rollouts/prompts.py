@@ -28,6 +28,8 @@ class Prompt(Question):
     """1 - agreement of the voters."""
     pass_rate: float = -1.0
     """Share of the policy's answers that were right; -1 when not measured."""
+    start_tokens: float = 0.0
+    """Mean length of the starting policy's answers, end tokens included; 0 when not measured."""
     blank_answer: str | None = None
     """The starting policy's answer to a blanked image; None when not asked."""
     swap_image_id: str = ""

@@ -26,6 +26,8 @@ class Rollout(Question):
     """Length of the response, the end token included."""
     truncated: bool = False
     """The response met the token limit before its end token."""
+    start_tokens: float = 0.0
+    """Mean length of the starting policy's responses to the question; 0 when not measured."""
     blank_answer: str | None = None
     """The starting policy's answer to the same question on a blanked image; None when not asked."""
     swapped_answer: str | None = None
@@ -52,6 +54,7 @@ def make_rollout(
         answer=extract(response, prompt["answer_type"], choices, str(prompt["question"])),
         tokens=len(token_ids),
         truncated=not token_ids or token_ids[-1] not in end_tokens,
+        start_tokens=float(prompt.get("start_tokens") or 0.0),
         blank_answer=prompt.get("blank_answer"),
         swapped_answer=prompt.get("swapped_answer"),
     )

@@ -21,12 +21,14 @@ def config(**length) -> Config:
     return Config(group_size=4, k=2, weights=only, length=length, **modes)
 
 
-def rollout(prompt: str, right: bool, tokens: int):
-    return make_rollout({**PROMPT, "prompt_id": prompt}, "7" if right else "8", [5] * tokens, frozenset({1}))
+def rollout(prompt: str, right: bool, tokens: int, start: float = 0.0):
+    row = {**PROMPT, "prompt_id": prompt, "start_tokens": start}
+    return make_rollout(row, "7" if right else "8", [5] * tokens, frozenset({1}))
 
 
-def group(lengths: list[int], right: list[bool]) -> Group:
-    return Group([rollout("p", *pair) for pair in zip(right, lengths, strict=True)], right, [0] * len(right))
+def group(lengths: list[int], right: list[bool], start: float = 0.0) -> Group:
+    rollouts = [rollout("p", *pair, start) for pair in zip(right, lengths, strict=True)]
+    return Group(rollouts, right, [0] * len(right))
 
 
 def test_pressure_by_hand():
@@ -39,6 +41,20 @@ def test_pressure_by_hand():
     assert pressure(group([3, 3], [True, False]), config()) == 0.0
     assert pressure(mixed, config(answer_types=["span", "number"])) == 1.0
     assert pressure(mixed, config(answer_types=["span", "yes_no"])) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("start", "share"),
+    # 6 tokens on average: all of the start, 80 %, 60 %, 50 %, more than the start, and not measured.
+    [(6, 1.0), (7.5, 0.5), (10, 0.0), (12, 0.0), (4, 1.0), (0, 1.0)],
+)
+def test_pressure_ends_where_answers_are_short_enough(start, share):
+    assert pressure(group([4, 8], [True, True], start), config(until=0.6)) == pytest.approx(share)
+
+
+def test_lengths_have_to_be_measured():
+    with pytest.raises(ValueError, match=r"length\.until needs prompts\.pass_rate_samples"):
+        Config(length={"until": 0.6}, prompts={"pass_rate_samples": 0})
 
 
 @given(GROUPS, st.integers(1, 64), st.booleans())
