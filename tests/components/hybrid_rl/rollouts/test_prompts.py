@@ -180,21 +180,22 @@ def test_interrupted_measurement_goes_on_where_it_was(tiny_checkpoint, coloured_
     whole = run(WorkDir(tmp_path / "whole"), asked)
     assert sum(done) == 6 and all(0 <= p.pass_rate <= 1 and p.blank_answer is not None for p in whole)
     assert [p.swapped_answer is None for p in whole] == [False] * 5 + [True]
+    assert all(1 <= p.start_tokens <= 8 for p in whole)
     killed = WorkDir(tmp_path / "part")
     run(killed, asked[:2])  # the first batch, then the process dies
     assert len(killed.journal("rates")) == 2
     assert run(WorkDir(tmp_path / "part"), asked) == whole
 
 
-def test_what_was_answered_without_the_picture_is_not_asked_again(
-    tiny_checkpoint, coloured_pictures, tmp_path
-):
+def test_what_the_starting_policy_answered_stays(tiny_checkpoint, coloured_pictures, tmp_path):
     model, processor = load_model(tiny_checkpoint, "float32"), load_processor(tiny_checkpoint)
-    known = [replace(prompt("p", -1.0), image_id="0", question="How many shapes?", blank_answer="as before")]
+    asked = replace(prompt("p", -1.0), image_id="0", question="How many shapes?")
+    known = [replace(asked, blank_answer="as before", start_tokens=99.0)]
     config = Config.model_validate({"max_completion_tokens": 8, "weights": {"perception": 0.1}})
     pictures, divided = Pictures(coloured_pictures), SharedBatches(WorkDir(tmp_path), "again")
     again = measure(known, model, processor, pictures, config, divided)
-    assert again[0].blank_answer == "as before" and again[0].pass_rate >= 0
+    assert again[0].blank_answer == "as before" and again[0].start_tokens == 99.0
+    assert again[0].pass_rate >= 0
 
 
 def test_blanked_picture_keeps_its_size(coloured_pictures):
