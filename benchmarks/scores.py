@@ -128,15 +128,12 @@ def over_seeds(runs: Sequence[list[Row]], measure: str) -> Estimate:
 
 def difference(incumbent: Sequence[list[Row]], candidate: Sequence[list[Row]], measure: str) -> Estimate:
     """Candidate minus incumbent on the same items of the same seeds."""
-    before, after, clusters, bounded = [], [], [], True
-    for rows, others in zip(incumbent, candidate, strict=True):
-        own, other = MEASURES[measure](rows), MEASURES[measure](others)
-        bounded = own.bounded
-        for item, value in own.by_item.items():
-            before.append(value)
-            after.append(other.by_item[item])
-            clusters.append(own.clusters[item])
-    if bounded:
+    of = MEASURES[measure]
+    pairs = [(of(rows), of(others)) for rows, others in zip(incumbent, candidate, strict=True)]
+    before = [value for own, _ in pairs for value in own.by_item.values()]
+    after = [other.by_item[item] for own, other in pairs for item in own.by_item]
+    clusters = [own.clusters[item] for own, _ in pairs for item in own.by_item]
+    if pairs[0][0].bounded:
         return paired_comparison(before, after, clusters).difference
     return mean_estimate(np.subtract(after, before), clusters, bounds=None)
 
