@@ -29,6 +29,10 @@ class Values:
     by_item: Mapping[str, float]
     clusters: Mapping[str, str]
     bounded: bool = True
+    """Whether all values lie in [0, 1]."""
+
+
+Measures = Mapping[str, Callable[[list[Row]], Values]]
 
 
 def predictions(evaluation: Finished, world: Path = DEMO / "world") -> list[Row]:
@@ -95,7 +99,7 @@ def _tokens(rows: list[Row]) -> Values:
 
 OPEN = frozenset({"meaning", "action", "end_action", "end_meaning", "next_right", "end"})
 """Categories of the domain benchmark whose answers are words or phrases."""
-MEASURES: dict[str, Callable[[list[Row]], Values]] = {
+MEASURES: Measures = {
     "domain": _greedy("domain"),
     "general": _greedy("general"),
     "pass@1": _pass_1,
@@ -118,17 +122,22 @@ def _values(rows: Iterable[Row], measure: Callable[[list[Row]], float]) -> Value
     )
 
 
-def over_seeds(runs: Sequence[list[Row]], measure: str) -> Estimate:
+def over_seeds(runs: Sequence[list[Row]], measure: str, measures: Measures = MEASURES) -> Estimate:
     """A measure's mean over the items of all seeds' runs."""
-    found = [MEASURES[measure](rows) for rows in runs]
+    found = [measures[measure](rows) for rows in runs]
     values = [value for one in found for value in one.by_item.values()]
     clusters = [cluster for one in found for cluster in one.clusters.values()]
     return mean_estimate(values, clusters, bounds=(0.0, 1.0) if found[0].bounded else None)
 
 
-def difference(incumbent: Sequence[list[Row]], candidate: Sequence[list[Row]], measure: str) -> Estimate:
+def difference(
+    incumbent: Sequence[list[Row]],
+    candidate: Sequence[list[Row]],
+    measure: str,
+    measures: Measures = MEASURES,
+) -> Estimate:
     """Candidate minus incumbent on the same items of the same seeds."""
-    of = MEASURES[measure]
+    of = measures[measure]
     pairs = [(of(rows), of(others)) for rows, others in zip(incumbent, candidate, strict=True)]
     before = [value for own, _ in pairs for value in own.by_item.values()]
     after = [other.by_item[item] for own, other in pairs for item in own.by_item]

@@ -5,27 +5,23 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.rl.questions import Item
+from benchmarks.scores import Measures, Row, Values
 from components.core.answers import extract
 from components.core.answers.comparison import agree
 from components.core.resume.journal import Journal
 from components.core.stage.settings import Endpoint
-from components.core.stats import Estimate, mean_estimate
 from components.core.vlm import generate, load_model, load_processor, set_threads
-from components.hybrid_rl.config import Judge as JudgeSettings
 from components.hybrid_rl.rewards.asked.judge import Judge
 from components.hybrid_rl.rollouts.rollout import Rollout
+from components.hybrid_rl.settings import Judge as JudgeSettings
 from demo.world import open_questions
 
-Row = dict[str, Any]
-Values = dict[str, tuple[float, str]]
-"""Item -> (its value, its cluster)."""
 SAMPLES, MAX_TOKENS = 8, 32
 _SAMPLED = ("domain", "open")
 
@@ -96,25 +92,38 @@ def _grade(rows: Sequence[Row], items: Sequence[Item], judge: Endpoint, journal:
         row["quality"] = quality
 
 
-def _greedy(benchmark: str, value: Callable[[Row], float]) -> Callable[[Sequence[Row]], Values]:
-    def of(rows: Sequence[Row]) -> Values:
+def _values(
+    rows: Iterable[Row], key: str, value: Callable[[list[Row]], float], *, bounded: bool = True
+) -> Values:
+    """A value of all rows that have `key` in common; the rows of one picture are one cluster."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row[key]].append(row)
+    return Values(
+        {name: value(own) for name, own in found.items()},
+        {name: own[0]["group"] for name, own in found.items()},
+        bounded,
+    )
+
+
+def _greedy(benchmark: str, column: str = "score", *, bounded: bool = True) -> Callable[[list[Row]], Values]:
+    """A column of the greedy answers."""
+
+    def of(rows: list[Row]) -> Values:
         own = [row for row in rows if row["benchmark"] == benchmark and row["sample"] == 0]
-        return {row["item"]: (value(row), row["group"]) for row in own}
+        return _values(own, "item", lambda told: float(told[0][column]), bounded=bounded)
 
     return of
 
 
-def _of_all(
-    benchmark: str, key: str, value: Callable[[list[Row]], float], greedy: bool = False
-) -> Callable[[Sequence[Row]], Values]:
-    """A value of all answers that have `key` in common: samples of an item, or greedy answers of a pair."""
+def _sampled(
+    benchmark: str, value: Callable[[list[Row]], float], *, bounded: bool = True
+) -> Callable[[list[Row]], Values]:
+    """A value of an item's samples."""
 
-    def of(rows: Sequence[Row]) -> Values:
-        found: dict[str, list[Row]] = defaultdict(list)
-        for row in rows:
-            if row["benchmark"] == benchmark and (row["sample"] == 0) == greedy:
-                found[row[key]].append(row)
-        return {name: (value(own), own[0]["group"]) for name, own in found.items()}
+    def of(rows: list[Row]) -> Values:
+        own = [row for row in rows if row["benchmark"] == benchmark and row["sample"] > 0]
+        return _values(own, "item", value, bounded=bounded)
 
     return of
 
@@ -135,42 +144,28 @@ def _meanings(own: list[Row]) -> float:
     return float(len({row["meaning"] for row in own if row["score"]}))
 
 
-def _absent(rows: Sequence[Row]) -> Values:
+def _absent(rows: list[Row]) -> Values:
     own = [row for row in rows if row["benchmark"] == "hallucination" and row["absent"]]
-    return {row["item"]: (float(row["said"] == "yes"), row["group"]) for row in own}
+    return _values(own, "item", lambda told: float(told[0]["said"] == "yes"))
 
 
-MEASURES: Mapping[str, Callable[[Sequence[Row]], Values]] = {
-    "domain": _greedy("domain", lambda row: row["score"]),
-    "pass@1": _of_all("domain", "item", _mean),
-    f"pass@{SAMPLES}": _of_all("domain", "item", _any),
-    "tokens": _greedy("domain", lambda row: float(row["tokens"])),
+def _swapped(rows: list[Row]) -> Values:
+    return _values([row for row in rows if row["benchmark"] == "swapped"], "group", _all)
+
+
+MEASURES: Measures = {
+    "domain": _greedy("domain"),
+    "pass@1": _sampled("domain", _mean),
+    f"pass@{SAMPLES}": _sampled("domain", _any),
+    "tokens": _greedy("domain", "tokens", bounded=False),
     "hallucination": _absent,
-    "probe accuracy": _greedy("hallucination", lambda row: row["score"]),
-    "swapped": _of_all("swapped", "group", _all, greedy=True),
-    "open right": _of_all("open", "item", _mean),
-    "open meanings": _of_all("open", "item", _meanings),
-    "open quality": _greedy("open", lambda row: float(row["quality"])),
-    "open tokens": _greedy("open", lambda row: float(row["tokens"])),
+    "probe accuracy": _greedy("hallucination"),
+    "swapped": _swapped,
+    "open right": _sampled("open", _mean),
+    "open meanings": _sampled("open", _meanings, bounded=False),
+    "open quality": _greedy("open", "quality"),
+    "open tokens": _greedy("open", "tokens", bounded=False),
 }
 """Swapped: both of two pictures are answered rightly. Meanings: different right ones among eight samples."""
 COUNTS = frozenset({"tokens", "open meanings", "open tokens"})
 """Measures that are no shares."""
-
-
-def over_seeds(runs: Sequence[Sequence[Row]], measure: str) -> Estimate:
-    """Mean over the items of all seeds; the items of one picture are one cluster."""
-    pairs = [pair for rows in runs for pair in MEASURES[measure](rows).values()]
-    values, clusters = zip(*pairs, strict=True)
-    return mean_estimate(values, clusters, bounds=None if measure in COUNTS else (0.0, 1.0))
-
-
-def difference(before: Sequence[Sequence[Row]], after: Sequence[Sequence[Row]], measure: str) -> Estimate:
-    """Mean of the items' differences, after minus before, on the same items of the same seeds."""
-    changes: list[float] = []
-    clusters: list[str] = []
-    for rows, others in zip(before, after, strict=True):
-        own, other = MEASURES[measure](rows), MEASURES[measure](others)
-        changes += [other[item][0] - value for item, (value, _) in own.items()]
-        clusters += [cluster for _, cluster in own.values()]
-    return mean_estimate(changes, clusters, bounds=None)

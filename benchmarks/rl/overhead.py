@@ -32,10 +32,11 @@ from components.core.data.dataset import Dataset
 from components.core.data.image_store import ImageStore
 from components.core.vlm import load_model, load_processor, set_threads
 from components.core.vlm.tokens import banned_token_ids
-from components.hybrid_rl.config import Config, Prompts
+from components.hybrid_rl.config import Config
 from components.hybrid_rl.rollouts.prompts import candidates
 from components.hybrid_rl.rollouts.sampler import PromptSampler
 from components.hybrid_rl.scoring import Scorer
+from components.hybrid_rl.settings import Prompts
 from components.hybrid_rl.trl_config import grpo_config
 
 TEMPERATURE = 50.0

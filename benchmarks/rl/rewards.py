@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import RESULTS, arguments, result
-from benchmarks.rl.measured import COUNTS, MEASURES, Row, difference, measure, over_seeds
+from benchmarks.rl.measured import COUNTS, MEASURES, measure
 from benchmarks.rl.questions import MINI, SMALL, Sizes, heldout, save_items, write_training
-from benchmarks.scores import by_arm, markdown, recorded, shown
+from benchmarks.scores import Row, by_arm, difference, markdown, over_seeds, recorded, shown
 from benchmarks.stages import run_stage
 from components.core.stage.settings import Endpoint
 from demo.run import teachers
@@ -149,13 +149,13 @@ def main(seeds: Sequence[int], arms: Sequence[str], sizes: Sizes) -> None:
     for seed in seeds:  # a seed at a time: a benchmark that is stopped has whole seeds
         for arm, rows in run_seed(seed, arms, sizes).items():
             runs.setdefault(arm, []).append(rows)
-    estimates = {arm: {m: over_seeds(own, m) for m in MEASURES} for arm, own in runs.items()}
+    estimates = {arm: {m: over_seeds(own, m, MEASURES) for m in MEASURES} for arm, own in runs.items()}
     print(by_arm(estimates, plain=COUNTS))
     changes: dict[str, Any] = {}
     lines: list[list[str]] = []
     for arm, against, measures in OWN:
         for name in measures if {arm, against} <= runs.keys() else ():
-            change = difference(runs[against], runs[arm], name)
+            change = difference(runs[against], runs[arm], name, MEASURES)
             moved = "yes" if change.low > 0 or change.high < 0 else "no"
             lines.append([arm, against, name, shown(change, percent=name not in COUNTS), moved])
             changes[f"{arm} - {against}: {name}"] = change.to_json()

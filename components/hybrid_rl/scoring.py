@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from components.core.stats import pass_at_k
 from components.hybrid_rl.advantages.combine import combine, component_advantages
 from components.hybrid_rl.advantages.pass_at_k import Floats, Mode, answer_entropy, modes_at
-from components.hybrid_rl.config import Config, Guards, Judge
+from components.hybrid_rl.config import Config
 from components.hybrid_rl.rewards import Group, GroupReward, Ramp, Rollout, RolloutReward, Weight, built_in
 from components.hybrid_rl.rewards.asked.gaming import GAMING, gamed
 from components.hybrid_rl.rewards.diversity import SIMILARITIES, Similarity, clusters, embedded_similarity
 from components.hybrid_rl.rewards.users import UserReward, load_function
 from components.hybrid_rl.rollouts.guards import GUARDS, guard
+from components.hybrid_rl.settings import Guards, Judge
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from components.core.plan.sizes import KNOWN, ModelSizes, read_sizes, sizes_of
 from components.core.plan.stages import plan_run
 from components.core.plan.teacher import checkpoint_of
 from components.core.sources.copies import is_far, local_copy
-from components.core.stage.errors import DataError, NoInputError
+from components.core.stage.errors import ConfigError, DataError, NoInputError
 from pipelines.commands.shared import DEFAULT_PROFILE, ProfileOption, SetOption, clear_errors
 from pipelines.profile.run_profile import Profile, load_profile
 
@@ -66,6 +66,8 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Say what a run will need, stage by stage: requests, tokens, memory of a GPU, GPU-hours, disk."""
+    if given and profile not in (DEFAULT_PROFILE, given):
+        raise ConfigError(f"two profiles are given, {given} and {profile}: give one")
     checked = load_profile(given or profile, set_ or [])
     settings = checked.settings
     stated = gpu or settings["preflight"].gpu  # type: ignore[attr-defined]

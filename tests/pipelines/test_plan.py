@@ -41,6 +41,11 @@ def test_the_profile_is_an_option_as_in_other_commands():
     assert run("--profile", PROFILE, "--gpu", "H100-80GB").output == run(PROFILE, "--gpu", "H100-80GB").output
 
 
+def test_two_different_profiles_are_refused():
+    done = run(PROFILE, "--profile", str(ROOT / "configs" / "qwen3-vl-2b.yaml"))
+    assert done.exit_code == 78 and "two profiles are given" in done.output
+
+
 def test_as_json_parts_add_up():
     done = run(PROFILE, "--gpu", "H100-80GB", "--json", "--images", "500")
     document = json.loads(done.output)

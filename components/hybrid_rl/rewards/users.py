@@ -13,8 +13,8 @@ from multiprocessing.pool import Pool
 from typing import Any
 
 from components.core.stage.errors import ConfigError
-from components.hybrid_rl.config import ExtraReward
 from components.hybrid_rl.rewards import Rollout, Score
+from components.hybrid_rl.settings import ExtraReward
 
 _WORKERS = 2
 _START_S = 120.0

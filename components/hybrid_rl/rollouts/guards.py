@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from components.hybrid_rl.config import Guards
 from components.hybrid_rl.rollouts.rollout import Rollout
+from components.hybrid_rl.settings import Guards
 
 GUARDS = ("empty", "repetition", "several_answers", "several_choices", "yes_and_no")
 _MARKER = re.compile(r"answer\s*:", re.IGNORECASE)

@@ -13,7 +13,7 @@ from components.core.answers.comparison import answer_kind
 from components.core.data.hashing import seed_for
 from components.core.stats.even_draw import draw_evenly
 from components.core.vlm import format_question
-from components.hybrid_rl.config import Prompts
+from components.hybrid_rl.settings import Prompts
 
 prompt_id = attrgetter("prompt_id")
 

@@ -12,7 +12,7 @@ import numpy as np
 from torch.utils.data import Sampler
 
 from components.core.data.files import write_json_atomic
-from components.hybrid_rl.config import Prompts
+from components.hybrid_rl.settings import Prompts
 
 Reserved = Sequence[tuple[float, Collection[str]]]
 _EPS = 1e-9

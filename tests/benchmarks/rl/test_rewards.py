@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.rl import rewards
-from benchmarks.rl.measured import MEASURES, difference, measure, over_seeds
+from benchmarks.rl.measured import MEASURES, measure
 from benchmarks.rl.questions import MINI, heldout, write_training
+from benchmarks.scores import difference, over_seeds
 from components.core.data.dataset import Dataset
 from components.core.stage.settings import Endpoint, parse_settings
 from components.hybrid_rl.config import Config
@@ -67,15 +68,18 @@ def row(item: str, sample: int, score: float, **more) -> dict:
 def test_measures_by_hand():
     """Item a: right meanings x, x, y and a wrong z: two. Item b: none. Pass@8: one of an item's is right."""
     rows = [row("a", n + 1, float(m != "z"), meaning=m) for n, m in enumerate("xxyz")] + [row("b", 1, 0.0)]
-    assert over_seeds([rows], "open meanings").value == 1.0
-    assert over_seeds([rows], "open right").value == pytest.approx((0.75 + 0) / 2)
+    assert over_seeds([rows], "open meanings", MEASURES).value == 1.0
+    assert over_seeds([rows], "open right", MEASURES).value == pytest.approx((0.75 + 0) / 2)
     sampled = [{**r, "benchmark": "domain"} for r in rows]
-    assert over_seeds([sampled], "pass@8").value == 0.5 and over_seeds([sampled], "pass@1").value == 0.375
+    assert (
+        over_seeds([sampled], "pass@8", MEASURES).value == 0.5
+        and over_seeds([sampled], "pass@1", MEASURES).value == 0.375
+    )
     pairs = [row(f"{g}{n}", 0, s, benchmark="swapped", group=g) for g, n, s in
              [("p", 0, 1.0), ("p", 1, 0.0), ("q", 0, 1.0), ("q", 1, 1.0)]]  # fmt: skip
-    assert over_seeds([pairs], "swapped").value == 0.5
+    assert over_seeds([pairs], "swapped", MEASURES).value == 0.5
     worse = [{**r, "score": 0.0} for r in pairs]
-    assert difference([pairs], [worse], "swapped").value == -0.5
+    assert difference([pairs], [worse], "swapped", MEASURES).value == -0.5
 
 
 def test_the_shipped_base_is_measured_and_nothing_is_asked_twice(items, tmp_path):
@@ -87,4 +91,4 @@ def test_the_shipped_base_is_measured_and_nothing_is_asked_twice(items, tmp_path
         assert 0 < server.teachers.counts["judge-b"]["AnswerGraded"] <= MINI.sampled
     assert measure(ROOT / "nowhere", items, judge, MINI.sampled, out) == rows
     for name in MEASURES:
-        assert over_seeds([rows], name).value >= 0
+        assert over_seeds([rows], name, MEASURES).value >= 0

@@ -7,11 +7,12 @@ import pytest
 
 from components.core.stage.errors import ConfigError
 from components.core.stage.settings import parse_settings
-from components.hybrid_rl.config import Config, ExtraReward
+from components.hybrid_rl.config import Config
 from components.hybrid_rl.rewards import Ramp, Rollout
 from components.hybrid_rl.rewards.users import UserReward
 from components.hybrid_rl.rollouts.rollout import make_rollout
 from components.hybrid_rl.scoring import Scorer, metrics, weight_at
+from components.hybrid_rl.settings import ExtraReward
 
 PROMPT = {
     "prompt_id": "p",

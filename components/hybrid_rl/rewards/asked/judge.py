@@ -12,11 +12,11 @@ from components.core.mllm import ChatRequest, MLLMClient
 from components.core.mllm.prompts import render
 from components.core.resume.journal import Journal
 from components.core.stage.errors import StageError
-from components.hybrid_rl.config import Guards
-from components.hybrid_rl.config import Judge as Settings
 from components.hybrid_rl.rewards import Rollout
 from components.hybrid_rl.rewards.asked.gaming import gamed
 from components.hybrid_rl.rollouts.guards import guard
+from components.hybrid_rl.settings import Guards
+from components.hybrid_rl.settings import Judge as Settings
 
 _MAX_TOKENS = 512
 _ALL_UNUSABLE = 8

@@ -11,10 +11,11 @@ from transformers import TrainerState
 from components.core.resume.shared_batches import SharedBatches
 from components.core.resume.work_dir import WorkDir
 from components.core.vlm import load_model, load_processor
-from components.hybrid_rl.config import Config, Prompts
+from components.hybrid_rl.config import Config
 from components.hybrid_rl.rollouts.pass_rates import RefreshPassRates, blanked, measure
 from components.hybrid_rl.rollouts.prompts import Prompt, candidates, reserved, select, with_swaps
 from components.hybrid_rl.rollouts.sampler import PromptSampler
+from components.hybrid_rl.settings import Prompts
 
 
 def qa(i: int, answer_type: str = "number", split: str = "train", answer: str = "7") -> dict:
