@@ -11,6 +11,7 @@ open questions, where right is what equals the given answer.
 |---|---|---|
 | pass@k | half of the questions hard, pass@k until half is explored | pass@8, plain |
 | length | the length reward | tokens of the domain's answers, plain |
+| length until | the same, less where it costs, until four fifths of the start's length | the same, plain |
 | perception | the perception reward, a quarter of probes | hallucination and swapped pictures, plain |
 | judge | a judge's grades of open answers | quality by another judge, open plain |
 | judge unguarded | the same without a tight limit of words | the same, open plain |
@@ -55,6 +56,10 @@ ARMS: dict[str, dict[str, Any]] = {
         "prompts": {"hard_share": 0.5},
     },
     "length": {"weights": {"length": 0.3}},
+    "length until": {
+        "weights": {"length": 0.5},
+        "length": {"by_pass_rate": True, "full_difference": 8, "until": 0.8},
+    },
     "perception": {"weights": {"perception": 0.5}, "prompts": {"probe_share": 0.25}},
     "open plain": _OPEN,
     "judge": {**_OPEN, **_JUDGE, "weights": {"correctness": 0.0, "judge": 1.0}},
@@ -73,6 +78,7 @@ ARMS: dict[str, dict[str, Any]] = {
 OWN: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("pass@k", "plain", ("pass@8", "pass@1")),
     ("length", "plain", ("tokens", "domain")),
+    ("length until", "plain", ("tokens", "domain", "pass@1")),
     ("perception", "plain", ("hallucination", "swapped", "probe accuracy", "domain")),
     ("judge", "open plain", ("open quality", "open right", "open tokens")),
     ("judge unguarded", "open plain", ("open quality", "open right", "open tokens")),

@@ -56,7 +56,7 @@ def test_every_arm_s_settings_are_the_stage_s(arm):
     config = parse_settings(Config, rewards.settings(arm, 0, MINI), arm)
     assert config.max_steps == MINI.steps
     assert sum(weight != 0.0 for weight in config.weights.values()) == (
-        2 if arm in ("length", "perception", "diversity") else 1
+        2 if arm in ("length", "length until", "perception", "diversity") else 1
     )
 
 
