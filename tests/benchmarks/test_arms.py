@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks.demo import ablations
-from benchmarks.rl import hybrid, rewards
+from benchmarks.rl import hybrid, rewards, teacher
 from benchmarks.rl.questions import SMALL
-from benchmarks.stages import demo_profile
+from benchmarks.stages import demo_profile, laid_over
 from benchmarks.training import alignment, forgetting, restoration
 from components.core.stage.settings import stage_config
 from components.curriculum_sft.config import Config as TrainingConfig
@@ -59,3 +59,10 @@ def test_an_ablation_of_rewards_changes_one_thing(arm: str) -> None:
 @pytest.mark.parametrize("arm", rewards.ARMS)
 def test_a_reward_alone_trains_by_settings_that_exist(arm: str) -> None:
     assert PolicyConfig.model_validate(rewards.settings(arm, 3, SMALL)).max_steps == SMALL.steps
+
+
+@pytest.mark.parametrize("arm", teacher.ARMS)
+def test_a_teacher_s_arms_are_the_demo_s_settings_with_changes(arm: str) -> None:
+    given = laid_over(demo_profile().sections["hybrid_rl"], teacher.ARMS[arm])
+    given |= {"teacher": {"checkpoint": "teacher"}} if arm != "rl" else {}
+    assert PolicyConfig.model_validate(given).objective == arm
