@@ -1,4 +1,4 @@
-"""What `benchmarks.rl.rewards` measures of a checkpoint, with intervals over pictures and seeds."""
+"""What `benchmarks.rl.rewards` measures of a checkpoint, item by item."""
 
 from __future__ import annotations
 
