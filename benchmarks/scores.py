@@ -35,6 +35,25 @@ class Values:
 Measures = Mapping[str, Callable[[list[Row]], Values]]
 
 
+def by_item(
+    rows: Iterable[Row],
+    value: Callable[[list[Row]], float],
+    *,
+    item: str = "item_id",
+    cluster: str = "image_group",
+    bounded: bool = True,
+) -> Values:
+    """A value of the rows that share column `item`, in their order; `cluster` names the picture's column."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row[item]].append(row)
+    return Values(
+        {name: value(own) for name, own in found.items()},
+        {name: own[0][cluster] for name, own in found.items()},
+        bounded,
+    )
+
+
 def predictions(evaluation: Finished, world: Path = DEMO / "world") -> list[Row]:
     """The rows of an evaluation's answers; `absent` says whether a probe is about a light that is off."""
     return answers(evaluation.output("predictions"), world)
@@ -55,22 +74,23 @@ def _absent(world: Path) -> frozenset[str]:
 
 
 def _greedy(benchmark: str) -> Callable[[list[Row]], Values]:
-    return lambda rows: _values(
+    return lambda rows: by_item(
         [r for r in rows if r["benchmark"] == benchmark and r["sample_no"] == 0], lambda own: own[0]["score"]
     )
 
 
 def _hallucination(rows: list[Row]) -> Values:
     probes = [r for r in rows if r["benchmark"] == "hallucination" and r["absent"]]
-    return _values(probes, lambda own: float(own[0]["extracted"] == "yes"))
+    return by_item(probes, lambda own: float(own[0]["extracted"] == "yes"))
 
 
 def _probe_accuracy(rows: list[Row]) -> Values:
     return _greedy("hallucination")(rows)
 
 
-def _sampled(rows: list[Row], measure: Callable[[list[Row]], float]) -> Values:
-    return _values([r for r in rows if r["benchmark"] == "domain" and r["sample_no"] > 0], measure)
+def _sampled(rows: list[Row], measure: Callable[[list[Row]], float], *, bounded: bool = True) -> Values:
+    own = [r for r in rows if r["benchmark"] == "domain" and r["sample_no"] > 0]
+    return by_item(sorted(own, key=lambda r: r["sample_no"]), measure, bounded=bounded)
 
 
 def _pass_1(rows: list[Row]) -> Values:
@@ -84,17 +104,16 @@ def _pass_k(rows: list[Row]) -> Values:
 
 def _distinct(rows: list[Row]) -> Values:
     """Different answers among the samples of questions whose answer is a word or phrase."""
-    values = _sampled(
+    return _sampled(
         [r for r in rows if r["category"] in OPEN],
         lambda own: len({r["extracted"].casefold() for r in own[:K]}),
+        bounded=False,
     )
-    return Values(values.by_item, values.clusters, bounded=False)
 
 
 def _tokens(rows: list[Row]) -> Values:
     greedy = [r for r in rows if r["benchmark"] == "domain" and r["sample_no"] == 0]
-    values = _values(greedy, lambda own: float(own[0]["response_tokens"]))
-    return Values(values.by_item, values.clusters, bounded=False)
+    return by_item(greedy, lambda own: float(own[0]["response_tokens"]), bounded=False)
 
 
 OPEN = frozenset({"meaning", "action", "end_action", "end_meaning", "next_right", "end"})
@@ -109,17 +128,6 @@ MEASURES: Measures = {
     "hallucination": _hallucination,
     "probe accuracy": _probe_accuracy,
 }
-
-
-def _values(rows: Iterable[Row], measure: Callable[[list[Row]], float]) -> Values:
-    items: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        items[row["item_id"]].append(row)
-    ordered = {item: sorted(own, key=lambda r: r["sample_no"]) for item, own in items.items()}
-    return Values(
-        {item: measure(own) for item, own in ordered.items()},
-        {item: own[0]["image_group"] for item, own in ordered.items()},
-    )
 
 
 def over_seeds(runs: Sequence[list[Row]], measure: str, measures: Measures = MEASURES) -> Estimate:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.rl.questions import Item
-from benchmarks.scores import Measures, Row, Values
+from benchmarks.scores import Measures, Row, Values, by_item
 from components.core.answers import extract
 from components.core.answers.comparison import agree
 from components.core.resume.journal import Journal
@@ -92,18 +93,7 @@ def _grade(rows: Sequence[Row], items: Sequence[Item], judge: Endpoint, journal:
         row["quality"] = quality
 
 
-def _values(
-    rows: Iterable[Row], key: str, value: Callable[[list[Row]], float], *, bounded: bool = True
-) -> Values:
-    """A value of all rows that have `key` in common; the rows of one picture are one cluster."""
-    found: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row[key]].append(row)
-    return Values(
-        {name: value(own) for name, own in found.items()},
-        {name: own[0]["group"] for name, own in found.items()},
-        bounded,
-    )
+_by = partial(by_item, item="item", cluster="group")
 
 
 def _greedy(benchmark: str, column: str = "score", *, bounded: bool = True) -> Callable[[list[Row]], Values]:
@@ -111,7 +101,7 @@ def _greedy(benchmark: str, column: str = "score", *, bounded: bool = True) -> C
 
     def of(rows: list[Row]) -> Values:
         own = [row for row in rows if row["benchmark"] == benchmark and row["sample"] == 0]
-        return _values(own, "item", lambda told: float(told[0][column]), bounded=bounded)
+        return _by(own, lambda told: float(told[0][column]), bounded=bounded)
 
     return of
 
@@ -123,7 +113,7 @@ def _sampled(
 
     def of(rows: list[Row]) -> Values:
         own = [row for row in rows if row["benchmark"] == benchmark and row["sample"] > 0]
-        return _values(own, "item", value, bounded=bounded)
+        return _by(own, value, bounded=bounded)
 
     return of
 
@@ -146,11 +136,11 @@ def _meanings(own: list[Row]) -> float:
 
 def _absent(rows: list[Row]) -> Values:
     own = [row for row in rows if row["benchmark"] == "hallucination" and row["absent"]]
-    return _values(own, "item", lambda told: float(told[0]["said"] == "yes"))
+    return _by(own, lambda told: float(told[0]["said"] == "yes"))
 
 
 def _swapped(rows: list[Row]) -> Values:
-    return _values([row for row in rows if row["benchmark"] == "swapped"], "group", _all)
+    return _by([row for row in rows if row["benchmark"] == "swapped"], _all, item="group")
 
 
 MEASURES: Measures = {
