@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from components.core.answers import AnswerType
 from components.core.stage.settings import Settings, nearest
 from components.core.training.settings import Attention, Lora, Sharding, WeightType, check_weights
 from components.hybrid_rl.rewards import Weight, built_in
@@ -57,6 +58,9 @@ class Config(Settings):
     """Share of a batch's groups, those of lowest entropy, that get the pass@k advantage under `adaptive`."""
     k: int = Field(default=4, ge=1)
     """k of pass@k."""
+    guessable: list[AnswerType] = ["yes_no", "choice"]
+    """Answer types whose groups take the pass@1 advantage under every `advantage`. Of k guesses one is right
+    there, so pass@k would teach to guess."""
     switch_at: float = Field(default=0.5, ge=0, le=1)
     """Share of the steps, or of the exploring, after which `pass_at_k_then_1` changes to pass@1."""
     switch_by: Literal["steps", "explored"] = "steps"

@@ -147,6 +147,7 @@ class Scorer:
             [answer_entropy(found) for found in meanings],
             [0 < count < size for count in right],
             config.adaptive_share,
+            [rollout.answer_type in config.guessable for rollout in rollouts[::size]],
         )
         weights = {name: weight_at(weight, progress) for name, weight in self.weights.items()}
         factors = None

@@ -76,6 +76,7 @@ def modes_at(
     entropies: Sequence[float],
     mixed: Sequence[bool],
     adaptive_share: float,
+    guessable: Sequence[bool],
 ) -> list[Mode]:
     """Mode in force for every group of a batch.
 
@@ -83,20 +84,29 @@ def modes_at(
     advantage, the others pass@1. The paper ranks problems by the policy's token entropy. Here it is the
     entropy over the meanings of the answers, which any rollout engine can tell.
 
+    Groups of guessable questions have pass@1 under every schedule. Four guesses at yes or no hold the right
+    answer in 15 of 16 cases: pass@k rewards a policy there for answering at random.
+
     Args:
         progress: steps done / steps in all, in [0, 1).
         switch_at: progress from which `pass_at_k_then_1` is pass@1: explore, then sharpen.
         entropies: of each group (see `answer_entropy`).
         mixed: whether each group has right and wrong responses; the others have advantages of 0 anyway.
         adaptive_share: share of the mixed groups that count as low; among equals, earlier ones first.
+        guessable: whether each group's question is; these do not count under `adaptive`.
     """
+    groups = range(len(entropies))
     if schedule == "adaptive":
-        order = sorted((i for i in range(len(entropies)) if mixed[i]), key=lambda i: (entropies[i], i))
+        ranked = (i for i in groups if mixed[i] and not guessable[i])
+        order = sorted(ranked, key=lambda i: (entropies[i], i))
         low = set(order[: round(adaptive_share * len(order))])
-        return ["pass_at_k" if i in low else "pass_at_1" for i in range(len(entropies))]
+        return ["pass_at_k" if i in low else "pass_at_1" for i in groups]
+    mode: Mode
     if schedule == "pass_at_k_then_1":
-        return ["pass_at_k" if progress < switch_at else "pass_at_1"] * len(entropies)
-    return [schedule] * len(entropies)
+        mode = "pass_at_k" if progress < switch_at else "pass_at_1"
+    else:
+        mode = schedule
+    return ["pass_at_1" if guessable[i] else mode for i in groups]
 
 
 def answer_entropy(cluster_of: Sequence[int]) -> float:

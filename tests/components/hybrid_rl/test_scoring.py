@@ -139,6 +139,25 @@ def test_perception_compares_with_the_blank_answer():
     ).all()
 
 
+def test_pass_at_k_is_for_questions_that_cannot_be_guessed():
+    """One right of four, k = 2: pass@k gives (1, -1/3), pass@1 gives (1.732, -0.577)."""
+    only = {"format": 0, "overlong": 0, "length": 0, "diversity": 0}
+    asked = {
+        **PROMPT,
+        "prompt_id": "lit",
+        "question": "Is it on?",
+        "reference": "yes",
+        "answer_type": "yes_no",
+    }
+    told = [make_rollout(asked, said, [5, 1], END) for said in ("yes", "no", "no", "no")]
+    scorer = Scorer(config(weights=only, batch_normalise=False, advantage="pass_at_k"))
+    scored = scorer.score(scorer.singles([*rollouts("7", "8", "9", "1"), *told]), 0.0)
+    assert scored.modes == ["pass_at_k", "pass_at_1"]
+    assert scored.advantages[[0, 4]] == pytest.approx([1, 3**0.5])
+    guessed = Scorer(config(weights=only, batch_normalise=False, advantage="pass_at_k", guessable=[]))
+    assert guessed.score(guessed.singles(told), 0.0).advantages[0] == pytest.approx(1)
+
+
 def test_the_switch_goes_by_steps_or_by_what_is_explored():
     """One right of four, k = 2: pass@k gives (1, -1/3), pass@1 gives (1.732, -0.577)."""
     only = {"format": 0, "overlong": 0, "length": 0, "diversity": 0}

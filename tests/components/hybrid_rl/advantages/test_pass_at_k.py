@@ -108,11 +108,12 @@ def test_k_is_cut_to_what_is_left_of_a_group():
 
 
 MIXED = [True] * 4
+OPEN = [False] * 4
 
 
 def test_schedule_changes_once():
     def mode(schedule, progress):
-        (found,) = modes_at(schedule, progress, 0.5, [0.0], [True], 0.5)
+        (found,) = modes_at(schedule, progress, 0.5, [0.0], [True], 0.5, [False])
         return found
 
     assert [mode("pass_at_k_then_1", p) for p in (0.0, 0.49, 0.5, 0.99)] == ["pass_at_k"] * 2 + [
@@ -123,25 +124,40 @@ def test_schedule_changes_once():
 
 def test_adaptive_explores_where_answers_vary_least():
     entropies = [0.7, 0.0, 1.4, 0.0]
-    assert modes_at("adaptive", 0.9, 0.5, entropies, MIXED, 0.5) == [
+    assert modes_at("adaptive", 0.9, 0.5, entropies, MIXED, 0.5, OPEN) == [
         "pass_at_1",
         "pass_at_k",
         "pass_at_1",
         "pass_at_k",
     ]
-    assert modes_at("adaptive", 0.9, 0.5, entropies, MIXED, 0.25) == [
+    assert modes_at("adaptive", 0.9, 0.5, entropies, MIXED, 0.25, OPEN) == [
         "pass_at_1",
         "pass_at_k",
         "pass_at_1",
         "pass_at_1",
     ]
-    assert modes_at("adaptive", 0.0, 0.5, entropies, MIXED, 0.0) == ["pass_at_1"] * 4
-    assert modes_at("adaptive", 0.0, 0.5, entropies, MIXED, 1.0) == ["pass_at_k"] * 4
+    assert modes_at("adaptive", 0.0, 0.5, entropies, MIXED, 0.0, OPEN) == ["pass_at_1"] * 4
+    assert modes_at("adaptive", 0.0, 0.5, entropies, MIXED, 1.0, OPEN) == ["pass_at_k"] * 4
 
 
 def test_adaptive_does_not_spend_its_share_on_groups_without_a_signal():
-    modes = modes_at("adaptive", 0.0, 0.5, [0.0, 0.0, 0.6, 0.9], [False, False, True, True], 0.5)
+    modes = modes_at("adaptive", 0.0, 0.5, [0.0, 0.0, 0.6, 0.9], [False, False, True, True], 0.5, OPEN)
     assert modes == ["pass_at_1", "pass_at_1", "pass_at_k", "pass_at_1"]
+
+
+def test_guessable_questions_are_never_explored():
+    guessable = [True, False, True, False]
+    found = ["pass_at_1", "pass_at_k", "pass_at_1", "pass_at_k"]
+    assert modes_at("pass_at_k", 0.9, 0.5, [0.0] * 4, MIXED, 0.5, guessable) == found
+    assert modes_at("pass_at_k_then_1", 0.1, 0.5, [0.0] * 4, MIXED, 0.5, guessable) == found
+    assert modes_at("blend", 0.1, 0.5, [0.0] * 4, MIXED, 0.5, guessable)[::2] == ["pass_at_1"] * 2
+    # They take no part of the share either: it is that of the others, half of two.
+    assert modes_at("adaptive", 0.1, 0.5, [0.0, 0.2, 0.0, 0.1], MIXED, 0.5, guessable) == [
+        "pass_at_1",
+        "pass_at_1",
+        "pass_at_1",
+        "pass_at_k",
+    ]
 
 
 def test_answer_entropy_is_that_of_the_clusters_shares():
