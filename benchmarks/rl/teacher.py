@@ -33,12 +33,7 @@ GROUP = "teacher"
 ARMS: dict[str, dict[str, Any]] = {
     "rl": {},
     # A teacher says something about every question: none is left out, none has to be tried before.
-    "distill": {
-        "objective": "distill",
-        "learning_rate": 1e-4,
-        "prompts": {"pass_rate_samples": 0},
-        "length": {"until": 0.0},
-    },
+    "distill": {"objective": "distill", "learning_rate": 1e-4, "prompts": {"pass_rate_samples": 0}},
     "both": {"objective": "both", "learning_rate": 1e-4},
 }
 """Settings over the demo's. A token's advantage has no scale to normalise, so its rate is one of its own."""

@@ -178,7 +178,8 @@ class Config(Settings):
             raise ValueError("save_steps must be a multiple of updates_per_generation")
         if self.prompts.refresh_every_steps % self.updates_per_generation:
             raise ValueError("prompts.refresh_every_steps must be a multiple of updates_per_generation")
-        if self.length.until and not self.prompts.pass_rate_samples:
+        rewarded = self.objective != "distill"
+        if rewarded and self.length.until and not self.prompts.pass_rate_samples:
             raise ValueError("length.until needs prompts.pass_rate_samples, which measure the lengths")
         if self.prompts.refresh_every_steps and not self.prompts.pass_rate_samples:
             raise ValueError("prompts.refresh_every_steps needs prompts.pass_rate_samples")

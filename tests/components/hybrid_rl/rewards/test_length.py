@@ -55,6 +55,8 @@ def test_pressure_ends_where_answers_are_short_enough(start, share):
 def test_lengths_have_to_be_measured():
     with pytest.raises(ValueError, match=r"length\.until needs prompts\.pass_rate_samples"):
         Config(length={"until": 0.6}, prompts={"pass_rate_samples": 0})
+    taught = {"objective": "distill", "teacher": {"checkpoint": "teacher"}}
+    assert Config(length={"until": 0.6}, prompts={"pass_rate_samples": 0}, **taught).length.until == 0.6
 
 
 @given(GROUPS, st.integers(1, 64), st.booleans())
