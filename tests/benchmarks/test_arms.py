@@ -12,6 +12,9 @@ from benchmarks.training import alignment, forgetting, restoration
 from components.core.stage.settings import stage_config
 from components.curriculum_sft.config import Config as TrainingConfig
 from components.hybrid_rl.config import Config as PolicyConfig
+from components.voting_filter.ballot import Ballot, Vote
+from components.voting_filter.config import Config as VotingConfig
+from components.voting_filter.methods import dawid_skene, majority
 
 
 @pytest.mark.parametrize("arm", ablations.ARMS)
@@ -27,6 +30,16 @@ def test_even_allocation_asks_as_many_questions_of_each_picture() -> None:
     even = ablations.changed("even", "ids_scoring")["budget"]
     assert even["total"] == shipped["total"]
     assert even["n_max"] - even["n_min"] <= 1
+
+
+def test_without_votes_every_item_is_kept() -> None:
+    config = VotingConfig.model_validate(ablations.changed("votes", "voting_filter"))
+    votes = tuple(Vote(voter.model, "9") for voter in config.voters)
+    outvoted = Ballot(question="how many?", answers=("3",), answer_type="number", votes=votes)
+    shipped = VotingConfig.model_validate(ablations.changed(ablations.SHIPPED, "voting_filter"))
+    assert majority.decide([outvoted], config).decisions[0].reason == ""
+    assert dawid_skene.decide([outvoted], shipped).decisions[0].reason == "out_voted"
+    assert not config.blind_models()
 
 
 @pytest.mark.parametrize("arm", ["recipe", "recipe + domain"])
