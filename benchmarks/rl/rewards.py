@@ -1,18 +1,24 @@
 """Each reward alone against plain GRPO from the same checkpoint, by its own metric.
 
     python -m benchmarks.rl.rewards [--seeds 0,1,2] [--arms plain,pass@k,...] [--scale 1.0] [--small | --mini]
+    python -m benchmarks.rl.rewards --start demo --arms "plain,probes,perception,pass@k only"
 
-Needs nothing but the repository. The shipped base model first learns the domain from true labels, closed
-and open questions, in a few minutes. From there every arm is the `hybrid_rl` stage with one thing changed.
-`plain` has the reward of correctness alone, pass@1, and questions drawn evenly. `open plain` has the same on
-open questions, where right is what equals the given answer.
+The shipped base model first learns the domain from true labels, closed and open questions, in a few minutes.
+From there every arm is the `hybrid_rl` stage with one thing changed. `plain` has the reward of correctness
+alone, pass@1, and questions drawn evenly. `open plain` has the same on open questions, where right is what
+equals the given answer. That start needs nothing but the repository, and denies what it is unsure of.
+
+`--start demo` begins with the demo's first stage and its voted questions instead. Its teachers ask mostly
+about lights that are on, so it says "yes" too readily. It needs the worlds of `make bench-demo`.
 
 | arm | what it adds | its metric, against |
 |---|---|---|
 | pass@k | half of the questions hard, pass@k until half is explored | pass@8, plain |
+| pass@k only | half of the questions hard, pass@k to the end | pass@8, plain |
 | length | the length reward | tokens of the domain's answers, plain |
 | length until | the same, less where it costs, until four fifths of the start's length | the same, plain |
-| perception | the perception reward, a quarter of probes | hallucination and swapped pictures, plain |
+| probes | a quarter of probes | hallucination, plain |
+| perception | the same, and the perception reward | hallucination and swapped pictures, probes |
 | judge | a judge's grades of open answers | quality by another judge, open plain |
 | judge unguarded | the same without a tight limit of words | the same, open plain |
 | diversity | the judge, and diversity by meaning, added | distinct right meanings among 8, judge |
@@ -33,7 +39,8 @@ from benchmarks.harness import RESULTS, arguments, result
 from benchmarks.rl.measured import COUNTS, MEASURES, measure
 from benchmarks.rl.questions import MINI, SMALL, Sizes, heldout, save_items, write_training
 from benchmarks.scores import Row, by_arm, difference, markdown, over_seeds, recorded, shown
-from benchmarks.stages import run_stage
+from benchmarks.stages import demo_output, run_stage
+from components.core.data.pins import fingerprint
 from components.core.stage.settings import Endpoint
 from demo.run import teachers
 
@@ -47,6 +54,7 @@ _NAMED = {"endpoint": {"base_url": _URL, "model": "judge"}}
 _JUDGE = {"judge": {**_NAMED, "max_words": 12}}
 """No right answer is longer; the judge can be talked round from 20 words on."""
 _MEANING = {"similarity": "meaning", "embedder": {"base_url": _URL, "model": "embedder"}}
+_PROBES = {"prompts": {"probe_share": 0.25}}
 _OPEN = {"prompts": {"answer_types": ["open"], "pass_rate_samples": 0}}
 ARMS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -55,12 +63,14 @@ ARMS: dict[str, dict[str, Any]] = {
         "switch_by": "explored",
         "prompts": {"hard_share": 0.5},
     },
+    "pass@k only": {"advantage": "pass_at_k", "prompts": {"hard_share": 0.5}},
     "length": {"weights": {"length": 0.3}},
     "length until": {
         "weights": {"length": 0.5},
         "length": {"by_pass_rate": True, "full_difference": 8, "until": 0.8},
     },
-    "perception": {"weights": {"perception": 0.5}, "prompts": {"probe_share": 0.25}},
+    "probes": _PROBES,
+    "perception": {**_PROBES, "weights": {"perception": 0.5}},
     "open plain": _OPEN,
     "judge": {**_OPEN, **_JUDGE, "weights": {"correctness": 0.0, "judge": 1.0}},
     "judge unguarded": {**_OPEN, "judge": _NAMED, "weights": {"correctness": 0.0, "judge": 1.0}},
@@ -77,9 +87,11 @@ ARMS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 OWN: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("pass@k", "plain", ("pass@8", "pass@1")),
+    ("pass@k only", "plain", ("pass@8", "pass@1")),
     ("length", "plain", ("tokens", "domain")),
     ("length until", "plain", ("tokens", "domain", "pass@1")),
-    ("perception", "plain", ("hallucination", "swapped", "probe accuracy", "domain")),
+    ("probes", "plain", ("hallucination", "swapped", "probe accuracy", "domain")),
+    ("perception", "probes", ("hallucination", "swapped", "probe accuracy", "domain")),
     ("judge", "open plain", ("open quality", "open right", "open tokens")),
     ("judge unguarded", "open plain", ("open quality", "open right", "open tokens")),
     ("diversity", "judge", ("open meanings", "open right", "open quality")),
@@ -124,8 +136,20 @@ def start_of(inputs: Mapping[str, Path], seed: int, sizes: Sizes) -> Path:
     )
 
 
-def run_seed(seed: int, arms: Sequence[str], sizes: Sizes) -> dict[str, list[Row]]:
-    """Train and measure the arms in one world: arm -> its rows, and `start`."""
+def demo_start(seed: int) -> tuple[Path, dict[str, Path]]:
+    """The demo's first stage in the world of a seed, with its pictures and questions."""
+    root = RESULTS / "demo" / "native" / str(seed)
+    known = {"images": ("image_ingest", "images"), "qa_kept": ("voting_filter", "qa_kept")}
+    inputs = {name: demo_output(task, output, root) for name, (task, output) in known.items()}
+    return demo_output("sft_1_domain", "checkpoint", root), inputs
+
+
+def run_seed(seed: int, arms: Sequence[str], sizes: Sizes, of_demo: bool = False) -> dict[str, list[Row]]:
+    """Train and measure the arms in one world: arm -> its rows, and `start`.
+
+    Args:
+        of_demo: start with the demo's first stage.
+    """
     name = f"{sizes.pictures}-{sizes.items}-{seed}"
     world = RESULTS / GROUP / f"world-{name}"
     items = heldout(sizes, seed)
@@ -134,7 +158,7 @@ def run_seed(seed: int, arms: Sequence[str], sizes: Sizes) -> dict[str, list[Row
     second = Endpoint(base_url=_URL, model="judge-b")
     found: dict[str, list[Row]] = {}
     with teachers(world, RESULTS / GROUP / "teachers.log", PORT):
-        start = start_of(inputs, seed, sizes)
+        start, inputs = demo_start(seed) if of_demo else (start_of(inputs, seed, sizes), inputs)
         given = {"init_checkpoint": start, "images": inputs["images"], "qa_kept": inputs["qa_kept"]}
         for arm in ("start", *arms):
             checkpoint = start
@@ -143,17 +167,17 @@ def run_seed(seed: int, arms: Sequence[str], sizes: Sizes) -> dict[str, list[Row
                     "hybrid_rl", settings(arm, seed, sizes), given, group=GROUP, note=f"{arm}, seed {seed}"
                 )
                 checkpoint = done.output("checkpoint")
-            out = checkpoint.parent / f"measured-{digest}.json"
+            out = RESULTS / GROUP / f"measured-{fingerprint(checkpoint)[:16]}-{digest}.json"
             print(f"{arm}, seed {seed}: measuring ...", file=sys.stderr, flush=True)
             found[arm] = measure(checkpoint, items, second, sizes.sampled, out)
     return found
 
 
-def main(seeds: Sequence[int], arms: Sequence[str], sizes: Sizes) -> None:
+def main(seeds: Sequence[int], arms: Sequence[str], sizes: Sizes, of_demo: bool = False) -> None:
     """Run every seed, then print both tables."""
     runs: dict[str, list[list[Row]]] = {}
     for seed in seeds:  # a seed at a time: a benchmark that is stopped has whole seeds
-        for arm, rows in run_seed(seed, arms, sizes).items():
+        for arm, rows in run_seed(seed, arms, sizes, of_demo).items():
             runs.setdefault(arm, []).append(rows)
     estimates = {arm: {m: over_seeds(own, m, MEASURES) for m in MEASURES} for arm, own in runs.items()}
     print(by_arm(estimates, plain=COUNTS))
@@ -167,16 +191,19 @@ def main(seeds: Sequence[int], arms: Sequence[str], sizes: Sizes) -> None:
             changes[f"{arm} - {against}: {name}"] = change.to_json()
     print("\n" + markdown(["arm", "against", "metric", "difference", "moved"], lines))
     arms_figures = recorded(estimates)
-    result("rl_rewards", seeds=list(seeds), steps=sizes.steps, arms=arms_figures, differences=changes)
+    name = "rl_rewards_demo" if of_demo else "rl_rewards"
+    result(name, seeds=list(seeds), steps=sizes.steps, arms=arms_figures, differences=changes)
 
 
 if __name__ == "__main__":
     parser = arguments(__doc__, list(ARMS))
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps")
+    starts = ("own", "demo")
+    parser.add_argument("--start", choices=starts, default="own", help="which model the arms start from")
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--small", action="store_true", help="half of the pictures, a third of the steps")
     size.add_argument("--mini", action="store_true", help="of everything as little as possible, for tests")
     given = parser.parse_args()
     whole = MINI if given.mini else SMALL if given.small else Sizes()
     chosen = replace(whole, steps=max(2, round(whole.steps * given.scale)))
-    main(given.seeds, given.arms, chosen)
+    main(given.seeds, given.arms, chosen, of_demo=given.start == "demo")
