@@ -1,7 +1,7 @@
 """Each reward alone against plain GRPO from the same checkpoint, by its own metric.
 
     python -m benchmarks.rl.rewards [--seeds 0,1,2] [--arms plain,pass@k,...] [--scale 1.0] [--small | --mini]
-    python -m benchmarks.rl.rewards --start demo --arms "plain,probes,perception,pass@k only"
+    python -m benchmarks.rl.rewards --start demo --arms "plain,probes,perception,pass@k only,pass@k unguessed"
 
 The shipped base model first learns the domain from true labels, closed and open questions, in a few minutes.
 From there every arm is the `hybrid_rl` stage with one thing changed. `plain` has the reward of correctness
@@ -15,6 +15,7 @@ about lights that are on, so it says "yes" too readily. It needs the worlds of `
 |---|---|---|
 | pass@k | half of the questions hard, pass@k until half is explored | pass@8, plain |
 | pass@k only | half of the questions hard, pass@k to the end | pass@8, plain |
+| pass@k unguessed | the same, but for questions whose answers can be guessed | pass@8, plain |
 | length | the length reward | tokens of the domain's answers, plain |
 | length until | the same, less where it costs, until four fifths of the start's length | the same, plain |
 | probes | a quarter of probes | hallucination, plain |
@@ -61,9 +62,11 @@ ARMS: dict[str, dict[str, Any]] = {
     "pass@k": {
         "advantage": "pass_at_k_then_1",
         "switch_by": "explored",
+        "guessable": [],
         "prompts": {"hard_share": 0.5},
     },
-    "pass@k only": {"advantage": "pass_at_k", "prompts": {"hard_share": 0.5}},
+    "pass@k only": {"advantage": "pass_at_k", "guessable": [], "prompts": {"hard_share": 0.5}},
+    "pass@k unguessed": {"advantage": "pass_at_k", "prompts": {"hard_share": 0.5}},
     "length": {"weights": {"length": 0.3}},
     "length until": {
         "weights": {"length": 0.5},
@@ -88,6 +91,7 @@ ARMS: dict[str, dict[str, Any]] = {
 OWN: Sequence[tuple[str, str, tuple[str, ...]]] = (
     ("pass@k", "plain", ("pass@8", "pass@1")),
     ("pass@k only", "plain", ("pass@8", "pass@1")),
+    ("pass@k unguessed", "plain", ("pass@8", "pass@1")),
     ("length", "plain", ("tokens", "domain")),
     ("length until", "plain", ("tokens", "domain", "pass@1")),
     ("probes", "plain", ("hallucination", "swapped", "probe accuracy", "domain")),
