@@ -30,8 +30,8 @@ help:
 	@echo "make bench-eval  measure evaluation and promotion, likewise (minutes; wants a finished make demo)"
 	@echo "make bench-vllm  greedy answers of a real vLLM against transformers', item by item (minutes; wants make vllm)"
 	@echo "make bench-sft   packing against TRL's trainer, forgetting, alignment, Muon against AdamW (four hours; wants make demo)"
-	@echo "make bench-rl    hybrid rewards against plain GRPO, each reward alone, three seeds, and what a step costs besides the policy (five hours; wants make demo)"
-	@echo "make bench-teacher  a teacher three times as large against hybrid rewards (an hour a seed; wants a finished make demo; MINI=1: minutes)"
+	@echo "make bench-rl    hybrid rewards against plain GRPO, each reward alone, three seeds, and what a step costs besides the policy (six hours; wants make demo and make bench-demo)"
+	@echo "make bench-teacher  a teacher three times as large against hybrid rewards, three seeds (an hour; wants a finished make demo; MINI=1: minutes)"
 	@echo "make bench-gpu   a model of 2 B parameters on a GPU: tokens/s, MFU, memory (minutes; needs a GPU)"
 	@echo "make bench-storage  transfers to an S3 server of this machine (needs Swift, see .ci/run)"
 	@echo "make clean    delete build/"
@@ -164,6 +164,7 @@ bench-teacher: setup
 bench-rl: setup
 	$(BIN)/python -m benchmarks.rl.hybrid
 	$(BIN)/python -m benchmarks.rl.rewards
+	$(BIN)/python -m benchmarks.rl.rewards --start demo --arms "plain,probes,perception,pass@k only,pass@k unguessed"
 	$(BIN)/python -m benchmarks.rl.overhead
 
 clean:

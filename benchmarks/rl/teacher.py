@@ -249,7 +249,7 @@ def _reached(averaged: Mapping[str, Sequence[tuple[float, float, float]]]) -> di
 
 
 if __name__ == "__main__":
-    parser = arguments(__doc__, list(ARMS), chosen=["rl", "distill"], seeds="0")
+    parser = arguments(__doc__, list(ARMS), chosen=["rl", "distill"])
     parser.add_argument("--student", type=Path, help="checkpoint to start from (default: the demo's)")
     parser.add_argument("--scale", type=float, default=1.0, help="of the steps and the expert's pictures")
     parser.add_argument(
