@@ -39,6 +39,11 @@ class Finished:
         return self.path / name
 
 
+def demo_world(seed: int, arithmetic: str = "native") -> Path:
+    """Root of the run of `make bench-demo` in the world of a seed."""
+    return RESULTS / "demo" / arithmetic / str(seed)
+
+
 def demo_profile() -> Profile:
     """The demo's settings."""
     return load_profile(Path("configs/demo.yaml"))

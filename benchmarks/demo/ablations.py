@@ -26,7 +26,15 @@ from typing import Any
 
 from benchmarks.harness import RESULTS, arguments, result
 from benchmarks.scores import Row, by_arm, difference, markdown, over_seeds, predictions, recorded, shown
-from benchmarks.stages import demo_output, demo_profile, evaluate, laid_over, run_stage, sft_inputs
+from benchmarks.stages import (
+    demo_output,
+    demo_profile,
+    demo_world,
+    evaluate,
+    laid_over,
+    run_stage,
+    sft_inputs,
+)
 from demo.run import at_port, teachers
 
 GROUP, PORT = "ablations", 8781
@@ -82,7 +90,7 @@ def data_of(arm: str, root: Path, note: str) -> Path:
 
 def run_seed(seed: int, arms: list[str], steps: int) -> dict[str, list[Row]]:
     """Make the data of every arm in one world, train and evaluate: arm -> its answers."""
-    root = RESULTS / "demo" / "native" / str(seed)
+    root = demo_world(seed)
     found = {}
     with teachers(root / "world", RESULTS / GROUP / "teachers.log", PORT):
         data = {arm: data_of(arm, root, f"{arm}, seed {seed}") for arm in arms}

@@ -24,8 +24,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, result
+from benchmarks.harness import result
 from benchmarks.scores import Row, answers, difference, markdown, over_seeds, shown
+from benchmarks.stages import demo_world
 from components.stages import EVALUATED, SECTIONS
 from demo.run import PORT
 from pipelines.local.process import torch_defaults
@@ -150,7 +151,7 @@ def run(seed: int, arithmetic: str, settings: Sequence[str], port: int = PORT) -
     Args:
         port: of the simulated teachers.
     """
-    root = RESULTS / "demo" / arithmetic / str(seed)
+    root = demo_world(seed, arithmetic)
     root.mkdir(parents=True, exist_ok=True)
     world = [f"{section}.{key}={root / 'world' / path}" for section, key, path in _PATHS]
     names = ("domain", "general", "hallucination")

@@ -40,7 +40,7 @@ from benchmarks.harness import RESULTS, arguments, result
 from benchmarks.rl.measured import COUNTS, MEASURES, measure
 from benchmarks.rl.questions import MINI, SMALL, Sizes, heldout, save_items, write_training
 from benchmarks.scores import Row, by_arm, difference, markdown, over_seeds, recorded, shown
-from benchmarks.stages import demo_output, run_stage
+from benchmarks.stages import demo_output, demo_world, run_stage
 from components.core.data.pins import fingerprint
 from components.core.stage.settings import Endpoint
 from demo.run import teachers
@@ -142,9 +142,11 @@ def start_of(inputs: Mapping[str, Path], seed: int, sizes: Sizes) -> Path:
 
 def demo_start(seed: int) -> tuple[Path, dict[str, Path]]:
     """The demo's first stage in the world of a seed, with its pictures and questions."""
-    root = RESULTS / "demo" / "native" / str(seed)
-    known = {"images": ("image_ingest", "images"), "qa_kept": ("voting_filter", "qa_kept")}
-    inputs = {name: demo_output(task, output, root) for name, (task, output) in known.items()}
+    root = demo_world(seed)
+    inputs = {
+        "images": demo_output("image_ingest", "images", root),
+        "qa_kept": demo_output("voting_filter", "qa_kept", root),
+    }
     return demo_output("sft_1_domain", "checkpoint", root), inputs
 
 

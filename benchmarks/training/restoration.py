@@ -21,9 +21,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import RESULTS, arguments, result
+from benchmarks.harness import arguments, result
 from benchmarks.scores import Row, answers, markdown, over_seeds, predictions, recorded, shown
-from benchmarks.stages import demo_output, demo_profile, evaluate, run_stage, sft_inputs
+from benchmarks.stages import demo_output, demo_profile, demo_world, evaluate, run_stage, sft_inputs
 
 GROUP = "restoration"
 MEASURES = ("domain", "general", "hallucination", "probe accuracy")
@@ -57,7 +57,7 @@ def stage_2(arm: str, seed: int, rate: float, steps: int) -> dict[str, Any]:
 
 def run_seed(seed: int, arms: list[str], rates: list[float], steps: int) -> dict[str, list[Row]]:
     """Train and evaluate the arms in one world: arm -> its answers."""
-    root = RESULTS / "demo" / "native" / str(seed)
+    root = demo_world(seed)
 
     def scored(checkpoint: Path, note: str) -> list[Row]:
         given: dict[str, Any] = {"root": root, "seed": seed, "samples_per_item": 0}
