@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+
+from components.core.cores import usable_cores
 
 _MAX_TOKENS = 256
 _BATCH = 8  # small batches stay in the processor cache
@@ -38,12 +41,17 @@ class Embedder:
         self._tokenizer.enable_padding()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """float32 array (len(texts), 384), each row of length 1, in the order of `texts`."""
+        """float32 array (len(texts), 384), each row of length 1, in the order of `texts`.
+
+        A batch a core: who asks waits for the answer, and leaves its cores idle meanwhile.
+        """
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         result = np.zeros((len(texts), self._w["embeddings.LayerNorm.weight"].shape[0]), dtype=np.float32)
-        for start in range(0, len(order), _BATCH):
-            rows = order[start : start + _BATCH]
-            result[rows] = self._encode([texts[i] for i in rows])
+        batches = [order[start : start + _BATCH] for start in range(0, len(order), _BATCH)]
+        with ThreadPoolExecutor(usable_cores()) as cores:
+            encoded = cores.map(self._encode, ([texts[i] for i in rows] for rows in batches))
+            for rows, vectors in zip(batches, encoded, strict=True):
+                result[rows] = vectors
         return result
 
     def _encode(self, texts: Sequence[str]) -> np.ndarray:
@@ -83,7 +91,10 @@ class Embedder:
         return self._linear(mixed.transpose(0, 2, 1, 3).reshape(batch, length, width), f"{name}.output.dense")
 
     def _linear(self, x: np.ndarray, name: str) -> np.ndarray:
-        result: np.ndarray = x @ self._w[f"{name}.weight"].T + self._w[f"{name}.bias"]
+        # Every token of the batch in one product: NumPy multiplies a stack of matrices one by one.
+        flat = x.reshape(-1, x.shape[-1]) @ self._w[f"{name}.weight"].T
+        flat += self._w[f"{name}.bias"]
+        result: np.ndarray = flat.reshape(*x.shape[:-1], -1)
         return result
 
     def _norm(self, x: np.ndarray, name: str) -> np.ndarray:

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from components.core.training import muon
 from components.core.training.muon import Muon, orthogonalised
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -33,6 +34,40 @@ def test_singular_vectors_stay():
     u, _, v = torch.linalg.svd(matrix, full_matrices=False)
     turned = u.T @ orthogonalised(matrix, COEFFICIENTS, 5, 1e-7) @ v.T
     assert (turned - torch.diag(torch.diagonal(turned))).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (24, 64), (64, 24)])
+@pytest.mark.parametrize("decay", [0.0, 0.1, 1.0])
+def test_is_the_iteration_in_float64_but_for_rounding(shape, decay):
+    """Also on the Gram matrix, and where singular values fall by up to `decay` decades each."""
+    draws = torch.Generator().manual_seed(0)
+    u, s, v = torch.linalg.svd(torch.randn(shape, generator=draws, dtype=torch.float64), full_matrices=False)
+    matrix = u @ torch.diag(10 ** (-decay * torch.arange(len(s), dtype=torch.float64))) @ v
+    a, b, c = COEFFICIENTS
+    expected = matrix / matrix.norm()
+    for _ in range(5):
+        gram = expected @ expected.T
+        expected = a * expected + (b * gram + c * gram @ gram) @ expected
+    found = orthogonalised(matrix.float(), COEFFICIENTS, 5, 1e-7)
+    torch.testing.assert_close(found.double(), expected, rtol=0, atol=2e-5)
+
+
+def test_matrices_together_step_as_each_alone(monkeypatch):
+    """Of one shape, turned, in stacks, and more than one stack holds."""
+    monkeypatch.setattr(muon, "STACK_NUMBERS", 3 * 4 * 12)
+    shapes = [(4, 12), (12, 4), (2, 4, 12), (4, 12), (8, 8), (5, 12, 4)]
+    draws = torch.Generator().manual_seed(0)
+    together = [torch.nn.Parameter(torch.randn(shape, generator=draws)) for shape in shapes]
+    alone = copy.deepcopy(together)
+    optimizers = [Muon(together, lr=0.1), *(Muon([one], lr=0.1) for one in alone)]
+    for _ in range(3):
+        for one, other in zip(together, alone, strict=True):
+            one.grad = torch.randn(one.shape, generator=draws)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
 
 
 def test_a_matrix_of_zeros_gives_zeros():
