@@ -149,7 +149,7 @@ bench-vllm: setup
 	VLM_VLLM_VENV=$(abspath $(VLM_VLLM_VENV)) $(BIN)/python -m benchmarks.evaluation.engines $(ARGS)
 
 bench-sft: setup
-	set -e; for name in packing general_data forgetting alignment optimizers; do $(BIN)/python -m benchmarks.training.$$name; done
+	set -e; for name in packing general_data forgetting alignment optimizers muon_step; do $(BIN)/python -m benchmarks.training.$$name; done
 
 bench-gpu: setup
 	$(BIN)/python -m benchmarks.training.gpu

@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel
 from components.core.cores import threads_wanted
 from components.core.stage.errors import DataError
 from components.core.vlm.families import family_for, family_of, read_config
+from components.core.vlm.patches import project_patches
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -48,7 +49,7 @@ def load_model(
     if family.experts and not hasattr(text, "output_router_logits"):
         text.output_router_logits = False  # by this name TRL knows a mixture of experts
     target = device if device is not None else ("cuda" if torch.cuda.is_available() else "cpu")
-    return model.to(target).eval()
+    return project_patches(model).to(target).eval()
 
 
 @contextmanager

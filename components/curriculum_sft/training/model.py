@@ -15,6 +15,7 @@ from components.core.training.parts import freeze, within
 from components.core.vlm import load_model
 from components.core.vlm.families import family_for, family_of, model_type_of
 from components.core.vlm.family import Part
+from components.core.vlm.patches import project_patches
 from components.curriculum_sft.config import Config
 
 
@@ -56,13 +57,14 @@ def _four_bit_model(path: Path, config: Config) -> nn.Module:
         bnb_4bit_compute_dtype=torch.bfloat16,
         llm_int8_skip_modules=["lm_head", *family.vision, *family.projector],
     )
-    return AutoModelForImageTextToText.from_pretrained(
+    model = AutoModelForImageTextToText.from_pretrained(
         path,
         dtype=torch.bfloat16,
         attn_implementation=config.attention,
         quantization_config=quantised,
         device_map={"": PartialState().local_process_index},
     )
+    return project_patches(model)
 
 
 def adapter_config(model: nn.Module, config: Config) -> Any:
