@@ -86,6 +86,7 @@ def test_children_share_the_cores(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "3")
     monkeypatch.setattr("components.core.cores.usable_cores", lambda: 8)
+    monkeypatch.setattr("components.core.cores._chosen", set())  # as in a new process
     assert share_of(4)["OMP_NUM_THREADS"] == "2"
     assert share_of(16)["RAYON_NUM_THREADS"] == "1"
     assert "OPENBLAS_NUM_THREADS" not in share_of(4)

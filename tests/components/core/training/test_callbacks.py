@@ -29,7 +29,15 @@ def test_a_signal_saves_and_stops_after_the_step(number):
         stop.raise_if_early(state)
 
 
-def test_a_second_signal_acts_at_once():
+@pytest.fixture
+def interruptible():
+    """Python's own handler: what a shell starts in the background ignores the signal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_second_signal_acts_at_once(interruptible):
     with StopOnSignal(LOG).installed():
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
