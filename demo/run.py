@@ -63,7 +63,8 @@ def teachers(world: Path, log: Path, port: int = PORT) -> Iterator[str]:
             command,
             stdout=output,
             stderr=output,
-            # One thread: the server shares the cores with the stage that asks it.
+            # One thread a product: the server shares the cores with the stage that asks it. The embedder, for
+            # which a stage waits, takes a core a batch.
             env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
             start_new_session=True,
             preexec_fn=die_with_parent(),  # noqa: PLW1509 - no threads run here

@@ -6,8 +6,6 @@ import hashlib
 import json
 import random
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -156,21 +154,12 @@ def _write_general(out: Path, settings: WorldSettings) -> None:
 
 
 def write_world(out: Path, settings: WorldSettings) -> None:
-    """Write images, index, benchmarks and general data into `out`, which has none of them.
-
-    The general data, which need nothing of the rest, are drawn by a process of their own meanwhile.
-    """
+    """Write images, index, benchmarks and general data into `out`, which has none of them."""
     (out / "images").mkdir(parents=True)
-    with ProcessPoolExecutor(1, mp_context=get_context("fork")) as beside:
-        general_data = beside.submit(_write_general, out / "general", settings)
-        _write_domain(out, settings)
-        general_data.result()
-
-
-def _write_domain(out: Path, settings: WorldSettings) -> None:
     scenes = scenes_of(settings.seed)
     pool = [next(scenes) for _ in range(settings.images)]
     for place, (_, picture) in enumerate(pool):
         (out / "images" / f"cluster_{place:05d}.png").write_bytes(png_bytes(picture))
     WorldIndex.build((picture, scene) for scene, picture in pool).save(out / "index.jsonl")
     _write_benchmarks(out / "benchmarks", scenes, settings)
+    _write_general(out / "general", settings)

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
-import sys
 from collections.abc import Callable
 
 import torch
@@ -23,7 +21,7 @@ from components.core.training import muon
 from components.core.vlm import load_model, set_threads
 from components.curriculum_sft.training.optimizer import takes_muon
 from demo.base.settings import SHIPPED
-from pipelines.local.process import torch_defaults
+from pipelines.local.process import start_with_torch_defaults
 
 ARMS: dict[str, tuple[int, float]] = {
     "each alone": (1, math.inf),
@@ -74,9 +72,7 @@ def main(repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    if not torch_defaults().keys() <= os.environ.keys():  # they act on a process that starts with them
-        command = [sys.executable, "-m", "benchmarks.training.muon_step", *sys.argv[1:]]
-        os.execve(sys.executable, command, {**torch_defaults(), **os.environ})
+    start_with_torch_defaults("benchmarks.training.muon_step")
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

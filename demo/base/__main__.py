@@ -10,8 +10,6 @@ Interrupted training continues with the same command.
 from __future__ import annotations
 
 import argparse
-import os
-import sys
 from pathlib import Path
 
 from components.core.data.files import write_json_atomic
@@ -20,7 +18,7 @@ from demo.base.curve import draw
 from demo.base.model import ensure_base_model
 from demo.base.scores import scores
 from demo.base.settings import MINI, BaseSettings
-from pipelines.local.process import torch_defaults
+from pipelines.local.process import start_with_torch_defaults
 
 PICTURES = 1000
 MINI_PICTURES = 8
@@ -44,8 +42,5 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    if missing := {name: value for name, value in torch_defaults().items() if name not in os.environ}:
-        os.execve(
-            sys.executable, [sys.executable, "-m", "demo.base", *sys.argv[1:]], {**os.environ, **missing}
-        )
+    start_with_torch_defaults("demo.base")
     raise SystemExit(main())

@@ -10,6 +10,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import termios
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -190,6 +191,13 @@ def torch_defaults() -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",  # weights load in a moment; the stages show their own progress
     }
+
+
+def start_with_torch_defaults(module: str) -> None:
+    """Start `python -m MODULE` again if a default is missing: they act on a process that starts with them."""
+    if missing := {name: value for name, value in torch_defaults().items() if name not in os.environ}:
+        command = [sys.executable, "-m", module, *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, **missing})
 
 
 def _message(tail: bytes) -> str:

@@ -114,17 +114,22 @@ def _iterated(wide: torch.Tensor, coefficients: tuple[float, float, float], step
     """`steps` iterations of a stack of wide matrices."""
     a, b, c = coefficients
     gram = wide @ wide.mT
-    if steps == 1:
+    if steps == 1:  # without Q
         return torch.baddbmm(wide, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), wide, beta=a)
-    product: torch.Tensor | None = None
-    for step in range(steps):
-        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
-        factor.diagonal(dim1=-2, dim2=-1).add_(a)
-        product = factor if product is None else factor @ product
-        if step < steps - 1:
-            gram = factor @ gram @ factor
-    assert product is not None
+    product = factor = _factor(gram, coefficients)
+    for _ in range(steps - 1):
+        gram = factor @ gram @ factor
+        factor = _factor(gram, coefficients)
+        product = factor @ product
     return product @ wide
+
+
+def _factor(gram: torch.Tensor, coefficients: tuple[float, float, float]) -> torch.Tensor:
+    """aI + bA + cA²."""
+    a, b, c = coefficients
+    factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+    factor.diagonal(dim1=-2, dim2=-1).add_(a)
+    return factor
 
 
 def _wide(matrix: torch.Tensor) -> torch.Tensor:

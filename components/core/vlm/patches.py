@@ -18,9 +18,8 @@ class PatchProjection(nn.Conv3d):
         """(patches, channels, time, height, width) to (patches, features, 1, 1, 1)."""
         if tuple(input.shape[-3:]) != self.kernel_size:
             return super().forward(input)
-        return nn.functional.linear(input.flatten(1), self.weight.flatten(1), self.bias)[
-            ..., None, None, None
-        ]
+        features = nn.functional.linear(input.flatten(1), self.weight.flatten(1), self.bias)
+        return features[..., None, None, None]
 
 
 def project_patches(model: nn.Module) -> nn.Module:
